@@ -1,0 +1,396 @@
+//! The state machine between a training loop and a [`Policy`]: when to decide, what the guard says, where the bounds are.
+//!
+//! It knows no framework. The loop keeps the parameters, and at every inner step asks [`Driver::is_due`]:
+//!
+//! ```text
+//! not due:   apply the step with lr(), weight_decay();                      advance()
+//! due:       check(losses of the window) -> RollBack: restore the snapshot; advance()
+//!                                        -> Good:     take a snapshot, measure, decide(), apply the step; advance()
+//! ```
+//!
+//! [`torch::QController`](crate::torch) and the rollouts of meta-training both run on it, so a controller meets in use what it met in training.
+
+use super::actions::{Action, Move};
+use super::guard::{Guard, GuardConfig, Verdict};
+use super::signals::{LossWindow, Measured, Signals};
+use super::trace::TraceRecord;
+use crate::policy::{Decision, Policy, PolicyStateError};
+use serde::{Deserialize, Serialize};
+
+/// How a [`Driver`] is set up.
+///
+/// | Name | Default | Purpose | Range |
+/// |---|---|---|---|
+/// | `lr_bounds` | [1e-8, 100] | the learning rate never leaves them | 0 < low ≤ high |
+/// | `weight_decay_bounds` | [1e-8, 10] | a positive weight decay never leaves them | 0 < low ≤ high |
+/// | `total_steps` | none | the budget, where it is known | ≥ 1 |
+/// | `guard` | none | rolls back after explosions and NaN | see [`GuardConfig`] |
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct DriverConfig {
+    /// See the table.
+    pub lr_bounds: [f64; 2],
+    /// See the table.
+    pub weight_decay_bounds: [f64; 2],
+    /// See the table.
+    pub total_steps: Option<u64>,
+    /// See the table.
+    pub guard: Option<GuardConfig>,
+}
+
+impl Default for DriverConfig {
+    fn default() -> Self {
+        Self { lr_bounds: [1e-8, 1e2], weight_decay_bounds: [1e-8, 10.0], total_steps: None, guard: None }
+    }
+}
+
+/// A driver was asked for something impossible.
+#[derive(Debug, Clone, PartialEq, thiserror::Error)]
+#[non_exhaustive]
+pub enum DriverError {
+    /// A start value that no run can use.
+    #[error("{name} is {value}, but must be {allowed}")]
+    OutOfRange {
+        /// Which value.
+        name: &'static str,
+        /// What was given.
+        value: f64,
+        /// What is possible.
+        allowed: &'static str,
+    },
+    /// The saved policy does not fit.
+    #[error(transparent)]
+    PolicyState(#[from] PolicyStateError),
+}
+
+/// How often each action was taken, the guard's included.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct DecisionCounts {
+    /// Times ½.
+    pub halve: u64,
+    /// Left alone.
+    pub accept: u64,
+    /// Times 1¼.
+    pub grow: u64,
+}
+
+/// Everything of a driver that later steps depend on.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct DriverState {
+    lr: f64,
+    lr_base: f64,
+    weight_decay: f64,
+    weight_decay_base: f64,
+    step: u64,
+    next_decision: u64,
+    recover_until: u64,
+    validation: Option<f64>,
+    guard: Option<Guard>,
+    counts: DecisionCounts,
+    rollbacks: u64,
+    policy: Vec<u8>,
+}
+
+/// Called with every decision.
+pub type DecisionCallback = Box<dyn FnMut(&TraceRecord<'_>) + Send>;
+
+/// Runs a [`Policy`] beside a training loop. See the module for the protocol.
+pub struct Driver {
+    policy: Box<dyn Policy>,
+    config: DriverConfig,
+    callbacks: Vec<DecisionCallback>,
+    last: Option<Decision>,
+    state: DriverState,
+}
+
+impl Driver {
+    /// A driver at step 0 with these start values.
+    ///
+    /// # Errors
+    /// When a start value or a field of the configuration is outside its range.
+    pub fn new(policy: Box<dyn Policy>, lr: f64, weight_decay: f64, config: DriverConfig) -> Result<Self, DriverError> {
+        check_values(lr, weight_decay, &config)?;
+        let state = DriverState {
+            lr,
+            lr_base: lr,
+            weight_decay,
+            weight_decay_base: weight_decay,
+            step: 0,
+            next_decision: 0,
+            recover_until: 0,
+            validation: None,
+            guard: config.guard.clone().map(Guard::new),
+            counts: DecisionCounts::default(),
+            rollbacks: 0,
+            policy: Vec::new(),
+        };
+        Ok(Self { policy, config, callbacks: Vec::new(), last: None, state })
+    }
+
+    /// Whether the coming step starts with a decision.
+    pub fn is_due(&self) -> bool {
+        self.state.step >= self.state.next_decision
+    }
+
+    /// Shows the guard the losses seen since the last check. On [`Verdict::RollBack`] the learning rate is already halved and the decision
+    /// logged: restore the snapshot, do not apply the step, call [`Driver::advance`]. May be called at any step, due or not.
+    pub fn check(&mut self, window: &LossWindow, grad_is_finite: bool) -> Verdict {
+        let Some(guard) = &mut self.state.guard else { return Verdict::Good };
+        let verdict = guard.check(window, grad_is_finite);
+        if let Verdict::RollBack { reason, halve } = verdict {
+            let action = if halve { Action::HALVE_LR } else { Action::ACCEPT };
+            self.state.recover_until = self.state.step + 1 + guard.config().recovery_steps;
+            self.state.next_decision = self.state.step + 1;
+            self.state.rollbacks += 1;
+            self.apply(Decision::of(action, reason));
+            self.record(window, false);
+        }
+        verdict
+    }
+
+    /// Lets the policy decide, and applies what it decided to [`Driver::lr`] and [`Driver::weight_decay`].
+    pub fn decide(&mut self, window: &LossWindow, measured: &Measured) -> Decision {
+        let state = &self.state;
+        let signals = Signals {
+            step: state.step,
+            total_steps: self.config.total_steps,
+            window: *window,
+            measured: *measured,
+            lr: state.lr,
+            lr_base: state.lr_base,
+            weight_decay: state.weight_decay,
+            weight_decay_base: state.weight_decay_base,
+            validation: state.validation,
+        };
+        let decision = self.policy.decide(&signals);
+        let interval = if state.step < state.recover_until { 1 } else { self.policy.interval(state.step).max(1) };
+        self.state.next_decision = self.state.step + interval;
+        self.apply(decision);
+        self.record(window, true);
+        decision
+    }
+
+    /// One inner step has passed, applied or rolled back.
+    pub fn advance(&mut self) {
+        self.state.step += 1;
+    }
+
+    /// The learning rate to use now.
+    pub fn lr(&self) -> f64 {
+        self.state.lr
+    }
+
+    /// The weight decay to use now (PyTorch's: the gradient of the penalty is `weight_decay * x`).
+    pub fn weight_decay(&self) -> f64 {
+        self.state.weight_decay
+    }
+
+    /// Inner steps so far.
+    pub fn step(&self) -> u64 {
+        self.state.step
+    }
+
+    /// Sets a new base learning rate; what the policy made of the old one is kept as a ratio.
+    ///
+    /// # Errors
+    /// When `lr` is not a positive number.
+    pub fn set_lr(&mut self, lr: f64) -> Result<(), DriverError> {
+        check_values(lr, 0.0, &self.config)?;
+        let ratio = self.state.lr / self.state.lr_base;
+        self.state.lr_base = lr;
+        self.state.lr = clamp(lr * ratio, self.config.lr_bounds, lr);
+        Ok(())
+    }
+
+    /// Tells the policy the newest validation loss or error.
+    pub fn observe_validation(&mut self, error: f64) {
+        self.state.validation = Some(error);
+    }
+
+    /// Adds a callback that sees every decision.
+    pub fn on_decision(&mut self, callback: DecisionCallback) {
+        self.callbacks.push(callback);
+    }
+
+    /// The last decision, the guard's included.
+    pub fn last_decision(&self) -> Option<Decision> {
+        self.last
+    }
+
+    /// How often each action was taken.
+    pub fn counts(&self) -> DecisionCounts {
+        self.state.counts
+    }
+
+    /// How often the guard rolled back.
+    pub fn rollbacks(&self) -> u64 {
+        self.state.rollbacks
+    }
+
+    /// The budget, where it is known.
+    pub fn total_steps(&self) -> Option<u64> {
+        self.config.total_steps
+    }
+
+    /// Everything later steps depend on. A driver made by the same call and given this state goes on bit-identically.
+    pub fn state(&self) -> DriverState {
+        DriverState { policy: self.policy.save(), ..self.state.clone() }
+    }
+
+    /// Goes back to a saved state.
+    ///
+    /// # Errors
+    /// When the state was saved with another kind of policy.
+    pub fn load_state(&mut self, state: DriverState) -> Result<(), DriverError> {
+        self.policy.load(&state.policy)?;
+        self.state = state;
+        Ok(())
+    }
+
+    fn apply(&mut self, decision: Decision) {
+        let state = &mut self.state;
+        state.lr = clamp(state.lr * decision.lr_factor, self.config.lr_bounds, state.lr_base);
+        state.weight_decay = clamp(
+            state.weight_decay * decision.weight_decay_factor,
+            self.config.weight_decay_bounds,
+            state.weight_decay_base,
+        );
+        if let Some(action) = decision.action {
+            let moved = if action.lr == Move::Accept { action.weight_decay } else { action.lr };
+            match moved {
+                Move::Halve => state.counts.halve += 1,
+                Move::Accept => state.counts.accept += 1,
+                Move::Grow => state.counts.grow += 1,
+            }
+        }
+        self.last = Some(decision);
+    }
+
+    fn record(&mut self, window: &LossWindow, explained: bool) {
+        let Some(decision) = self.last else { return };
+        let explanation = if explained { self.policy.explain() } else { None };
+        let record = TraceRecord {
+            step: self.state.step,
+            loss: window.mean,
+            lr: self.state.lr,
+            weight_decay: self.state.weight_decay,
+            action: decision.action,
+            reason: decision.reason,
+            features: explanation.map_or(&[], |e| e.features),
+            q_values: explanation.map_or(&[], |e| e.q_values),
+        };
+        tracing::debug!(step = record.step, loss = record.loss, lr = record.lr, reason = ?record.reason, "decision");
+        for callback in &mut self.callbacks {
+            callback(&record);
+        }
+    }
+}
+
+/// Keeps `value` inside `bounds`, widened to hold the value that the user started with. Zero stays zero: it means *off*.
+fn clamp(value: f64, bounds: [f64; 2], base: f64) -> f64 {
+    if value == 0.0 { 0.0 } else { value.clamp(bounds[0].min(base), bounds[1].max(base)) }
+}
+
+fn check_values(lr: f64, weight_decay: f64, config: &DriverConfig) -> Result<(), DriverError> {
+    let out_of_range = |name, value, allowed| Err(DriverError::OutOfRange { name, value, allowed });
+    if !(lr.is_finite() && lr > 0.0) {
+        return out_of_range("lr", lr, "a positive number");
+    }
+    if !(weight_decay.is_finite() && weight_decay >= 0.0) {
+        return out_of_range("weight_decay", weight_decay, "zero or a positive number");
+    }
+    for (name, [low, high]) in [("lr_bounds", config.lr_bounds), ("weight_decay_bounds", config.weight_decay_bounds)] {
+        if !(low > 0.0 && low <= high && high.is_finite()) {
+            return out_of_range(name, low, "0 < low <= high, both finite");
+        }
+    }
+    if config.total_steps == Some(0) {
+        return out_of_range("total_steps", 0.0, "at least 1");
+    }
+    if let Some((name, value, allowed)) = config.guard.as_ref().and_then(GuardConfig::invalid_field) {
+        return out_of_range(name, value, allowed);
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::policy::Reason;
+
+    struct Always(f64, u64);
+    impl Policy for Always {
+        fn decide(&mut self, _: &Signals) -> Decision {
+            Decision::scheduled(self.0)
+        }
+        fn interval(&self, _: u64) -> u64 {
+            self.1
+        }
+    }
+
+    fn driver(factor: f64, interval: u64, guard: Option<GuardConfig>) -> Driver {
+        let config = DriverConfig { guard, lr_bounds: [1e-3, 1.0], ..DriverConfig::default() };
+        Driver::new(Box::new(Always(factor, interval)), 0.1, 0.0, config).unwrap()
+    }
+
+    #[test]
+    fn decisions_come_at_the_interval_the_policy_names() {
+        let mut driver = driver(1.0, 3, None);
+        let mut due = Vec::new();
+        for _ in 0..8 {
+            if driver.is_due() {
+                due.push(driver.step());
+                driver.decide(&LossWindow::of(&[1.0]), &Measured::default());
+            }
+            driver.advance();
+        }
+        assert_eq!(due, [0, 3, 6]);
+    }
+
+    #[test]
+    fn the_learning_rate_stays_within_its_bounds() {
+        let mut up = driver(2.0, 1, None);
+        let mut down = driver(0.5, 1, None);
+        for _ in 0..20 {
+            up.decide(&LossWindow::of(&[1.0]), &Measured::default());
+            down.decide(&LossWindow::of(&[1.0]), &Measured::default());
+        }
+        assert_eq!((up.lr(), down.lr()), (1.0, 1e-3));
+    }
+
+    #[test]
+    fn a_rollback_halves_and_then_decides_at_every_step_for_a_while() {
+        let mut driver = driver(1.0, 100, Some(GuardConfig::default()));
+        driver.check(&LossWindow::of(&[1.0]), true);
+        driver.decide(&LossWindow::of(&[1.0]), &Measured::default());
+        driver.advance();
+        let verdict = driver.check(&LossWindow::of(&[f32::NAN]), true);
+        assert_eq!(verdict, Verdict::RollBack { reason: Reason::NonFinite, halve: true });
+        assert_eq!((driver.lr(), driver.rollbacks()), (0.05, 1));
+        driver.advance();
+        for _ in 0..8 {
+            assert!(driver.is_due());
+            driver.decide(&LossWindow::of(&[1.0]), &Measured::default());
+            driver.advance();
+        }
+        driver.decide(&LossWindow::of(&[1.0]), &Measured::default());
+        driver.advance();
+        assert!(!driver.is_due());
+    }
+
+    #[test]
+    fn start_values_that_no_run_can_use_are_refused() {
+        for (lr, weight_decay) in [(-1.0, 0.0), (0.0, 0.0), (f64::NAN, 0.0), (0.1, -1.0)] {
+            assert!(Driver::new(Box::new(Always(1.0, 1)), lr, weight_decay, DriverConfig::default()).is_err());
+        }
+        let bounds = DriverConfig { lr_bounds: [1.0, 0.1], ..DriverConfig::default() };
+        assert!(Driver::new(Box::new(Always(1.0, 1)), 0.1, 0.0, bounds).is_err());
+    }
+
+    #[test]
+    fn a_new_base_keeps_what_the_policy_made_of_the_old_one() {
+        let mut driver = driver(0.5, 1, None);
+        driver.decide(&LossWindow::of(&[1.0]), &Measured::default());
+        driver.set_lr(0.2).unwrap();
+        assert!((driver.lr() - 0.1).abs() < 1e-12);
+    }
+}

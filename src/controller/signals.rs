@@ -1,0 +1,258 @@
+//! The raw numbers a policy is shown: what was measured on the target net during one decision window.
+
+use serde::{Deserialize, Serialize};
+
+/// Everything measured in one decision window, at the parameters `x_t` *before* the step that follows is applied.
+///
+/// Values that could not be measured (the first window has no displacement yet) are NaN; every feature is defined for NaN.
+#[derive(Debug, Clone, Copy, PartialEq, Default)]
+pub struct Signals {
+    /// Inner steps applied so far.
+    pub step: u64,
+    /// The budget in inner steps, where it is known.
+    pub total_steps: Option<u64>,
+    /// The losses seen since the last decision.
+    pub window: LossWindow,
+    /// Directions and norms.
+    pub measured: Measured,
+    /// The learning rate now.
+    pub lr: f64,
+    /// The learning rate the run started with.
+    pub lr_base: f64,
+    /// The weight decay now (PyTorch's: the gradient of the penalty is `weight_decay * x`).
+    pub weight_decay: f64,
+    /// The weight decay the run started with.
+    pub weight_decay_base: f64,
+    /// The last validation loss or error the user reported, where there was one.
+    pub validation: Option<f64>,
+}
+
+/// The losses of one decision window, oldest first, in a few numbers.
+#[derive(Debug, Clone, Copy, PartialEq, Default, Serialize, Deserialize)]
+pub struct LossWindow {
+    /// How many losses.
+    pub n: u32,
+    /// Their mean.
+    pub mean: f64,
+    /// Their standard deviation (0 for a single loss).
+    pub std: f64,
+    /// The newest.
+    pub last: f64,
+    /// The mean of the newest [`LossWindow::RECENT`]: what the guard looks at.
+    pub recent: f64,
+}
+
+impl LossWindow {
+    /// How many of the newest losses make [`LossWindow::recent`].
+    pub const RECENT: usize = 4;
+
+    /// Summarises the losses of a window, oldest first. An empty slice gives NaN everywhere.
+    ///
+    /// ```
+    /// # use qgd::LossWindow;
+    /// let window = LossWindow::of(&[2.0, 4.0]);
+    /// assert_eq!((window.n, window.mean, window.std, window.last), (2, 3.0, 1.0, 4.0));
+    /// ```
+    pub fn of(losses: &[f32]) -> Self {
+        let n = losses.len();
+        let mean = mean(losses);
+        let variance = losses.iter().map(|&l| (f64::from(l) - mean).powi(2)).sum::<f64>() / n as f64;
+        Self {
+            n: n as u32,
+            mean,
+            std: variance.sqrt(),
+            last: losses.last().map_or(f64::NAN, |&l| f64::from(l)),
+            recent: self::mean(&losses[n.saturating_sub(Self::RECENT)..]),
+        }
+    }
+
+    /// Whether every loss of the window was finite.
+    pub fn is_finite(&self) -> bool {
+        self.mean.is_finite()
+    }
+}
+
+fn mean(values: &[f32]) -> f64 {
+    values.iter().map(|&v| f64::from(v)).sum::<f64>() / values.len() as f64
+}
+
+/// Directions and norms at a decision, from the gradient `g` and the displacement `dx` of the window.
+///
+/// All of them come from [`Sums`], which may run over a fixed random sample of coordinates.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+pub struct Measured {
+    /// Mean of `sign(dx[i] * dx_prev[i])`: do successive displacements agree? In [-1, 1] (Hu et al., equation 6, on updates).
+    pub alignment: f64,
+    /// `cos(dx, -g)`: does the way taken still lead down? In [-1, 1]; the hypergradient (Baydin et al. 2018, arXiv 1703.04782).
+    pub descent_cosine: f64,
+    /// Mean of `sign(g[i] * g_prev[i])`: equation 6 of Hu et al. as printed, with `d = -g`. In [-1, 1].
+    pub grad_alignment: f64,
+    /// `<g_prev, g>`: dot product of the last direction and the gradient (Hu et al., section 3.2), over all coordinates.
+    pub grad_dot: f64,
+    /// `||g||` over all coordinates.
+    pub grad_norm: f64,
+    /// `||EMA g|| / ||g||`: gradient signal-to-noise, about 1 without noise.
+    pub grad_snr: f64,
+    /// `||dx||` over all coordinates, for the whole window.
+    pub update_norm: f64,
+    /// `||x||` over all coordinates.
+    pub param_norm: f64,
+}
+
+impl Default for Measured {
+    /// Nothing measured: all NaN.
+    fn default() -> Self {
+        Self::from_sums(&Sums::default(), 0, 0)
+    }
+}
+
+/// Sums over the sampled coordinates, in the order in which a device hands them over.
+#[derive(Debug, Clone, Copy, PartialEq, Default)]
+pub struct Sums {
+    /// Σ sign(dx · dx_prev)
+    pub update_sign: f64,
+    /// Σ dx · g
+    pub update_grad: f64,
+    /// Σ sign(g · g_prev)
+    pub grad_sign: f64,
+    /// Σ g · g_prev
+    pub grad_prev: f64,
+    /// Σ g²
+    pub grad_sq: f64,
+    /// Σ (EMA g)²
+    pub grad_ema_sq: f64,
+    /// Σ dx²
+    pub update_sq: f64,
+    /// Σ x²
+    pub param_sq: f64,
+}
+
+impl Measured {
+    /// Turns sums over `n_sampled` of `n_params` coordinates into signals.
+    ///
+    /// `n_params == 0` means that nothing was measured. A cosine whose vectors vanish is NaN.
+    pub fn from_sums(sums: &Sums, n_sampled: usize, n_params: usize) -> Self {
+        let n = n_sampled as f64;
+        let scale = n_params as f64 / n;
+        let norm = |sq: f64| (sq * scale).sqrt();
+        Self {
+            alignment: if sums.update_sq > 0.0 { sums.update_sign / n } else { f64::NAN },
+            descent_cosine: -sums.update_grad / (sums.update_sq * sums.grad_sq).sqrt(),
+            grad_alignment: sums.grad_sign / n,
+            grad_dot: sums.grad_prev * scale,
+            grad_norm: norm(sums.grad_sq),
+            grad_snr: (sums.grad_ema_sq / sums.grad_sq).sqrt(),
+            update_norm: norm(sums.update_sq),
+            param_norm: norm(sums.param_sq),
+        }
+    }
+}
+
+/// Keeps what one decision must remember for the next one, on host memory: the measuring half of a rollout.
+///
+/// The device version is in `torch::measure`; both give the same [`Sums`] (test).
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+pub struct Measure {
+    x_prev: Vec<f32>,
+    update_prev: Vec<f32>,
+    grad_prev: Vec<f32>,
+    grad_ema: Vec<f32>,
+}
+
+impl Measure {
+    /// Decay of the gradient's exponential moving average, per decision. Chosen by us: a memory of about four decisions.
+    pub const GRAD_EMA_DECAY: f32 = 0.75;
+
+    /// Measures at the parameters `x` with the gradient `grad` (same length, all coordinates), and remembers both.
+    pub fn measure(&mut self, x: &[f32], grad: &[f32]) -> Measured {
+        let first = self.x_prev.is_empty();
+        if first {
+            self.x_prev = x.to_vec();
+            self.update_prev = vec![0.0; x.len()];
+            self.grad_prev = vec![0.0; x.len()];
+            self.grad_ema = grad.to_vec();
+        }
+        let mut sums = Sums::default();
+        for i in 0..x.len() {
+            let (xi, gi) = (x[i], grad[i]);
+            let update = xi - self.x_prev[i];
+            let ema = Self::GRAD_EMA_DECAY * self.grad_ema[i] + (1.0 - Self::GRAD_EMA_DECAY) * gi;
+            sums.update_sign += sign(update * self.update_prev[i]);
+            sums.update_grad += f64::from(update * gi);
+            sums.grad_sign += sign(gi * self.grad_prev[i]);
+            sums.grad_prev += f64::from(gi * self.grad_prev[i]);
+            sums.grad_sq += f64::from(gi * gi);
+            sums.grad_ema_sq += f64::from(ema * ema);
+            sums.update_sq += f64::from(update * update);
+            sums.param_sq += f64::from(xi * xi);
+            self.x_prev[i] = xi;
+            self.update_prev[i] = update;
+            self.grad_prev[i] = gi;
+            self.grad_ema[i] = ema;
+        }
+        Measured::from_sums(&sums, x.len(), x.len())
+    }
+
+    /// After a rollback: the way from here to there was not a step, so the next window starts at `x`.
+    pub fn rolled_back(&mut self, x: &[f32]) {
+        self.x_prev.copy_from_slice(x);
+    }
+}
+
+/// The sign of a product of two finite numbers, 0 for 0.
+fn sign(v: f32) -> f64 {
+    if v > 0.0 {
+        1.0
+    } else if v < 0.0 {
+        -1.0
+    } else {
+        0.0
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_first_window_has_no_displacement_and_says_so_with_nan() {
+        let m = Measure::default().measure(&[1.0, 2.0], &[0.5, 0.5]);
+        assert!(m.alignment.is_nan() && m.descent_cosine.is_nan());
+        assert!((m.param_norm - 5f64.sqrt()).abs() < 1e-12);
+        assert!((m.grad_snr - 1.0).abs() < 1e-12);
+    }
+
+    #[test]
+    fn a_step_down_the_gradient_of_a_bowl_is_aligned_until_it_overshoots() {
+        // f = x²/2, gradient x. A short step keeps cos(dx, -g) = 1, one over the minimum gives -1.
+        let run = |lr: f32| {
+            let mut measure = Measure::default();
+            let mut x = [1.0f32, -3.0];
+            let mut last = Measured::default();
+            for _ in 0..3 {
+                last = measure.measure(&x, &x.clone());
+                x = x.map(|v| v - lr * v);
+            }
+            last
+        };
+        assert!((run(0.1).descent_cosine - 1.0).abs() < 1e-6 && (run(0.1).alignment - 1.0).abs() < 1e-12);
+        assert!((run(1.5).descent_cosine + 1.0).abs() < 1e-6 && (run(1.5).alignment + 1.0).abs() < 1e-12);
+    }
+
+    #[test]
+    fn alignment_compares_two_different_gradients() {
+        // The published code compared a gradient with itself, which is 1 always.
+        let mut measure = Measure::default();
+        measure.measure(&[0.0; 2], &[1.0, 1.0]);
+        assert!((measure.measure(&[0.0; 2], &[1.0, -1.0]).grad_alignment).abs() < 1e-12);
+        assert!((measure.measure(&[0.0; 2], &[-1.0, 1.0]).grad_alignment + 1.0).abs() < 1e-12);
+    }
+
+    #[test]
+    fn a_window_knows_its_recent_losses() {
+        let window = LossWindow::of(&[9.0, 9.0, 1.0, 1.0, 1.0, 1.0]);
+        assert!((window.recent - 1.0).abs() < 1e-12);
+        assert!(!LossWindow::of(&[1.0, f32::NAN]).is_finite());
+        assert!(!LossWindow::of(&[]).is_finite());
+    }
+}

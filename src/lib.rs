@@ -1,0 +1,15 @@
+//! qgd (Q-gradient descent): training that tunes itself.
+
+pub mod controller;
+#[cfg(feature = "torch")]
+pub mod data;
+#[cfg(feature = "torch")]
+pub mod nets;
+pub mod policy;
+pub mod rng;
+pub mod schedule;
+#[cfg(feature = "torch")]
+pub mod torch;
+
+pub use controller::{Action, Controls, Driver, DriverConfig, LossWindow, Measure, Measured, Move, Signals, Verdict};
+pub use policy::{Decision, Policy, Reason};

@@ -1,0 +1,2 @@
+//! The `qgd` program.
+fn main() {}

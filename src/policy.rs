@@ -1,0 +1,118 @@
+//! What decides: anything that reads [`Signals`] and answers with a [`Decision`].
+//!
+//! The learned [`Controller`](crate::Controller) is one policy, every rival in [`schedule`](crate::schedule) is another,
+//! so that all of them run in the same training loop under the same [`Driver`](crate::controller::Driver).
+
+use crate::controller::{Action, Signals};
+use serde::{Deserialize, Serialize};
+
+/// Reads the signals of one decision window and says how to go on.
+///
+/// ```
+/// use qgd::{Decision, Policy, Signals};
+///
+/// /// Halves the learning rate every 100 steps.
+/// struct Staircase;
+/// impl Policy for Staircase {
+///     fn decide(&mut self, signals: &Signals) -> Decision {
+///         let due = signals.step > 0 && signals.step % 100 == 0;
+///         Decision::scheduled(if due { 0.5 } else { 1.0 })
+///     }
+/// }
+/// let decision = Staircase.decide(&Signals { step: 100, ..Signals::default() });
+/// assert_eq!(decision.lr_factor, 0.5);
+/// ```
+pub trait Policy: Send {
+    /// One decision. Called by the driver when [`Policy::interval`] inner steps have passed since the last one.
+    fn decide(&mut self, signals: &Signals) -> Decision;
+
+    /// How many inner steps to the next decision, for a decision taken at `step`. At least 1.
+    fn interval(&self, step: u64) -> u64 {
+        let _ = step;
+        1
+    }
+
+    /// What the last decision was made of, for the trace.
+    fn explain(&self) -> Option<Explanation<'_>> {
+        None
+    }
+
+    /// Everything that later decisions depend on, as bytes. A policy without memory has none.
+    fn save(&self) -> Vec<u8> {
+        Vec::new()
+    }
+
+    /// The opposite of [`Policy::save`].
+    ///
+    /// # Errors
+    /// When the bytes were not written by this kind of policy.
+    fn load(&mut self, state: &[u8]) -> Result<(), PolicyStateError> {
+        if state.is_empty() { Ok(()) } else { Err(PolicyStateError { found_bytes: state.len() }) }
+    }
+}
+
+/// The saved state does not belong to this policy.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("the saved policy state ({found_bytes} bytes) was written by another kind of policy, or is damaged")]
+pub struct PolicyStateError {
+    /// Length of the refused state.
+    pub found_bytes: usize,
+}
+
+/// What a policy wants done with the controlled values.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+pub struct Decision {
+    /// The learning rate is multiplied by this, in every parameter group.
+    pub lr_factor: f64,
+    /// The weight decay is multiplied by this, in every parameter group.
+    pub weight_decay_factor: f64,
+    /// The action, where the policy chooses among a few.
+    pub action: Option<Action>,
+    /// Who decided, and why.
+    pub reason: Reason,
+}
+
+impl Decision {
+    /// A schedule's decision: the learning rate times `lr_factor`.
+    pub fn scheduled(lr_factor: f64) -> Self {
+        Self { lr_factor, weight_decay_factor: 1.0, action: None, reason: Reason::Schedule }
+    }
+
+    /// The decision that an action stands for.
+    pub fn of(action: Action, reason: Reason) -> Self {
+        Self {
+            lr_factor: action.lr.factor(),
+            weight_decay_factor: action.weight_decay.factor(),
+            action: Some(action),
+            reason,
+        }
+    }
+}
+
+/// Why a decision was what it was.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+#[non_exhaustive]
+pub enum Reason {
+    /// The greedy action of a learned policy.
+    Policy,
+    /// A random action, drawn to explore.
+    Exploration,
+    /// A fixed rule.
+    Schedule,
+    /// The features lie far outside what the policy was trained on, so it does not act.
+    OutOfRange,
+    /// The guard: the loss or the gradient is not finite.
+    NonFinite,
+    /// The guard: the loss exploded.
+    LossExploded,
+}
+
+/// What a learned policy saw and computed at its last decision.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Explanation<'a> {
+    /// The features, each in [-1, 1].
+    pub features: &'a [f32],
+    /// The Q-value of every action, in the order of the recipe's actions.
+    pub q_values: &'a [f32],
+}

@@ -1,0 +1,26 @@
+//! Where every random number comes from: ChaCha8 streams, one for each purpose, all derived from one seed.
+//!
+//! Nothing random is drawn inside libtorch, so the seed alone fixes a run.
+
+use rand::SeedableRng;
+use rand_chacha::ChaCha8Rng;
+
+/// The random stream of `seed` that is used for `label` ("batches", "init", ...).
+///
+/// Different labels give independent streams; the same pair gives the same numbers on every machine.
+///
+/// ```
+/// use rand::Rng;
+/// assert_eq!(qgd::rng::stream(7, "init").next_u64(), qgd::rng::stream(7, "init").next_u64());
+/// assert_ne!(qgd::rng::stream(7, "init").next_u64(), qgd::rng::stream(7, "batches").next_u64());
+/// ```
+pub fn stream(seed: u64, label: &str) -> ChaCha8Rng {
+    let mut rng = ChaCha8Rng::seed_from_u64(seed);
+    rng.set_stream(fnv1a(label.as_bytes()));
+    rng
+}
+
+/// The FNV-1a hash, 64 bits (Fowler, Noll and Vo).
+pub(crate) fn fnv1a(bytes: &[u8]) -> u64 {
+    bytes.iter().fold(0xcbf2_9ce4_8422_2325, |hash, &byte| (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3))
+}
