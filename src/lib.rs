@@ -3,6 +3,8 @@
 pub mod controller;
 #[cfg(feature = "torch")]
 pub mod data;
+pub mod dqn;
+pub mod meta;
 #[cfg(feature = "torch")]
 pub mod nets;
 pub mod policy;
@@ -11,5 +13,7 @@ pub mod schedule;
 #[cfg(feature = "torch")]
 pub mod torch;
 
-pub use controller::{Action, Controls, Driver, DriverConfig, LossWindow, Measure, Measured, Move, Signals, Verdict};
+pub use controller::{
+    Action, Controller, Controls, Driver, DriverConfig, LossWindow, Measure, Measured, Move, Signals, Verdict,
+};
 pub use policy::{Decision, Policy, Reason};

@@ -1,2 +1,3 @@
 //! The `qgd` program.
+
 fn main() {}

@@ -51,6 +51,24 @@ pub trait Policy: Send {
     }
 }
 
+impl Policy for Box<dyn Policy> {
+    fn decide(&mut self, signals: &Signals) -> Decision {
+        (**self).decide(signals)
+    }
+    fn interval(&self, step: u64) -> u64 {
+        (**self).interval(step)
+    }
+    fn explain(&self) -> Option<Explanation<'_>> {
+        (**self).explain()
+    }
+    fn save(&self) -> Vec<u8> {
+        (**self).save()
+    }
+    fn load(&mut self, state: &[u8]) -> Result<(), PolicyStateError> {
+        (**self).load(state)
+    }
+}
+
 /// The saved state does not belong to this policy.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("the saved policy state ({found_bytes} bytes) was written by another kind of policy, or is damaged")]

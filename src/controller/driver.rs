@@ -94,20 +94,20 @@ pub struct DriverState {
 pub type DecisionCallback = Box<dyn FnMut(&TraceRecord<'_>) + Send>;
 
 /// Runs a [`Policy`] beside a training loop. See the module for the protocol.
-pub struct Driver {
-    policy: Box<dyn Policy>,
+pub struct Driver<P: Policy = Box<dyn Policy>> {
+    policy: P,
     config: DriverConfig,
     callbacks: Vec<DecisionCallback>,
     last: Option<Decision>,
     state: DriverState,
 }
 
-impl Driver {
+impl<P: Policy> Driver<P> {
     /// A driver at step 0 with these start values.
     ///
     /// # Errors
     /// When a start value or a field of the configuration is outside its range.
-    pub fn new(policy: Box<dyn Policy>, lr: f64, weight_decay: f64, config: DriverConfig) -> Result<Self, DriverError> {
+    pub fn new(policy: P, lr: f64, weight_decay: f64, config: DriverConfig) -> Result<Self, DriverError> {
         check_values(lr, weight_decay, &config)?;
         let state = DriverState {
             lr,
@@ -209,6 +209,21 @@ impl Driver {
     /// Adds a callback that sees every decision.
     pub fn on_decision(&mut self, callback: DecisionCallback) {
         self.callbacks.push(callback);
+    }
+
+    /// The policy.
+    pub fn policy(&self) -> &P {
+        &self.policy
+    }
+
+    /// The policy, to be changed.
+    pub fn policy_mut(&mut self) -> &mut P {
+        &mut self.policy
+    }
+
+    /// Gives the policy back.
+    pub fn into_policy(self) -> P {
+        self.policy
     }
 
     /// The last decision, the guard's included.
@@ -327,9 +342,9 @@ mod tests {
         }
     }
 
-    fn driver(factor: f64, interval: u64, guard: Option<GuardConfig>) -> Driver {
+    fn driver(factor: f64, interval: u64, guard: Option<GuardConfig>) -> Driver<Always> {
         let config = DriverConfig { guard, lr_bounds: [1e-3, 1.0], ..DriverConfig::default() };
-        Driver::new(Box::new(Always(factor, interval)), 0.1, 0.0, config).unwrap()
+        Driver::new(Always(factor, interval), 0.1, 0.0, config).unwrap()
     }
 
     #[test]
@@ -380,10 +395,10 @@ mod tests {
     #[test]
     fn start_values_that_no_run_can_use_are_refused() {
         for (lr, weight_decay) in [(-1.0, 0.0), (0.0, 0.0), (f64::NAN, 0.0), (0.1, -1.0)] {
-            assert!(Driver::new(Box::new(Always(1.0, 1)), lr, weight_decay, DriverConfig::default()).is_err());
+            assert!(Driver::new(Always(1.0, 1), lr, weight_decay, DriverConfig::default()).is_err());
         }
         let bounds = DriverConfig { lr_bounds: [1.0, 0.1], ..DriverConfig::default() };
-        assert!(Driver::new(Box::new(Always(1.0, 1)), 0.1, 0.0, bounds).is_err());
+        assert!(Driver::new(Always(1.0, 1), 0.1, 0.0, bounds).is_err());
     }
 
     #[test]

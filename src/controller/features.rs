@@ -1,0 +1,69 @@
+//! Features: the signals mapped to [-1, 1], which is all the Q-network ever sees, in acting and in learning.
+//!
+//! A recipe names its feature set; the set travels inside the pretrained file.
+
+mod scalefree;
+
+pub use scalefree::ScaleFree;
+
+use super::actions::Action;
+use super::signals::Signals;
+use serde::{Deserialize, Serialize};
+
+/// A feature set with its memory of the run so far.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub enum Features {
+    /// Nothing in it depends on the unit of the loss.
+    ScaleFree(Box<ScaleFree>),
+}
+
+/// The name of a feature set, as a recipe gives it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum FeatureSet {
+    /// See [`ScaleFree`].
+    Scalefree,
+}
+
+impl FeatureSet {
+    /// A tracker at the start of a run.
+    pub fn tracker(self) -> Features {
+        match self {
+            Self::Scalefree => Features::ScaleFree(Box::default()),
+        }
+    }
+
+    /// The names of the features, in order.
+    pub fn names(self) -> &'static [&'static str] {
+        match self {
+            Self::Scalefree => &ScaleFree::NAMES,
+        }
+    }
+}
+
+impl Features {
+    /// Takes in one decision window and writes the features into `out`, each in [-1, 1] and never NaN.
+    ///
+    /// `last_action` is what was done at the decision before this one.
+    pub fn update(&mut self, signals: &Signals, last_action: Option<Action>, out: &mut [f32]) {
+        match self {
+            Self::ScaleFree(features) => features.update(signals, last_action, out),
+        }
+    }
+}
+
+/// `v / range`, cut to [-1, 1]; 0 where `v` is not a number.
+fn scaled(v: f64, range: f64) -> f32 {
+    if v.is_nan() { 0.0 } else { (v / range).clamp(-1.0, 1.0) as f32 }
+}
+
+/// `v / (1 + |v|)`: all of the real line into (-1, 1), nearly linear around 0; 0 where `v` is not a number.
+fn softsign(v: f64) -> f32 {
+    if v.is_nan() {
+        0.0
+    } else if v.is_infinite() {
+        v.signum() as f32
+    } else {
+        (v / (1.0 + v.abs())) as f32
+    }
+}

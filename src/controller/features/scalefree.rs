@@ -1,0 +1,312 @@
+//! `scalefree`: 27 features that do not change when the loss, the parameters or the time are measured in another unit.
+//!
+//! All averages run over *decisions*, not steps, with half-lives in decisions. Decisions come at every step while probing and then a fixed
+//! number per doubling of the step count, so the same features mean the same in a run of 400 steps and in one of 40,000.
+//!
+//! ```text
+//! L          mean loss of the decision window          fast, slow, run   EMAs of L, half-lives 2, 8 and 32 decisions
+//! g, x, u    ||gradient||, ||parameters||, ||displacement of the window||          n   losses in the window
+//! s          spread of single losses: EMA of the window's variance (of half the squared change of L where n = 1), half-life 8
+//! ```
+
+use super::{scaled, softsign};
+use crate::controller::actions::{Action, Move};
+use crate::controller::signals::Signals;
+use serde::{Deserialize, Serialize};
+
+/// How many of the lowest window losses make the list F of the rank feature (M of Hu, Zhang and Shi, section 3.2).
+const N_LOWEST: usize = 10;
+
+/// The smallest loss that logarithms see: below it a task is solved.
+const TINY: f64 = 1e-12;
+
+/// An exponential moving average over decisions.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+struct Ema {
+    rate: f64,
+    value: f64,
+}
+
+impl Ema {
+    /// `half_life` in decisions.
+    fn new(half_life: f64) -> Self {
+        Self { rate: 1.0 - 0.5f64.powf(1.0 / half_life), value: f64::NAN }
+    }
+
+    /// Takes in a value; anything that is not finite is left out.
+    fn push(&mut self, v: f64) -> f64 {
+        if v.is_finite() {
+            self.value = if self.value.is_nan() { v } else { self.value + self.rate * (v - self.value) };
+        }
+        self.value
+    }
+}
+
+/// The tracker of the `scalefree` set: what it remembers of a run. A new run needs a new one.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct ScaleFree {
+    fast: Ema,
+    slow: Ema,
+    run: Ema,
+    spread: Ema,
+    alignment: Ema,
+    descent: Ema,
+    improvement: Ema,
+    grad_fast: Ema,
+    grad_slow: Ema,
+    moves: Ema,
+    lowest: Vec<f64>,
+    fast_min: f64,
+    first_loss: f64,
+    first_grad: f64,
+    first_params: f64,
+    last_grad: f64,
+    last_window: f64,
+    last_n: f64,
+}
+
+impl Default for ScaleFree {
+    fn default() -> Self {
+        Self {
+            fast: Ema::new(2.0),
+            slow: Ema::new(8.0),
+            run: Ema::new(32.0),
+            spread: Ema::new(8.0),
+            alignment: Ema::new(4.0),
+            descent: Ema::new(4.0),
+            improvement: Ema::new(4.0),
+            grad_fast: Ema::new(2.0),
+            grad_slow: Ema::new(12.0),
+            moves: Ema::new(6.0),
+            lowest: Vec::with_capacity(N_LOWEST + 1),
+            fast_min: f64::INFINITY,
+            first_loss: f64::NAN,
+            first_grad: f64::NAN,
+            first_params: f64::NAN,
+            last_grad: f64::NAN,
+            last_window: f64::NAN,
+            last_n: f64::NAN,
+        }
+    }
+}
+
+impl ScaleFree {
+    /// The features, in order.
+    pub const NAMES: [&'static str; 27] = [
+        "rank",
+        "alignment",
+        "alignment_ema",
+        "descent_cosine",
+        "descent_cosine_ema",
+        "grad_cosine",
+        "grad_snr",
+        "lr_ratio",
+        "relative_update",
+        "loss_change",
+        "loss_fast_slow",
+        "loss_slow_run",
+        "loss_fast_min",
+        "loss_first",
+        "loss_noise",
+        "improvement",
+        "improvement_ema",
+        "grad_trend",
+        "grad_first",
+        "param_growth",
+        "last_action",
+        "moves_ema",
+        "decay_share",
+        "validation_gap",
+        "budget",
+        "doublings_left",
+        "time",
+    ];
+
+    /// Takes in one decision window and writes the features.
+    ///
+    /// | Feature | Formula before it is cut to [-1, 1] | Source |
+    /// |---|---|---|
+    /// | rank | 1 if L ≤ min F, 0 if L ≤ max F, else -1; F = the 10 lowest L so far | Hu et al., eq. 4 |
+    /// | alignment, its EMA | mean sign(dx · dx_prev) | Hu et al., eq. 6, on updates |
+    /// | descent_cosine, its EMA | cos(dx, -g) | Baydin et al. 2018, arXiv 1703.04782 |
+    /// | grad_cosine | cos(g, g of the last decision) | |
+    /// | grad_snr | 2 ‖EMA g‖ / ‖g‖ - 1 | |
+    /// | lr_ratio | log10(lr / lr_0) / 5 | |
+    /// | relative_update | (log10(u / (n x)) + 3.5) / 3.5 | |
+    /// | loss_change | ln(L_prev / L), softsign | |
+    /// | loss_fast_slow, loss_slow_run | 2 ln(slow / fast), 2 ln(run / slow), softsign | |
+    /// | loss_fast_min | ln(fast / min of fast), softsign | |
+    /// | loss_first | ln(fast / first L) / 7 | |
+    /// | loss_noise | (log10(√s / fast) + 1) / 2 | |
+    /// | improvement, its EMA | (L_prev - L) / √(s / n_prev + s / n) / 3, softsign: is the change more than noise? | |
+    /// | grad_trend | 2 ln(EMA g, half-life 2 / EMA g, half-life 12), softsign | |
+    /// | grad_first | ln(g / first g) / 7 | |
+    /// | param_growth | ln(x / first x), softsign | |
+    /// | last_action | -1 halve, 0 accept, 1 grow | |
+    /// | moves_ema | EMA of the above, half-life 6 | |
+    /// | decay_share | 2 λx² / (λx² + L) - 1 | |
+    /// | validation_gap | ln(validation / slow), 0 where there is no validation loss | |
+    /// | budget | 2 t / T - 1; 0 where T is unknown | |
+    /// | doublings_left | 1 - log2(T / t) / 5; -1 where T is unknown | |
+    /// | time | log2(t + 1) / 8 - 1 | |
+    pub fn update(&mut self, signals: &Signals, last_action: Option<Action>, out: &mut [f32]) {
+        let (window, m) = (&signals.window, &signals.measured);
+        let loss = window.mean.max(TINY);
+        let n = f64::from(window.n);
+        let rank = self.rank(loss);
+        let change = self.last_window - loss;
+        let (fast, slow, run) = (self.fast.push(loss), self.slow.push(loss), self.run.push(loss));
+        self.fast_min = self.fast_min.min(fast);
+        let standard_error = (self.spread.value * (1.0 / n + 1.0 / self.last_n)).sqrt();
+        let improvement = f64::from(softsign(change / (standard_error + TINY) / 3.0));
+        // Only now: a change is judged by the spread seen before it.
+        self.spread.push(if window.n > 1 { window.std * window.std } else { 0.5 * change * change });
+        let (grad_fast, grad_slow) = (self.grad_fast.push(m.grad_norm), self.grad_slow.push(m.grad_norm));
+        first(&mut self.first_loss, loss);
+        first(&mut self.first_grad, m.grad_norm);
+        first(&mut self.first_params, m.param_norm);
+        let last_move = last_action.map_or(0.0, moved);
+        let decay = signals.weight_decay * m.param_norm * m.param_norm;
+        let t = signals.step as f64;
+
+        let values = [
+            rank,
+            scaled(m.alignment, 1.0),
+            scaled(self.alignment.push(m.alignment), 1.0),
+            scaled(m.descent_cosine, 1.0),
+            scaled(self.descent.push(m.descent_cosine), 1.0),
+            scaled(m.grad_dot / (m.grad_norm * self.last_grad), 1.0),
+            scaled(2.0 * m.grad_snr - 1.0, 1.0),
+            scaled((signals.lr / signals.lr_base).log10(), 5.0),
+            scaled((m.update_norm / (n * m.param_norm)).log10() + 3.5, 3.5),
+            softsign((self.last_window / loss).ln()),
+            softsign(2.0 * (slow / fast).ln()),
+            softsign(2.0 * (run / slow).ln()),
+            softsign((fast / self.fast_min).ln()),
+            scaled((fast / self.first_loss).ln(), 7.0),
+            scaled((self.spread.value.sqrt() / fast).log10() + 1.0, 2.0),
+            improvement as f32,
+            scaled(self.improvement.push(improvement), 1.0),
+            softsign(2.0 * (grad_fast / grad_slow).ln()),
+            scaled((m.grad_norm / self.first_grad).ln(), 7.0),
+            softsign((m.param_norm / self.first_params).ln()),
+            last_move as f32,
+            scaled(self.moves.push(last_move), 1.0),
+            scaled(2.0 * decay / (decay + loss) - 1.0, 1.0),
+            signals.validation.map_or(0.0, |v| softsign((v / slow).ln())),
+            signals.total_steps.map_or(0.0, |total| scaled(2.0 * t / total as f64 - 1.0, 1.0)),
+            signals.total_steps.map_or(-1.0, |total| scaled(1.0 - (total as f64 / t).log2() / 5.0, 1.0)),
+            scaled((t + 1.0).log2() / 8.0 - 1.0, 1.0),
+        ];
+        out.copy_from_slice(&values);
+        self.last_grad = m.grad_norm;
+        self.last_window = loss;
+        self.last_n = n;
+    }
+
+    /// Equation 4 of Hu, Zhang and Shi, then `loss` joins the list.
+    fn rank(&mut self, loss: f64) -> f32 {
+        if !loss.is_finite() {
+            return -1.0;
+        }
+        let at = self.lowest.partition_point(|&l| l < loss);
+        let rank = match (at, self.lowest.len()) {
+            (0, _) => 1.0,
+            (at, n) if at < n => 0.0,
+            _ => -1.0,
+        };
+        self.lowest.insert(at, loss);
+        self.lowest.truncate(N_LOWEST);
+        rank
+    }
+}
+
+/// Remembers the first finite value.
+fn first(slot: &mut f64, v: f64) {
+    if slot.is_nan() && v.is_finite() {
+        *slot = v;
+    }
+}
+
+/// The learning rate's move, or the weight decay's where the learning rate stays.
+fn moved(action: Action) -> f64 {
+    let of = |m: Move| match m {
+        Move::Halve => -1.0,
+        Move::Accept => 0.0,
+        Move::Grow => 1.0,
+    };
+    if action.lr == Move::Accept { of(action.weight_decay) } else { of(action.lr) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::controller::signals::{LossWindow, Measured};
+    use proptest::prelude::*;
+
+    const N: usize = ScaleFree::NAMES.len();
+
+    fn signals(step: u64, loss: f64, unit: f64) -> Signals {
+        let measured = Measured {
+            alignment: 0.3,
+            descent_cosine: 0.2,
+            grad_alignment: 0.1,
+            grad_dot: 0.5 * unit * unit,
+            grad_norm: unit * (1.0 + 0.1 * (step as f64).sin()),
+            grad_snr: 0.6,
+            update_norm: 0.01,
+            param_norm: 3.0,
+        };
+        let window = LossWindow { n: 1, mean: loss * unit, std: 0.0, last: loss * unit, recent: loss * unit };
+        Signals { step, total_steps: Some(100), window, measured, lr: 0.1, lr_base: 0.2, ..Signals::default() }
+    }
+
+    #[test]
+    fn the_unit_of_the_loss_does_not_matter() {
+        let (mut a, mut b) = (ScaleFree::default(), ScaleFree::default());
+        let (mut x, mut y) = ([0.0; N], [0.0; N]);
+        for step in 0..40 {
+            let loss = 2.0 / (1.0 + step as f64) + 0.1 * (step as f64).cos().abs();
+            a.update(&signals(step, loss, 1.0), Some(Action::ACCEPT), &mut x);
+            b.update(&signals(step, loss, 1000.0), Some(Action::ACCEPT), &mut y);
+            assert!(x.iter().zip(&y).all(|(x, y)| (x - y).abs() < 1e-5), "{x:?}\n{y:?}");
+        }
+    }
+
+    #[test]
+    fn rank_follows_equation_4_and_starts_anew_with_a_new_run() {
+        let mut f = ScaleFree::default();
+        assert_eq!([5.0, 4.0, 4.5, 9.0, 4.0].map(|l| f.rank(l)), [1.0, 1.0, 0.0, -1.0, 1.0]);
+        assert_eq!(ScaleFree::default().rank(100.0), 1.0);
+    }
+
+    #[test]
+    fn a_significant_improvement_is_told_from_noise() {
+        let mut f = ScaleFree::default();
+        let mut x = [0.0; N];
+        for step in 0..30 {
+            f.update(&signals(step, 1.0 + 0.1 * (step % 2) as f64, 1.0), None, &mut x);
+        }
+        let noise = x[15].abs();
+        f.update(&signals(30, 0.2, 1.0), None, &mut x);
+        assert!(x[15] > 0.6 && noise < 0.4, "{} against {noise}", x[15]);
+    }
+
+    proptest! {
+        #[test]
+        fn every_feature_is_defined_whatever_comes(values in prop::collection::vec(prop_oneof![
+            Just(f64::NAN), Just(f64::INFINITY), Just(f64::NEG_INFINITY), Just(0.0), -1e30..1e30f64, -1.0..1.0f64], 36)) {
+            let mut f = ScaleFree::default();
+            let mut x = [f32::NAN; N];
+            for (step, v) in values.chunks_exact(12).enumerate() {
+                let measured = Measured { alignment: v[0], descent_cosine: v[1], grad_alignment: v[2], grad_dot: v[3],
+                    grad_norm: v[4], grad_snr: v[5], update_norm: v[6], param_norm: v[7] };
+                let window = LossWindow { n: step as u32, mean: v[8], std: v[9], last: v[8], recent: v[8] };
+                let signals = Signals { step: step as u64, total_steps: None, window, measured, lr: v[10], lr_base: v[11],
+                    weight_decay: v[10], weight_decay_base: v[11], validation: Some(v[9]) };
+                f.update(&signals, None, &mut x);
+                prop_assert!(x.iter().all(|v| (-1.0..=1.0).contains(v)), "{x:?}");
+            }
+        }
+    }
+}

@@ -1,0 +1,288 @@
+//! Recipes: what a controller sees, does, and how it is meta-trained. `controllers/NAME.toml` in the repository, TOML text inside a pretrained file.
+
+use super::actions::{Controls, Move};
+use super::driver::DriverConfig;
+use super::features::FeatureSet;
+use super::guard::GuardConfig;
+use crate::dqn::{AgentConfig, ReplayConfig};
+use crate::meta::MetaConfig;
+use crate::rng::fnv1a;
+use serde::{Deserialize, Serialize};
+use std::path::{Path, PathBuf};
+
+/// Everything about a controller but its weights.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+pub struct Recipe {
+    /// The controller's name, and that of its pretrained file.
+    pub name: String,
+    /// One sentence for the card.
+    pub description: String,
+    /// Which value it moves.
+    pub controls: Controls,
+    /// The moves it chooses among.
+    pub moves: Vec<Move>,
+    /// What it sees.
+    pub features: FeatureSet,
+    /// When it decides.
+    #[serde(default)]
+    pub decisions: DecisionConfig,
+    /// Where the controlled values may go.
+    #[serde(default)]
+    pub bounds: Bounds,
+    /// When a step is undone.
+    #[serde(default)]
+    pub guard: GuardConfig,
+    /// The Q-network.
+    #[serde(default)]
+    pub network: NetworkConfig,
+    /// How the agent learns.
+    #[serde(default)]
+    pub agent: AgentConfig,
+    /// What the agent remembers.
+    #[serde(default)]
+    pub replay: ReplayConfig,
+    /// What it is meta-trained on.
+    #[serde(default)]
+    pub meta: MetaConfig,
+}
+
+/// When decisions are taken (DESIGN §4.1): at every step while probing, then at fixed or at growing intervals.
+///
+/// | Name | Default | Purpose | Range |
+/// |---|---|---|---|
+/// | `probe-steps` | 64 | decide at each of the first steps: ×1.25 needs 41 moves for four decades | [0, ∞) |
+/// | `per-doubling` | 8 | then so many decisions per doubling of the step count | [1, 1000] |
+/// | `fixed` | none | or every so many steps, instead of `per-doubling` | [1, ∞) |
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields, rename_all = "kebab-case")]
+pub struct DecisionConfig {
+    /// See the table.
+    pub probe_steps: u64,
+    /// See the table.
+    pub per_doubling: u32,
+    /// See the table.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub fixed: Option<u64>,
+}
+
+impl Default for DecisionConfig {
+    fn default() -> Self {
+        Self { probe_steps: 64, per_doubling: 8, fixed: None }
+    }
+}
+
+impl DecisionConfig {
+    /// Steps to the next decision, for one taken at `step`.
+    ///
+    /// ```
+    /// # use qgd::controller::DecisionConfig;
+    /// let decisions = DecisionConfig::default();
+    /// assert_eq!((decisions.interval(10), decisions.interval(100), decisions.interval(10_000)), (1, 9, 905));
+    /// ```
+    pub fn interval(&self, step: u64) -> u64 {
+        if step < self.probe_steps {
+            return 1;
+        }
+        let growth = 2f64.powf(1.0 / f64::from(self.per_doubling.max(1))) - 1.0;
+        self.fixed.unwrap_or((step as f64 * growth) as u64).max(1)
+    }
+}
+
+/// Bounds of the controlled values.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields, rename_all = "kebab-case")]
+pub struct Bounds {
+    /// Of the learning rate. Default [1e-8, 100].
+    pub lr: [f64; 2],
+    /// Of the weight decay. Default [1e-8, 10].
+    pub weight_decay: [f64; 2],
+}
+
+impl Default for Bounds {
+    fn default() -> Self {
+        let DriverConfig { lr_bounds: lr, weight_decay_bounds: weight_decay, .. } = DriverConfig::default();
+        Self { lr, weight_decay }
+    }
+}
+
+/// The shape of the Q-network.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields, rename_all = "kebab-case")]
+pub struct NetworkConfig {
+    /// Widths of the hidden layers. Default two of 64; at most 4 of at most 1024.
+    pub hidden: Vec<usize>,
+    /// Separate heads for the value and the advantages. Default true.
+    pub dueling: bool,
+}
+
+impl Default for NetworkConfig {
+    fn default() -> Self {
+        Self { hidden: vec![64, 64], dueling: true }
+    }
+}
+
+/// A recipe that cannot be used.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum RecipeError {
+    /// The file cannot be read.
+    #[error("cannot read the recipe {path}")]
+    Io {
+        /// Which file.
+        path: PathBuf,
+        /// Why.
+        source: std::io::Error,
+    },
+    /// Not TOML, an unknown key, or a value of the wrong type; the message has line and key.
+    #[error("the recipe {origin} is not valid: {source}")]
+    Toml {
+        /// File or "of the pretrained file".
+        origin: String,
+        /// Where and what.
+        source: Box<toml::de::Error>,
+    },
+    /// A value outside its range.
+    #[error("the recipe {origin}: {key} is {value}, but must be {allowed}")]
+    OutOfRange {
+        /// File or "of the pretrained file".
+        origin: String,
+        /// Key path.
+        key: String,
+        /// What was given.
+        value: f64,
+        /// What is possible.
+        allowed: &'static str,
+    },
+}
+
+impl Recipe {
+    /// Reads and checks a recipe file.
+    ///
+    /// # Errors
+    /// When the file cannot be read, has an unknown key, or holds a value outside its range.
+    pub fn load(path: &Path) -> Result<Self, RecipeError> {
+        let text = std::fs::read_to_string(path).map_err(|source| RecipeError::Io { path: path.to_owned(), source })?;
+        Self::parse(&text, &path.display().to_string())
+    }
+
+    /// Parses and checks a recipe; `origin` is named in errors.
+    ///
+    /// # Errors
+    /// As [`Recipe::load`].
+    pub fn parse(text: &str, origin: &str) -> Result<Self, RecipeError> {
+        let recipe: Self = toml::from_str(text)
+            .map_err(|source| RecipeError::Toml { origin: origin.to_owned(), source: Box::new(source) })?;
+        recipe.check(origin)?;
+        Ok(recipe)
+    }
+
+    /// The canonical text: what a pretrained file carries and what [`Recipe::hash`] is taken of.
+    pub fn to_toml(&self) -> String {
+        // Every field is a number, string, array or table, which TOML can always hold.
+        toml::to_string(self).unwrap_or_default()
+    }
+
+    /// 16 hexadecimal digits that change when anything in the recipe does (FNV-1a of the canonical text).
+    pub fn hash(&self) -> String {
+        format!("{:016x}", fnv1a(self.to_toml().as_bytes()))
+    }
+
+    /// The part that a [`Driver`](super::Driver) needs.
+    pub fn driver_config(&self, total_steps: Option<u64>) -> DriverConfig {
+        DriverConfig {
+            lr_bounds: self.bounds.lr,
+            weight_decay_bounds: self.bounds.weight_decay,
+            total_steps,
+            guard: Some(self.guard.clone()),
+        }
+    }
+
+    fn check(&self, origin: &str) -> Result<(), RecipeError> {
+        let refuse = |table: &str, key: &str, value: f64, allowed| {
+            let key = if table.is_empty() { key.to_owned() } else { format!("{table}.{key}") };
+            Err(RecipeError::OutOfRange { origin: origin.to_owned(), key, value, allowed })
+        };
+        let tables = [
+            ("guard", self.guard.invalid_field()),
+            ("agent", self.agent.invalid_field()),
+            ("replay", self.replay.invalid_field()),
+            ("meta", self.meta.invalid_field()),
+        ];
+        for (table, invalid) in tables {
+            if let Some((key, value, allowed)) = invalid {
+                return refuse(table, key, value, allowed);
+            }
+        }
+        for (key, [low, high]) in [("lr", self.bounds.lr), ("weight-decay", self.bounds.weight_decay)] {
+            if !(0.0 < low && low <= high && high.is_finite()) {
+                return refuse("bounds", key, low, "[low, high] with 0 < low <= high");
+            }
+        }
+        if self.moves.is_empty() || (1..self.moves.len()).any(|i| self.moves[..i].contains(&self.moves[i])) {
+            return refuse("", "moves", self.moves.len() as f64, "one to three different moves");
+        }
+        let widths = &self.network.hidden;
+        if widths.len() > 4 || widths.iter().any(|&w| !(1..=1024).contains(&w)) {
+            let widest = widths.iter().max().copied().unwrap_or(0);
+            return refuse("network", "hidden", widest as f64, "at most 4 layers of 1 to 1024");
+        }
+        if !(1..=1000).contains(&self.decisions.per_doubling) {
+            return refuse("decisions", "per-doubling", f64::from(self.decisions.per_doubling), "in [1, 1000]");
+        }
+        if self.decisions.fixed == Some(0) {
+            return refuse("decisions", "fixed", 0.0, "at least 1");
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const SMALLEST: &str = r#"
+        name = "lr"
+        description = "test"
+        controls = "lr"
+        moves = ["halve", "accept", "grow"]
+        features = "scalefree"
+    "#;
+
+    #[test]
+    fn the_smallest_recipe_uses_the_defaults_and_its_text_reads_back_the_same() {
+        let recipe = Recipe::parse(SMALLEST, "test").unwrap();
+        assert_eq!(recipe.decisions, DecisionConfig { probe_steps: 64, per_doubling: 8, fixed: None });
+        assert_eq!(Recipe::parse(&recipe.to_toml(), "test").unwrap(), recipe);
+    }
+
+    #[test]
+    fn an_unknown_key_is_refused_and_named() {
+        let error = Recipe::parse(&format!("{SMALLEST}\nlearning_rate = 1"), "test").unwrap_err().to_string();
+        assert!(error.contains("learning_rate"), "{error}");
+    }
+
+    #[test]
+    fn a_value_outside_its_range_is_refused_with_key_value_and_range() {
+        for (text, key) in [
+            ("[agent]\ngamma = 1.5", "agent.gamma"),
+            ("[guard]\nexplosion = 0.5", "guard.explosion"),
+            ("[bounds]\nlr = [1.0, 0.1]", "bounds.lr"),
+            ("[network]\nhidden = [4096]", "network.hidden"),
+            ("[decisions]\nper-doubling = 0", "decisions.per-doubling"),
+            ("[decisions]\nfixed = 0", "decisions.fixed"),
+            ("[replay.uniform]\ncapacity = 0", "replay.capacity"),
+        ] {
+            let error = Recipe::parse(&format!("{SMALLEST}\n{text}"), "test").unwrap_err().to_string();
+            assert!(error.contains(key) && error.contains("must be"), "{error}");
+        }
+    }
+
+    #[test]
+    fn the_hash_changes_with_any_field() {
+        let recipe = Recipe::parse(SMALLEST, "test").unwrap();
+        let mut other = recipe.clone();
+        other.agent.n_step += 1;
+        assert_ne!(recipe.hash(), other.hash());
+    }
+}

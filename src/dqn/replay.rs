@@ -1,0 +1,252 @@
+//! What the agent remembers: whole episodes, drawn from by transition.
+//!
+//! Two rules for what is kept: `uniform` keeps the newest transitions up to a capacity; `recent-and-best` keeps the A most recent
+//! episodes and the B best ones, as Hu, Zhang and Shi describe (section 4.1) but did not build. n-step returns are summed when a transition is
+//! drawn, so one stored episode serves any n.
+
+use rand::RngExt;
+use rand_chacha::ChaCha8Rng;
+use serde::{Deserialize, Serialize};
+use std::collections::VecDeque;
+
+/// What is kept.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+pub enum ReplayConfig {
+    /// The newest `capacity` transitions.
+    Uniform {
+        /// At least 1; whole episodes are dropped, so a little less may be held.
+        capacity: usize,
+    },
+    /// The `recent` newest and the `best` best episodes by return (an episode may be both, and is then drawn twice as often).
+    RecentAndBest {
+        /// A of the paper, at least 1.
+        recent: usize,
+        /// B of the paper.
+        best: usize,
+    },
+}
+
+impl Default for ReplayConfig {
+    fn default() -> Self {
+        Self::Uniform { capacity: 400_000 }
+    }
+}
+
+impl ReplayConfig {
+    /// The first field outside its range, as (name, value, what was allowed).
+    pub fn invalid_field(&self) -> Option<(&'static str, f64, &'static str)> {
+        match *self {
+            Self::Uniform { capacity: 0 } => Some(("capacity", 0.0, "at least 1")),
+            Self::RecentAndBest { recent: 0, .. } => Some(("recent", 0.0, "at least 1")),
+            _ => None,
+        }
+    }
+}
+
+/// One finished episode.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Episode {
+    /// Width of an observation.
+    pub n_features: usize,
+    /// `[len + 1, n_features]`: the observation before every action, and the one after the last.
+    pub observations: Vec<f32>,
+    /// The action taken at each observation but the last.
+    pub actions: Vec<u8>,
+    /// What each action earned.
+    pub rewards: Vec<f32>,
+    /// Whether the episode *ended* (nothing follows). A truncated one goes on unseen, so its last state is bootstrapped.
+    pub terminated: bool,
+}
+
+impl Episode {
+    /// How many transitions.
+    pub fn len(&self) -> usize {
+        self.actions.len()
+    }
+
+    /// Whether there is no transition.
+    pub fn is_empty(&self) -> bool {
+        self.actions.is_empty()
+    }
+
+    /// Sum of the rewards.
+    pub fn undiscounted_return(&self) -> f64 {
+        self.rewards.iter().map(|&r| f64::from(r)).sum()
+    }
+
+    /// The observation at time `t` in `0..=len`.
+    pub fn observation(&self, t: usize) -> &[f32] {
+        &self.observations[t * self.n_features..(t + 1) * self.n_features]
+    }
+
+    /// `(return over n steps, discount of the bootstrap, time of the bootstrap)` from time `t`.
+    /// The discount is 0 where the episode terminates within the n steps.
+    fn n_step(&self, t: usize, n: usize, gamma: f32) -> (f32, f32, usize) {
+        let end = (t + n).min(self.len());
+        let (sum, discount) =
+            self.rewards[t..end].iter().fold((0.0, 1.0), |(sum, discount), &r| (sum + discount * r, discount * gamma));
+        let terminal = end == self.len() && self.terminated;
+        (sum, if terminal { 0.0 } else { discount }, end)
+    }
+}
+
+/// A minibatch of n-step transitions, row by row.
+#[derive(Debug, Clone, Default)]
+pub struct Batch {
+    /// `[batch, n_features]`
+    pub obs: Vec<f32>,
+    /// `[batch]`
+    pub actions: Vec<usize>,
+    /// Sum of the n discounted rewards, `[batch]`
+    pub returns: Vec<f32>,
+    /// γ^n, or 0 where nothing follows, `[batch]`
+    pub discounts: Vec<f32>,
+    /// `[batch, n_features]`
+    pub next_obs: Vec<f32>,
+}
+
+/// The replay memory.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct Replay {
+    config: ReplayConfig,
+    recent: VecDeque<Episode>,
+    best: Vec<Episode>,
+    n_recent: usize,
+}
+
+impl Replay {
+    /// An empty memory.
+    pub fn new(config: ReplayConfig) -> Self {
+        Self { config, recent: VecDeque::new(), best: Vec::new(), n_recent: 0 }
+    }
+
+    /// How many transitions can be drawn.
+    pub fn len(&self) -> usize {
+        self.n_recent + self.best.iter().map(Episode::len).sum::<usize>()
+    }
+
+    /// Whether nothing can be drawn.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// Remembers an episode, and forgets the oldest (and the worst of the best) as the rule says. Empty episodes are ignored.
+    pub fn push(&mut self, episode: Episode) {
+        if episode.is_empty() {
+            return;
+        }
+        if let ReplayConfig::RecentAndBest { best, .. } = self.config {
+            let at = self.best.partition_point(|e| e.undiscounted_return() >= episode.undiscounted_return());
+            if at < best {
+                self.best.insert(at, episode.clone());
+                self.best.truncate(best);
+            }
+        }
+        self.n_recent += episode.len();
+        self.recent.push_back(episode);
+        while self.recent.len() > 1 && self.is_over_full() {
+            self.n_recent -= self.recent.pop_front().map_or(0, |e| e.len());
+        }
+    }
+
+    fn is_over_full(&self) -> bool {
+        match self.config {
+            ReplayConfig::Uniform { capacity } => self.n_recent > capacity,
+            ReplayConfig::RecentAndBest { recent, .. } => self.recent.len() > recent,
+        }
+    }
+
+    /// Draws `batch_size` n-step transitions uniformly, with replacement. An empty memory gives an empty batch.
+    pub fn sample(&self, batch_size: usize, n_step: usize, gamma: f32, rng: &mut ChaCha8Rng) -> Batch {
+        let ends: Vec<usize> = self
+            .episodes()
+            .scan(0, |end, e| {
+                *end += e.len();
+                Some(*end)
+            })
+            .collect();
+        let episodes: Vec<&Episode> = self.episodes().collect();
+        let mut batch = Batch::default();
+        let Some(&total) = ends.last() else { return batch };
+        for _ in 0..batch_size {
+            let at = rng.random_range(0..total);
+            let e = ends.partition_point(|&end| end <= at);
+            let episode = episodes[e];
+            let t = at + episode.len() - ends[e];
+            let (sum, discount, next) = episode.n_step(t, n_step, gamma);
+            batch.obs.extend_from_slice(episode.observation(t));
+            batch.actions.push(usize::from(episode.actions[t]));
+            batch.returns.push(sum);
+            batch.discounts.push(discount);
+            batch.next_obs.extend_from_slice(episode.observation(next));
+        }
+        batch
+    }
+
+    /// All stored episodes: recent ones oldest first, then the best, best first.
+    fn episodes(&self) -> impl Iterator<Item = &Episode> {
+        self.recent.iter().chain(&self.best)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::rng::stream;
+
+    /// An episode whose observation at time t is `[first + t]`.
+    fn episode(first: f32, rewards: &[f32], terminated: bool) -> Episode {
+        Episode {
+            n_features: 1,
+            observations: (0..=rewards.len()).map(|t| first + t as f32).collect(),
+            actions: vec![0; rewards.len()],
+            rewards: rewards.to_vec(),
+            terminated,
+        }
+    }
+
+    #[test]
+    fn a_truncated_episode_still_bootstraps_and_a_terminated_one_does_not() {
+        let rewards = [1.0, 2.0, 4.0];
+        assert_eq!(episode(0.0, &rewards, true).n_step(1, 5, 0.5), (2.0 + 0.5 * 4.0, 0.0, 3));
+        assert_eq!(episode(0.0, &rewards, false).n_step(1, 5, 0.5), (4.0, 0.25, 3));
+        assert_eq!(episode(0.0, &rewards, true).n_step(0, 2, 0.5), (2.0, 0.25, 2));
+    }
+
+    #[test]
+    fn uniform_memory_never_exceeds_its_capacity_and_drops_the_oldest() {
+        let mut replay = Replay::new(ReplayConfig::Uniform { capacity: 10 });
+        for first in 0..20 {
+            replay.push(episode(100.0 * first as f32, &[0.0; 3], true));
+            assert!(replay.len() <= 10);
+        }
+        let batch = replay.sample(500, 1, 1.0, &mut stream(0, "replay"));
+        assert!(batch.obs.iter().all(|&o| o >= 1700.0));
+    }
+
+    #[test]
+    fn the_best_episodes_stay_however_old_they_are() {
+        let mut replay = Replay::new(ReplayConfig::RecentAndBest { recent: 2, best: 1 });
+        replay.push(episode(1000.0, &[9.0], true));
+        for first in 0..10 {
+            replay.push(episode(first as f32, &[1.0], true));
+        }
+        let batch = replay.sample(300, 1, 1.0, &mut stream(0, "replay"));
+        let best = batch.obs.iter().filter(|&&o| o >= 1000.0).count();
+        assert!(60 < best && best < 140, "one of three transitions, drawn {best} of 300 times");
+        assert_eq!(replay.len(), 3);
+    }
+
+    #[test]
+    fn every_transition_is_drawn_about_equally_often() {
+        let mut replay = Replay::new(ReplayConfig::default());
+        replay.push(episode(0.0, &[0.0; 3], true));
+        replay.push(episode(10.0, &[0.0; 7], true));
+        let batch = replay.sample(10_000, 1, 1.0, &mut stream(1, "replay"));
+        for start in [0.0, 1.0, 2.0, 10.0, 16.0] {
+            let n = batch.obs.iter().filter(|&&o| (o - start).abs() < 0.5).count();
+            assert!((900..1100).contains(&n), "{start}: {n}");
+        }
+    }
+}

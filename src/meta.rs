@@ -1,0 +1,23 @@
+//! Meta-training: a controller learns on thousands of small training problems that it will never see again.
+//!
+//! ```text
+//! loop:  draw tasks  ->  rollout: train each, a Q-network with exploration moving its lr  ->  replay
+//!        learner: Double DQN updates  ->  every few rounds: greedy policy on validation tasks, keep the best network
+//! ```
+//!
+//! The tasks of this module are plain Rust, one net a thread with its whole state in cache; no libtorch is needed.
+
+mod config;
+mod mlp;
+mod optimizer;
+mod rollout;
+mod tasks;
+mod train;
+mod validation;
+
+pub use config::{MetaConfig, RewardConfig, TaskConfig};
+pub use optimizer::{Algorithm, InnerOptimizer};
+pub use rollout::{Actor, Run, rollout};
+pub use tasks::{Family, Problem, Task};
+pub use train::{MetaTraining, MetaTrainingError, RoundReport};
+pub use validation::{Score, ValidationSet};

@@ -1,0 +1,239 @@
+//! A small multi-layer perceptron in plain Rust: one net, one thread, its whole state in cache.
+//!
+//! Parameters are one flat slice: for each layer the weights `[n_in, n_out]` row-major, then the biases `[n_out]`.
+
+use ndarray::linalg::general_mat_mul;
+use ndarray::{ArrayView2, ArrayViewMut2};
+use rand::RngExt;
+use rand_chacha::ChaCha8Rng;
+
+/// The nonlinearity between layers.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Activation {
+    /// max(0, z)
+    Relu,
+    /// tanh z
+    Tanh,
+}
+
+/// What the outputs are compared with, one row an example.
+#[derive(Debug, Clone)]
+pub enum Target {
+    /// Cross-entropy with these classes, `[n]`.
+    Classes(Vec<u16>),
+    /// Mean squared error against these values, `[n, n_out]`.
+    Values(Vec<f32>),
+}
+
+/// Shape and working memory.
+#[derive(Debug, Clone)]
+pub struct Mlp {
+    sizes: Vec<usize>,
+    activation: Activation,
+    /// Output of every layer, `[n, width]`; the last one is turned into the gradient of the loss.
+    outputs: Vec<Vec<f32>>,
+    d_out: Vec<f32>,
+    d_in: Vec<f32>,
+}
+
+impl Mlp {
+    /// A net with these layer widths, inputs first, outputs last.
+    pub fn new(sizes: Vec<usize>, activation: Activation) -> Self {
+        let outputs = vec![Vec::new(); sizes.len() - 1];
+        Self { sizes, activation, outputs, d_out: Vec::new(), d_in: Vec::new() }
+    }
+
+    /// How many parameters.
+    pub fn n_params(&self) -> usize {
+        self.layers().map(|(n_in, n_out)| (n_in + 1) * n_out).sum()
+    }
+
+    fn layers(&self) -> impl DoubleEndedIterator<Item = (usize, usize)> + '_ {
+        self.sizes.windows(2).map(|w| (w[0], w[1]))
+    }
+
+    fn n_out(&self) -> usize {
+        self.sizes[self.sizes.len() - 1]
+    }
+
+    /// PyTorch's default initial weights, U(±1/√n_in) for weights and biases, times `gain`.
+    pub fn init(&self, gain: f32, rng: &mut ChaCha8Rng) -> Vec<f32> {
+        let mut params = Vec::with_capacity(self.n_params());
+        for (n_in, n_out) in self.layers() {
+            let bound = gain / (n_in as f32).sqrt();
+            params.extend((0..(n_in + 1) * n_out).map(|_| rng.random_range(-bound..bound)));
+        }
+        params
+    }
+
+    /// The outputs `[n, n_out]` for the inputs `[n, n_in]`.
+    pub fn forward(&mut self, params: &[f32], inputs: &[f32]) -> &[f32] {
+        let n = inputs.len() / self.sizes[0];
+        let (mut at, n_layers) = (0, self.outputs.len());
+        for l in 0..n_layers {
+            let (n_in, n_out) = (self.sizes[l], self.sizes[l + 1]);
+            let (weights, biases) = layer(params, &mut at, n_in, n_out);
+            let (before, after) = self.outputs.split_at_mut(l);
+            let x: &[f32] = if l == 0 { inputs } else { &before[l - 1] };
+            let y = &mut after[0];
+            y.resize(n * n_out, 0.0);
+            y.chunks_exact_mut(n_out).for_each(|row| row.copy_from_slice(biases));
+            mat_mul(view(x, n, n_in), view(weights, n_in, n_out), 1.0, view_mut(y, n, n_out));
+            if l + 1 < n_layers {
+                match self.activation {
+                    Activation::Relu => y.iter_mut().for_each(|v| *v = v.max(0.0)),
+                    Activation::Tanh => y.iter_mut().for_each(|v| *v = v.tanh()),
+                }
+            }
+        }
+        &self.outputs[n_layers - 1]
+    }
+
+    /// Mean loss over the examples `rows` of `target` (all of them in order where `rows` is empty); `inputs` are already gathered.
+    pub fn loss(&mut self, params: &[f32], inputs: &[f32], target: &Target, rows: &[usize]) -> f32 {
+        self.forward(params, inputs);
+        self.loss_and_d_out(target, rows)
+    }
+
+    /// The mean loss, and its gradient by every parameter in `grad`.
+    pub fn loss_and_grad(
+        &mut self,
+        params: &[f32],
+        inputs: &[f32],
+        target: &Target,
+        rows: &[usize],
+        grad: &mut [f32],
+    ) -> f32 {
+        let loss = self.loss(params, inputs, target, rows);
+        let n = inputs.len() / self.sizes[0];
+        let last = self.outputs.len() - 1;
+        self.d_out.clone_from(&self.outputs[last]);
+        let mut end = params.len();
+        for l in (0..=last).rev() {
+            let (n_in, n_out) = (self.sizes[l], self.sizes[l + 1]);
+            let mut at = end - (n_in + 1) * n_out;
+            end = at;
+            let (weights, _) = layer(params, &mut at, n_in, n_out);
+            let (d_weights, d_biases) = grad[end..end + (n_in + 1) * n_out].split_at_mut(n_in * n_out);
+            let x: &[f32] = if l == 0 { inputs } else { &self.outputs[l - 1] };
+            let d_out = view(&self.d_out, n, n_out);
+            mat_mul(view(x, n, n_in).reversed_axes(), d_out, 0.0, view_mut(d_weights, n_in, n_out));
+            d_biases.fill(0.0);
+            for row in self.d_out.chunks_exact(n_out) {
+                d_biases.iter_mut().zip(row).for_each(|(d, r)| *d += r);
+            }
+            if l > 0 {
+                self.d_in.resize(n * n_in, 0.0);
+                mat_mul(d_out, view(weights, n_in, n_out).reversed_axes(), 0.0, view_mut(&mut self.d_in, n, n_in));
+                match self.activation {
+                    Activation::Relu => {
+                        self.d_in.iter_mut().zip(x).for_each(|(d, &y)| *d = if y > 0.0 { *d } else { 0.0 })
+                    }
+                    Activation::Tanh => self.d_in.iter_mut().zip(x).for_each(|(d, &y)| *d *= 1.0 - y * y),
+                }
+                std::mem::swap(&mut self.d_out, &mut self.d_in);
+            }
+        }
+        loss
+    }
+
+    /// The mean loss of the outputs at hand; they are overwritten by its gradient.
+    fn loss_and_d_out(&mut self, target: &Target, rows: &[usize]) -> f32 {
+        let n_out = self.n_out();
+        let last = self.outputs.len() - 1;
+        let out = &mut self.outputs[last];
+        let scale = n_out as f32 / out.len() as f32;
+        let mut sum = 0.0;
+        for (i, row) in out.chunks_exact_mut(n_out).enumerate() {
+            let example = rows.get(i).copied().unwrap_or(i);
+            sum += match target {
+                Target::Classes(classes) => cross_entropy(row, usize::from(classes[example]), scale),
+                Target::Values(values) => squared_error(row, &values[example * n_out..(example + 1) * n_out], scale),
+            };
+        }
+        sum * scale
+    }
+}
+
+/// -ln softmax(z)[class]; `z` becomes `scale` times its gradient.
+fn cross_entropy(z: &mut [f32], class: usize, scale: f32) -> f32 {
+    let max = z.iter().fold(f32::NEG_INFINITY, |m, &v| m.max(v));
+    let own = z[class] - max;
+    z.iter_mut().for_each(|v| *v = (*v - max).exp());
+    let sum = z.iter().sum::<f32>();
+    z.iter_mut().for_each(|v| *v *= scale / sum);
+    z[class] -= scale;
+    sum.ln() - own
+}
+
+/// Mean over the row of (y - target)²; `y` becomes `scale` times its gradient.
+fn squared_error(y: &mut [f32], target: &[f32], scale: f32) -> f32 {
+    let width = y.len() as f32;
+    let mut sum = 0.0;
+    for (y, t) in y.iter_mut().zip(target) {
+        let d = *y - t;
+        sum += d * d;
+        *y = 2.0 * scale * d / width;
+    }
+    sum / width
+}
+
+fn layer<'a>(params: &'a [f32], at: &mut usize, n_in: usize, n_out: usize) -> (&'a [f32], &'a [f32]) {
+    let (weights, rest) = params[*at..].split_at(n_in * n_out);
+    *at += (n_in + 1) * n_out;
+    (weights, &rest[..n_out])
+}
+
+/// `c = a b + beta c`
+fn mat_mul(a: ArrayView2<f32>, b: ArrayView2<f32>, beta: f32, mut c: ArrayViewMut2<f32>) {
+    general_mat_mul(1.0, &a, &b, beta, &mut c);
+}
+
+#[allow(clippy::expect_used, reason = "every length is the product of the layer widths it is built from")]
+fn view(data: &[f32], rows: usize, columns: usize) -> ArrayView2<'_, f32> {
+    ArrayView2::from_shape((rows, columns), data).expect("length is rows times columns")
+}
+
+#[allow(clippy::expect_used, reason = "every length is the product of the layer widths it is built from")]
+fn view_mut(data: &mut [f32], rows: usize, columns: usize) -> ArrayViewMut2<'_, f32> {
+    ArrayViewMut2::from_shape((rows, columns), data).expect("length is rows times columns")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::rng::stream;
+
+    #[test]
+    fn the_gradient_agrees_with_finite_differences() {
+        for (activation, target) in [
+            (Activation::Tanh, Target::Classes(vec![0, 2, 1, 1, 0])),
+            (Activation::Relu, Target::Classes(vec![2, 2, 1, 0, 0])),
+            (Activation::Tanh, Target::Values((0..15).map(|v| 0.1 * v as f32).collect())),
+        ] {
+            let mut rng = stream(3, "mlp");
+            let mut net = Mlp::new(vec![4, 6, 5, 3], activation);
+            let params = net.init(1.0, &mut rng);
+            let inputs: Vec<f32> = (0..12).map(|_| rng.random_range(-1.0..1.0)).collect();
+            let rows = [4, 0, 2];
+            let mut grad = vec![0.0; params.len()];
+            net.loss_and_grad(&params, &inputs, &target, &rows, &mut grad);
+            for i in 0..params.len() {
+                let mut at = |h: f32| {
+                    let mut moved = params.clone();
+                    moved[i] += h;
+                    f64::from(net.loss(&moved, &inputs, &target, &rows))
+                };
+                let numeric = (at(1e-2) - at(-1e-2)) / 2e-2;
+                assert!((numeric - f64::from(grad[i])).abs() < 2e-3, "{i}: {numeric} against {}", grad[i]);
+            }
+        }
+    }
+
+    #[test]
+    fn equal_outputs_cost_the_logarithm_of_the_number_of_classes() {
+        let mut net = Mlp::new(vec![2, 5], Activation::Relu);
+        let loss = net.loss(&[0.0; 15], &[1.0, 2.0], &Target::Classes(vec![3]), &[]);
+        assert!((loss - 5f32.ln()).abs() < 1e-6);
+    }
+}

@@ -1,0 +1,190 @@
+//! One episode: a task trained from start to horizon under a [`Driver`], exactly as a user's net would be.
+
+use super::config::{MetaConfig, RewardConfig};
+use super::optimizer::InnerOptimizer;
+use super::tasks::Task;
+use crate::controller::{Action, DecisionConfig, Driver, Features, LossWindow, Measure, Recipe, Signals, Verdict};
+use crate::dqn::{Episode, QNetwork, Scratch, network::argmax};
+use crate::policy::{Decision, Policy, Reason};
+use crate::rng::stream;
+use rand::RngExt;
+use rand_chacha::ChaCha8Rng;
+use std::sync::Arc;
+
+/// What a finished run looks like from outside.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Run {
+    /// The loss on the evaluation batch at every decision, then after the last step.
+    pub evaluations: Vec<f64>,
+    /// Inner steps taken, the rolled-back ones included.
+    pub inner_steps: u64,
+}
+
+impl Run {
+    /// The loss after the last step.
+    pub fn final_loss(&self) -> f64 {
+        self.evaluations.last().copied().unwrap_or(f64::NAN)
+    }
+}
+
+/// Trains the task under the driver. With `evaluate_decisions` the evaluation loss is taken at every decision too.
+pub fn rollout<P: Policy>(task: &mut Task, driver: &mut Driver<P>, evaluate_decisions: bool) -> Run {
+    let mut rng = stream(task.batch_seed, "batches");
+    let n = task.problem.n_params();
+    let mut x = task.start.clone();
+    let mut grad = vec![0.0; n];
+    let mut optimizer = InnerOptimizer::new(task.algorithm, n);
+    let mut snapshot: Option<(Vec<f32>, InnerOptimizer)> = None;
+    let mut measure = Measure::default();
+    let mut losses: Vec<f32> = Vec::new();
+    let mut evaluations = Vec::new();
+    while driver.step() < task.horizon {
+        let loss = task.problem.loss_and_grad(&x, &mut grad, &mut rng);
+        losses.push(loss);
+        let finite = loss.is_finite() && grad.iter().all(|g| g.is_finite());
+        if driver.is_due() {
+            let window = LossWindow::of(&losses);
+            losses.clear();
+            if driver.check(&window, finite) != Verdict::Good {
+                if let Some((good_x, good_optimizer)) = &snapshot {
+                    x.copy_from_slice(good_x);
+                    optimizer.clone_from(good_optimizer);
+                    measure.rolled_back(&x);
+                }
+                driver.advance();
+                continue;
+            }
+            match &mut snapshot {
+                Some((good_x, good_optimizer)) => {
+                    good_x.copy_from_slice(&x);
+                    good_optimizer.clone_from(&optimizer);
+                }
+                None => snapshot = Some((x.clone(), optimizer.clone())),
+            }
+            let measured = measure.measure(&x, &grad);
+            if evaluate_decisions {
+                evaluations.push(task.problem.evaluate(&x));
+            }
+            driver.decide(&window, &measured);
+        }
+        if finite {
+            optimizer.step(&mut x, &mut grad, driver.lr(), driver.weight_decay());
+        }
+        driver.advance();
+    }
+    if evaluate_decisions {
+        // What a truncated episode bootstraps from.
+        losses.push(task.problem.loss_and_grad(&x, &mut grad, &mut rng));
+        driver.decide(&LossWindow::of(&losses), &measure.measure(&x, &grad));
+    }
+    evaluations.push(task.problem.evaluate(&x));
+    Run { evaluations, inner_steps: driver.step() }
+}
+
+/// A Q-network that explores, and writes down what it saw and did.
+#[derive(Debug)]
+pub struct Actor {
+    network: Arc<QNetwork>,
+    scratch: Scratch,
+    features: Features,
+    actions: Vec<Action>,
+    decisions: DecisionConfig,
+    epsilon: f64,
+    hold: f64,
+    held: Option<usize>,
+    rng: ChaCha8Rng,
+    q_values: Vec<f32>,
+    observations: Vec<f32>,
+    taken: Vec<u8>,
+}
+
+/// Probabilities of exploratory halve, accept and grow: their mean of ln(factor) is about zero (0.12 ln ½ + 0.38 ln 1¼ = 0.002).
+const DRIFT_FREE: [f64; 3] = [0.12, 0.50, 0.38];
+
+impl Actor {
+    /// An actor at the start of an episode.
+    pub fn new(recipe: &Recipe, network: Arc<QNetwork>, epsilon: f64, rng: ChaCha8Rng) -> Self {
+        let actions = recipe.controls.actions(&recipe.moves);
+        Self {
+            scratch: network.scratch(),
+            features: recipe.features.tracker(),
+            decisions: recipe.decisions,
+            epsilon,
+            hold: 1.0 - 1.0 / recipe.meta.sticky,
+            held: None,
+            rng,
+            q_values: vec![0.0; actions.len()],
+            observations: Vec::new(),
+            taken: Vec::new(),
+            actions,
+            network,
+        }
+    }
+
+    fn choose(&mut self) -> (usize, Reason) {
+        if let Some(held) = self.held {
+            if self.rng.random_bool(self.hold) {
+                return (held, Reason::Exploration);
+            }
+            self.held = None;
+        }
+        // Exploration that is held longer starts less often, so that epsilon stays the share of exploratory decisions.
+        if self.rng.random_bool(self.epsilon * (1.0 - self.hold) / (1.0 - self.epsilon * self.hold)) {
+            let u: f64 = self.rng.random();
+            let drawn = if u < DRIFT_FREE[0] {
+                0
+            } else if u < DRIFT_FREE[0] + DRIFT_FREE[1] {
+                1
+            } else {
+                2
+            };
+            self.held = Some(drawn);
+            return (drawn, Reason::Exploration);
+        }
+        (argmax(self.q_values.as_slice().into()), Reason::Policy)
+    }
+
+    /// The episode that it lived through; `run` must be its own, evaluated at decisions. `None` where nothing was decided.
+    pub fn into_episode(self, run: &Run, reward: &RewardConfig, terminated: bool) -> Option<Episode> {
+        let n_features = self.network.n_features();
+        let n = run.evaluations.len() - 1;
+        if n == 0 || self.taken.len() != n + 1 {
+            return None;
+        }
+        let worth = |f: f64| if f.is_finite() { (f + reward.delta).ln() } else { f64::INFINITY };
+        let rewards = run.evaluations.windows(2).map(|f| {
+            let r = worth(f[0]) - worth(f[1]);
+            if r.is_nan() { 0.0 } else { r.clamp(-reward.clip, reward.clip) as f32 }
+        });
+        Some(Episode {
+            n_features,
+            observations: self.observations,
+            actions: self.taken[..n].to_vec(),
+            rewards: rewards.collect(),
+            terminated,
+        })
+    }
+}
+
+impl Policy for Actor {
+    fn decide(&mut self, signals: &Signals) -> Decision {
+        let (n, at) = (self.network.n_features(), self.observations.len());
+        let last = self.taken.last().map(|&a| self.actions[usize::from(a)]);
+        self.observations.resize(at + n, 0.0);
+        self.features.update(signals, last, &mut self.observations[at..]);
+        self.network.forward_row(&self.observations[at..], &mut self.scratch, &mut self.q_values);
+        let (action, reason) = self.choose();
+        self.taken.push(action as u8);
+        Decision::of(self.actions[action], reason)
+    }
+
+    fn interval(&self, step: u64) -> u64 {
+        self.decisions.interval(step)
+    }
+}
+
+/// The exploration of episode `i` of `n`: spread log-evenly, as in Ape-X (Horgan et al. 2018, arXiv 1803.00933).
+pub(super) fn epsilon_of(i: u32, n: u32, meta: &MetaConfig) -> f64 {
+    let [low, high] = meta.epsilon;
+    low * (high / low).powf(f64::from(i) / f64::from(n.max(2) - 1))
+}

@@ -1,0 +1,380 @@
+//! The tasks of meta-training: small problems on random data, drawn anew for every episode.
+//!
+//! | Family | Problem | Varied |
+//! |---|---|---|
+//! | quadratic | `½ mean (x - ξ)ᵀ H (x - ξ)`, ξ drawn per step | size, condition number 1 to 1e4, scale, noise |
+//! | logistic | softmax regression | inputs, classes, batch size, input spectrum and scale, separable or not |
+//! | mlp | one or two hidden layers, classification | the same, widths, activation, gain of the initial weights |
+//! | regression | the same with squared error | the same, noise |
+//!
+//! Data come from random teacher networks or from clusters. None of it comes from a data set that controllers are evaluated on.
+
+use super::config::TaskConfig;
+use super::mlp::{Activation, Mlp, Target};
+use super::optimizer::Algorithm;
+use rand::RngExt;
+use rand_chacha::ChaCha8Rng;
+
+/// The kind of problem.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Family {
+    /// Noisy quadratics.
+    Quadratic,
+    /// Softmax regression.
+    Logistic,
+    /// Classification by a multi-layer perceptron.
+    Mlp,
+    /// Regression by a multi-layer perceptron.
+    Regression,
+}
+
+impl Family {
+    /// All of them, in the order of [`TaskConfig::families`].
+    pub const ALL: [Self; 4] = [Self::Quadratic, Self::Logistic, Self::Mlp, Self::Regression];
+
+    /// Its name in tables.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Quadratic => "quadratic",
+            Self::Logistic => "logistic",
+            Self::Mlp => "mlp",
+            Self::Regression => "regression",
+        }
+    }
+}
+
+/// One inner training problem with its optimizer, start and horizon.
+#[derive(Debug, Clone)]
+pub struct Task {
+    /// Which kind.
+    pub family: Family,
+    /// What is minimised.
+    pub problem: Problem,
+    /// By what.
+    pub algorithm: Algorithm,
+    /// The start of the learning rate.
+    pub lr: f64,
+    /// The weight decay.
+    pub weight_decay: f64,
+    /// Inner steps.
+    pub horizon: u64,
+    /// Whether the controller is told the horizon.
+    pub known_budget: bool,
+    /// The initial parameters.
+    pub start: Vec<f32>,
+    /// Seed of the minibatches.
+    pub batch_seed: u64,
+}
+
+/// What is minimised.
+#[derive(Debug, Clone)]
+pub enum Problem {
+    /// `½ mean over the batch of (x - ξ)ᵀ H (x - ξ)`, H diagonal.
+    Quadratic {
+        /// The diagonal of H.
+        curvature: Vec<f32>,
+        /// Standard deviation of the mean of ξ over a batch.
+        noise: f32,
+    },
+    /// A net on data.
+    Net(Box<NetProblem>),
+}
+
+/// A net, its data and working memory.
+#[derive(Debug, Clone)]
+pub struct NetProblem {
+    net: Mlp,
+    n_in: usize,
+    inputs: Vec<f32>,
+    target: Target,
+    batch_size: usize,
+    batch: Vec<f32>,
+    rows: Vec<usize>,
+}
+
+/// At most so many training examples make the fixed evaluation batch.
+const N_EVALUATION: usize = 256;
+
+impl Problem {
+    /// How many parameters.
+    pub fn n_params(&self) -> usize {
+        match self {
+            Self::Quadratic { curvature, .. } => curvature.len(),
+            Self::Net(p) => p.net.n_params(),
+        }
+    }
+
+    /// Loss and gradient on a minibatch drawn by `rng`.
+    pub fn loss_and_grad(&mut self, x: &[f32], grad: &mut [f32], rng: &mut ChaCha8Rng) -> f32 {
+        match self {
+            Self::Quadratic { curvature, noise } => {
+                let mut loss = 0.0;
+                for ((g, &x), &h) in grad.iter_mut().zip(x).zip(&*curvature) {
+                    let d = x - *noise * normal(rng);
+                    *g = h * d;
+                    loss += 0.5 * h * d * d;
+                }
+                loss
+            }
+            Self::Net(p) => {
+                let n = p.inputs.len() / p.n_in;
+                p.rows.clear();
+                p.batch.clear();
+                for _ in 0..p.batch_size {
+                    let row = rng.random_range(0..n);
+                    p.rows.push(row);
+                    p.batch.extend_from_slice(&p.inputs[row * p.n_in..(row + 1) * p.n_in]);
+                }
+                p.net.loss_and_grad(x, &p.batch, &p.target, &p.rows, grad)
+            }
+        }
+    }
+
+    /// The loss on the fixed evaluation batch: what rewards are made of.
+    pub fn evaluate(&mut self, x: &[f32]) -> f64 {
+        match self {
+            Self::Quadratic { curvature, noise } => x
+                .iter()
+                .zip(&*curvature)
+                .map(|(&x, &h)| 0.5 * f64::from(h) * (f64::from(x).powi(2) + f64::from(*noise).powi(2)))
+                .sum(),
+            Self::Net(p) => {
+                let n = (p.inputs.len() / p.n_in).min(N_EVALUATION);
+                f64::from(p.net.loss(x, &p.inputs[..n * p.n_in], &p.target, &[]))
+            }
+        }
+    }
+}
+
+impl Task {
+    /// Draws a task.
+    pub fn draw(config: &TaskConfig, rng: &mut ChaCha8Rng) -> Self {
+        let family = Family::ALL[weighted(&config.families, rng)];
+        let algorithm = Algorithm::ALL[weighted(&config.optimizers, rng)];
+        let (problem, start) = match family {
+            Family::Quadratic => quadratic(rng),
+            _ => net_problem(family, config, rng),
+        };
+        let [low, high] = algorithm.start_range();
+        let [shortest, longest] = config.horizon;
+        let weight_decay = if rng.random_bool(0.6) { 0.0 } else { log_uniform(1e-6, 1e-2, rng) };
+        Self {
+            family,
+            problem,
+            algorithm,
+            lr: log_uniform(low, high, rng),
+            weight_decay,
+            horizon: log_uniform(shortest as f64, longest as f64, rng).round() as u64,
+            known_budget: rng.random_bool(config.known_budget),
+            start,
+            batch_seed: rng.random(),
+        }
+    }
+}
+
+fn quadratic(rng: &mut ChaCha8Rng) -> (Problem, Vec<f32>) {
+    let n = log_uniform(8.0, 128.0, rng) as usize;
+    let condition = log_uniform(1.0, 1e4, rng);
+    // The loss starts at about 1 to 10 times `scale`; the largest curvature varies over two decades.
+    let scale = log_uniform(0.1, 10.0, rng) as f32;
+    let curvature: Vec<f32> =
+        (0..n).map(|_| scale * (1.0 / log_uniform(1.0, condition.max(1.001), rng)) as f32).collect();
+    let noise = if rng.random_bool(0.3) { 0.0 } else { log_uniform(1e-3, 0.5, rng) as f32 };
+    let spread = (3.0 / n as f32).sqrt() * log_uniform(0.5, 5.0, rng) as f32;
+    let start = (0..n).map(|_| spread * normal(rng)).collect();
+    (Problem::Quadratic { curvature, noise }, start)
+}
+
+fn net_problem(family: Family, config: &TaskConfig, rng: &mut ChaCha8Rng) -> (Problem, Vec<f32>) {
+    let n = log_uniform(256.0, 2048.0, rng) as usize;
+    let n_in = log_uniform(4.0, 48.0, rng) as usize;
+    let separable = rng.random_bool(config.separable);
+    let mut inputs = raw_inputs(n, n_in, rng);
+    let (target, n_out) = if family == Family::Regression {
+        teacher_values(&inputs, n_in, separable, rng)
+    } else {
+        let n_classes = log_uniform(2.0, 27.0, rng) as usize;
+        let classes = if rng.random_bool(0.5) {
+            teacher_classes(&inputs, n_in, n_classes, separable, rng)
+        } else {
+            clusters(&mut inputs, n_in, n_classes, separable, rng)
+        };
+        (Target::Classes(classes), n_classes)
+    };
+    rescale(&mut inputs, n_in, rng);
+    let n_hidden = if family == Family::Logistic { 0 } else { rng.random_range(1..=2) };
+    let mut sizes = vec![n_in];
+    sizes.extend((0..n_hidden).map(|_| log_uniform(8.0, 64.0, rng) as usize));
+    sizes.push(n_out);
+    let net = Mlp::new(sizes, if rng.random_bool(0.6) { Activation::Relu } else { Activation::Tanh });
+    let gain = if rng.random_bool(0.6) { 1.0 } else { log_uniform(0.3, 3.0, rng) as f32 };
+    let start = net.init(gain, rng);
+    let batch_size = [16, 32, 64, 64, 128][rng.random_range(0..5)];
+    let problem = NetProblem { net, n_in, inputs, target, batch_size, batch: Vec::new(), rows: Vec::new() };
+    (Problem::Net(Box::new(problem)), start)
+}
+
+/// Correlated normal inputs: independent ones, column j scaled by `(j + 1)^-p`, then mixed at random.
+fn raw_inputs(n: usize, n_in: usize, rng: &mut ChaCha8Rng) -> Vec<f32> {
+    let power = rng.random_range(0.0..1.2f32);
+    let scales: Vec<f32> = (0..n_in).map(|j| ((j + 1) as f32).powf(-power)).collect();
+    let mixed = rng.random_bool(0.7);
+    let mixing: Vec<f32> = (0..n_in * n_in).map(|_| normal(rng) / (n_in as f32).sqrt()).collect();
+    let mut inputs = Vec::with_capacity(n * n_in);
+    for _ in 0..n {
+        let z: Vec<f32> = scales.iter().map(|s| s * normal(rng)).collect();
+        if mixed {
+            inputs.extend(mixing.chunks_exact(n_in).map(|row| row.iter().zip(&z).map(|(m, z)| m * z).sum::<f32>()));
+        } else {
+            inputs.extend(z);
+        }
+    }
+    standardize(&mut inputs, n_in);
+    inputs
+}
+
+/// A random teacher's outputs `[n, n_out]`, each column standardised.
+fn teacher(inputs: &[f32], n_in: usize, n_out: usize, rng: &mut ChaCha8Rng) -> Vec<f32> {
+    let width = log_uniform(4.0, 48.0, rng) as usize;
+    let sizes = if rng.random_bool(0.2) { vec![n_in, n_out] } else { vec![n_in, width, n_out] };
+    let mut net = Mlp::new(sizes, Activation::Tanh);
+    let params = net.init(log_uniform(1.5, 6.0, rng) as f32, rng);
+    let mut outputs = net.forward(&params, inputs).to_vec();
+    standardize(&mut outputs, n_out);
+    outputs
+}
+
+fn teacher_classes(inputs: &[f32], n_in: usize, n_classes: usize, separable: bool, rng: &mut ChaCha8Rng) -> Vec<u16> {
+    let logits = teacher(inputs, n_in, n_classes, rng);
+    let mut classes: Vec<u16> = logits.chunks_exact(n_classes).map(arg_max).collect();
+    flip_labels(&mut classes, n_classes, separable, rng);
+    classes
+}
+
+/// Gaussian clusters, one to four a class, far apart where the classes are to be separable. Overwrites the inputs.
+fn clusters(inputs: &mut [f32], n_in: usize, n_classes: usize, separable: bool, rng: &mut ChaCha8Rng) -> Vec<u16> {
+    let per_class = rng.random_range(1..=4);
+    let distance = if separable { log_uniform(1.0, 3.0, rng) } else { log_uniform(0.3, 1.0, rng) } as f32;
+    let centers: Vec<f32> = (0..per_class * n_classes * n_in).map(|_| distance * normal(rng)).collect();
+    let classes = inputs
+        .chunks_exact_mut(n_in)
+        .map(|row| {
+            let cluster = rng.random_range(0..per_class * n_classes);
+            row.iter_mut().zip(&centers[cluster * n_in..]).for_each(|(x, c)| *x += c);
+            (cluster % n_classes) as u16
+        })
+        .collect();
+    standardize(inputs, n_in);
+    classes
+}
+
+fn flip_labels(classes: &mut [u16], n_classes: usize, separable: bool, rng: &mut ChaCha8Rng) {
+    if !separable {
+        let share = log_uniform(0.02, 0.4, rng);
+        for class in classes {
+            if rng.random_bool(share) {
+                *class = rng.random_range(0..n_classes) as u16;
+            }
+        }
+    }
+}
+
+fn teacher_values(inputs: &[f32], n_in: usize, noiseless: bool, rng: &mut ChaCha8Rng) -> (Target, usize) {
+    let mut values = teacher(inputs, n_in, 1, rng);
+    if !noiseless {
+        let noise = log_uniform(0.03, 1.0, rng) as f32;
+        values.iter_mut().for_each(|v| *v += noise * normal(rng));
+        standardize(&mut values, 1);
+    }
+    (Target::Values(values), 1)
+}
+
+/// What users leave undone: some inputs are not standardised.
+fn rescale(inputs: &mut [f32], n_in: usize, rng: &mut ChaCha8Rng) {
+    if rng.random_bool(0.3) {
+        let overall = log_uniform(0.2, 5.0, rng) as f32;
+        let columns: Vec<f32> = (0..n_in).map(|_| overall * log_uniform(0.5, 2.0, rng) as f32).collect();
+        inputs.chunks_exact_mut(n_in).for_each(|row| row.iter_mut().zip(&columns).for_each(|(x, s)| *x *= s));
+    }
+}
+
+/// Mean 0 and deviation 1 in every column.
+fn standardize(values: &mut [f32], n_columns: usize) {
+    let n = (values.len() / n_columns) as f32;
+    for j in 0..n_columns {
+        let column = || (j..values.len()).step_by(n_columns);
+        let mean = column().map(|i| values[i]).sum::<f32>() / n;
+        let deviation = (column().map(|i| (values[i] - mean).powi(2)).sum::<f32>() / n).sqrt() + 1e-8;
+        column().for_each(|i| values[i] = (values[i] - mean) / deviation);
+    }
+}
+
+fn arg_max(row: &[f32]) -> u16 {
+    crate::dqn::network::argmax(row.into()) as u16
+}
+
+/// A standard normal number (Box and Muller 1958).
+pub(crate) fn normal(rng: &mut ChaCha8Rng) -> f32 {
+    let (u, v): (f32, f32) = (rng.random(), rng.random());
+    (-2.0 * (1.0 - u).ln()).sqrt() * (std::f32::consts::TAU * v).cos()
+}
+
+pub(crate) fn log_uniform(low: f64, high: f64, rng: &mut ChaCha8Rng) -> f64 {
+    (low.ln() + rng.random::<f64>() * (high.ln() - low.ln())).exp()
+}
+
+/// Index drawn in proportion to the weights.
+fn weighted(weights: &[f64], rng: &mut ChaCha8Rng) -> usize {
+    let mut at = rng.random::<f64>() * weights.iter().sum::<f64>();
+    for (i, &w) in weights.iter().enumerate() {
+        if at < w {
+            return i;
+        }
+        at -= w;
+    }
+    weights.iter().rposition(|&w| w > 0.0).unwrap_or(0)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::rng::stream;
+
+    #[test]
+    fn the_gradient_of_a_quadratic_is_that_of_its_loss() {
+        let mut rng = stream(1, "quadratic");
+        let (mut problem, x) = quadratic(&mut rng);
+        let mut grad = vec![0.0; x.len()];
+        problem.loss_and_grad(&x, &mut grad, &mut stream(2, "batch"));
+        let mut at = |h: f32| {
+            let mut moved = x.clone();
+            moved[0] += h;
+            f64::from(problem.loss_and_grad(&moved, &mut vec![0.0; x.len()], &mut stream(2, "batch")))
+        };
+        let numeric = (at(1e-2) - at(-1e-2)) / 2e-2;
+        assert!((numeric - f64::from(grad[0])).abs() < 2e-2 * (1.0 + numeric.abs()), "{numeric} against {}", grad[0]);
+    }
+
+    #[test]
+    fn the_same_seed_draws_the_same_task_and_every_draw_is_usable() {
+        let config = TaskConfig::default();
+        for seed in 0..40 {
+            let draw = || Task::draw(&config, &mut stream(seed, "task"));
+            let (mut a, b) = (draw(), draw());
+            assert_eq!((&a.start, a.horizon, a.lr.to_bits()), (&b.start, b.horizon, b.lr.to_bits()));
+            assert_eq!(a.problem.n_params(), a.start.len());
+            let loss = a.problem.evaluate(&a.start);
+            assert!(loss.is_finite() && loss > 0.0, "{:?}: {loss}", a.family);
+        }
+    }
+
+    #[test]
+    fn labels_are_noisy_only_where_the_task_is_not_separable() {
+        let mut rng = stream(4, "labels");
+        let mut classes = vec![7u16; 1000];
+        flip_labels(&mut classes, 10, true, &mut rng);
+        assert!(classes.iter().all(|&c| c == 7));
+        flip_labels(&mut classes, 10, false, &mut rng);
+        assert!(classes.iter().any(|&c| c != 7));
+    }
+}

@@ -1,0 +1,179 @@
+//! Validation: tasks that meta-training never draws, each from five starts, against the best-tuned cosine on the same batches.
+
+use super::rollout::rollout;
+use super::tasks::Task;
+use crate::controller::Signals;
+use crate::controller::{Controller, Driver, DriverConfig, EvaluationRow, Pretrained, Recipe};
+use crate::policy::{Decision, Policy};
+use crate::rng::stream;
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+/// How many starts, spread log-evenly over the optimizer's five decades.
+const N_STARTS: usize = 5;
+/// Starts a decade over which cosine is tuned.
+const TUNED_PER_DECADE: usize = 2;
+/// Added to every loss before ratios are taken: below it a task is solved.
+const SOLVED: f64 = 1e-2;
+/// What a diverged run counts as.
+const DIVERGED: f64 = 1e3;
+
+/// Fixed validation tasks with the figures of the tuned rival.
+#[derive(Debug, Clone)]
+pub struct ValidationSet {
+    tasks: Vec<Task>,
+    cosine_best: Vec<f64>,
+    cosine_median: Vec<f64>,
+}
+
+/// How a controller does on a [`ValidationSet`].
+#[derive(Debug, Clone, PartialEq)]
+pub struct Score {
+    /// Mean over tasks and starts of ln((final + 1e-2) / (best cosine + 1e-2)): lower is better.
+    pub mean_log_ratio: f64,
+    /// Geometric mean over tasks of median start / best cosine.
+    pub tuned_ratio: f64,
+    /// Geometric mean over tasks of worst start / best cosine.
+    pub worst_ratio: f64,
+    /// The same by family and optimizer.
+    pub rows: Vec<EvaluationRow>,
+}
+
+/// The rival's rule: `lr = lr_0 (1 + cos(π t / T)) / 2`.
+struct Cosine;
+
+impl Policy for Cosine {
+    fn decide(&mut self, s: &Signals) -> Decision {
+        let total = s.total_steps.unwrap_or(u64::MAX) as f64;
+        let target = s.lr_base * 0.5 * (1.0 + (std::f64::consts::PI * s.step as f64 / total).cos());
+        Decision::scheduled(target / s.lr)
+    }
+}
+
+impl ValidationSet {
+    /// Draws the tasks (streams of their own, never used in training) and tunes cosine on each.
+    pub fn draw(recipe: &Recipe, seed: u64, n_threads: usize) -> Self {
+        let n = recipe.meta.validation_tasks as usize;
+        let tasks: Vec<Task> = (0..n)
+            .map(|i| {
+                let mut task = Task::draw(&recipe.meta.tasks, &mut stream(seed, &format!("validation {i}")));
+                task.known_budget = true;
+                task
+            })
+            .collect();
+        let mut tuned = parallel(n, n_threads, |i| {
+            let [low, high] = tasks[i].algorithm.start_range();
+            let n_tuned = 5 * TUNED_PER_DECADE + 1;
+            let losses: Vec<f64> = log_spaced(low, high, n_tuned)
+                .map(|lr| {
+                    let mut task = tasks[i].clone();
+                    let config =
+                        DriverConfig { total_steps: Some(task.horizon), lr_bounds: [1e-12, 1e3], ..Default::default() };
+                    Driver::new(Cosine, lr, task.weight_decay, config)
+                        .map_or(DIVERGED, |mut driver| bounded(rollout(&mut task, &mut driver, false).final_loss()))
+                })
+                .collect();
+            let best = losses.iter().copied().fold(DIVERGED, f64::min);
+            (best, median(losses))
+        });
+        let (cosine_best, cosine_median) = tuned.drain(..).unzip();
+        Self { tasks, cosine_best, cosine_median }
+    }
+
+    /// Runs the controller, greedily, on every task from every start.
+    pub fn score(&self, pretrained: &Arc<Pretrained>, n_threads: usize) -> Score {
+        let n = self.tasks.len();
+        let finals = parallel(n * N_STARTS, n_threads, |k| {
+            let mut task = self.tasks[k / N_STARTS].clone();
+            let [low, high] = task.algorithm.start_range();
+            let lr = log_spaced(low, high, N_STARTS).nth(k % N_STARTS).unwrap_or(low);
+            let controller = Controller::new(pretrained.clone());
+            let config = controller.driver_config(Some(task.horizon));
+            Driver::new(controller, lr, task.weight_decay, config)
+                .map_or(DIVERGED, |mut driver| bounded(rollout(&mut task, &mut driver, false).final_loss()))
+        });
+        self.summarise(&finals)
+    }
+
+    fn summarise(&self, finals: &[f64]) -> Score {
+        let mut families: BTreeMap<_, Vec<[f64; 3]>> = BTreeMap::new();
+        let mut sum = 0.0;
+        for (i, task) in self.tasks.iter().enumerate() {
+            let own = &finals[i * N_STARTS..(i + 1) * N_STARTS];
+            let log_ratio = |f: f64| ((f + SOLVED) / (self.cosine_best[i] + SOLVED)).ln();
+            sum += own.iter().map(|&f| log_ratio(f)).sum::<f64>() / N_STARTS as f64;
+            let worst = own.iter().copied().fold(0.0, f64::max);
+            let logs = [log_ratio(median(own.to_vec())), log_ratio(worst), log_ratio(self.cosine_median[i])];
+            families.entry((task.family, task.algorithm)).or_default().push(logs);
+        }
+        let geometric =
+            |logs: &[[f64; 3]], k: usize| (logs.iter().map(|l| l[k]).sum::<f64>() / logs.len() as f64).exp();
+        let all: Vec<[f64; 3]> = families.values().flatten().copied().collect();
+        let rows = families.iter().map(|((family, algorithm), logs)| EvaluationRow {
+            family: format!("{} {}", family.name(), algorithm.name()),
+            n_tasks: logs.len() as u32,
+            tuned_ratio: geometric(logs, 0),
+            worst_ratio: geometric(logs, 1),
+            cosine_median_ratio: geometric(logs, 2),
+        });
+        Score {
+            mean_log_ratio: sum / self.tasks.len() as f64,
+            tuned_ratio: geometric(&all, 0),
+            worst_ratio: geometric(&all, 1),
+            rows: rows.collect(),
+        }
+    }
+}
+
+fn bounded(loss: f64) -> f64 {
+    if loss.is_finite() { loss.min(DIVERGED) } else { DIVERGED }
+}
+
+fn median(mut values: Vec<f64>) -> f64 {
+    values.sort_by(f64::total_cmp);
+    let n = values.len();
+    0.5 * (values[(n - 1) / 2] + values[n / 2])
+}
+
+fn log_spaced(low: f64, high: f64, n: usize) -> impl Iterator<Item = f64> {
+    (0..n).map(move |i| low * (high / low).powf(i as f64 / (n - 1) as f64))
+}
+
+/// `f(0), ..., f(n - 1)` on `n_threads` threads, in order.
+pub(super) fn parallel<T: Send>(n: usize, n_threads: usize, f: impl Fn(usize) -> T + Sync) -> Vec<T> {
+    let next = std::sync::atomic::AtomicUsize::new(0);
+    let mut done: Vec<(usize, T)> = std::thread::scope(|scope| {
+        let work = || {
+            let mut own = Vec::new();
+            loop {
+                let i = next.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
+                if i >= n {
+                    return own;
+                }
+                own.push((i, f(i)));
+            }
+        };
+        let threads: Vec<_> = (0..n_threads.clamp(1, n.max(1))).map(|_| scope.spawn(work)).collect();
+        threads
+            .into_iter()
+            .flat_map(|thread| thread.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)))
+            .collect()
+    });
+    done.sort_by_key(|&(i, _)| i);
+    done.into_iter().map(|(_, value)| value).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn parallel_results_come_in_order() {
+        assert_eq!(parallel(100, 3, |i| i * i), (0..100).map(|i| i * i).collect::<Vec<_>>());
+    }
+
+    #[test]
+    fn the_median_of_an_even_number_is_the_middle_of_two() {
+        assert!((median(vec![4.0, 1.0, 3.0, 2.0]) - 2.5).abs() < 1e-12);
+    }
+}
