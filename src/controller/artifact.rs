@@ -202,7 +202,8 @@ impl std::error::Error for PayloadError {}
 /// # Errors
 /// When the value is too large, or serde cannot express it (derived types can always be).
 pub fn encode<T: Serialize>(kind: Kind, value: &T) -> Result<Vec<u8>, ArtifactError> {
-    let payload = to_bytes(value)?;
+    let payload = payload_of(value)?;
+    check_size(payload.len() as u64)?;
     let mut bytes = Vec::with_capacity(HEADER_BYTES + payload.len());
     bytes.extend(MAGIC);
     bytes.extend(FORMAT_VERSION.to_le_bytes());
@@ -260,13 +261,16 @@ pub fn read<T: DeserializeOwned>(path: &Path, kind: Kind) -> Result<T, ArtifactE
 
 /// `value` in the wire format without a frame, for state inside other state.
 ///
-/// # Errors
-/// As [`encode`].
-pub fn to_bytes<T: Serialize>(value: &T) -> Result<Vec<u8>, ArtifactError> {
-    let bytes = bincode::serde::encode_to_vec(value, WIRE)
-        .map_err(|error| ArtifactError::Unencodable(PayloadError(Codec::Encode(error))))?;
-    check_size(bytes.len() as u64)?;
-    Ok(bytes)
+/// # Panics
+/// When `value` has a hand-written `Serialize` that fails. A derived one never does.
+#[expect(clippy::expect_used, reason = "writing a derived type into memory cannot fail")]
+pub fn to_bytes<T: Serialize>(value: &T) -> Vec<u8> {
+    payload_of(value).expect("a derived Serialize never fails")
+}
+
+fn payload_of<T: Serialize>(value: &T) -> Result<Vec<u8>, ArtifactError> {
+    bincode::serde::encode_to_vec(value, WIRE)
+        .map_err(|error| ArtifactError::Unencodable(PayloadError(Codec::Encode(error))))
 }
 
 /// The opposite of [`to_bytes`].
@@ -461,7 +465,7 @@ mod tests {
     #[test]
     fn what_goes_in_comes_out() {
         assert_eq!(decoded(&frame()).unwrap(), sample());
-        assert_eq!(from_bytes::<Sample>(&to_bytes(&sample()).unwrap()).unwrap(), sample());
+        assert_eq!(from_bytes::<Sample>(&to_bytes(&sample())).unwrap(), sample());
     }
 
     #[test]
@@ -476,10 +480,10 @@ mod tests {
     fn floats_keep_every_bit() {
         let bits = [0x7fc0_1234u32, 0xff80_0001, 0x7f80_0000, 0x8000_0000, 0x0000_0001];
         let values: Vec<f32> = bits.iter().map(|&b| f32::from_bits(b)).collect();
-        let back: Vec<f32> = from_bytes(&to_bytes(&values).unwrap()).unwrap();
+        let back: Vec<f32> = from_bytes(&to_bytes(&values)).unwrap();
         assert_eq!(back.iter().map(|v| v.to_bits()).collect::<Vec<_>>(), bits);
         let nan = f64::from_bits(0xfff8_0000_dead_beef);
-        assert_eq!(from_bytes::<f64>(&to_bytes(&nan).unwrap()).unwrap().to_bits(), nan.to_bits());
+        assert_eq!(from_bytes::<f64>(&to_bytes(&nan)).unwrap().to_bits(), nan.to_bits());
     }
 
     #[test]
@@ -594,7 +598,7 @@ mod tests {
             prop_assert!(decoded(&bytes).is_err());
             // With a valid frame around them they may by chance be a value; what counts is that nothing panics.
             if let Ok(value) = decoded(&hostile(&bytes)) {
-                prop_assert_eq!(to_bytes(&value).unwrap(), bytes);
+                prop_assert_eq!(to_bytes(&value), bytes);
             }
         }
 
@@ -602,12 +606,12 @@ mod tests {
         fn damaged_payloads_with_a_matching_checksum_never_panic(
             at in 0usize..1000, byte in any::<u8>(), cut in 0usize..1000,
         ) {
-            let mut payload = to_bytes(&sample()).unwrap();
+            let mut payload = to_bytes(&sample());
             let n = payload.len();
             payload[at % n] = byte;
             payload.truncate(n - cut % n);
             if let Ok(value) = decoded(&hostile(&payload)) {
-                prop_assert_eq!(to_bytes(&value).unwrap(), payload);
+                prop_assert_eq!(to_bytes(&value), payload);
             }
         }
 
