@@ -11,10 +11,15 @@
 //! one normaliser for acting and learning (features are mapped to [-1, 1] once, before they are stored), targets recomputed at
 //! every update from a target network, *terminated* kept apart from *truncated*, drift-free exploration.
 
+pub mod exploration;
 pub mod learner;
 pub mod network;
 pub mod replay;
 
+pub use exploration::{
+    ActionPrior, Choice, DecayShape, DynamicEpsilon, EpsilonGreedy, EpsilonSchedule, Exploration, ExplorationError,
+    Explorer, VarianceEffect,
+};
 pub use learner::{AgentConfig, Learner, UpdateReport};
 pub use network::{QNetwork, Scratch};
 pub use replay::{Episode, Replay, ReplayConfig};

@@ -14,6 +14,7 @@ pub mod schedule;
 pub mod torch;
 
 pub use controller::{
-    Action, Controller, Controls, Driver, DriverConfig, LossWindow, Measure, Measured, Move, Signals, Verdict,
+    Action, Controller, Controls, Driver, DriverConfig, LossWindow, Measure, Measured, Move, Pretrained, Recipe,
+    Signals, Verdict,
 };
 pub use policy::{Decision, Policy, Reason};

@@ -4,7 +4,7 @@ use super::actions::{Controls, Move};
 use super::driver::DriverConfig;
 use super::features::FeatureSet;
 use super::guard::GuardConfig;
-use crate::dqn::{AgentConfig, ReplayConfig};
+use crate::dqn::{ActionPrior, AgentConfig, EpsilonGreedy, EpsilonSchedule, Exploration, ReplayConfig};
 use crate::meta::MetaConfig;
 use crate::rng::fnv1a;
 use serde::{Deserialize, Serialize};
@@ -39,12 +39,25 @@ pub struct Recipe {
     /// How the agent learns.
     #[serde(default)]
     pub agent: AgentConfig,
+    /// How the agent explores in meta-training. Default: ε-greedy, drift-free, held for 4 decisions on average, from 0.4 to
+    /// 0.4^4.3 = 0.02 across the episodes of a round.
+    #[serde(default = "exploration")]
+    pub exploration: Exploration,
     /// What the agent remembers.
     #[serde(default)]
     pub replay: ReplayConfig,
     /// What it is meta-trained on.
     #[serde(default)]
     pub meta: MetaConfig,
+}
+
+fn exploration() -> Exploration {
+    Exploration::EpsilonGreedy(EpsilonGreedy {
+        epsilon: EpsilonSchedule::Constant(0.4),
+        sticky_decisions: 4.0,
+        prior: ActionPrior::DriftFree,
+        spread: 3.3,
+    })
 }
 
 /// When decisions are taken (DESIGN §4.1): at every step while probing, then at fixed or at growing intervals.
@@ -214,6 +227,9 @@ impl Recipe {
                 return refuse(table, key, value, allowed);
             }
         }
+        if let Some((key, value, allowed)) = self.exploration.invalid_field() {
+            return refuse("exploration", &key, value, allowed);
+        }
         for (key, [low, high]) in [("lr", self.bounds.lr), ("weight-decay", self.bounds.weight_decay)] {
             if !(0.0 < low && low <= high && high.is_finite()) {
                 return refuse("bounds", key, low, "[low, high] with 0 < low <= high");
@@ -266,6 +282,7 @@ mod tests {
     fn a_value_outside_its_range_is_refused_with_key_value_and_range() {
         for (text, key) in [
             ("[agent]\ngamma = 1.5", "agent.gamma"),
+            ("[exploration.epsilon-greedy]\nsticky-decisions = 0.5", "exploration.epsilon-greedy.sticky-decisions"),
             ("[guard]\nexplosion = 0.5", "guard.explosion"),
             ("[bounds]\nlr = [1.0, 0.1]", "bounds.lr"),
             ("[network]\nhidden = [4096]", "network.hidden"),

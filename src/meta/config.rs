@@ -9,8 +9,6 @@ use serde::{Deserialize, Serialize};
 /// | `rounds` | 300 | rollouts, then updates, so many times | [1, ∞) |
 /// | `episodes-per-round` | 128 | tasks trained a round | [1, ∞) |
 /// | `updates-per-round` | 64 | updates of the Q-network a round | [0, ∞) |
-/// | `epsilon` | [0.02, 0.4] | exploration of the episodes of a round, spread log-evenly between the two | 0 < low ≤ high ≤ 1 |
-/// | `sticky` | 4 | mean number of decisions for which an exploratory action is held | [1, ∞) |
 /// | `validate-every` | 10 | rounds between two validations | [1, ∞) |
 /// | `validation-tasks` | 48 | tasks of the validation set, each from five starts | [1, ∞) |
 /// | `average` | 0.02 | rate, per round, of the averaged network that is validated and kept | (0, 1] |
@@ -23,10 +21,6 @@ pub struct MetaConfig {
     pub episodes_per_round: u32,
     /// See the table.
     pub updates_per_round: u32,
-    /// See the table.
-    pub epsilon: [f64; 2],
-    /// See the table.
-    pub sticky: f64,
     /// See the table.
     pub validate_every: u32,
     /// See the table.
@@ -84,8 +78,6 @@ impl Default for MetaConfig {
             rounds: 300,
             episodes_per_round: 128,
             updates_per_round: 64,
-            epsilon: [0.02, 0.4],
-            sticky: 4.0,
             validate_every: 10,
             validation_tasks: 48,
             average: 0.02,
@@ -119,12 +111,10 @@ impl MetaConfig {
         let share = |v: f64| (0.0..=1.0).contains(&v);
         let positive = |v: f64| v > 0.0 && v.is_finite();
         let weights = |w: &[f64; 4]| w.iter().all(|&v| v >= 0.0 && v.is_finite()) && w.iter().sum::<f64>() > 0.0;
-        let ([low, high], [shortest, longest], tasks) = (self.epsilon, self.tasks.horizon, &self.tasks);
+        let ([shortest, longest], tasks) = (self.tasks.horizon, &self.tasks);
         let checks = [
             ("rounds", f64::from(self.rounds), self.rounds >= 1, "at least 1"),
             ("episodes-per-round", f64::from(self.episodes_per_round), self.episodes_per_round >= 1, "at least 1"),
-            ("epsilon", low, 0.0 < low && low <= high && high <= 1.0, "[low, high] with 0 < low <= high <= 1"),
-            ("sticky", self.sticky, self.sticky >= 1.0 && self.sticky.is_finite(), "at least 1"),
             ("validate-every", f64::from(self.validate_every), self.validate_every >= 1, "at least 1"),
             ("validation-tasks", f64::from(self.validation_tasks), self.validation_tasks >= 1, "at least 1"),
             ("average", f64::from(self.average), self.average > 0.0 && self.average <= 1.0, "in (0, 1]"),

@@ -1,13 +1,12 @@
 //! One episode: a task trained from start to horizon under a [`Driver`], exactly as a user's net would be.
 
-use super::config::{MetaConfig, RewardConfig};
+use super::config::RewardConfig;
 use super::optimizer::InnerOptimizer;
 use super::tasks::Task;
 use crate::controller::{Action, DecisionConfig, Driver, Features, LossWindow, Measure, Recipe, Signals, Verdict};
-use crate::dqn::{Episode, QNetwork, Scratch, network::argmax};
-use crate::policy::{Decision, Policy, Reason};
+use crate::dqn::{Episode, Explorer, QNetwork, Scratch};
+use crate::policy::{Decision, Policy};
 use crate::rng::stream;
-use rand::RngExt;
 use rand_chacha::ChaCha8Rng;
 use std::sync::Arc;
 
@@ -89,29 +88,24 @@ pub struct Actor {
     features: Features,
     actions: Vec<Action>,
     decisions: DecisionConfig,
-    epsilon: f64,
-    hold: f64,
-    held: Option<usize>,
+    explorer: Explorer,
+    time: f64,
     rng: ChaCha8Rng,
     q_values: Vec<f32>,
     observations: Vec<f32>,
     taken: Vec<u8>,
 }
 
-/// Probabilities of exploratory halve, accept and grow: their mean of ln(factor) is about zero (0.12 ln ½ + 0.38 ln 1¼ = 0.002).
-const DRIFT_FREE: [f64; 3] = [0.12, 0.50, 0.38];
-
 impl Actor {
-    /// An actor at the start of an episode.
-    pub fn new(recipe: &Recipe, network: Arc<QNetwork>, epsilon: f64, rng: ChaCha8Rng) -> Self {
+    /// An actor at the start of an episode; `time` is that of the exploration's schedule.
+    pub fn new(recipe: &Recipe, network: Arc<QNetwork>, explorer: Explorer, time: f64, rng: ChaCha8Rng) -> Self {
         let actions = recipe.controls.actions(&recipe.moves);
         Self {
             scratch: network.scratch(),
             features: recipe.features.tracker(),
             decisions: recipe.decisions,
-            epsilon,
-            hold: 1.0 - 1.0 / recipe.meta.sticky,
-            held: None,
+            explorer,
+            time,
             rng,
             q_values: vec![0.0; actions.len()],
             observations: Vec::new(),
@@ -119,29 +113,6 @@ impl Actor {
             actions,
             network,
         }
-    }
-
-    fn choose(&mut self) -> (usize, Reason) {
-        if let Some(held) = self.held {
-            if self.rng.random_bool(self.hold) {
-                return (held, Reason::Exploration);
-            }
-            self.held = None;
-        }
-        // Exploration that is held longer starts less often, so that epsilon stays the share of exploratory decisions.
-        if self.rng.random_bool(self.epsilon * (1.0 - self.hold) / (1.0 - self.epsilon * self.hold)) {
-            let u: f64 = self.rng.random();
-            let drawn = if u < DRIFT_FREE[0] {
-                0
-            } else if u < DRIFT_FREE[0] + DRIFT_FREE[1] {
-                1
-            } else {
-                2
-            };
-            self.held = Some(drawn);
-            return (drawn, Reason::Exploration);
-        }
-        (argmax(self.q_values.as_slice().into()), Reason::Policy)
     }
 
     /// The episode that it lived through; `run` must be its own, evaluated at decisions. `None` where nothing was decided.
@@ -173,18 +144,12 @@ impl Policy for Actor {
         self.observations.resize(at + n, 0.0);
         self.features.update(signals, last, &mut self.observations[at..]);
         self.network.forward_row(&self.observations[at..], &mut self.scratch, &mut self.q_values);
-        let (action, reason) = self.choose();
-        self.taken.push(action as u8);
-        Decision::of(self.actions[action], reason)
+        let choice = self.explorer.act(&self.q_values, self.time, &mut self.rng);
+        self.taken.push(choice.action as u8);
+        Decision::of(self.actions[choice.action], choice.reason())
     }
 
     fn interval(&self, step: u64) -> u64 {
         self.decisions.interval(step)
     }
-}
-
-/// The exploration of episode `i` of `n`: spread log-evenly, as in Ape-X (Horgan et al. 2018, arXiv 1803.00933).
-pub(super) fn epsilon_of(i: u32, n: u32, meta: &MetaConfig) -> f64 {
-    let [low, high] = meta.epsilon;
-    low * (high / low).powf(f64::from(i) / f64::from(n.max(2) - 1))
 }

@@ -1,11 +1,11 @@
 //! The outer loop of meta-training, round by round, with a checkpoint after each.
 
-use super::rollout::{Actor, epsilon_of, rollout};
+use super::rollout::{Actor, rollout};
 use super::tasks::Task;
 use super::validation::{Score, ValidationSet, parallel};
 use crate::controller::artifact::{self, ArtifactError, Kind};
 use crate::controller::{Card, Driver, DriverError, Pretrained, PretrainedError, Recipe};
-use crate::dqn::{Episode, Learner, QNetwork, Replay, UpdateReport};
+use crate::dqn::{Episode, ExplorationError, Explorer, Learner, QNetwork, Replay, UpdateReport};
 use crate::rng::stream;
 use ndarray::ShapeError;
 use serde::{Deserialize, Serialize};
@@ -89,6 +89,9 @@ pub enum MetaTrainingError {
     /// A task has a start that no driver takes.
     #[error(transparent)]
     Driver(#[from] DriverError),
+    /// The exploration cannot be used.
+    #[error(transparent)]
+    Exploration(#[from] ExplorationError),
     /// The agent's values grow without bound.
     #[error("the agent diverged in round {round}: mean |Q| is {mean_abs_q}; lower agent.lr or raise agent.n-step")]
     Diverged {
@@ -195,14 +198,16 @@ impl MetaTraining {
         })
     }
 
-    fn rollouts(&self) -> Result<Vec<(Option<Episode>, u64)>, DriverError> {
+    fn rollouts(&self) -> Result<Vec<(Option<Episode>, u64)>, MetaTrainingError> {
         let (recipe, meta, state) = (&self.recipe, &self.recipe.meta, &self.state);
         let network = Arc::new(state.learner.network().clone());
-        let n = meta.episodes_per_round;
-        let done = parallel(n as usize, self.n_threads, |i| {
+        let n = meta.episodes_per_round as usize;
+        let explorer = Explorer::for_actions(recipe.exploration, &recipe.controls.actions(&recipe.moves))?;
+        let done = parallel(n, self.n_threads, |i| {
             let mut rng = stream(state.seed, &format!("round {} episode {i}", state.round));
             let mut task = Task::draw(&meta.tasks, &mut rng);
-            let actor = Actor::new(recipe, network.clone(), epsilon_of(i as u32, n, meta), rng);
+            let explorer = explorer.clone().in_parallel(i, n);
+            let actor = Actor::new(recipe, network.clone(), explorer, f64::from(state.round), rng);
             let config = recipe.driver_config(task.known_budget.then_some(task.horizon));
             let mut driver = Driver::new(actor, task.lr, task.weight_decay, config)?;
             let run = rollout(&mut task, &mut driver, true);
