@@ -6,6 +6,7 @@ pub mod data;
 #[cfg(feature = "torch")]
 pub mod nets;
 pub mod policy;
+pub mod report;
 pub mod rng;
 pub mod schedule;
 #[cfg(feature = "torch")]
