@@ -9,6 +9,8 @@ pub mod policy;
 pub mod rng;
 pub mod schedule;
 #[cfg(feature = "torch")]
+pub mod task;
+#[cfg(feature = "torch")]
 pub mod torch;
 
 pub use controller::{Action, Controls, Driver, DriverConfig, LossWindow, Measure, Measured, Move, Signals, Verdict};
