@@ -10,6 +10,8 @@ pub mod report;
 pub mod rng;
 pub mod schedule;
 #[cfg(feature = "torch")]
+pub mod task;
+#[cfg(feature = "torch")]
 pub mod torch;
 
 pub use controller::{Action, Controls, Driver, DriverConfig, LossWindow, Measure, Measured, Move, Signals, Verdict};
