@@ -1,6 +1,7 @@
 //! The controller: a small learned policy that reads training signals and moves the learning rate and the weight decay.
 
 mod actions;
+pub mod artifact;
 mod driver;
 mod guard;
 mod signals;

@@ -3,6 +3,7 @@
 pub mod controller;
 #[cfg(feature = "torch")]
 pub mod data;
+pub mod dqn;
 #[cfg(feature = "torch")]
 pub mod nets;
 pub mod policy;
