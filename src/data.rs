@@ -1,1 +1,156 @@
-//! data
+//! Data sets: from files to three splits of examples, without libtorch.
+//!
+//! [`load`] reads the format that a [`DataSpec`] names, shuffles with the stream "split" of the seed, keeps the first `limit`
+//! examples, cuts them into train, validation and test, and standardizes with the mean and deviation of the training split.
+//! [`Batches`] then draws mini-batches with replacement.
+//!
+//! Pictures are `[channels, height, width]` with values in [0, 1] before they are standardized, tables `[columns]`,
+//! texts word or character numbers `[length]`. A hostile file gives an error: nothing is allocated on the word of a header.
+
+mod batches;
+mod chars;
+mod cifar;
+mod csv;
+mod error;
+mod idx;
+mod prepare;
+mod read;
+mod tsv;
+
+pub use batches::Batches;
+pub use error::DataError;
+
+use crate::task::{DataSpec, Format};
+use serde::{Deserialize, Serialize};
+use std::path::Path;
+
+/// Three splits of one data set.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Dataset {
+    /// What the net is trained on.
+    pub train: Split,
+    /// What a controller or a schedule may look at during training.
+    pub validation: Split,
+    /// What nobody looks at before the end.
+    pub test: Split,
+    /// Outputs of the net: the number of classes, or of target columns.
+    pub n_outputs: usize,
+    /// For texts: one more than the largest word or character number. 0 for anything else.
+    pub n_tokens: usize,
+    /// What the target is.
+    pub kind: TargetKind,
+}
+
+/// What the target is, and with it the loss.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum TargetKind {
+    /// Class numbers: cross entropy.
+    Classes,
+    /// Real numbers: mean squared error.
+    Values,
+}
+
+/// Examples with their targets.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Split {
+    /// What the net sees.
+    pub inputs: Inputs,
+    /// What it should say.
+    pub targets: Targets,
+}
+
+impl Split {
+    /// The number of examples.
+    pub fn len(&self) -> usize {
+        match &self.targets {
+            Targets::Classes { per_example, ids } => ids.len() / (*per_example).max(1),
+            Targets::Values { per_example, values } => values.len() / (*per_example).max(1),
+        }
+    }
+
+    /// Whether there is no example.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+}
+
+/// The inputs of all examples, one after the other.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Inputs {
+    /// Tables and pictures.
+    Float {
+        /// Of one example: `[columns]` or `[channels, height, width]`.
+        shape: Vec<usize>,
+        /// `[n_examples, shape...]`, row-major.
+        values: Vec<f32>,
+    },
+    /// Texts.
+    Tokens {
+        /// Of one example.
+        length: usize,
+        /// `[n_examples, length]`.
+        ids: Vec<i64>,
+    },
+}
+
+/// The targets of all examples, one after the other.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Targets {
+    /// Class numbers.
+    Classes {
+        /// 1, or the length of a text where every position has its target.
+        per_example: usize,
+        /// `[n_examples, per_example]`.
+        ids: Vec<i64>,
+    },
+    /// Real numbers.
+    Values {
+        /// Target columns.
+        per_example: usize,
+        /// `[n_examples, per_example]`.
+        values: Vec<f32>,
+    },
+}
+
+/// Reads, shuffles, splits and standardizes a data set.
+///
+/// A relative path is looked for in `task_dir` (the folder of the task file), then in `data_dir`.
+///
+/// # Errors
+/// When a file is missing or damaged, does not hold what the spec says, or leaves a split without examples.
+///
+/// ```no_run
+/// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// let task = qgd::task::TaskSpec::load("examples/tasks/digits.toml".as_ref())?;
+/// let data = qgd::data::load(&task.data, task.directory(), None, 0)?;
+/// assert_eq!((data.train.len(), data.n_outputs), (1437, 10));
+/// # Ok(()) }
+/// ```
+pub fn load(spec: &DataSpec, task_dir: &Path, data_dir: Option<&Path>, seed: u64) -> Result<Dataset, DataError> {
+    let path = read::locate(&spec.path, task_dir, data_dir)?;
+    let raw = match &spec.format {
+        Format::Csv { delimiter, header, target } => csv::load(&path, *delimiter, *header, target, spec.kind)?,
+        Format::Idx { images, labels } => idx::load(&path.join(images), &path.join(labels))?,
+        Format::Cifar { files } => cifar::load(&path, files)?,
+        Format::Tsv { vocabulary, length } => tsv::load(&path, *vocabulary, *length)?,
+        Format::Chars { context } => chars::load(&path, *context)?,
+    };
+    prepare::dataset(raw, spec, &path, seed)
+}
+
+/// A data set as its file has it.
+struct Raw {
+    inputs: RawInputs,
+    targets: Targets,
+}
+
+/// Inputs before shuffle and split. Bytes stay bytes until the examples are chosen: a quarter of the memory.
+enum RawInputs {
+    Float { shape: Vec<usize>, values: Vec<f32> },
+    Bytes { shape: Vec<usize>, values: Vec<u8> },
+    Tokens { length: usize, ids: Vec<i64> },
+}
+
+#[cfg(test)]
+mod tests;

@@ -8,8 +8,11 @@ pub mod meta;
 #[cfg(feature = "torch")]
 pub mod nets;
 pub mod policy;
+pub mod report;
 pub mod rng;
 pub mod schedule;
+#[cfg(feature = "torch")]
+pub mod task;
 #[cfg(feature = "torch")]
 pub mod torch;
 

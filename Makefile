@@ -1,0 +1,31 @@
+# Two commands are all a newcomer needs: `make demo` and `make test`. Both fetch libtorch first, once.
+# After that plain `cargo build`, `cargo test` and `cargo run` work too, with no environment variable.
+
+.DEFAULT_GOAL := help
+.PHONY: help libtorch demo test lint bench
+
+CARGO ?= cargo
+NO_TORCH := --no-default-features
+
+help: ## Show this list
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' Makefile
+
+libtorch: ## Fetch libtorch into .libtorch (does nothing when it is there, or when LIBTORCH is set)
+	@.ci/libtorch
+
+demo: libtorch ## Train one net on real digits from two hopeless learning rates: alone, and wrapped
+	@$(CARGO) build --quiet && $(CARGO) run --quiet -- demo
+
+test: libtorch ## Run every test, with libtorch and without
+	$(CARGO) test
+	$(CARGO) test $(NO_TORCH)
+	$(CARGO) test $(NO_TORCH) --features cli --test cli
+
+lint: libtorch ## Formatting, clippy and rustdoc, warnings are errors
+	$(CARGO) fmt --all --check
+	$(CARGO) clippy --all-targets -- -D warnings
+	$(CARGO) clippy --all-targets $(NO_TORCH) -- -D warnings
+	RUSTDOCFLAGS="-D warnings" $(CARGO) doc --no-deps
+
+bench: libtorch ## Measure what a decision and a controlled step cost
+	$(CARGO) bench

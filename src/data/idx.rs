@@ -1,0 +1,52 @@
+//! IDX, the format of MNIST (LeCun, Cortes and Burges).
+//!
+//! ```text
+//! 0 0 type n_dims | n_dims sizes, 4 bytes each, big-endian | the values, row-major; type 8 = unsigned byte
+//! ```
+
+use super::{DataError, Raw, RawInputs, Targets, read};
+use std::path::Path;
+
+const UNSIGNED_BYTE: u8 = 8;
+
+pub(super) fn load(images: &Path, labels: &Path) -> Result<Raw, DataError> {
+    let (sizes, values) = file::<3>(images)?;
+    let ([n_labels], ids) = file::<1>(labels)?;
+    let [n_images, height, width] = sizes;
+    if n_images != n_labels {
+        return Err(DataError::CountMismatch { path: labels.into(), images: n_images, labels: n_labels });
+    }
+    Ok(Raw {
+        inputs: RawInputs::Bytes { shape: vec![1, height, width], values },
+        targets: Targets::Classes { per_example: 1, ids: ids.into_iter().map(i64::from).collect() },
+    })
+}
+
+/// Sizes and values of a file with `N` dimensions.
+fn file<const N: usize>(path: &Path) -> Result<([usize; N], Vec<u8>), DataError> {
+    let header_bytes = 4 + 4 * N;
+    let header = read::at_most(path, header_bytes as u64 - 1)?;
+    let magic = [0, 0, UNSIGNED_BYTE, N as u8];
+    if !header.starts_with(&magic) {
+        let found = header.into_iter().take(4).collect();
+        return Err(DataError::NotIdx { path: path.into(), found, expected: N as u8 });
+    }
+    let sizes = sizes::<N>(&header[4..]);
+    // The header may claim anything: 2^96 fits, and memory grows only with what the file really holds.
+    let expected = header_bytes as u128 + sizes.iter().map(|size| *size as u128).product::<u128>();
+    let mut found = read::bytes(path)?;
+    if found.len() < header_bytes || found.len() as u128 != expected {
+        return Err(DataError::WrongLength { path: path.into(), expected, found: found.len() as u64 });
+    }
+    found.drain(..header_bytes);
+    Ok((sizes, found))
+}
+
+/// The sizes as far as they are there; a header cut short fails on its length afterwards.
+fn sizes<const N: usize>(bytes: &[u8]) -> [usize; N] {
+    let mut sizes = [0; N];
+    for (size, word) in sizes.iter_mut().zip(bytes.chunks_exact(4)) {
+        *size = word.iter().fold(0, |sum, byte| (sum << 8) | usize::from(*byte));
+    }
+    sizes
+}

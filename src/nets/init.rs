@@ -1,0 +1,95 @@
+//! PyTorch's default initial values, drawn from our own stream.
+//!
+//! ```text
+//! linear, convolution   weight and bias   U(-1/sqrt(fan_in), 1/sqrt(fan_in))    kaiming_uniform_ with a = sqrt(5)
+//! recurrent layer       all               U(-1/sqrt(hidden), 1/sqrt(hidden))
+//! embedding                               N(0, 1)
+//! batch norm                              weight 1, bias 0, running mean 0, running variance 1
+//! ```
+//!
+//! Source: `reset_parameters` of each module in PyTorch 2.11. (tch starts batch-norm weights in U(0, 1) and recurrent
+//! layers with Kaiming's bounds and zero biases, so its layers are not used.)
+
+use super::NetError;
+use rand::Rng;
+use rand_chacha::ChaCha8Rng;
+use tch::{Tensor, nn};
+
+/// Chosen by us: 1 GiB of parameters, of which an optimizer keeps up to three copies.
+const MAX_PARAMETERS: usize = 1 << 28;
+
+/// How one parameter starts.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Start {
+    /// U(-bound, bound), the bound being 1 / sqrt of this.
+    Uniform(usize),
+    /// N(0, 1).
+    Normal,
+    /// All the same.
+    Constant(f32),
+}
+
+/// Makes the parameters of a net, one after the other, and keeps count.
+pub(super) struct Maker<'a> {
+    rng: &'a mut ChaCha8Rng,
+    /// Matrices, filters, embeddings.
+    pub(super) weights: Vec<Tensor>,
+    pub(super) n_parameters: usize,
+}
+
+impl<'a> Maker<'a> {
+    pub(super) fn new(rng: &'a mut ChaCha8Rng) -> Self {
+        Self { rng, weights: Vec::new(), n_parameters: 0 }
+    }
+
+    /// A trainable variable.
+    pub(super) fn parameter(
+        &mut self,
+        path: &nn::Path,
+        name: &str,
+        shape: &[usize],
+        start: Start,
+    ) -> Result<Tensor, NetError> {
+        let n = shape.iter().try_fold(1, |n: usize, size| n.checked_mul(*size));
+        let total = n.and_then(|n| self.n_parameters.checked_add(n)).filter(|total| *total <= MAX_PARAMETERS);
+        self.n_parameters = total.ok_or(NetError::TooManyParameters { allowed: MAX_PARAMETERS })?;
+        let values = values(self.rng, n.unwrap_or(0), start);
+        let tensor = path.add(name, tensor(&values, shape, path)?, true);
+        if shape.len() >= 2 {
+            self.weights.push(tensor.shallow_clone());
+        }
+        Ok(tensor)
+    }
+}
+
+/// A variable that is saved and restored with the others, but not trained.
+pub(super) fn buffer(path: &nn::Path, name: &str, size: usize, value: f32) -> Result<Tensor, NetError> {
+    Ok(path.add(name, tensor(&vec![value; size], &[size], path)?, false))
+}
+
+fn tensor(values: &[f32], shape: &[usize], path: &nn::Path) -> Result<Tensor, NetError> {
+    let shape: Vec<i64> = shape.iter().map(|size| *size as i64).collect();
+    Ok(Tensor::f_from_slice(values)?.f_reshape(shape)?.f_to_kind(path.kind())?.f_to_device(path.device())?)
+}
+
+fn values(rng: &mut ChaCha8Rng, n: usize, start: Start) -> Vec<f32> {
+    match start {
+        Start::Constant(value) => vec![value; n],
+        Start::Normal => (0..n).map(|_| normal(rng)).collect(),
+        Start::Uniform(fan_in) => {
+            let bound = 1.0 / (fan_in.max(1) as f64).sqrt();
+            (0..n).map(|_| ((2.0 * uniform(rng) - 1.0) * bound) as f32).collect()
+        }
+    }
+}
+
+/// U[0, 1) with 53 random bits.
+pub(super) fn uniform(rng: &mut ChaCha8Rng) -> f64 {
+    (rng.next_u64() >> 11) as f64 / (1u64 << 53) as f64
+}
+
+/// N(0, 1), by Box and Muller 1958; 1 - u keeps the logarithm finite.
+fn normal(rng: &mut ChaCha8Rng) -> f32 {
+    let radius = (-2.0 * (1.0 - uniform(rng)).ln()).sqrt();
+    (radius * (std::f64::consts::TAU * uniform(rng)).cos()) as f32
+}

@@ -1,0 +1,13 @@
+//! What a person looks at in the end: tables and charts, as text, as a picture in the terminal, and as SVG.
+//!
+//! Nothing here prints. Every function gives back a `String`.
+
+mod chart;
+mod svg;
+mod table;
+mod terminal;
+
+pub use chart::{Axis, Chart, Color, Line, Scale};
+pub use svg::svg;
+pub use table::{Align, Table, number};
+pub use terminal::plot;

@@ -1,0 +1,92 @@
+//! The range of every value of a task, whether it came from a file or from a flag.
+
+use super::{Column, DataSpec, Format, NetKind, NetSpec, TrainSpec, ValueError};
+use crate::data::TargetKind;
+
+/// The largest size of one layer.
+const MAX_UNITS: usize = 65_536;
+
+fn within(holds: bool, key: &str, value: impl ToString, allowed: &str) -> Result<(), ValueError> {
+    if holds { Ok(()) } else { Err(ValueError::new(key, value, allowed)) }
+}
+
+impl DataSpec {
+    pub(super) fn check(&self) -> Result<(), ValueError> {
+        let sum: f64 = self.split.iter().sum();
+        let fractions = self.split.iter().all(|part| (0.0..=1.0).contains(part));
+        let split = fractions && (sum - 1.0).abs() < 1e-6 && self.split[0] > 0.0;
+        within(
+            split,
+            "data.split",
+            format!("{:?}", self.split),
+            "three parts in [0, 1] with sum 1, the first above 0",
+        )?;
+        within(self.limit != Some(0), "data.limit", 0, "at least 1")?;
+        within(self.classes != Some(0), "data.classes", 0, "at least 1")?;
+        let regression = self.kind == TargetKind::Values;
+        let table = matches!(self.format, Format::Csv { .. });
+        within(table || !regression, "data.kind", "\"regression\"", "\"classification\" for any format but csv")?;
+        self.format.check()
+    }
+}
+
+impl Format {
+    pub(super) fn check(&self) -> Result<(), ValueError> {
+        match self {
+            Self::Csv { delimiter, header, target } => {
+                let plain = delimiter.is_ascii() && !matches!(delimiter, '"' | '\n' | '\r');
+                within(
+                    plain,
+                    "data.delimiter",
+                    format!("{delimiter:?}"),
+                    "one ASCII character, no quote and no line end",
+                )?;
+                let Column::Name(name) = target else { return Ok(()) };
+                within(*header, "data.target", format!("\"{name}\""), "a column number where header = false")
+            }
+            Self::Idx { .. } => Ok(()),
+            Self::Cifar { files } => within(!files.is_empty(), "data.files", "[]", "at least one file name"),
+            Self::Tsv { vocabulary, length } => {
+                within((3..=10_000_000).contains(vocabulary), "data.vocabulary", vocabulary, "from 3 to 10000000")?;
+                within((1..=100_000).contains(length), "data.length", length, "from 1 to 100000")
+            }
+            Self::Chars { context } => {
+                within((1..=100_000).contains(context), "data.context", context, "from 1 to 100000")
+            }
+        }
+    }
+}
+
+impl NetSpec {
+    pub(super) fn check(&self) -> Result<(), ValueError> {
+        sizes("net.hidden", &self.hidden)?;
+        within((0.0..1.0).contains(&self.dropout), "net.dropout", self.dropout, "in [0, 1)")?;
+        within(self.l1.is_finite() && self.l1 >= 0.0, "net.l1", self.l1, "finite and at least 0")?;
+        match &self.kind {
+            NetKind::Mlp => Ok(()),
+            NetKind::Cnn { channels, .. } => {
+                within(!channels.is_empty(), "net.channels", "[]", "at least one number of channels")?;
+                sizes("net.channels", channels)
+            }
+            NetKind::Gru { embedding, .. } | NetKind::Lstm { embedding, .. } => {
+                sizes("net.embedding", &[*embedding])?;
+                let one = self.hidden.len() == 1;
+                within(one, "net.hidden", format!("{:?}", self.hidden), "one size in brackets for a recurrent net")
+            }
+        }
+    }
+}
+
+fn sizes(key: &str, sizes: &[usize]) -> Result<(), ValueError> {
+    let wrong = sizes.iter().find(|size| !(1..=MAX_UNITS).contains(*size));
+    wrong.map_or(Ok(()), |size| Err(ValueError::new(key, size, format!("sizes from 1 to {MAX_UNITS}"))))
+}
+
+impl TrainSpec {
+    pub(super) fn check(&self) -> Result<(), ValueError> {
+        within(self.lr.is_finite() && self.lr > 0.0, "train.lr", self.lr, "finite and above 0")?;
+        let decay = self.weight_decay.is_finite() && self.weight_decay >= 0.0;
+        within(decay, "train.weight_decay", self.weight_decay, "finite and at least 0")?;
+        within(self.steps >= 1, "train.steps", self.steps, "at least 1")
+    }
+}
