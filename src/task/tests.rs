@@ -1,1 +1,138 @@
+use super::*;
+use std::path::PathBuf;
 
+const MLP: &str = "[net]\nkind = \"mlp\"\n";
+const TRAIN: &str = "[train]\nsteps = 10\n";
+const CSV: &str = "[data]\nformat = \"csv\"\npath = \"x.csv\"\ntarget = -1\n";
+
+fn parse(text: &str) -> Result<TaskSpec, TaskError> {
+    TaskSpec::parse(text, Path::new("folder/some.toml"))
+}
+
+fn refusal(data: &str, net: &str, train: &str) -> String {
+    parse(&format!("{data}{net}{train}")).expect_err("refused").to_string()
+}
+
+fn examples() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("examples/tasks")
+}
+
+#[test]
+fn defaults_are_those_of_the_tables() {
+    let task = parse(&format!("{CSV}{MLP}{TRAIN}")).unwrap();
+    assert_eq!((task.name().as_str(), task.directory()), ("some", Path::new("folder")));
+    assert_eq!(task.data.split, [0.8, 0.1, 0.1]);
+    assert!(task.data.standardize && task.data.kind == TargetKind::Classes && task.data.limit.is_none());
+    let Format::Csv { delimiter, header, target } = task.data.format else { panic!("csv") };
+    assert_eq!((delimiter, header, target), (',', false, Column::Index(-1)));
+    assert_eq!((task.net.hidden.len(), task.net.activation), (0, Activation::Relu));
+    assert_eq!((task.train.optimizer, task.train.batch_size, task.train.steps), (OptimizerKind::Adam, 64, 10));
+}
+
+#[test]
+fn every_example_task_is_read() {
+    let mut names: Vec<_> = std::fs::read_dir(examples())
+        .unwrap()
+        .map(|entry| entry.unwrap().path())
+        .filter(|path| path.extension().is_some_and(|ending| ending == "toml"))
+        .map(|path| TaskSpec::load(&path).unwrap_or_else(|error| panic!("{error}")).name())
+        .collect();
+    names.sort();
+    assert_eq!(names, ["chars-gru", "cifar-cnn", "digits", "imdb-lstm", "letter", "mnist-cnn", "wine"]);
+}
+
+#[test]
+fn the_wine_task_says_what_its_file_says() {
+    let task = TaskSpec::load(&examples().join("wine.toml")).unwrap();
+    let target = Column::Name("residual sugar".to_owned());
+    assert_eq!(task.data.format, Format::Csv { delimiter: ';', header: true, target });
+    assert_eq!((task.data.kind, task.data.split), (TargetKind::Values, [0.7, 0.1, 0.2]));
+    assert_eq!((task.net.hidden, task.net.activation), (vec![32, 32], Activation::Tanh));
+}
+
+#[test]
+fn an_unknown_key_is_refused_with_its_path_and_the_known_ones() {
+    let error = refusal(CSV, MLP, "[train]\nsteps = 10\nlearning_rate = 1.0\n");
+    assert!(error.contains("folder/some.toml") && error.contains("`train.learning_rate`"), "{error}");
+    assert!(error.contains("weight_decay"), "{error}");
+    let error = refusal(CSV, "[net]\nkind = \"mlp\"\nchannels = [3]\n", TRAIN);
+    assert!(error.contains("`net.channels`"), "{error}");
+    let error = refusal(CSV, MLP, &format!("{TRAIN}[trian]\nsteps = 1\n"));
+    assert!(error.contains("`trian`") && error.contains("data, net, train"), "{error}");
+}
+
+#[test]
+fn a_missing_section_or_key_is_named() {
+    assert!(refusal(CSV, MLP, "").contains("`train` is missing"));
+    assert!(refusal(CSV, MLP, "[train]\nlr = 1.0\n").contains("`train.steps` is missing"));
+    assert!(refusal("[data]\nformat = \"idx\"\npath = \".\"\n", MLP, TRAIN).contains("`data.images` is missing"));
+}
+
+#[test]
+fn every_value_outside_its_range_is_refused_with_the_range() {
+    let cnn = |channels: &str| format!("[net]\nkind = \"cnn\"\nchannels = {channels}\n");
+    let gru = |rest: &str| format!("[net]\nkind = \"gru\"\n{rest}\n");
+    let train = |rest: &str| format!("[train]\nsteps = 10\n{rest}\n");
+    let csv = |rest: &str| format!("{CSV}{rest}\n");
+    let cases = [
+        (csv("split = [0.5, 0.1, 0.1]"), MLP.to_owned(), train(""), "data.split"),
+        (csv("split = [0.5, 0.5]"), MLP.to_owned(), train(""), "data.split"),
+        (csv("split = [0.0, 0.5, 0.5]"), MLP.to_owned(), train(""), "data.split"),
+        (csv("limit = 0"), MLP.to_owned(), train(""), "data.limit"),
+        (csv("kind = \"ranking\""), MLP.to_owned(), train(""), "data.kind"),
+        (csv("delimiter = \"ab\""), MLP.to_owned(), train(""), "data.delimiter"),
+        (csv("delimiter = \"é\""), MLP.to_owned(), train(""), "data.delimiter"),
+        (CSV.replace("-1", "\"sugar\""), MLP.to_owned(), train(""), "data.target"),
+        (CSV.replace("csv\"\np", "xls\"\np"), MLP.to_owned(), train(""), "data.format"),
+        ("[data]\nformat=\"chars\"\npath=\"x\"\ncontext=0\n".to_owned(), gru("hidden=[3]"), train(""), "data.context"),
+        ("[data]\nformat=\"tsv\"\npath=\"x\"\nvocabulary=2\n".to_owned(), gru("hidden=[3]"), train(""), "vocabulary"),
+        ("[data]\nformat=\"cifar\"\npath=\"x\"\nfiles=[]\n".to_owned(), cnn("[3]"), train(""), "data.files"),
+        (csv(""), "[net]\nkind = \"mlp\"\nhidden = [0]\n".to_owned(), train(""), "net.hidden"),
+        (csv(""), "[net]\nkind = \"mlp\"\nhidden = [-4]\n".to_owned(), train(""), "net.hidden"),
+        (csv(""), "[net]\nkind = \"mlp\"\nhidden = [100000]\n".to_owned(), train(""), "net.hidden"),
+        (csv(""), "[net]\nkind = \"mlp\"\ndropout = 1.0\n".to_owned(), train(""), "net.dropout"),
+        (csv(""), "[net]\nkind = \"mlp\"\nl1 = -1\n".to_owned(), train(""), "net.l1"),
+        (csv(""), "[net]\nkind = \"tree\"\n".to_owned(), train(""), "net.kind"),
+        (csv(""), cnn("[]"), train(""), "net.channels"),
+        (csv(""), gru("hidden = []"), train(""), "net.hidden"),
+        (csv(""), gru("hidden = [3]\nhead = \"first\""), train(""), "net.head"),
+        (csv(""), MLP.to_owned(), train("lr = -1e-3"), "train.lr"),
+        (csv(""), MLP.to_owned(), train("lr = inf"), "train.lr"),
+        (csv(""), MLP.to_owned(), train("lr = \"fast\""), "train.lr"),
+        (csv(""), MLP.to_owned(), train("weight_decay = -0.1"), "train.weight_decay"),
+        (csv(""), MLP.to_owned(), train("batch_size = -1"), "train.batch_size"),
+        (csv(""), MLP.to_owned(), train("optimizer = \"lion\""), "train.optimizer"),
+        (csv(""), MLP.to_owned(), "[train]\nsteps = 0\n".to_owned(), "train.steps"),
+    ];
+    for (data, net, train, key) in cases {
+        let error = refusal(&data, &net, &train);
+        assert!(error.contains(key) && error.contains("must be"), "{key}: {error}");
+    }
+}
+
+#[test]
+fn a_value_set_by_hand_is_checked_too() {
+    let mut task = parse(&format!("{CSV}{MLP}{TRAIN}")).unwrap();
+    task.train.lr = -1.0;
+    assert!(matches!(task.check(), Err(TaskError::OutOfRange { source, .. }) if source.key == "train.lr"));
+}
+
+#[test]
+fn regression_is_for_tables_only() {
+    let data = "[data]\nformat = \"cifar\"\npath = \".\"\nfiles = [\"a\"]\nkind = \"regression\"\n";
+    assert!(refusal(data, MLP, TRAIN).contains("data.kind"));
+}
+
+#[test]
+fn no_toml_is_an_error_that_names_the_file() {
+    assert!(matches!(parse("[data"), Err(TaskError::Syntax { file, .. }) if file.ends_with("some.toml")));
+    assert!(matches!(TaskSpec::load(Path::new("nowhere.toml")), Err(TaskError::Read { .. })));
+}
+
+#[test]
+fn optimizers_have_names_both_ways() {
+    for (name, kind) in OptimizerKind::NAMES {
+        assert_eq!((name.parse::<OptimizerKind>().unwrap(), kind.name()), (kind, name));
+    }
+    assert!("lion".parse::<OptimizerKind>().unwrap_err().allowed.contains("rmsprop"));
+}
