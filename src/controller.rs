@@ -19,7 +19,7 @@ mod signals;
 mod trace;
 
 pub use actions::{Action, Controls, Move};
-pub use driver::{DecisionCallback, DecisionCounts, Driver, DriverConfig, DriverError, DriverState};
+pub use driver::{DecisionCallback, DecisionCounts, Driver, DriverConfig, DriverError, DriverState, Pilot};
 pub use features::{FeatureSet, Features, Hansen6, ScaleFree};
 pub use guard::{Guard, GuardConfig, Verdict};
 pub use line_search::{Direction, LineSearch, LineSearchConfig, LineSearchError, LineSearchStep};
@@ -137,6 +137,14 @@ impl Controller {
             network.forward_row(&self.seen, &mut self.scratch, &mut self.q_row);
             self.q_values.iter_mut().zip(&self.q_row).for_each(|(sum, q)| *sum += q / networks.len() as f32);
         }
+    }
+}
+
+impl From<Controller> for Pilot {
+    /// The controller with the bounds and the guard of its recipe, and no known budget.
+    fn from(controller: Controller) -> Self {
+        let config = controller.driver_config(None);
+        Self::new(controller).with_config(config)
     }
 }
 

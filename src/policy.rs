@@ -37,6 +37,9 @@ pub trait Policy: Send {
         None
     }
 
+    /// From now on neither learn nor explore. A policy that does neither has nothing to do.
+    fn freeze(&mut self) {}
+
     /// Everything that later decisions depend on, as bytes. A policy without memory has none.
     fn save(&self) -> Vec<u8> {
         Vec::new()

@@ -43,6 +43,47 @@ impl Default for DriverConfig {
     }
 }
 
+/// What steers a run: a policy, and the configuration of the driver that goes with it.
+///
+/// ```
+/// use qgd::controller::{GuardConfig, Pilot};
+/// use qgd::{Decision, DriverConfig, Policy, Signals};
+///
+/// struct Constant;
+/// impl Policy for Constant {
+///     fn decide(&mut self, _: &Signals) -> Decision {
+///         Decision::scheduled(1.0)
+///     }
+/// }
+/// let guarded = DriverConfig { guard: Some(GuardConfig::default()), ..DriverConfig::default() };
+/// let pilot = Pilot::new(Constant).with_config(guarded);
+/// assert!(pilot.config.guard.is_some());
+/// ```
+pub struct Pilot {
+    /// What decides.
+    pub policy: Box<dyn Policy>,
+    /// Bounds, budget, guard.
+    pub config: DriverConfig,
+}
+
+impl Pilot {
+    /// A policy with the default configuration: wide bounds, no guard.
+    pub fn new(policy: impl Policy + 'static) -> Self {
+        Self { policy: Box::new(policy), config: DriverConfig::default() }
+    }
+
+    /// With another configuration.
+    pub fn with_config(self, config: DriverConfig) -> Self {
+        Self { config, ..self }
+    }
+}
+
+impl From<(Box<dyn Policy>, DriverConfig)> for Pilot {
+    fn from((policy, config): (Box<dyn Policy>, DriverConfig)) -> Self {
+        Self { policy, config }
+    }
+}
+
 /// A driver was asked for something impossible.
 #[derive(Debug, Clone, PartialEq, thiserror::Error)]
 #[non_exhaustive]
@@ -124,6 +165,45 @@ impl<P: Policy> Driver<P> {
             policy: Vec::new(),
         };
         Ok(Self { policy, config, callbacks: Vec::new(), last: None, state })
+    }
+
+    /// Changes the bounds and the budget, for the start values the driver was made with.
+    ///
+    /// # Errors
+    /// When a field is outside its range; the driver is as it was then.
+    pub fn set_config(&mut self, config: DriverConfig) -> Result<(), DriverError> {
+        check_values(self.state.lr_base, self.state.weight_decay_base, &config)?;
+        if config.guard != self.config.guard {
+            self.state.guard = config.guard.clone().map(Guard::new);
+        }
+        self.config = config;
+        Ok(())
+    }
+
+    /// The configuration.
+    pub fn config(&self) -> &DriverConfig {
+        &self.config
+    }
+
+    /// Sets the weight decay the run starts with.
+    ///
+    /// # Errors
+    /// When it is negative or not finite.
+    pub fn set_weight_decay(&mut self, weight_decay: f64) -> Result<(), DriverError> {
+        check_values(self.state.lr_base, weight_decay, &self.config)?;
+        self.state.weight_decay = weight_decay;
+        self.state.weight_decay_base = weight_decay;
+        Ok(())
+    }
+
+    /// From now on the policy neither learns nor explores.
+    pub fn freeze(&mut self) {
+        self.policy.freeze();
+    }
+
+    /// Whether a guard watches the losses.
+    pub fn is_guarded(&self) -> bool {
+        self.state.guard.is_some()
     }
 
     /// Whether the coming step starts with a decision.

@@ -1,0 +1,215 @@
+//! All trainable variables of a `VarStore` as views of one flat buffer.
+//!
+//! One buffer means that an optimizer step, a snapshot and a measurement are a handful of operations, however many layers the net has.
+//! The variables stay what they were: `set_data` only moves their numbers, so the net, the `VarStore` and a wrapped tch optimizer notice
+//! nothing. `VarStore::set_device` and a change of kind give the variables storage of their own again; [`FlatParams::refresh`] sees that.
+
+use super::TorchError;
+use std::ops::Range;
+use std::sync::{Arc, Mutex, PoisonError};
+use tch::nn::{VarStore, Variables};
+use tch::{COptimizer, Tensor};
+
+/// The trainable variables of one `VarStore`, aliased to one buffer.
+pub struct FlatParams {
+    variables: Arc<Mutex<Variables>>,
+    params: Vec<Param>,
+    data: Tensor,
+    // The only way in tch to make gradients undefined again, as PyTorch's zero_grad does.
+    zeroing: COptimizer,
+}
+
+/// One variable: where it stands in the buffer.
+struct Param {
+    tensor: Tensor,
+    group: usize,
+    range: Range<i64>,
+    address: usize,
+}
+
+/// The gradients of one step, in the order of the buffer.
+pub struct Gradient {
+    /// `[n_params]`; zero where a parameter has no gradient.
+    pub flat: Tensor,
+    /// Which parameters have one.
+    pub present: Vec<bool>,
+}
+
+/// What [`FlatParams::refresh`] found.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Refreshed {
+    /// All variables are where they were.
+    Unchanged,
+    /// The variables went to another device or kind, or got storage of their own.
+    Moved,
+    /// The `VarStore` has new variables; they stand behind the old ones.
+    Grown,
+}
+
+impl FlatParams {
+    /// Moves the trainable variables of `vs` into one buffer, in the order of their creation.
+    ///
+    /// # Errors
+    /// When there are none, or when they differ in kind or device.
+    pub fn new(vs: &VarStore) -> Result<Self, TorchError> {
+        let mut flat = Self {
+            variables: vs.variables_.clone(),
+            params: Vec::new(),
+            data: Tensor::new(),
+            zeroing: COptimizer::sgd(0.0, 0.0, 0.0, 0.0, false)?,
+        };
+        flat.add_new_variables()?;
+        flat.alias()?;
+        Ok(flat)
+    }
+
+    /// The buffer, `[n_params]`.
+    pub fn data(&self) -> &Tensor {
+        &self.data
+    }
+
+    /// How many numbers the buffer holds.
+    pub fn len(&self) -> usize {
+        self.params.last().map_or(0, |param| param.range.end as usize)
+    }
+
+    /// Whether there is nothing to train (never, once built).
+    pub fn is_empty(&self) -> bool {
+        self.params.is_empty()
+    }
+
+    /// How many variables there are.
+    pub fn n_variables(&self) -> usize {
+        self.params.len()
+    }
+
+    /// The parameter group of variable `index`.
+    pub(crate) fn group(&self, index: usize) -> usize {
+        self.params[index].group
+    }
+
+    /// Where variable `index` stands in the buffer.
+    pub(crate) fn range(&self, index: usize) -> Range<i64> {
+        self.params[index].range.clone()
+    }
+
+    /// The variables that are no parameters (the running statistics of batch norm, ...), by name.
+    pub fn buffers(&self) -> Vec<(String, Tensor)> {
+        let variables = self.variables.lock().unwrap_or_else(PoisonError::into_inner);
+        let trainable: Vec<usize> = variables.trainable_variables.iter().map(|var| address(&var.tensor)).collect();
+        let mut buffers: Vec<_> = variables
+            .named_variables
+            .iter()
+            .filter(|(_, tensor)| !trainable.contains(&address(tensor)))
+            .map(|(name, tensor)| (name.clone(), tensor.shallow_clone()))
+            .collect();
+        buffers.sort_by(|a, b| a.0.cmp(&b.0));
+        buffers
+    }
+
+    /// Takes in new variables, and aliases again those that were given other storage.
+    ///
+    /// # Errors
+    /// When the variables now differ in kind or device.
+    pub fn refresh(&mut self) -> Result<Refreshed, TorchError> {
+        if self.add_new_variables()? {
+            self.alias()?;
+            return Ok(Refreshed::Grown);
+        }
+        if self.params.iter().all(|param| address(&param.tensor) == param.address) {
+            return Ok(Refreshed::Unchanged);
+        }
+        self.alias()?;
+        Ok(Refreshed::Moved)
+    }
+
+    /// Gathers the gradients of the last backward pass.
+    ///
+    /// # Errors
+    /// When libtorch cannot join them (a sparse gradient).
+    pub fn gradient(&self) -> Result<Gradient, TorchError> {
+        let _guard = tch::no_grad_guard();
+        let mut present = Vec::with_capacity(self.params.len());
+        let mut parts = Vec::with_capacity(self.params.len());
+        for param in &self.params {
+            let grad = param.tensor.f_grad()?;
+            present.push(grad.defined());
+            parts.push(if grad.defined() { grad } else { param.tensor.f_zeros_like()? });
+        }
+        let flat = Tensor::f_flatten_dense_tensors(&parts)?;
+        // A single tensor comes back as itself, and nobody may write into the gradient the caller sees.
+        let flat = if parts.len() == 1 { flat.f_detach_copy()? } else { flat };
+        Ok(Gradient { flat, present })
+    }
+
+    /// The gradients as they hang on the variables.
+    pub(crate) fn gradients(&self) -> Result<Vec<Tensor>, TorchError> {
+        let mut grads = Vec::with_capacity(self.params.len());
+        for param in &self.params {
+            let grad = param.tensor.f_grad()?;
+            if grad.defined() {
+                grads.push(grad);
+            }
+        }
+        Ok(grads)
+    }
+
+    /// Makes every gradient undefined, as PyTorch does.
+    ///
+    /// # Errors
+    /// When libtorch fails.
+    pub fn zero_grad(&self) -> Result<(), TorchError> {
+        Ok(self.zeroing.zero_grad()?)
+    }
+
+    fn add_new_variables(&mut self) -> Result<bool, TorchError> {
+        let variables = self.variables.lock().unwrap_or_else(PoisonError::into_inner);
+        let known = self.params.len();
+        let mut end = self.len() as i64;
+        for var in variables.trainable_variables.iter().skip(known) {
+            let start = end;
+            end += var.tensor.numel() as i64;
+            self.zeroing.add_parameters(&var.tensor, 0)?;
+            self.params.push(Param {
+                tensor: var.tensor.shallow_clone(),
+                group: var.group,
+                range: start..end,
+                address: 0,
+            });
+        }
+        Ok(self.params.len() > known)
+    }
+
+    /// Copies the variables into a new buffer and makes them views of it.
+    fn alias(&mut self) -> Result<(), TorchError> {
+        let _guard = tch::no_grad_guard();
+        self.check_kinds()?;
+        let parts: Vec<Tensor> = self.params.iter().map(|param| param.tensor.shallow_clone()).collect();
+        let data = Tensor::f_flatten_dense_tensors(&parts)?;
+        self.data = if parts.len() == 1 { data.f_detach_copy()? } else { data.f_detach()? };
+        for param in &mut self.params {
+            let length = param.range.end - param.range.start;
+            let view = self.data.f_narrow(0, param.range.start, length)?.f_view(param.tensor.size().as_slice())?;
+            param.tensor.f_set_data(&view)?;
+            param.address = address(&param.tensor);
+        }
+        Ok(())
+    }
+
+    fn check_kinds(&self) -> Result<(), TorchError> {
+        let first = &self.params.first().ok_or(TorchError::NoParameters)?.tensor;
+        let (expected, expected_device) = (first.f_kind()?, first.device());
+        for (index, param) in self.params.iter().enumerate() {
+            let (found, found_device) = (param.tensor.f_kind()?, param.tensor.device());
+            if found != expected || found_device != expected_device || !param.tensor.is_floating_point() {
+                return Err(TorchError::MixedKinds { index, found, found_device, expected, expected_device });
+            }
+        }
+        Ok(())
+    }
+}
+
+/// The address of the first element: the identity of a variable's storage. Two tensors with numbers never share it by chance.
+fn address(tensor: &Tensor) -> usize {
+    tensor.data_ptr() as usize
+}

@@ -1,0 +1,110 @@
+//! Optimizer state that can be written to a file, exact to the bit.
+
+use super::{Algorithm, Optimizer, TorchError};
+use serde::{Deserialize, Serialize};
+use tch::Tensor;
+
+/// Everything of an [`Optimizer`] that later steps depend on, but for the parameters themselves.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct OptimState {
+    /// The update rule.
+    pub algorithm: Algorithm,
+    /// The learning rate.
+    pub lr: f64,
+    /// The weight decay.
+    pub weight_decay: f64,
+    /// Steps taken, for every variable.
+    pub steps: Vec<u64>,
+    /// What the rule remembers, `[n_params]` each.
+    pub moments: Vec<SavedTensor>,
+}
+
+impl Optimizer {
+    /// The state now. The parameters are the `VarStore`'s, and saved with it.
+    ///
+    /// # Errors
+    /// When libtorch cannot copy it to the host.
+    pub fn state(&self) -> Result<OptimState, TorchError> {
+        Ok(OptimState {
+            algorithm: self.config.algorithm,
+            lr: self.config.lr,
+            weight_decay: self.config.weight_decay,
+            steps: self.steps.clone(),
+            moments: self.moments.iter().map(SavedTensor::of).collect::<Result<_, _>>()?,
+        })
+    }
+
+    /// Goes back to a saved state: the next step is the one that would have followed it.
+    ///
+    /// # Errors
+    /// When the state belongs to another algorithm or another net. Nothing is changed then.
+    pub fn load_state(&mut self, state: &OptimState) -> Result<(), TorchError> {
+        let mismatch = |what, found: String, expected: String| Err(TorchError::StateMismatch { what, found, expected });
+        let (found, expected) = (state.algorithm, self.config.algorithm);
+        if std::mem::discriminant(&found) != std::mem::discriminant(&expected)
+            || found.n_moments() != expected.n_moments()
+        {
+            return mismatch("the algorithm", found.name().to_owned(), expected.name().to_owned());
+        }
+        if state.steps.len() != self.steps.len() {
+            return mismatch("the number of variables", state.steps.len().to_string(), self.steps.len().to_string());
+        }
+        if state.moments.len() != self.moments.len() {
+            return mismatch("the number of moments", state.moments.len().to_string(), self.moments.len().to_string());
+        }
+        let loaded =
+            state.moments.iter().zip(&self.moments).map(|(saved, here)| saved.like(here, "the shape of a moment"));
+        let loaded: Vec<Tensor> = loaded.collect::<Result<_, _>>()?;
+        self.config.algorithm = state.algorithm;
+        self.moments = loaded;
+        self.steps = state.steps.clone();
+        self.plan = super::Plan::default();
+        self.set_rates(state.lr, state.weight_decay)
+    }
+}
+
+/// A tensor's numbers, to the bit.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SavedTensor {
+    kind: String,
+    shape: Vec<i64>,
+    bytes: Vec<u8>,
+}
+
+impl SavedTensor {
+    /// Copies a tensor to the host.
+    ///
+    /// # Errors
+    /// When libtorch fails.
+    pub fn of(tensor: &Tensor) -> Result<Self, TorchError> {
+        let _guard = tch::no_grad_guard();
+        let host = tensor.f_to_device(tch::Device::Cpu)?.f_contiguous()?;
+        let kind = host.f_kind()?;
+        let mut bytes = vec![0; host.numel() * kind.elt_size_in_bytes()];
+        host.f_copy_data_u8(&mut bytes, host.numel())?;
+        Ok(Self { kind: format!("{kind:?}"), shape: host.size(), bytes })
+    }
+
+    /// The tensor again, on the device of `like`.
+    ///
+    /// # Errors
+    /// When shape or kind differ from those of `like`; `what` names the thing in the error.
+    pub fn like(&self, like: &Tensor, what: &'static str) -> Result<Tensor, TorchError> {
+        let kind = like.f_kind()?;
+        let expected = format!("{kind:?} {:?}", like.size());
+        let found = format!("{} {:?}", self.kind, self.shape);
+        if found != expected || self.bytes.len() != like.numel() * kind.elt_size_in_bytes() {
+            return Err(TorchError::StateMismatch { what, found, expected });
+        }
+        Ok(Tensor::f_from_data_size(&self.bytes, &self.shape, kind)?.f_to_device(like.device())?)
+    }
+
+    /// Writes the saved numbers into a tensor of the same shape and kind.
+    ///
+    /// # Errors
+    /// When shape or kind differ; `what` names the thing in the error.
+    pub fn write_to(&self, target: &mut Tensor, what: &'static str) -> Result<(), TorchError> {
+        let _guard = tch::no_grad_guard();
+        Ok(target.f_copy_(&self.like(target, what)?)?)
+    }
+}

@@ -1,0 +1,242 @@
+//! The update rules, on one run of neighboring parameters.
+
+use super::{Algorithm, GroupConfig, OptimConfig, TorchError, options_of};
+use std::ops::Range;
+use tch::Tensor;
+
+/// Neighboring variables with the same group, step count and need for an update.
+pub(super) struct Span {
+    pub first_variable: usize,
+    group: usize,
+    range: Range<i64>,
+    whole: bool,
+    /// Views of the flat buffers.
+    param: Tensor,
+    moments: Vec<Tensor>,
+    /// `[n_span]`, only where the rule needs it.
+    scratch: Option<Tensor>,
+    lr: f64,
+    weight_decay: f64,
+    scalars: Scalars,
+}
+
+/// Factors kept on the device, because tch offers a fused multiply-add only with tensors.
+struct Scalars {
+    minus_lr: Tensor,
+    weight_decay: Tensor,
+    decay: Tensor,
+    momentum: Tensor,
+    offset: Tensor,
+}
+
+impl Span {
+    pub fn new(
+        first_variable: usize,
+        group: usize,
+        range: Range<i64>,
+        whole: bool,
+        data: &Tensor,
+        moments: &[Tensor],
+    ) -> Result<Self, TorchError> {
+        let options = options_of(data)?;
+        let scalar = || Tensor::f_zeros([], options);
+        let mut span = Self {
+            first_variable,
+            group,
+            range,
+            whole,
+            param: Tensor::new(),
+            moments: Vec::new(),
+            scratch: None,
+            lr: 0.0,
+            weight_decay: 0.0,
+            scalars: Scalars {
+                minus_lr: scalar()?,
+                weight_decay: scalar()?,
+                decay: scalar()?,
+                momentum: scalar()?,
+                offset: scalar()?,
+            },
+        };
+        span.param = span.part(data)?;
+        span.moments = moments.iter().map(|moment| span.part(moment)).collect::<Result<_, _>>()?;
+        Ok(span)
+    }
+
+    /// Takes over the rates of the span's group.
+    pub fn set_rates(&mut self, config: &OptimConfig) -> Result<(), TorchError> {
+        let _guard = tch::no_grad_guard();
+        let group = config.groups.get(self.group).copied().unwrap_or_default();
+        let GroupConfig { lr_ratio, weight_decay_ratio } = group;
+        self.lr = config.lr * lr_ratio;
+        self.weight_decay = config.weight_decay * weight_decay_ratio;
+        let _ = self.scalars.minus_lr.f_fill_(-self.lr)?;
+        let _ = self.scalars.weight_decay.f_fill_(self.weight_decay)?;
+        let _ = self.scalars.decay.f_fill_(1.0 - self.lr * self.weight_decay)?;
+        if let Algorithm::Sgd { momentum, .. } | Algorithm::RmsProp { momentum, .. } = config.algorithm {
+            let _ = self.scalars.momentum.f_fill_(momentum)?;
+        }
+        Ok(())
+    }
+
+    /// Step number `t` (from 1), with the flat gradient of all parameters.
+    pub fn update(
+        &mut self,
+        config: &OptimConfig,
+        gradient: &Tensor,
+        t: u64,
+        finite: Option<&Tensor>,
+    ) -> Result<(), TorchError> {
+        let grad = self.part(gradient)?;
+        match config.algorithm {
+            Algorithm::Sgd { momentum, nesterov } => self.sgd(&grad, momentum, nesterov, finite),
+            Algorithm::Adam { beta1, beta2, eps } => {
+                let grad = self.with_penalty(grad)?;
+                self.adam(&grad, [beta1, beta2], eps, t, finite)
+            }
+            Algorithm::AdamW { beta1, beta2, eps } => {
+                self.decay(finite)?;
+                self.adam(&grad, [beta1, beta2], eps, t, finite)
+            }
+            Algorithm::RmsProp { alpha, eps, momentum } => {
+                let grad = self.with_penalty(grad)?;
+                self.rms_prop(&grad, alpha, eps, momentum, finite)
+            }
+        }
+    }
+
+    fn sgd(&mut self, grad: &Tensor, momentum: f64, nesterov: bool, finite: Option<&Tensor>) -> Result<(), TorchError> {
+        let grad = self.with_penalty(grad.shallow_clone())?;
+        let minus_lr = masked(&self.scalars.minus_lr, finite, 0.0)?;
+        if momentum > 0.0 {
+            let velocity = &self.moments[0];
+            let _ = grad.f_addcmul_out(velocity, velocity, &self.scalars.momentum)?;
+            let direction =
+                if nesterov { grad.f_addcmul(velocity, &self.scalars.momentum)? } else { velocity.shallow_clone() };
+            let _ = self.param.f_addcmul_(&direction, &minus_lr)?;
+        } else {
+            let _ = self.param.f_addcmul_(&grad, &minus_lr)?;
+        }
+        Ok(())
+    }
+
+    /// ```text
+    /// m <- m + (1 - beta1) (g - m)            v <- v + (1 - beta2) (g² - v)
+    /// x <- x - lr / (1 - beta1^t) m / (sqrt(v / (1 - beta2^t)) + eps)
+    /// ```
+    fn adam(
+        &mut self,
+        grad: &Tensor,
+        betas: [f64; 2],
+        eps: f64,
+        t: u64,
+        finite: Option<&Tensor>,
+    ) -> Result<(), TorchError> {
+        self.mean_square(1, grad, betas[1])?;
+        let _ = self.moments[0].f_lerp_(grad, 1.0 - betas[0])?;
+        let correction = betas.map(|beta| 1.0 - beta.powf(t as f64));
+        let step_size = self.lr / correction[0];
+        let denominator = self.root(1, [1.0 / correction[1].sqrt(), eps], Some(step_size), finite)?;
+        if self.lr > 0.0 {
+            let _ = self.param.f_addcdiv_(&self.moments[0], &denominator)?;
+        }
+        Ok(())
+    }
+
+    /// ```text
+    /// v <- v + (1 - alpha) (g² - v)           b <- momentum b + g / (sqrt(v) + eps)
+    /// x <- x - lr b
+    /// ```
+    fn rms_prop(
+        &mut self,
+        grad: &Tensor,
+        alpha: f64,
+        eps: f64,
+        momentum: f64,
+        finite: Option<&Tensor>,
+    ) -> Result<(), TorchError> {
+        self.mean_square(0, grad, alpha)?;
+        if momentum > 0.0 {
+            let denominator = self.root(0, [1.0, eps], None, None)?;
+            let _ = self.moments[1].f_mul_(&self.scalars.momentum)?;
+            let _ = self.moments[1].f_addcdiv_(grad, &denominator)?;
+            let minus_lr = masked(&self.scalars.minus_lr, finite, 0.0)?;
+            let _ = self.param.f_addcmul_(&self.moments[1], &minus_lr)?;
+        } else if self.lr > 0.0 {
+            let denominator = self.root(0, [1.0, eps], Some(self.lr), finite)?;
+            let _ = self.param.f_addcdiv_(grad, &denominator)?;
+        }
+        Ok(())
+    }
+
+    /// `v <- beta v + (1 - beta) g²`, leaving `g²` in the scratch buffer.
+    fn mean_square(&mut self, moment: usize, grad: &Tensor, beta: f64) -> Result<(), TorchError> {
+        if self.scratch.is_none() {
+            self.scratch = Some(self.param.f_empty_like()?);
+        }
+        let Some(scratch) = &self.scratch else { return Ok(()) };
+        let _ = grad.f_mul_out(scratch, grad)?;
+        let _ = self.moments[moment].f_lerp_(scratch, 1.0 - beta)?;
+        Ok(())
+    }
+
+    /// `factor sqrt(v) + eps`, in the scratch buffer; with a step size, divided by `-step_size`, so that one `addcdiv_` makes the step.
+    ///
+    /// Where the gradient is not finite it is infinite, and a step divided by it is none.
+    fn root(
+        &mut self,
+        moment: usize,
+        [factor, eps]: [f64; 2],
+        step_size: Option<f64>,
+        finite: Option<&Tensor>,
+    ) -> Result<Tensor, TorchError> {
+        let scale = step_size.map_or(1.0, |step_size| -1.0 / step_size);
+        let (factor, offset) = (factor * scale, eps * scale);
+        let scratch = self.scratch.get_or_insert_with(Tensor::new);
+        let _ = self.moments[moment].f_sqrt_out(scratch)?;
+        // lerp is the one fused multiply-add with scalars: s + w (c - s) = (1 - w) s + w c. Below 1 the factor 1 - w would lose digits.
+        let fused = factor <= -1.0;
+        let _ = self.scalars.offset.f_fill_(if fused { offset / (1.0 - factor) } else { offset })?;
+        let offset = masked(&self.scalars.offset, finite, f64::INFINITY)?;
+        if fused {
+            let _ = scratch.f_lerp_(&offset, 1.0 - factor)?;
+        } else {
+            let _ = scratch.f_mul_scalar_(factor)?;
+            let _ = scratch.f_add_(&offset)?;
+        }
+        Ok(scratch.shallow_clone())
+    }
+
+    /// `g + weight_decay x`: the gradient with that of the penalty.
+    fn with_penalty(&self, grad: Tensor) -> Result<Tensor, TorchError> {
+        if self.weight_decay == 0.0 {
+            return Ok(grad);
+        }
+        Ok(grad.f_addcmul(&self.param, &self.scalars.weight_decay)?)
+    }
+
+    /// `x <- (1 - lr weight_decay) x`
+    fn decay(&mut self, finite: Option<&Tensor>) -> Result<(), TorchError> {
+        if self.weight_decay != 0.0 {
+            let _ = self.param.f_mul_(&masked(&self.scalars.decay, finite, 1.0)?)?;
+        }
+        Ok(())
+    }
+
+    fn part(&self, flat: &Tensor) -> Result<Tensor, TorchError> {
+        if self.whole {
+            return Ok(flat.shallow_clone());
+        }
+        Ok(flat.f_narrow(0, self.range.start, self.range.end - self.range.start)?)
+    }
+}
+
+/// `value` where `finite` holds, else `otherwise`.
+pub(super) fn only_if(finite: &Tensor, value: &Tensor, otherwise: f64) -> Result<Tensor, TorchError> {
+    let otherwise = Tensor::f_full([], otherwise, options_of(value)?)?;
+    Ok(value.f_where_self(finite, &otherwise)?)
+}
+
+fn masked(value: &Tensor, finite: Option<&Tensor>, otherwise: f64) -> Result<Tensor, TorchError> {
+    finite.map_or_else(|| Ok(value.shallow_clone()), |finite| only_if(finite, value, otherwise))
+}

@@ -1,0 +1,372 @@
+//! [`QController`]: a policy beside an optimizer, in the training loop of a `tch` net.
+//!
+//! ```text
+//! every step   observe the loss (it stays on the device), gather the gradient
+//!   due?       one copy to the host: losses of the window, finite flags, eight sums of the measurement
+//!              guard: bad  -> restore the last verified snapshot, halve, take no step
+//!                     good -> snapshot, let the policy decide, set the rates, step
+//!   not due    ours:    step, unless the loss or the gradient is not finite (decided on the device)
+//!              wrapped: look at the loss and the gradient on the host first (one sync a step)
+//! ```
+//!
+//! A wrapped tch optimizer cannot take a step back: its moments are out of reach, so a NaN in them would stay. That is why it is shown
+//! no bad gradient in the first place; after a rollback it goes on with the moments it has. Its state cannot be saved either.
+
+mod losses;
+mod state;
+mod target;
+
+pub use state::QControllerState;
+
+use super::TorchError;
+use super::flat::{Gradient, Refreshed};
+use super::measure::Measure;
+use super::optim::Optimizer;
+use super::snapshot::Snapshot;
+use crate::controller::{DecisionCounts, Driver, Pilot, TraceRecord, Verdict};
+use crate::policy::Decision;
+use losses::LossLog;
+use target::{Clip, Target};
+use tch::Tensor;
+use tch::nn::{self, VarStore};
+
+/// Steps an optimizer and lets a policy move its learning rate and weight decay.
+///
+/// Load weights into the `VarStore` before it is built: that is the state a bad first step goes back to.
+///
+/// ```
+/// use qgd::controller::Pilot;
+/// use qgd::torch::QController;
+/// use qgd::{Decision, Policy, Signals};
+/// use tch::{Device, Kind, nn, nn::OptimizerConfig};
+///
+/// struct Shrink;
+/// impl Policy for Shrink {
+///     fn decide(&mut self, _: &Signals) -> Decision {
+///         Decision::scheduled(0.5)
+///     }
+/// }
+///
+/// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// let vs = nn::VarStore::new(Device::Cpu);
+/// let x = vs.root().f_ones("x", &[2])?;
+/// let adam = nn::Adam::default().build(&vs, 1e-3)?;
+/// let mut opt = QController::wrap(adam, &vs, 1e-3, Pilot::new(Shrink))?;
+/// opt.backward_step(&x.f_square()?.f_sum(Kind::Float)?)?;
+/// assert_eq!(opt.lr(), 5e-4);
+/// # Ok(())
+/// # }
+/// ```
+pub struct QController {
+    target: Target,
+    driver: Driver,
+    rates: (f64, f64),
+    measure: Measure,
+    snapshot: Snapshot,
+    losses: LossLog,
+}
+
+impl QController {
+    /// Controls tch's own optimizer, built for `vs` with the learning rate `lr` (tch's optimizer cannot be asked for it).
+    ///
+    /// Where it was built with weight decay that the policy shall know, and may move, add [`QController::with_weight_decay`];
+    /// where its groups have rates of their own, [`QController::with_group_lrs`].
+    ///
+    /// # Errors
+    /// When `lr` is not positive, or `vs` has no trainable variables or mixed ones.
+    pub fn wrap(optimizer: nn::Optimizer, vs: &VarStore, lr: f64, pilot: impl Into<Pilot>) -> Result<Self, TorchError> {
+        Self::over(Target::wrap(optimizer, vs)?, lr, 0.0, pilot.into())
+    }
+
+    /// Controls one of our own optimizers, from its learning rate and weight decay.
+    ///
+    /// # Errors
+    /// When the learning rate is not positive.
+    pub fn new(optimizer: Optimizer, pilot: impl Into<Pilot>) -> Result<Self, TorchError> {
+        let (lr, weight_decay) = (optimizer.lr(), optimizer.weight_decay());
+        Self::over(Target::Ours(Box::new(optimizer)), lr, weight_decay, pilot.into())
+    }
+
+    fn over(mut target: Target, lr: f64, weight_decay: f64, pilot: Pilot) -> Result<Self, TorchError> {
+        let driver = Driver::new(pilot.policy, lr, weight_decay, pilot.config)?;
+        target.refresh()?;
+        target.set_rates(lr, weight_decay)?;
+        let snapshot = Snapshot::new(target.params(), target.ours())?;
+        Ok(Self {
+            target,
+            driver,
+            rates: (lr, weight_decay),
+            measure: Measure::new(0),
+            snapshot,
+            losses: LossLog::default(),
+        })
+    }
+
+    /// Tells the policy how many inner steps the run will have.
+    ///
+    /// # Errors
+    /// When it is 0.
+    pub fn with_total_steps(mut self, total_steps: u64) -> Result<Self, TorchError> {
+        let config = self.driver.config().clone();
+        self.driver.set_config(crate::DriverConfig { total_steps: Some(total_steps), ..config })?;
+        Ok(self)
+    }
+
+    /// Keeps the learning rate and the weight decay within these bounds, each `[low, high]`.
+    ///
+    /// # Errors
+    /// Unless `0 < low <= high`, both finite.
+    pub fn with_bounds(mut self, lr: [f64; 2], weight_decay: [f64; 2]) -> Result<Self, TorchError> {
+        let config = self.driver.config().clone();
+        self.driver.set_config(crate::DriverConfig { lr_bounds: lr, weight_decay_bounds: weight_decay, ..config })?;
+        Ok(self)
+    }
+
+    /// The learning rates of the parameter groups, from group 0 on. Their ratios to the controlled learning rate are kept.
+    ///
+    /// # Errors
+    /// When a group of the `VarStore` is missing, or a learning rate is negative or not finite.
+    pub fn with_group_lrs(mut self, lrs: &[f64]) -> Result<Self, TorchError> {
+        let params = self.target.params();
+        let groups = 1 + (0..params.n_variables()).map(|index| params.group(index)).max().unwrap_or(0);
+        if lrs.len() != groups {
+            return Err(TorchError::GroupLrs { given: lrs.len(), groups });
+        }
+        if let Some(&value) = lrs.iter().find(|lr| !(lr.is_finite() && **lr >= 0.0)) {
+            return Err(TorchError::OutOfRange { name: "group lr", value, allowed: "zero or a positive number" });
+        }
+        let base = self.driver.lr();
+        let ratios: Vec<f64> = lrs.iter().map(|lr| lr / base).collect();
+        self.target.set_group_lr_ratios(&ratios)?;
+        self.target.set_rates(self.rates.0, self.rates.1)?;
+        Ok(self)
+    }
+
+    /// The weight decay to start from, where the optimizer could not tell.
+    ///
+    /// # Errors
+    /// When it is negative or not finite.
+    pub fn with_weight_decay(mut self, weight_decay: f64) -> Result<Self, TorchError> {
+        self.driver.set_weight_decay(weight_decay)?;
+        self.set_rates()?;
+        Ok(self)
+    }
+
+    /// Draws the sample of measured coordinates from another seed than 0.
+    pub fn with_seed(mut self, seed: u64) -> Self {
+        self.measure = Measure::new(seed);
+        self
+    }
+
+    /// Makes every gradient undefined.
+    ///
+    /// # Errors
+    /// When libtorch fails.
+    pub fn zero_grad(&mut self) -> Result<(), TorchError> {
+        self.refresh()?;
+        self.target.params().zero_grad()
+    }
+
+    /// Notes the loss of the coming step. Several for one step (accumulated gradients) all count.
+    ///
+    /// # Errors
+    /// When it is not a single number.
+    pub fn observe(&mut self, loss: &Tensor) -> Result<(), TorchError> {
+        self.losses.observe(loss)
+    }
+
+    /// Notes a validation loss or error, for policies that look at it.
+    pub fn observe_validation(&mut self, error: f64) {
+        self.driver.observe_validation(error);
+    }
+
+    /// One step with the gradients of the last backward pass, after [`QController::observe`].
+    ///
+    /// # Errors
+    /// When no loss was observed since the last step, or libtorch fails.
+    pub fn step(&mut self) -> Result<(), TorchError> {
+        self.controlled_step(Clip::No)
+    }
+
+    /// `zero_grad`, backward pass, `step`.
+    ///
+    /// # Errors
+    /// When `loss` is not a single number, or libtorch fails.
+    pub fn backward_step(&mut self, loss: &Tensor) -> Result<(), TorchError> {
+        self.backward(loss)?;
+        self.controlled_step(Clip::No)
+    }
+
+    /// Like [`QController::backward_step`], with every element of the gradient clipped to `[-max, max]`.
+    ///
+    /// # Errors
+    /// When `loss` is not a single number, or libtorch fails.
+    pub fn backward_step_clip(&mut self, loss: &Tensor, max: f64) -> Result<(), TorchError> {
+        self.backward(loss)?;
+        self.controlled_step(Clip::Value(max))
+    }
+
+    /// Like [`QController::backward_step`], with the norm of the whole gradient clipped to `max`.
+    ///
+    /// # Errors
+    /// When `loss` is not a single number, or libtorch fails.
+    pub fn backward_step_clip_norm(&mut self, loss: &Tensor, max: f64) -> Result<(), TorchError> {
+        self.backward(loss)?;
+        self.controlled_step(Clip::Norm(max))
+    }
+
+    /// Takes note that the caller left this step out (its gradient scaler overflowed). The losses observed for it do not count.
+    pub fn skip_step(&mut self) {
+        self.losses.forget_pending();
+    }
+
+    /// Sets the base learning rate; what the policy made of the old one is kept as a ratio.
+    ///
+    /// # Errors
+    /// When it is not a positive number.
+    pub fn set_lr(&mut self, lr: f64) -> Result<(), TorchError> {
+        self.driver.set_lr(lr)?;
+        self.set_rates()
+    }
+
+    /// Sets the momentum (tch's Adam takes it for its beta1; ours has none).
+    ///
+    /// # Errors
+    /// When the optimizer has no momentum.
+    pub fn set_momentum(&mut self, momentum: f64) -> Result<(), TorchError> {
+        self.target.set_momentum(momentum)
+    }
+
+    /// The learning rate now.
+    pub fn lr(&self) -> f64 {
+        self.driver.lr()
+    }
+
+    /// The weight decay now (PyTorch's: the gradient of the penalty is `weight_decay * x`).
+    pub fn weight_decay(&self) -> f64 {
+        self.driver.weight_decay()
+    }
+
+    /// Inner steps so far.
+    pub fn steps(&self) -> u64 {
+        self.driver.step()
+    }
+
+    /// The last decision, the guard's included.
+    pub fn last_decision(&self) -> Option<Decision> {
+        self.driver.last_decision()
+    }
+
+    /// How often each action was taken.
+    pub fn counts(&self) -> DecisionCounts {
+        self.driver.counts()
+    }
+
+    /// How often the guard rolled back.
+    pub fn rollbacks(&self) -> u64 {
+        self.driver.rollbacks()
+    }
+
+    /// Calls `callback` with every decision.
+    pub fn on_decision(&mut self, callback: impl FnMut(&TraceRecord<'_>) + Send + 'static) {
+        self.driver.on_decision(Box::new(callback));
+    }
+
+    /// From now on the policy neither learns nor explores.
+    pub fn freeze(&mut self) {
+        self.driver.freeze();
+    }
+
+    fn backward(&mut self, loss: &Tensor) -> Result<(), TorchError> {
+        self.observe(loss)?;
+        self.zero_grad()?;
+        Ok(loss.f_backward()?)
+    }
+
+    fn controlled_step(&mut self, clip: Clip) -> Result<(), TorchError> {
+        let _guard = tch::no_grad_guard();
+        self.losses.count_pending()?;
+        self.refresh()?;
+        let mut gradient = self.target.params().gradient()?;
+        if self.driver.is_guarded() {
+            self.losses.note_gradient(&gradient.flat)?;
+        }
+        let finite = if self.driver.is_due() {
+            if !self.decide(&gradient)? {
+                return self.roll_back();
+            }
+            None
+        } else if !self.driver.is_guarded() {
+            None
+        } else if self.target.ours().is_some() {
+            Some(self.losses.newest_is_finite()?)
+        } else {
+            self.losses.read(&[])?;
+            if !self.losses.is_finite() && self.check() != Verdict::Good {
+                return self.roll_back();
+            }
+            None
+        };
+        self.target.clip(&mut gradient, clip)?;
+        self.target.apply(&gradient, finite.as_ref())?;
+        self.driver.advance();
+        Ok(())
+    }
+
+    /// Shows guard and policy the window. False where the guard wants a rollback.
+    fn decide(&mut self, gradient: &Gradient) -> Result<bool, TorchError> {
+        if self.driver.step() == 0 && self.driver.is_guarded() {
+            // Weights loaded after this controller was built are still untouched here.
+            self.snapshot.take_params(self.target.params())?;
+        }
+        let pending = self.measure.measure(self.target.params().data(), &gradient.flat)?;
+        let sums = self.losses.read(&pending.sums)?;
+        if self.check() != Verdict::Good {
+            return Ok(false);
+        }
+        if self.driver.is_guarded() {
+            self.snapshot.take(self.target.params(), self.target.ours())?;
+        }
+        self.measure.remember(pending)?;
+        let measured = self.measure.signals(&sums);
+        self.driver.decide(&self.losses.window(), &measured);
+        self.losses.clear();
+        self.set_rates()?;
+        Ok(true)
+    }
+
+    fn check(&mut self) -> Verdict {
+        self.driver.check(&self.losses.window(), self.losses.gradients_are_finite())
+    }
+
+    /// Instead of a step: the last verified state, with what the guard made of the rates.
+    fn roll_back(&mut self) -> Result<(), TorchError> {
+        self.target.restore(&mut self.snapshot)?;
+        self.measure.rolled_back(self.target.params().data())?;
+        self.losses.clear();
+        self.set_rates()?;
+        self.driver.advance();
+        Ok(())
+    }
+
+    fn set_rates(&mut self) -> Result<(), TorchError> {
+        let rates = (self.driver.lr(), self.driver.weight_decay());
+        if rates != self.rates {
+            self.target.set_rates(rates.0, rates.1)?;
+            self.rates = rates;
+        }
+        Ok(())
+    }
+
+    /// Follows the net to another device or kind, and to new variables.
+    fn refresh(&mut self) -> Result<(), TorchError> {
+        if self.target.refresh()? != Refreshed::Unchanged {
+            self.measure.reset();
+            self.snapshot = Snapshot::new(self.target.params(), self.target.ours())?;
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,107 @@
+//! The losses of a decision window. They stay on the device until somebody has to look.
+
+use super::TorchError;
+use crate::controller::LossWindow;
+use tch::{Kind, Tensor};
+
+/// Losses and finite flags since the last decision.
+#[derive(Default)]
+pub(super) struct LossLog {
+    /// Observed for the coming step.
+    pending: Vec<Tensor>,
+    /// On the device.
+    losses: Vec<Tensor>,
+    /// One for every step: finite where the gradient is.
+    gradient_sums: Vec<Tensor>,
+    /// On the host, oldest first.
+    read: Vec<f32>,
+    gradients_are_broken: bool,
+}
+
+impl LossLog {
+    pub fn observe(&mut self, loss: &Tensor) -> Result<(), TorchError> {
+        if loss.numel() != 1 {
+            return Err(TorchError::LossShape { shape: loss.size() });
+        }
+        let loss = loss.f_detach()?;
+        let loss = if loss.dim() == 0 { loss } else { loss.f_reshape([])? };
+        self.pending.push(if loss.f_kind()? == Kind::Float { loss } else { loss.f_to_kind(Kind::Float)? });
+        Ok(())
+    }
+
+    pub fn forget_pending(&mut self) {
+        self.pending.clear();
+    }
+
+    /// The observed losses become part of the window.
+    pub fn count_pending(&mut self) -> Result<(), TorchError> {
+        if self.pending.is_empty() {
+            return Err(TorchError::NoLoss);
+        }
+        self.losses.append(&mut self.pending);
+        Ok(())
+    }
+
+    /// A sum is finite only if all its terms are, and it is the cheapest thing to ask of a gradient.
+    pub fn note_gradient(&mut self, flat: &Tensor) -> Result<(), TorchError> {
+        self.gradient_sums.push(flat.f_sum(Kind::Float)?);
+        Ok(())
+    }
+
+    /// Whether the newest loss and gradient are finite, as a boolean on the device.
+    pub fn newest_is_finite(&self) -> Result<Tensor, TorchError> {
+        let (Some(loss), Some(sum)) = (self.losses.last(), self.gradient_sums.last()) else {
+            return Err(TorchError::NoLoss);
+        };
+        // 0 * v is 0 for a finite v and NaN for all others.
+        Ok(loss.f_add(sum)?.f_mul_scalar(0.0)?.f_eq(0.0)?)
+    }
+
+    /// Copies everything to the host, with some more numbers, which are returned: one synchronisation.
+    pub fn read(&mut self, more: &[Tensor]) -> Result<Vec<f32>, TorchError> {
+        let all: Vec<&Tensor> = self.losses.iter().chain(&self.gradient_sums).chain(more).collect();
+        if all.is_empty() {
+            return Ok(Vec::new());
+        }
+        let mut host = vec![0.0; all.len()];
+        let n_all = all.len();
+        Tensor::f_stack(&all, 0)?.f_copy_data(&mut host, n_all)?;
+        let (losses, rest) = host.split_at(self.losses.len());
+        let (sums, more) = rest.split_at(self.gradient_sums.len());
+        self.read.extend_from_slice(losses);
+        self.gradients_are_broken |= sums.iter().any(|sum| !sum.is_finite());
+        let more = more.to_vec();
+        self.losses.clear();
+        self.gradient_sums.clear();
+        Ok(more)
+    }
+
+    /// The losses that were read.
+    pub fn window(&self) -> LossWindow {
+        LossWindow::of(&self.read)
+    }
+
+    pub fn gradients_are_finite(&self) -> bool {
+        !self.gradients_are_broken
+    }
+
+    /// Whether everything that was read is finite.
+    pub fn is_finite(&self) -> bool {
+        !self.gradients_are_broken && self.read.iter().all(|loss| loss.is_finite())
+    }
+
+    pub fn clear(&mut self) {
+        let pending = std::mem::take(&mut self.pending);
+        *self = Self { pending, ..Self::default() };
+    }
+
+    /// For a file: the losses of the window so far, and whether a gradient was broken.
+    pub fn saved(&mut self) -> Result<(Vec<f32>, bool), TorchError> {
+        self.read(&[])?;
+        Ok((self.read.clone(), self.gradients_are_broken))
+    }
+
+    pub fn load(&mut self, read: Vec<f32>, gradients_are_broken: bool) {
+        *self = Self { read, gradients_are_broken, ..Self::default() };
+    }
+}

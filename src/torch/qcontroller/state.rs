@@ -1,0 +1,65 @@
+//! Everything a run needs to go on bit-identically.
+
+use super::{QController, TorchError};
+use crate::controller::DriverState;
+use crate::torch::measure::MeasureState;
+use crate::torch::optim::Algorithm;
+use crate::torch::snapshot::{Snapshot, SnapshotState};
+use serde::{Deserialize, Serialize};
+
+/// The whole state of a controlled run between two steps: net, optimizer, driver with its policy, window, measurement, snapshot.
+///
+/// The moments of a wrapped tch optimizer are missing, because tch does not show them.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct QControllerState {
+    /// Rates, decisions, guard, policy.
+    pub driver: DriverState,
+    optimizer: Option<Algorithm>,
+    losses: Vec<f32>,
+    gradients_are_broken: bool,
+    measure: MeasureState,
+    now: SnapshotState,
+    verified: SnapshotState,
+}
+
+impl QController {
+    /// The state after the last step: parameters and buffers of the net included. A loss observed since then is not.
+    ///
+    /// # Errors
+    /// When libtorch cannot copy it to the host.
+    pub fn state(&mut self) -> Result<QControllerState, TorchError> {
+        self.refresh()?;
+        let (losses, gradients_are_broken) = self.losses.saved()?;
+        Ok(QControllerState {
+            driver: self.driver.state(),
+            optimizer: self.target.ours().map(super::Optimizer::algorithm),
+            losses,
+            gradients_are_broken,
+            measure: self.measure.state()?,
+            now: Snapshot::new(self.target.params(), self.target.ours())?.state()?,
+            verified: self.snapshot.state()?,
+        })
+    }
+
+    /// Goes back to a saved state: the next step is, to the bit, the one that would have followed it.
+    ///
+    /// # Errors
+    /// When the state belongs to another net, optimizer or policy. The run is then in no defined state.
+    pub fn load_state(&mut self, state: QControllerState) -> Result<(), TorchError> {
+        self.refresh()?;
+        let here = self.target.ours().map(super::Optimizer::algorithm);
+        if here.map(|a| a.name()) != state.optimizer.map(|a| a.name()) {
+            let name = |algorithm: Option<Algorithm>| algorithm.map_or("tch's", |a| a.name()).to_owned();
+            let (found, expected) = (name(state.optimizer), name(here));
+            return Err(TorchError::StateMismatch { what: "the optimizer", found, expected });
+        }
+        let mut now = Snapshot::new(self.target.params(), self.target.ours())?;
+        now.load_state(&state.now)?;
+        self.snapshot.load_state(&state.verified)?;
+        self.measure.load_state(&state.measure, self.target.params().data())?;
+        self.driver.load_state(state.driver)?;
+        self.target.restore(&mut now)?;
+        self.losses.load(state.losses, state.gradients_are_broken);
+        self.set_rates()
+    }
+}

@@ -1,0 +1,158 @@
+//! What a [`QController`](super::QController) drives: one of our optimizers, or tch's.
+
+use super::TorchError;
+use crate::torch::flat::{FlatParams, Gradient, Refreshed};
+use crate::torch::optim::Optimizer;
+use crate::torch::snapshot::Snapshot;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use tch::Tensor;
+use tch::nn::{self, VarStore};
+
+pub(super) enum Target {
+    Ours(Box<Optimizer>),
+    Tch(Box<Wrapped>),
+}
+
+/// tch's optimizer, with what cannot be asked of it.
+pub(super) struct Wrapped {
+    optimizer: nn::Optimizer,
+    params: FlatParams,
+    group_ratios: Vec<f64>,
+    weight_decay: f64,
+}
+
+/// What is done to a gradient before the step.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(super) enum Clip {
+    No,
+    /// Every element to [-max, max].
+    Value(f64),
+    /// All of them together to this norm.
+    Norm(f64),
+}
+
+impl Target {
+    pub fn wrap(optimizer: nn::Optimizer, vs: &VarStore) -> Result<Self, TorchError> {
+        let params = FlatParams::new(vs)?;
+        Ok(Self::Tch(Box::new(Wrapped { optimizer, params, group_ratios: Vec::new(), weight_decay: 0.0 })))
+    }
+
+    pub fn params(&self) -> &FlatParams {
+        match self {
+            Self::Ours(optimizer) => optimizer.flat(),
+            Self::Tch(wrapped) => &wrapped.params,
+        }
+    }
+
+    /// Ours, whose moments can be saved and rolled back.
+    pub fn ours(&self) -> Option<&Optimizer> {
+        match self {
+            Self::Ours(optimizer) => Some(optimizer),
+            Self::Tch(_) => None,
+        }
+    }
+
+    pub fn refresh(&mut self) -> Result<Refreshed, TorchError> {
+        match self {
+            Self::Ours(optimizer) => optimizer.refresh(),
+            Self::Tch(wrapped) => wrapped.params.refresh(),
+        }
+    }
+
+    pub fn set_rates(&mut self, lr: f64, weight_decay: f64) -> Result<(), TorchError> {
+        match self {
+            Self::Ours(optimizer) => optimizer.set_rates(lr, weight_decay),
+            Self::Tch(wrapped) => wrapped.set_rates(lr, weight_decay),
+        }
+    }
+
+    /// Sets what the learning rate of each group is multiplied by.
+    pub fn set_group_lr_ratios(&mut self, ratios: &[f64]) -> Result<(), TorchError> {
+        match self {
+            Self::Ours(optimizer) => optimizer.set_lr_ratios(ratios),
+            Self::Tch(wrapped) => {
+                wrapped.group_ratios = ratios.to_vec();
+                Ok(())
+            }
+        }
+    }
+
+    pub fn set_momentum(&mut self, momentum: f64) -> Result<(), TorchError> {
+        match self {
+            Self::Ours(optimizer) => optimizer.set_momentum(momentum),
+            Self::Tch(wrapped) => {
+                if !(0.0..1.0).contains(&momentum) {
+                    return Err(TorchError::OutOfRange { name: "momentum", value: momentum, allowed: "in [0, 1)" });
+                }
+                unwinding("set_momentum", || wrapped.optimizer.set_momentum(momentum))
+            }
+        }
+    }
+
+    /// One step. Ours moves no parameter where `finite` does not hold.
+    pub fn apply(&mut self, gradient: &Gradient, finite: Option<&Tensor>) -> Result<(), TorchError> {
+        match self {
+            Self::Ours(optimizer) => optimizer.apply(gradient, finite),
+            Self::Tch(wrapped) => unwinding("step", || wrapped.optimizer.step()),
+        }
+    }
+
+    pub fn restore(&mut self, snapshot: &mut Snapshot) -> Result<(), TorchError> {
+        match self {
+            Self::Ours(optimizer) => snapshot.restore_with(optimizer),
+            Self::Tch(wrapped) => snapshot.restore(&wrapped.params),
+        }
+    }
+
+    /// Clips the gradient that the coming step will use: ours reads the flat one, tch's those that hang on the variables.
+    pub fn clip(&self, gradient: &mut Gradient, clip: Clip) -> Result<(), TorchError> {
+        let mut parts = match (clip, self) {
+            (Clip::No, _) => return Ok(()),
+            (_, Self::Ours(_)) => vec![gradient.flat.shallow_clone()],
+            (_, Self::Tch(wrapped)) => wrapped.params.gradients()?,
+        };
+        match clip {
+            Clip::No => {}
+            Clip::Value(max) => {
+                for part in &mut parts {
+                    let _ = part.f_clamp_(-max, max)?;
+                }
+            }
+            Clip::Norm(max) => {
+                let norm = gradient.flat.f_norm()?;
+                let shrink = norm.f_add_scalar(1e-6)?.f_reciprocal()?.f_mul_scalar(max)?.f_clamp_max(1.0)?;
+                for part in &mut parts {
+                    let _ = part.f_mul_(&shrink)?;
+                }
+            }
+        }
+        Ok(())
+    }
+}
+
+impl Wrapped {
+    fn set_rates(&mut self, lr: f64, weight_decay: f64) -> Result<(), TorchError> {
+        let Self { optimizer, group_ratios, .. } = self;
+        if group_ratios.is_empty() {
+            unwinding("set_lr", || optimizer.set_lr(lr))?;
+        }
+        for (group, ratio) in group_ratios.iter().enumerate() {
+            unwinding("set_lr_group", || optimizer.set_lr_group(group, lr * ratio))?;
+        }
+        // A weight decay that nobody told us of stays as it was built.
+        if weight_decay.to_bits() != self.weight_decay.to_bits() {
+            unwinding("set_weight_decay", || self.optimizer.set_weight_decay(weight_decay))?;
+            self.weight_decay = weight_decay;
+        }
+        Ok(())
+    }
+}
+
+/// tch's optimizer unwraps every error of libtorch. No panic of its own may reach the user.
+fn unwinding(call: &'static str, f: impl FnOnce()) -> Result<(), TorchError> {
+    catch_unwind(AssertUnwindSafe(f)).map_err(|payload| {
+        let message = payload.downcast_ref::<String>().cloned();
+        let message = message.or_else(|| payload.downcast_ref::<&str>().map(|text| (*text).to_owned()));
+        TorchError::WrappedOptimizer { call, message: message.unwrap_or_else(|| "an unknown panic".to_owned()) }
+    })
+}
