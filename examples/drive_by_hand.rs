@@ -34,7 +34,13 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
                 snapshot = x;
                 let decision = driver.decide(&window, &measure.measure(&x, &grad));
                 if driver.step().is_power_of_two() {
-                    println!("step {:4}  loss {:9.2e}  lr {:8.2e}  {:?}", driver.step(), window.mean, driver.lr(), decision.action);
+                    println!(
+                        "step {:4}  loss {:9.2e}  lr {:8.2e}  {:?}",
+                        driver.step(),
+                        window.mean,
+                        driver.lr(),
+                        decision.action
+                    );
                 }
             } else {
                 x = snapshot;

@@ -9,7 +9,14 @@ use qgd::{Controller, Decision, Driver, LossWindow, Measured, Policy, Signals};
 #[test]
 fn a_decision_allocates_nothing() {
     let mut controller = Controller::pretrained("lr").unwrap();
-    let signals = |step| Signals { step, window: LossWindow::of(&[2.0, 1.0]), measured: Measured::default(), lr: 0.1, lr_base: 0.1, ..Signals::default() };
+    let signals = |step| Signals {
+        step,
+        window: LossWindow::of(&[2.0, 1.0]),
+        measured: Measured::default(),
+        lr: 0.1,
+        lr_base: 0.1,
+        ..Signals::default()
+    };
     (0..20).for_each(|step| {
         controller.decide(&signals(step));
     });
@@ -43,10 +50,16 @@ impl Policy for Watched {
 #[test]
 fn every_feature_varies_over_an_episode_of_the_random_policy() {
     // The published code had features that were constant: an alignment of a gradient with itself, a list never reset.
-    let mut task = Task::draw(&TaskConfig { families: [0.0, 0.0, 1.0, 0.0], ..TaskConfig::default() }, &mut stream(3, "task"));
+    let mut task =
+        Task::draw(&TaskConfig { families: [0.0, 0.0, 1.0, 0.0], ..TaskConfig::default() }, &mut stream(3, "task"));
     task.weight_decay = 1e-3;
     task.horizon = 200;
-    let watched = Watched { random: RandomActions::new(1), features: FeatureSet::Scalefree.tracker(), last: None, seen: Vec::new() };
+    let watched = Watched {
+        random: RandomActions::new(1),
+        features: FeatureSet::Scalefree.tracker(),
+        last: None,
+        seen: Vec::new(),
+    };
     let config = qgd::DriverConfig { total_steps: Some(200), ..Default::default() };
     let mut driver = Driver::new(watched, 1e-2, 1e-3, config).unwrap();
     rollout(&mut task, &mut driver, false);

@@ -71,7 +71,11 @@ fn every_recipe_loads_and_every_pretrained_file_matches_its_card() {
         assert_eq!(&shipped.recipe().name, name);
         assert_eq!(shipped.card().recipe_hash, shipped.recipe().hash());
         let recipe = Recipe::load(Path::new(&format!("controllers/{name}.toml"))).unwrap();
-        assert_eq!(recipe.hash(), shipped.card().recipe_hash, "controllers/{name}.toml is not what {name} was trained by");
+        assert_eq!(
+            recipe.hash(),
+            shipped.card().recipe_hash,
+            "controllers/{name}.toml is not what {name} was trained by"
+        );
         assert!(!shipped.card().evaluation.is_empty());
     }
 }
@@ -85,8 +89,18 @@ fn the_shipped_controller_loses_no_start_on_tasks_it_has_never_seen() {
     for seed in [1001, 1002, 1003] {
         let set = ValidationSet::draw(&recipe, seed, 2);
         let score = set.score(&shipped, 2);
-        let cosine: f64 = score.rows.iter().map(|r| f64::from(r.n_tasks) * r.cosine_median_ratio.ln()).sum::<f64>() / 16.0;
-        assert!(score.tuned_ratio < 2.0, "seed {seed}: median start {:.2} times the best-tuned cosine", score.tuned_ratio);
-        assert!(score.worst_ratio < cosine.exp(), "seed {seed}: its worst start {:.2}, cosine's median {:.2}", score.worst_ratio, cosine.exp());
+        let cosine: f64 =
+            score.rows.iter().map(|r| f64::from(r.n_tasks) * r.cosine_median_ratio.ln()).sum::<f64>() / 16.0;
+        assert!(
+            score.tuned_ratio < 2.0,
+            "seed {seed}: median start {:.2} times the best-tuned cosine",
+            score.tuned_ratio
+        );
+        assert!(
+            score.worst_ratio < cosine.exp(),
+            "seed {seed}: its worst start {:.2}, cosine's median {:.2}",
+            score.worst_ratio,
+            cosine.exp()
+        );
     }
 }

@@ -1,5 +1,6 @@
 //! Validation: tasks that meta-training never draws, each from five starts, against the best-tuned cosine on the same batches.
 
+use super::config::TaskConfig;
 use super::rollout::rollout;
 use super::tasks::Task;
 use crate::controller::{Controller, Driver, DriverConfig, EvaluationRow, Pretrained, Recipe};
@@ -40,12 +41,13 @@ pub struct Score {
 }
 
 impl ValidationSet {
-    /// Draws the tasks (streams of their own, never used in training) and tunes cosine on each.
+    /// Draws the tasks (streams of their own, never used in training) and tunes cosine on each. They come from the default
+    /// distribution whatever the recipe trains on, so that the scores of different recipes can be compared.
     pub fn draw(recipe: &Recipe, seed: u64, n_threads: usize) -> Self {
         let n = recipe.meta.validation_tasks as usize;
         let tasks: Vec<Task> = (0..n)
             .map(|i| {
-                let mut task = Task::draw(&recipe.meta.tasks, &mut stream(seed, &format!("validation {i}")));
+                let mut task = Task::draw(&TaskConfig::default(), &mut stream(seed, &format!("validation {i}")));
                 task.known_budget = true;
                 task
             })
