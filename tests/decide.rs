@@ -1,5 +1,7 @@
 //! A decision allocates nothing, and every feature tells the network something.
 
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+
 use qgd::controller::{FeatureSet, Features};
 use qgd::meta::{Task, TaskConfig, rollout};
 use qgd::rng::stream;

@@ -1,5 +1,7 @@
 //! Meta-training: resumable byte for byte, its features informative, and the controller that ships worth shipping.
 
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+
 use qgd::meta::{MetaTraining, TaskConfig, ValidationSet};
 use qgd::{Pretrained, Recipe};
 use std::path::Path;
