@@ -7,6 +7,7 @@ pub mod dqn;
 pub mod meta;
 #[cfg(feature = "torch")]
 pub mod nets;
+mod parallel;
 pub mod policy;
 pub mod report;
 pub mod rng;
