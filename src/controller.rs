@@ -5,7 +5,7 @@
 //!                                                  Guard: explosion or NaN -> roll back, halve
 //! ```
 //!
-//! Nothing here knows a framework; [`torch`](crate::torch) is the adapter for `tch`.
+//! Nothing here knows a framework; the module `torch` is the adapter for `tch`.
 
 mod actions;
 pub mod artifact;
@@ -129,6 +129,14 @@ impl Controller {
             *v = confined;
         }
         n_far > FAR_SHARE * ranges.len() as f32
+    }
+}
+
+impl From<Controller> for Pilot {
+    /// Under the guard and the bounds of the controller's own recipe; the budget is unknown.
+    fn from(controller: Controller) -> Self {
+        let config = controller.driver_config(None);
+        Self::new(controller).with_config(config)
     }
 }
 

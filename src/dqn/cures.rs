@@ -37,11 +37,11 @@ fn episode(recipe: &Recipe, task: &Task, epsilon: f64) -> (Episode, Run) {
         ..EpsilonGreedy::default()
     });
     let explorer = Explorer::for_actions(exploration, &recipe.controls.actions(&recipe.moves)).unwrap();
-    let actor = Actor::new(recipe, Arc::new(network(recipe)), explorer, 0.0, stream(2, "actor"));
+    let actor = Actor::new(recipe, Arc::new(vec![network(recipe)]), explorer, 0.0, stream(2, "actor"));
     let config = recipe.driver_config(Some(task.horizon));
     let mut driver = Driver::new(actor, task.lr, task.weight_decay, config).unwrap();
     let run = rollout(&mut task.clone(), &mut driver, true);
-    (driver.into_policy().into_episode(&run, &recipe.meta.reward, true).unwrap(), run)
+    (driver.into_policy().into_episode(&run, &recipe.meta.reward, &recipe.agent, true).unwrap(), run)
 }
 
 /// What a finished controller with the same network sees and does on this task, by its trace.
