@@ -3,6 +3,7 @@
 //! Exit codes: 0 fine, 1 failed, 2 bad usage or bad input (then nothing has been written).
 
 mod failure;
+mod inspect;
 mod meta_train;
 
 #[cfg(feature = "torch")]
@@ -52,6 +53,7 @@ enum Command {
     /// Train the net of a task file with several controllers and schedules, from several learning rates
     #[cfg(feature = "torch")]
     Compare(compare::CompareArgs),
+    Inspect(inspect::InspectArgs),
     MetaTrain(meta_train::MetaTrainArgs),
     /// Not in this program: it was built without libtorch
     #[cfg(not(feature = "torch"))]
@@ -68,6 +70,7 @@ impl Command {
             Self::Train(args) => args.run(),
             #[cfg(feature = "torch")]
             Self::Compare(args) => args.run(),
+            Self::Inspect(args) => inspect::run(args).map_err(Failure::of),
             Self::MetaTrain(args) => meta_train::run(args).map_err(Failure::of),
             #[cfg(not(feature = "torch"))]
             Self::Train(args) => args.run(),

@@ -12,6 +12,7 @@ pub mod artifact;
 mod driver;
 mod features;
 mod guard;
+pub mod line_search;
 mod pretrained;
 mod recipe;
 mod signals;
@@ -19,8 +20,9 @@ mod trace;
 
 pub use actions::{Action, Controls, Move};
 pub use driver::{DecisionCallback, DecisionCounts, Driver, DriverConfig, DriverError, DriverState, Pilot};
-pub use features::{FeatureSet, Features, ScaleFree};
+pub use features::{FeatureSet, Features, Hansen6, ScaleFree};
 pub use guard::{Guard, GuardConfig, Verdict};
+pub use line_search::{Direction, LineSearch, LineSearchConfig, LineSearchError, LineSearchStep};
 pub use pretrained::{Card, EvaluationRow, Pretrained, PretrainedError};
 pub use recipe::{Bounds, DecisionConfig, NetworkConfig, Recipe, RecipeError};
 pub use signals::{LossWindow, Measure, Measured, Signals, Sums};
@@ -84,7 +86,7 @@ impl Controller {
         let recipe = pretrained.recipe();
         let actions = recipe.controls.actions(&recipe.moves);
         Self {
-            features: recipe.features.tracker(),
+            features: recipe.features.tracker(recipe.controls),
             last_action: None,
             n_out_of_range: 0,
             seen: vec![0.0; recipe.features.names().len()],

@@ -10,6 +10,7 @@
 mod config;
 mod mlp;
 mod optimizer;
+mod portrait;
 mod rollout;
 mod tasks;
 mod train;
@@ -17,6 +18,7 @@ mod validation;
 
 pub use config::{MetaConfig, RewardConfig, TaskConfig};
 pub use optimizer::{Algorithm, InnerOptimizer};
+pub use portrait::{Phase, Portrait, PortraitRow};
 pub use rollout::{Actor, Run, rollout};
 pub use tasks::{Family, Problem, Task};
 pub use train::{MetaTraining, MetaTrainingError, RoundReport};

@@ -13,8 +13,8 @@ use std::time::Instant;
 /// Train a controller from a recipe.
 ///
 /// Draws thousands of small random training problems, lets a Q-network move their learning rates, and keeps the network that does best on
-/// validation problems of its own. A checkpoint is written after every round beside the output (FILE.checkpoint); a run that was killed goes on
-/// with --resume and ends in the same bytes.
+/// validation problems of its own. The output is written whenever there is a better network. A checkpoint is written after every round beside it
+/// (FILE.checkpoint); a run that was killed goes on with --resume and ends in the same bytes.
 #[derive(Debug, Args)]
 #[command(after_help = "Example:\n  qgd meta-train controllers/lr.toml -o my-lr.qgd --seed 1 --log my-lr.jsonl")]
 pub struct MetaTrainArgs {
@@ -56,6 +56,9 @@ pub fn run(args: &MetaTrainArgs) -> Result<()> {
     while !training.is_finished() {
         let report = training.round()?;
         training.checkpoint(&checkpoint)?;
+        if report.is_best {
+            training.finish()?.save(&args.output)?;
+        }
         let before = *steps_before.get_or_insert(report.inner_steps);
         show(&bar, &report, (report.inner_steps - before) as f64 / start.elapsed().as_secs_f64());
         if let Some(log) = &mut log {

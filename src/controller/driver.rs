@@ -381,11 +381,11 @@ impl<P: Policy> Driver<P> {
 }
 
 /// Keeps `value` inside `bounds`, widened to hold the value that the user started with. Zero stays zero: it means *off*.
-fn clamp(value: f64, bounds: [f64; 2], base: f64) -> f64 {
+pub(super) fn clamp(value: f64, bounds: [f64; 2], base: f64) -> f64 {
     if value == 0.0 { 0.0 } else { value.clamp(bounds[0].min(base), bounds[1].max(base)) }
 }
 
-fn check_values(lr: f64, weight_decay: f64, config: &DriverConfig) -> Result<(), DriverError> {
+pub(super) fn check_values(lr: f64, weight_decay: f64, config: &DriverConfig) -> Result<(), DriverError> {
     let out_of_range = |name, value, allowed| Err(DriverError::OutOfRange { name, value, allowed });
     if !(lr.is_finite() && lr > 0.0) {
         return out_of_range("lr", lr, "a positive number");

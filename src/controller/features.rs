@@ -2,11 +2,13 @@
 //!
 //! A recipe names its feature set; the set travels inside the pretrained file.
 
+mod hansen6;
 mod scalefree;
 
+pub use hansen6::Hansen6;
 pub use scalefree::ScaleFree;
 
-use super::actions::Action;
+use super::actions::{Action, Controls};
 use super::signals::Signals;
 use serde::{Deserialize, Serialize};
 
@@ -15,6 +17,8 @@ use serde::{Deserialize, Serialize};
 pub enum Features {
     /// Nothing in it depends on the unit of the loss.
     ScaleFree(Box<ScaleFree>),
+    /// The six features of the paper.
+    Hansen6(Box<Hansen6>),
 }
 
 /// The name of a feature set, as a recipe gives it.
@@ -23,13 +27,16 @@ pub enum Features {
 pub enum FeatureSet {
     /// See [`ScaleFree`].
     Scalefree,
+    /// See [`Hansen6`].
+    Hansen6,
 }
 
 impl FeatureSet {
-    /// A tracker at the start of a run.
-    pub fn tracker(self) -> Features {
+    /// A tracker at the start of a run, for a controller of these values.
+    pub fn tracker(self, controls: Controls) -> Features {
         match self {
             Self::Scalefree => Features::ScaleFree(Box::default()),
+            Self::Hansen6 => Features::Hansen6(Box::new(Hansen6::new(controls))),
         }
     }
 
@@ -37,6 +44,7 @@ impl FeatureSet {
     pub fn names(self) -> &'static [&'static str] {
         match self {
             Self::Scalefree => &ScaleFree::NAMES,
+            Self::Hansen6 => &Hansen6::NAMES,
         }
     }
 }
@@ -48,6 +56,7 @@ impl Features {
     pub fn update(&mut self, signals: &Signals, last_action: Option<Action>, out: &mut [f32]) {
         match self {
             Self::ScaleFree(features) => features.update(signals, last_action, out),
+            Self::Hansen6(features) => features.update(signals, last_action, out),
         }
     }
 }

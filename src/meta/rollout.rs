@@ -102,7 +102,7 @@ impl Actor {
         let actions = recipe.controls.actions(&recipe.moves);
         Self {
             scratch: network.scratch(),
-            features: recipe.features.tracker(),
+            features: recipe.features.tracker(recipe.controls),
             decisions: recipe.decisions,
             explorer,
             time,

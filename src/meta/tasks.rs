@@ -186,7 +186,8 @@ fn quadratic(rng: &mut ChaCha8Rng) -> (Problem, Vec<f32>) {
 }
 
 fn net_problem(family: Family, config: &TaskConfig, rng: &mut ChaCha8Rng) -> (Problem, Vec<f32>) {
-    let n = log_uniform(256.0, 2048.0, rng) as usize;
+    // From a few examples seen many times to so many that most are seen once.
+    let n = log_uniform(256.0, 12_000.0, rng) as usize;
     let n_in = log_uniform(4.0, 48.0, rng) as usize;
     let separable = rng.random_bool(config.separable);
     let mut inputs = raw_inputs(n, n_in, rng);

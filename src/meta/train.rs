@@ -250,8 +250,7 @@ impl MetaTraining {
             mean.loss += report.loss / meta.updates_per_round as f32;
             mean.mean_abs_q += report.mean_abs_q / meta.updates_per_round as f32;
         }
-        // NaN included: the comparison is false for it.
-        if meta.updates_per_round > 0 && !(mean.mean_abs_q < DIVERGED_Q) {
+        if mean.mean_abs_q.is_nan() || mean.mean_abs_q > DIVERGED_Q {
             return Err(MetaTrainingError::Diverged { round: state.round, mean_abs_q: mean.mean_abs_q });
         }
         // Early rounds weigh less, so that the average forgets the random start.

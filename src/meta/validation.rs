@@ -1,11 +1,12 @@
 //! Validation: tasks that meta-training never draws, each from five starts, against the best-tuned cosine on the same batches.
 
+use super::config::TaskConfig;
 use super::rollout::rollout;
 use super::tasks::Task;
-use crate::controller::Signals;
 use crate::controller::{Controller, Driver, DriverConfig, EvaluationRow, Pretrained, Recipe};
-use crate::policy::{Decision, Policy};
+use crate::policy::Policy;
 use crate::rng::stream;
+use crate::schedule::{Cosine, Schedule};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
@@ -39,24 +40,14 @@ pub struct Score {
     pub rows: Vec<EvaluationRow>,
 }
 
-/// The rival's rule: `lr = lr_0 (1 + cos(π t / T)) / 2`.
-struct Cosine;
-
-impl Policy for Cosine {
-    fn decide(&mut self, s: &Signals) -> Decision {
-        let total = s.total_steps.unwrap_or(u64::MAX) as f64;
-        let target = s.lr_base * 0.5 * (1.0 + (std::f64::consts::PI * s.step as f64 / total).cos());
-        Decision::scheduled(target / s.lr)
-    }
-}
-
 impl ValidationSet {
-    /// Draws the tasks (streams of their own, never used in training) and tunes cosine on each.
+    /// Draws the tasks (streams of their own, never used in training) and tunes cosine on each. They come from the default
+    /// distribution whatever the recipe trains on, so that the scores of different recipes can be compared.
     pub fn draw(recipe: &Recipe, seed: u64, n_threads: usize) -> Self {
         let n = recipe.meta.validation_tasks as usize;
         let tasks: Vec<Task> = (0..n)
             .map(|i| {
-                let mut task = Task::draw(&recipe.meta.tasks, &mut stream(seed, &format!("validation {i}")));
+                let mut task = Task::draw(&TaskConfig::default(), &mut stream(seed, &format!("validation {i}")));
                 task.known_budget = true;
                 task
             })
@@ -64,15 +55,10 @@ impl ValidationSet {
         let mut tuned = parallel(n, n_threads, |i| {
             let [low, high] = tasks[i].algorithm.start_range();
             let n_tuned = 5 * TUNED_PER_DECADE + 1;
-            let losses: Vec<f64> = log_spaced(low, high, n_tuned)
-                .map(|lr| {
-                    let mut task = tasks[i].clone();
-                    let config =
-                        DriverConfig { total_steps: Some(task.horizon), lr_bounds: [1e-12, 1e3], ..Default::default() };
-                    Driver::new(Cosine, lr, task.weight_decay, config)
-                        .map_or(DIVERGED, |mut driver| bounded(rollout(&mut task, &mut driver, false).final_loss()))
-                })
-                .collect();
+            let config = Schedule::driver_config(Some(tasks[i].horizon));
+            let cosine = || Cosine { total_steps: tasks[i].horizon };
+            let losses: Vec<f64> =
+                log_spaced(low, high, n_tuned).map(|lr| final_loss(&tasks[i], lr, cosine(), config.clone())).collect();
             let best = losses.iter().copied().fold(DIVERGED, f64::min);
             (best, median(losses))
         });
@@ -84,13 +70,12 @@ impl ValidationSet {
     pub fn score(&self, pretrained: &Arc<Pretrained>, n_threads: usize) -> Score {
         let n = self.tasks.len();
         let finals = parallel(n * N_STARTS, n_threads, |k| {
-            let mut task = self.tasks[k / N_STARTS].clone();
+            let task = &self.tasks[k / N_STARTS];
             let [low, high] = task.algorithm.start_range();
             let lr = log_spaced(low, high, N_STARTS).nth(k % N_STARTS).unwrap_or(low);
             let controller = Controller::new(pretrained.clone());
             let config = controller.driver_config(Some(task.horizon));
-            Driver::new(controller, lr, task.weight_decay, config)
-                .map_or(DIVERGED, |mut driver| bounded(rollout(&mut task, &mut driver, false).final_loss()))
+            final_loss(task, lr, controller, config)
         });
         self.summarise(&finals)
     }
@@ -125,7 +110,11 @@ impl ValidationSet {
     }
 }
 
-fn bounded(loss: f64) -> f64 {
+/// The loss after a whole run from `lr`; [`DIVERGED`] at most.
+fn final_loss<P: Policy>(task: &Task, lr: f64, policy: P, config: DriverConfig) -> f64 {
+    let mut task = task.clone();
+    let Ok(mut driver) = Driver::new(policy, lr, task.weight_decay, config) else { return DIVERGED };
+    let loss = rollout(&mut task, &mut driver, false).final_loss();
     if loss.is_finite() { loss.min(DIVERGED) } else { DIVERGED }
 }
 

@@ -276,8 +276,8 @@ mod tests {
     #[test]
     fn rank_follows_equation_4_and_starts_anew_with_a_new_run() {
         let mut f = ScaleFree::default();
-        assert_eq!([5.0, 4.0, 4.5, 9.0, 4.0].map(|l| f.rank(l)), [1.0, 1.0, 0.0, -1.0, 1.0]);
-        assert_eq!(ScaleFree::default().rank(100.0), 1.0);
+        assert_eq!([5.0, 4.0, 4.5, 9.0, 4.0].map(|l| f.rank(l) as i32), [1, 1, 0, -1, 1]);
+        assert_eq!(ScaleFree::default().rank(100.0) as i32, 1);
     }
 
     #[test]

@@ -1,0 +1,97 @@
+//! `qgd inspect`: the card of a pretrained controller, and what it does where.
+
+use anyhow::Result;
+use clap::Args;
+use qgd::Recipe;
+use qgd::controller::{Card, EvaluationRow};
+use qgd::meta::Portrait;
+use qgd::report::{Align, Table};
+use serde_json::json;
+
+/// Show what a pretrained controller is, how it was trained, and what it does where.
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:\n  qgd inspect lr\n  qgd inspect my-lr.qgd --json")]
+pub struct InspectArgs {
+    /// A pretrained file, or the name of a controller that ships with qgd.
+    controller: String,
+    /// Print JSON instead of tables.
+    #[arg(long)]
+    json: bool,
+}
+
+/// Runs the command.
+pub fn run(args: &InspectArgs) -> Result<()> {
+    let controller = super::open_controller(&args.controller)?;
+    let portrait = Portrait::of(&controller);
+    if args.json {
+        let whole = json!({ "recipe": controller.recipe(), "card": controller.card(), "portrait": portrait });
+        println!("{}", serde_json::to_string_pretty(&whole)?);
+        return Ok(());
+    }
+    print_recipe(controller.recipe());
+    print_card(controller.card());
+    print_portrait(&portrait);
+    Ok(())
+}
+
+fn print_recipe(recipe: &Recipe) {
+    println!("{}: {}\n", recipe.name, recipe.description);
+    let d = &recipe.decisions;
+    let later =
+        d.fixed.map_or(format!("{} per doubling of the step count", d.per_doubling), |n| format!("every {n} steps"));
+    println!("controls    {:?}: {:?}", recipe.controls, recipe.moves);
+    println!("sees        {:?}, {} features", recipe.features, recipe.features.names().len());
+    println!("decides     at each of the first {} steps, then {later}", d.probe_steps);
+    println!("network     {:?}, dueling {}", recipe.network.hidden, recipe.network.dueling);
+}
+
+fn print_card(card: &Card) {
+    println!("trained     by qgd {}, recipe {}, seed {}", card.crate_version, card.recipe_hash, card.seed);
+    println!("            {} nets, {} inner steps, {} updates\n", card.episodes, card.inner_steps, card.updates);
+    println!("On validation tasks that meta-training never drew (final loss + 0.01, over best-tuned cosine's):");
+    let mut table = Table::new(&[
+        ("family", Align::Left),
+        ("tasks", Align::Right),
+        ("median start", Align::Right),
+        ("worst start", Align::Right),
+        ("cosine, median start", Align::Right),
+    ]);
+    for EvaluationRow { family, n_tasks, tuned_ratio, worst_ratio, cosine_median_ratio } in &card.evaluation {
+        table.row([
+            family.clone(),
+            n_tasks.to_string(),
+            format!("{tuned_ratio:.2}"),
+            format!("{worst_ratio:.2}"),
+            format!("{cosine_median_ratio:.2}"),
+        ]);
+    }
+    println!("{table}");
+}
+
+fn print_portrait(portrait: &Portrait) {
+    println!(
+        "What it does (share of halve / accept / grow, and the learning rate at the end of the phase over the one it started with):"
+    );
+    let mut table = Table::new(&[
+        ("run", Align::Left),
+        ("start", Align::Right),
+        ("steps 0-63", Align::Right),
+        ("lr", Align::Right),
+        ("to half time", Align::Right),
+        ("lr", Align::Right),
+        ("second half", Align::Right),
+        ("lr", Align::Right),
+        ("loss", Align::Right),
+    ]);
+    for row in &portrait.rows {
+        let mut cells = vec![row.run.clone(), format!("{:.0e}", row.start)];
+        for phase in &row.phases {
+            let shares: Vec<String> = phase.shares.iter().map(|s| format!("{:.0}", 100.0 * s)).collect();
+            cells.push(shares.join(" / "));
+            cells.push(format!("x{:.3e}", phase.lr_ratio));
+        }
+        cells.push(format!("{:.3} to {:.3}", row.losses[0], row.losses[1]));
+        table.row(cells);
+    }
+    println!("{table}");
+}

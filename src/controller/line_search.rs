@@ -1,0 +1,382 @@
+//! Line-search semantics: Q-gradient descent as published (Hu, Zhang and Shi, Algorithms 1 and 2).
+//!
+//! ```text
+//! x̄, ∇f(x̄)     base iterate and its gradient               x_t           candidate
+//! α, λ          step size and penalty, g = f + λ ||x||²     α_c, λ_c      their start values; PyTorch's weight decay w is 2 λ
+//!
+//! t < M                        warm-up: x̄ ← x_t, x_{t+1} = x̄ - α_c ∇g(x̄)
+//! t ≥ M   halve, grow          α or λ times ½ or 1¼: retry from x̄; the candidate is dropped
+//!         accept               x̄ ← x_t, then α ← α_c, λ ← λ_c
+//!         x_{t+1} = x̄ + α d    d = -(∇f(x̄) + 2 λ x̄)
+//! ```
+//!
+//! The result of T steps is x_T. At t = M the base becomes x_M, whatever is decided.
+//!
+//! Beyond the paper:
+//! - *Grow* exists for α too (the paper has it for λ only), and both values can be moved at once: x_t is accepted when neither moves.
+//! - Read literally, d is computed at *accept* and cached with the λ of that moment, so that halving or growing λ leaves the candidate
+//!   where it was. [`Direction::Literal`] does that; [`Direction::Current`], the default, caches ∇f(x̄) alone, and λ moves the candidate.
+//! - [`LineSearchConfig::reset_on_accept`] = false keeps α and λ.
+//! - A candidate whose loss or gradient is not finite is never accepted, but halved.
+//! - At t = M the features still compare with x_{M-1}: with x̄ = x_M they would compare x_M with itself.
+//!
+//! It needs the same batch at x̄ and x_t (the full batch, or one held for the search) and plain gradient descent: with momentum or
+//! Adam, the step is not α d and retrying from x̄ has no meaning.
+
+use super::actions::{Action, Move};
+use super::driver::{DecisionCounts, DriverConfig, DriverError, check_values, clamp};
+use super::signals::{LossWindow, Measure, Measured, Signals};
+use super::trace::TraceRecord;
+use crate::policy::{Decision, Policy, Reason};
+use serde::{Deserialize, Serialize};
+
+/// How a line search is set up.
+///
+/// | Name | Default | Purpose | Range |
+/// |---|---|---|---|
+/// | `memory` | 10 | M: the first M - 1 steps are plain gradient steps (the paper names no number) | [1, 32] |
+/// | `reset-on-accept` | true | accepting sets α and λ back to their start values, as published | |
+/// | `direction` | current | which λ the direction uses: `current`, or `literal`, the one at the last accept | |
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields, rename_all = "kebab-case")]
+pub struct LineSearchConfig {
+    /// See the table.
+    pub memory: u32,
+    /// See the table.
+    pub reset_on_accept: bool,
+    /// See the table.
+    pub direction: Direction,
+}
+
+impl Default for LineSearchConfig {
+    fn default() -> Self {
+        Self { memory: 10, reset_on_accept: true, direction: Direction::Current }
+    }
+}
+
+impl LineSearchConfig {
+    /// The first field outside its range, as (name, value, what was allowed).
+    pub fn invalid_field(&self) -> Option<(&'static str, f64, &'static str)> {
+        (!(1..=32).contains(&self.memory)).then(|| ("memory", f64::from(self.memory), "in [1, 32]"))
+    }
+}
+
+/// Which λ the direction d = -(∇f(x̄) + 2 λ x̄) is taken with.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Direction {
+    /// The λ of now.
+    Current,
+    /// The λ that x̄ was accepted with, as Algorithm 2 reads.
+    Literal,
+}
+
+/// A line search that cannot go on.
+#[derive(Debug, Clone, PartialEq, thiserror::Error)]
+#[non_exhaustive]
+pub enum LineSearchError {
+    /// A setting outside its range.
+    #[error("{name} is {value}, but must be {allowed}")]
+    OutOfRange {
+        /// Which one.
+        name: &'static str,
+        /// What was given.
+        value: f64,
+        /// What is possible.
+        allowed: &'static str,
+    },
+    /// A start value or a bound that no run can use.
+    #[error(transparent)]
+    StartValue(#[from] DriverError),
+    /// The policy is a schedule.
+    #[error("at step {step} the policy named no action: a line search needs one that chooses to halve, accept or grow")]
+    NoAction {
+        /// Inner steps so far.
+        step: u64,
+    },
+}
+
+/// What to do next, in the order of the fields; [`LineSearchStep::apply`] does it on slices.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct LineSearchStep {
+    /// First x̄ ← x_t and ∇f(x̄) ← ∇f(x_t).
+    pub rebase: bool,
+    /// Then x ← x̄ - `lr` (∇f(x̄) + `weight_decay` x̄): this is α,
+    pub lr: f64,
+    /// and this is 2 λ.
+    pub weight_decay: f64,
+    /// What was decided; none during the warm-up.
+    pub decision: Option<Decision>,
+}
+
+impl LineSearchStep {
+    /// Moves to the next candidate. `x` and `grad` belong to the candidate x_t, `base` and `base_grad` to x̄; all of one length.
+    pub fn apply(&self, x: &mut [f32], grad: &[f32], base: &mut [f32], base_grad: &mut [f32]) {
+        if self.rebase {
+            base.copy_from_slice(x);
+            base_grad.copy_from_slice(grad);
+        }
+        let (lr, weight_decay) = (self.lr as f32, self.weight_decay as f32);
+        for ((x, &b), &g) in x.iter_mut().zip(&*base).zip(&*base_grad) {
+            *x = b - lr * (g + weight_decay * b);
+        }
+    }
+}
+
+/// The state machine of a line search. It holds no parameters: x̄ and ∇f(x̄) live with the caller.
+///
+/// Every step: measure f and ∇f at x_t, call [`LineSearch::next_step`], do what it says. Serializable, so that a run can be resumed.
+///
+/// ```
+/// use qgd::controller::{DriverConfig, LineSearch, LineSearchConfig, Measured};
+/// use qgd::{Action, Decision, Policy, Reason, Signals};
+///
+/// struct AlwaysHalve;
+/// impl Policy for AlwaysHalve {
+///     fn decide(&mut self, _: &Signals) -> Decision {
+///         Decision::of(Action::HALVE_LR, Reason::Schedule)
+///     }
+/// }
+/// let config = LineSearchConfig { memory: 1, ..LineSearchConfig::default() };
+/// let mut search = LineSearch::new(0.8, 0.0, config, DriverConfig::default())?;
+/// let (mut x, mut base, mut base_grad) = ([3.0f32], [0.0], [0.0]);
+/// for expected in [3.0 - 0.4 * 3.0, 3.0 - 0.2 * 3.0] {
+///     let (f, grad) = (0.5 * x[0] * x[0], x);
+///     let step = search.next_step(&mut AlwaysHalve, f.into(), &Measured::default(), true)?;
+///     step.apply(&mut x, &grad, &mut base, &mut base_grad);
+///     assert!((x[0] - expected).abs() < 1e-6);
+/// }
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct LineSearch {
+    config: LineSearchConfig,
+    bounds: DriverConfig,
+    lr: f64,
+    lr_base: f64,
+    weight_decay: f64,
+    weight_decay_base: f64,
+    /// Of the cached direction, where it is read literally.
+    accepted_weight_decay: f64,
+    step: u64,
+    counts: DecisionCounts,
+}
+
+impl LineSearch {
+    /// A search at its first step. Of `bounds`, the guard is not used: a line search has its own.
+    ///
+    /// # Errors
+    /// When a start value, a bound or a setting is outside its range.
+    pub fn new(
+        lr: f64,
+        weight_decay: f64,
+        config: LineSearchConfig,
+        bounds: DriverConfig,
+    ) -> Result<Self, LineSearchError> {
+        check_values(lr, weight_decay, &bounds)?;
+        if let Some((name, value, allowed)) = config.invalid_field() {
+            return Err(LineSearchError::OutOfRange { name, value, allowed });
+        }
+        Ok(Self {
+            config,
+            bounds,
+            lr,
+            lr_base: lr,
+            weight_decay,
+            weight_decay_base: weight_decay,
+            accepted_weight_decay: weight_decay,
+            step: 0,
+            counts: DecisionCounts::default(),
+        })
+    }
+
+    /// Whether the coming step is a plain gradient step. The policy is shown its signals (its features need the M lowest values), but not asked.
+    pub fn is_warming_up(&self) -> bool {
+        self.step + 1 < u64::from(self.config.memory)
+    }
+
+    /// The weight decay in the direction d(x̄) = -(∇f(x̄) + w x̄) that the candidate at hand was reached by.
+    pub fn direction_weight_decay(&self) -> f64 {
+        match self.config.direction {
+            Direction::Current => self.weight_decay,
+            Direction::Literal => self.accepted_weight_decay,
+        }
+    }
+
+    /// One step: shows `policy` the candidate and turns its action into what the caller has to do.
+    ///
+    /// `loss` is f(x_t) without penalty, `grad_is_finite` says whether all of ∇f(x_t) is. `measured.grad_dot` is -⟨d(x̄), ∇f(x_t)⟩, the rest
+    /// as everywhere; what was not measured is NaN.
+    ///
+    /// # Errors
+    /// When the policy names no action.
+    pub fn next_step(
+        &mut self,
+        policy: &mut dyn Policy,
+        loss: f64,
+        measured: &Measured,
+        grad_is_finite: bool,
+    ) -> Result<LineSearchStep, LineSearchError> {
+        let decided = policy.decide(&self.signals(loss, measured));
+        self.advance(decided, loss.is_finite() && grad_is_finite)
+    }
+
+    /// [`LineSearch::next_step`] for a decision that was taken elsewhere. `is_finite` says whether f(x_t) and ∇f(x_t) are.
+    ///
+    /// # Errors
+    /// When the decision names no action.
+    pub fn advance(&mut self, decided: Decision, is_finite: bool) -> Result<LineSearchStep, LineSearchError> {
+        // Without a base there is nothing to go back to: the start must be taken as it is.
+        let must_halve = !is_finite && self.step > 0;
+        let decision = if must_halve {
+            Some(Decision::of(Action::HALVE_LR, Reason::NonFinite))
+        } else if self.is_warming_up() {
+            None
+        } else {
+            Some(decided)
+        };
+        let action = match decision {
+            None => Action::ACCEPT,
+            Some(decision) => decision.action.ok_or(LineSearchError::NoAction { step: self.step })?,
+        };
+        let rebase = !must_halve && (action == Action::ACCEPT || self.step < u64::from(self.config.memory));
+        if rebase {
+            self.accepted_weight_decay = self.weight_decay;
+        }
+        self.move_values(action);
+        if decision.is_some() {
+            self.count(action);
+        }
+        self.step += 1;
+        Ok(LineSearchStep { rebase, lr: self.lr, weight_decay: self.direction_weight_decay(), decision })
+    }
+
+    /// What a policy sees of the candidate.
+    pub fn signals(&self, loss: f64, measured: &Measured) -> Signals {
+        Signals {
+            step: self.step,
+            total_steps: self.bounds.total_steps,
+            window: LossWindow { n: 1, mean: loss, std: 0.0, last: loss, recent: loss },
+            measured: *measured,
+            lr: self.lr,
+            lr_base: self.lr_base,
+            weight_decay: self.weight_decay,
+            weight_decay_base: self.weight_decay_base,
+            validation: None,
+        }
+    }
+
+    /// The line of a trace for the step that was just decided, at a candidate with this `loss`.
+    pub fn record<'a>(&self, step: &LineSearchStep, loss: f64, policy: &'a dyn Policy) -> Option<TraceRecord<'a>> {
+        let decision = step.decision?;
+        let explanation = if decision.reason == Reason::NonFinite { None } else { policy.explain() };
+        Some(TraceRecord {
+            step: self.step - 1,
+            loss,
+            lr: self.lr,
+            weight_decay: self.weight_decay,
+            action: decision.action,
+            reason: decision.reason,
+            features: explanation.map_or(&[], |e| e.features),
+            q_values: explanation.map_or(&[], |e| e.q_values),
+        })
+    }
+
+    /// The step size α now.
+    pub fn lr(&self) -> f64 {
+        self.lr
+    }
+
+    /// The weight decay 2 λ now.
+    pub fn weight_decay(&self) -> f64 {
+        self.weight_decay
+    }
+
+    /// Steps so far, warm-up and retries included.
+    pub fn step(&self) -> u64 {
+        self.step
+    }
+
+    /// How often each action was taken.
+    pub fn counts(&self) -> DecisionCounts {
+        self.counts
+    }
+
+    fn move_values(&mut self, action: Action) {
+        if action == Action::ACCEPT {
+            if self.config.reset_on_accept {
+                (self.lr, self.weight_decay) = (self.lr_base, self.weight_decay_base);
+            }
+            return;
+        }
+        self.lr = clamp(self.lr * action.lr.factor(), self.bounds.lr_bounds, self.lr_base);
+        self.weight_decay = clamp(
+            self.weight_decay * action.weight_decay.factor(),
+            self.bounds.weight_decay_bounds,
+            self.weight_decay_base,
+        );
+    }
+
+    fn count(&mut self, action: Action) {
+        let moved = if action.lr == Move::Accept { action.weight_decay } else { action.lr };
+        match moved {
+            Move::Halve => self.counts.halve += 1,
+            Move::Accept => self.counts.accept += 1,
+            Move::Grow => self.counts.grow += 1,
+        }
+    }
+}
+
+/// What [`minimize`] found.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Minimized {
+    /// x_T.
+    pub x: Vec<f32>,
+    /// f(x_1) to f(x_T).
+    pub losses: Vec<f64>,
+    /// The search at the end, with its counts.
+    pub search: LineSearch,
+}
+
+/// Minimizes a function by `n_steps` steps of Q-gradient descent from `x1`: the reference for every other use of [`LineSearch`].
+///
+/// `f_and_grad(x, grad)` returns f(x) and writes ∇f(x) into `grad`, without the penalty.
+///
+/// # Errors
+/// When the policy names no action.
+pub fn minimize(
+    mut f_and_grad: impl FnMut(&[f32], &mut [f32]) -> f64,
+    x1: &[f32],
+    policy: &mut dyn Policy,
+    mut search: LineSearch,
+    n_steps: usize,
+) -> Result<Minimized, LineSearchError> {
+    let n = x1.len();
+    let (mut x, mut grad) = (x1.to_vec(), vec![0.0; n]);
+    let (mut base, mut base_grad) = (x1.to_vec(), vec![f32::NAN; n]);
+    let (mut measure, mut losses) = (Measure::default(), Vec::with_capacity(n_steps));
+    for t in 1..=n_steps {
+        let loss = f_and_grad(&x, &mut grad);
+        losses.push(loss);
+        // x_{T+1} would never be looked at: x_T is the result.
+        if t < n_steps {
+            let w = search.direction_weight_decay();
+            let grad_is_finite = grad.iter().all(|g| g.is_finite());
+            // A gradient that is not finite would stay in the averages for ever.
+            let measured = if grad_is_finite { measure.measure(&x, &grad) } else { Measured::default() };
+            let measured = Measured { grad_dot: descent_dot(&base, &base_grad, w, &grad), ..measured };
+            let step = search.next_step(policy, loss, &measured, grad_is_finite)?;
+            step.apply(&mut x, &grad, &mut base, &mut base_grad);
+        }
+    }
+    Ok(Minimized { x, losses, search })
+}
+
+/// -⟨d(x̄), ∇f(x_t)⟩ with d(x̄) = -(∇f(x̄) + w x̄).
+fn descent_dot(base: &[f32], base_grad: &[f32], w: f64, grad: &[f32]) -> f64 {
+    let terms = base.iter().zip(base_grad).zip(grad);
+    terms.map(|((&b, &g), &now)| (f64::from(g) + w * f64::from(b)) * f64::from(now)).sum()
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,108 @@
+//! Meta-training: resumable byte for byte, its features informative, and the controller that ships worth shipping.
+
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+use qgd::meta::{MetaTraining, TaskConfig, ValidationSet};
+use qgd::{Pretrained, Recipe};
+use std::path::Path;
+use std::sync::Arc;
+
+/// The shipped recipe, made tiny.
+fn tiny() -> Recipe {
+    let mut recipe = Recipe::load(Path::new("controllers/lr.toml")).unwrap();
+    recipe.meta.rounds = 4;
+    recipe.meta.episodes_per_round = 6;
+    recipe.meta.updates_per_round = 3;
+    recipe.meta.validate_every = 2;
+    recipe.meta.validation_tasks = 2;
+    recipe.meta.tasks = TaskConfig { horizon: [40, 90], ..TaskConfig::default() };
+    recipe.agent.batch_size = 32;
+    recipe.network.hidden = vec![8];
+    recipe
+}
+
+fn finish(mut training: MetaTraining, to: &Path) -> Vec<u8> {
+    while !training.is_finished() {
+        training.round().unwrap();
+    }
+    training.finish().unwrap().save(to).unwrap();
+    std::fs::read(to).unwrap()
+}
+
+#[test]
+fn a_run_that_was_cut_and_resumed_ends_in_the_same_bytes_with_any_number_of_threads() {
+    let folder = tempfile::tempdir().unwrap();
+    let (output, checkpoint) = (folder.path().join("a.qgd"), folder.path().join("checkpoint"));
+    let whole = finish(MetaTraining::new(tiny(), 5, 1), &output);
+    for cut_after in 1..4 {
+        let mut training = MetaTraining::new(tiny(), 5, 2);
+        for _ in 0..cut_after {
+            training.round().unwrap();
+        }
+        training.checkpoint(&checkpoint).unwrap();
+        drop(training);
+        let resumed = MetaTraining::resume(&checkpoint, tiny(), 5, 2).unwrap();
+        assert_eq!(resumed.rounds_done(), cut_after);
+        assert_eq!(finish(resumed, &output), whole, "cut after {cut_after} rounds");
+    }
+    assert_ne!(finish(MetaTraining::new(tiny(), 6, 2), &output), whole, "another seed, other bytes");
+}
+
+#[test]
+fn a_checkpoint_of_another_recipe_or_seed_is_refused() {
+    let folder = tempfile::tempdir().unwrap();
+    let checkpoint = folder.path().join("checkpoint");
+    MetaTraining::new(tiny(), 5, 1).checkpoint(&checkpoint).unwrap();
+    let error = |recipe, seed| MetaTraining::resume(&checkpoint, recipe, seed, 1).err().unwrap().to_string();
+    assert!(error(tiny(), 6).contains("seed 5, not 6"));
+    let mut other = tiny();
+    other.agent.n_step += 1;
+    assert!(error(other, 5).contains("recipe"));
+}
+
+#[test]
+fn every_recipe_loads_and_every_pretrained_file_matches_its_card() {
+    for entry in std::fs::read_dir("controllers").unwrap() {
+        let path = entry.unwrap().path();
+        if path.extension().is_some_and(|e| e == "toml") {
+            Recipe::load(&path).unwrap();
+        }
+    }
+    for name in Pretrained::NAMES {
+        let shipped = Pretrained::shipped(name).unwrap();
+        assert_eq!(&shipped.recipe().name, name);
+        assert_eq!(shipped.card().recipe_hash, shipped.recipe().hash());
+        let recipe = Recipe::load(Path::new(&format!("controllers/{name}.toml"))).unwrap();
+        assert_eq!(
+            recipe.hash(),
+            shipped.card().recipe_hash,
+            "controllers/{name}.toml is not what {name} was trained by"
+        );
+        assert!(!shipped.card().evaluation.is_empty());
+    }
+}
+
+#[test]
+fn the_shipped_controller_loses_no_start_on_tasks_it_has_never_seen() {
+    let shipped = Arc::new(Pretrained::shipped("lr").unwrap());
+    let mut recipe = shipped.recipe().clone();
+    recipe.meta.validation_tasks = 16;
+    // Seeds that neither its training nor its own validation used.
+    for seed in [1001, 1002, 1003] {
+        let set = ValidationSet::draw(&recipe, seed, 2);
+        let score = set.score(&shipped, 2);
+        let cosine: f64 =
+            score.rows.iter().map(|r| f64::from(r.n_tasks) * r.cosine_median_ratio.ln()).sum::<f64>() / 16.0;
+        assert!(
+            score.tuned_ratio < 2.0,
+            "seed {seed}: median start {:.2} times the best-tuned cosine",
+            score.tuned_ratio
+        );
+        assert!(
+            score.worst_ratio < cosine.exp(),
+            "seed {seed}: its worst start {:.2}, cosine's median {:.2}",
+            score.worst_ratio,
+            cosine.exp()
+        );
+    }
+}
