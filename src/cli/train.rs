@@ -50,9 +50,9 @@ pub struct TrainArgs {
     overrides: Overrides,
     #[command(flatten)]
     machine: Machine,
-    /// Threads of libtorch; the last bits of a result depend on it [default: one for each core]
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=1024), help_heading = "Machine")]
-    threads: Option<u16>,
+    /// Threads of libtorch. Small nets are fastest on one; the last bits of a result depend on it
+    #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u16).range(1..=1024), help_heading = "Machine")]
+    threads: u16,
     /// Where all randomness comes from: split, initial weights, batches, dropout
     #[arg(long, value_name = "N", default_value_t = 0)]
     seed: u64,
@@ -78,12 +78,10 @@ impl TrainArgs {
         setting::check_output("--json", self.json.as_deref())?;
         setting::check_output("--trace", self.trace.as_deref())?;
         let device = self.machine.device()?;
-        if let Some(threads) = self.threads {
-            tch::set_num_threads(threads.into());
-        }
+        tch::set_num_threads(self.threads.into());
         let data = self.machine.dataset(&task, self.seed)?;
         let mut run = Run::new(&task, &data, &decider, self.seed, device)?;
-        let identity = Identity::new(&task, &decider, self.seed, &self.machine.device, tch::get_num_threads());
+        let identity = Identity::new(&task, &decider, self.seed, &self.machine.device, self.threads);
         let checkpoints = self.resume.as_deref().map(|dir| Checkpoints::open(dir, identity)).transpose()?;
         let outcome = self.train(&task, &data, &decider, &mut run, checkpoints)?;
         println!("{outcome}");

@@ -22,7 +22,7 @@ const FILE_NAME: &str = "checkpoint.qgd";
 pub struct Identity(BTreeMap<String, String>);
 
 impl Identity {
-    pub fn new(task: &TaskSpec, decider: &Decider, seed: u64, device: &str, threads: i32) -> Self {
+    pub fn new(task: &TaskSpec, decider: &Decider, seed: u64, device: &str, threads: u16) -> Self {
         let mut values = BTreeMap::new();
         // A task consists of plain values, so this cannot fail; the file itself may move.
         let sections =

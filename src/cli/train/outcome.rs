@@ -25,7 +25,7 @@ pub struct Outcome {
     batch_size: usize,
     n_parameters: usize,
     device: String,
-    threads: i32,
+    threads: u16,
     /// Mean over the whole training split after the last step, without any penalty.
     train_loss: f64,
     validation_loss: f64,
@@ -66,7 +66,7 @@ impl Outcome {
             batch_size: task.train.batch_size,
             n_parameters: run.n_parameters(),
             device: args.machine.device.clone(),
-            threads: tch::get_num_threads(),
+            threads: args.threads,
             train_loss: train.loss,
             validation_loss: validation.loss,
             test_loss: test.loss,
