@@ -1,30 +1,94 @@
-//! The command line: one file a subcommand.
+//! The command line: one file a subcommand. The only place that prints, and the only one that uses `anyhow`.
+//!
+//! Exit codes: 0 fine, 1 failed, 2 bad usage or bad input (then nothing has been written).
 
-pub mod inspect;
-pub mod meta_train;
+mod failure;
+mod inspect;
+mod meta_train;
+
+#[cfg(feature = "torch")]
+mod compare;
+#[cfg(feature = "torch")]
+mod decider;
+#[cfg(feature = "torch")]
+mod demo;
+#[cfg(feature = "torch")]
+mod grid;
+#[cfg(feature = "torch")]
+mod progress;
+#[cfg(feature = "torch")]
+mod run;
+#[cfg(feature = "torch")]
+mod setting;
+#[cfg(feature = "torch")]
+mod train;
+#[cfg(not(feature = "torch"))]
+mod without_torch;
 
 use clap::{Parser, Subcommand};
+use failure::Failure;
+use std::io::{self, IsTerminal};
+use std::process::ExitCode;
+use tracing_subscriber::EnvFilter;
 
-/// Training that tunes itself.
-#[derive(Debug, Parser)]
-#[command(name = "qgd", version, about)]
-pub struct Cli {
+/// Training that tunes itself: a small deep Q-network moves the learning rate while your net trains.
+#[derive(Parser)]
+#[command(version, max_term_width = 100, arg_required_else_help = true)]
+#[command(
+    after_help = "Set RUST_LOG=qgd=debug to see every decision on stderr.\nExit codes: 0 fine, 1 failed, 2 bad usage or bad input."
+)]
+struct Cli {
     #[command(subcommand)]
     command: Command,
 }
 
-#[derive(Debug, Subcommand)]
+#[derive(Subcommand)]
 enum Command {
+    /// Train one net on real digits from two hopeless learning rates: alone, and wrapped
+    #[cfg(feature = "torch")]
+    Demo(demo::DemoArgs),
+    /// Train the net of a task file
+    #[cfg(feature = "torch")]
+    Train(train::TrainArgs),
+    /// Train the net of a task file with several controllers and schedules, from several learning rates
+    #[cfg(feature = "torch")]
+    Compare(compare::CompareArgs),
     Inspect(inspect::InspectArgs),
     MetaTrain(meta_train::MetaTrainArgs),
+    /// Not in this program: it was built without libtorch
+    #[cfg(not(feature = "torch"))]
+    #[command(alias = "demo", alias = "compare")]
+    Train(without_torch::WithoutTorch),
 }
 
-impl Cli {
-    /// Runs the subcommand.
-    pub fn run(&self) -> anyhow::Result<()> {
-        match &self.command {
-            Command::Inspect(args) => inspect::run(args),
-            Command::MetaTrain(args) => meta_train::run(args),
+impl Command {
+    fn run(&self) -> Result<(), Failure> {
+        match self {
+            #[cfg(feature = "torch")]
+            Self::Demo(args) => args.run(),
+            #[cfg(feature = "torch")]
+            Self::Train(args) => args.run(),
+            #[cfg(feature = "torch")]
+            Self::Compare(args) => args.run(),
+            Self::Inspect(args) => inspect::run(args).map_err(Failure::of),
+            Self::MetaTrain(args) => meta_train::run(args).map_err(Failure::of),
+            #[cfg(not(feature = "torch"))]
+            Self::Train(args) => args.run(),
+        }
+    }
+}
+
+/// Parses the arguments of the program, does what they say, and reports how it went.
+pub fn main() -> ExitCode {
+    let cli = Cli::parse();
+    let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("warn"));
+    let stderr = tracing_subscriber::fmt().with_writer(io::stderr).with_ansi(io::stderr().is_terminal());
+    stderr.with_env_filter(filter).init();
+    match cli.command.run() {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(failure) => {
+            eprintln!("{failure}");
+            failure.exit_code()
         }
     }
 }

@@ -11,7 +11,7 @@ const TOP: f64 = 34.0;
 const BOTTOM: f64 = 46.0;
 const HEADING: f64 = 62.0;
 const LEGEND_ROW: f64 = 20.0;
-const LEGEND_COLUMN: f64 = 220.0;
+const LEGEND_COLUMN: f64 = 162.0;
 const STYLE: &str = "text{font-family:system-ui,-apple-system,'Segoe UI',Roboto,Helvetica,Arial,sans-serif;font-size:12px;fill:#57606a}\
 .heading{font-size:18px;font-weight:600;fill:#1f2328}.title{font-size:13px;font-weight:600;fill:#1f2328}\
 .grid{stroke:#eaeef2}.frame{stroke:#d0d7de;fill:none}";
@@ -20,8 +20,8 @@ const STYLE: &str = "text{font-family:system-ui,-apple-system,'Segoe UI',Roboto,
 pub fn svg(heading: &str, subheading: &str, charts: &[Chart]) -> String {
     let names: Vec<&Line> = charts.first().map(|chart| chart.lines.iter().collect()).unwrap_or_default();
     let width = PANEL_WIDTH * charts.len().max(1) as f64;
-    let per_row = (width / LEGEND_COLUMN).floor().max(1.0) as usize;
-    let height = HEADING + PANEL_HEIGHT + LEGEND_ROW * names.len().div_ceil(per_row) as f64 + 12.0;
+    let per_row = ((width - LEFT) / LEGEND_COLUMN).floor().max(1.0) as usize;
+    let height = HEADING + PANEL_HEIGHT + LEGEND_ROW * (1 + names.len().div_ceil(per_row)) as f64;
     let mut out = format!(
         "<svg xmlns=\"http://www.w3.org/2000/svg\" viewBox=\"0 0 {width} {height}\" width=\"{width}\" height=\"{height}\" role=\"img\">\n\
          <style>{STYLE}</style>\n<rect width=\"{width}\" height=\"{height}\" rx=\"8\" fill=\"#fff\"/>\n"
@@ -32,8 +32,10 @@ pub fn svg(heading: &str, subheading: &str, charts: &[Chart]) -> String {
         panel(&mut out, chart, PANEL_WIDTH * i as f64);
     }
     for (i, line) in names.into_iter().enumerate() {
-        let place =
-            (LEFT + LEGEND_COLUMN * (i % per_row) as f64, HEADING + PANEL_HEIGHT + LEGEND_ROW * (i / per_row) as f64);
+        let place = (
+            LEFT + LEGEND_COLUMN * (i % per_row) as f64,
+            HEADING + PANEL_HEIGHT + LEGEND_ROW * (1 + i / per_row) as f64,
+        );
         legend(&mut out, line, place);
     }
     out + "</svg>\n"

@@ -13,6 +13,11 @@ impl Policy for Constant {
     fn decide(&mut self, _: &Signals) -> Decision {
         Decision::scheduled(1.0)
     }
+
+    /// There is nothing to decide, but the losses of a window are kept until its end.
+    fn interval(&self, _: u64) -> u64 {
+        100
+    }
 }
 
 /// `lr_t = lr * gamma^floor(t / every_steps)`: PyTorch's `StepLR`, whose `gamma` is 0.1. PyTorch has no default for the step size; ours,

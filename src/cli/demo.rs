@@ -1,0 +1,172 @@
+//! `qgd demo`: what a newcomer sees first. One net on real digits, from two hopeless learning rates, alone and wrapped.
+
+use super::decider::Decider;
+use super::failure::Failure;
+use super::grid::{Cell, Finished, Grid, geometric_mean, mean};
+use super::setting::{self, Machine};
+use anyhow::anyhow;
+use qgd::report::{Align, Axis, Chart, Color, Line, Table, number, plot, svg};
+use qgd::schedule::Schedule;
+use qgd::task::TaskSpec;
+use std::io::{self, IsTerminal};
+use std::path::PathBuf;
+
+/// Far too low and far too high for Adam, which likes 1e-3 to 1e-2 here.
+const HOPELESS: [f64; 2] = [1e-5, 1.0];
+/// What the reference is tuned over.
+const TUNING: [f64; 4] = [1e-3, 3e-3, 1e-2, 3e-2];
+const SEEDS: u64 = 3;
+/// Batch losses are drawn as an exponential moving average, or nobody could see anything.
+const SMOOTHING: f64 = 0.9;
+
+/// Train one net on real digits from two hopeless learning rates: alone, and wrapped
+///
+/// Compared with a cosine schedule whose learning rate was tuned. Everything ends in a table and a picture.
+#[derive(clap::Args)]
+pub struct DemoArgs {
+    /// Another task than the digits
+    #[arg(long, value_name = "TASK.toml", default_value = "examples/tasks/digits.toml")]
+    task: PathBuf,
+    /// The controller to show
+    #[arg(long, value_name = "NAME|FILE", default_value = "lr")]
+    controller: String,
+    /// Where the picture goes
+    #[arg(long, value_name = "OUT.svg", default_value = "demo.svg")]
+    svg: PathBuf,
+    #[command(flatten)]
+    machine: Machine,
+    /// Runs at the same time, each on one thread [default: one for each core]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..), help_heading = "Machine")]
+    jobs: Option<u16>,
+}
+
+/// One row of the table, one line of the picture: the runs of all seeds from one start.
+struct Row<'a> {
+    name: String,
+    color: Color,
+    dashed: bool,
+    lr: f64,
+    runs: &'a [Finished],
+}
+
+impl DemoArgs {
+    pub fn run(&self) -> Result<(), Failure> {
+        if !self.task.exists() {
+            let task = self.task.display();
+            return Err(Failure::BadInput(anyhow!(
+                "there is no {task}; run the demo where qgd was cloned, or name a --task"
+            )));
+        }
+        let task = TaskSpec::load(&self.task).map_err(Failure::bad_input)?;
+        let [alone, wrapped] = [Decider::Schedule(Schedule::Constant), Decider::controller(&self.controller)?];
+        let cosine = Decider::Schedule(Schedule::Cosine);
+        setting::check_output("--svg", Some(&self.svg))?;
+        let grid = Grid::new(&task, &self.machine, 0..SEEDS)?;
+        let of = |decider, lrs: &[f64]| -> Vec<Cell<'_>> {
+            lrs.iter().flat_map(|&lr| (0..SEEDS).map(move |seed| Cell { decider, lr, seed })).collect()
+        };
+        let cells = [of(&alone, &HOPELESS), of(&wrapped, &HOPELESS), of(&cosine, &TUNING)].concat();
+        grid.check(&cells)?;
+        eprintln!("{}", self.introduction(&task));
+        let results = grid.run(&cells, setting::jobs(self.jobs))?;
+        let rows = rows(&results);
+        self.show(&task, &rows)
+    }
+
+    fn introduction(&self, task: &TaskSpec) -> String {
+        let train = &task.train;
+        format!(
+            "One net, the task '{}', {} steps of {}, {SEEDS} seeds. The learning rate starts at {} and at {}: both hopeless.\n",
+            task.name(),
+            train.steps,
+            train.optimizer.name(),
+            number(HOPELESS[0]),
+            number(HOPELESS[1]),
+        )
+    }
+
+    fn show(&self, task: &TaskSpec, rows: &[Row<'_>]) -> Result<(), Failure> {
+        let colored = io::stdout().is_terminal() && std::env::var_os("NO_COLOR").is_none();
+        let charts = [losses(rows), lrs(rows)];
+        println!("{}", plot(&charts[0], 72, 16, colored));
+        print!("{}", table(rows));
+        let about =
+            format!("the task '{}', {} steps of {}", task.name(), task.train.steps, task.train.optimizer.name());
+        let picture = svg("A learning rate that finds its own way", &about, &charts);
+        setting::write_file(&self.svg, picture.as_bytes())?;
+        println!("\nThe picture with the learning rates is in {}.", self.svg.display());
+        Ok(())
+    }
+}
+
+/// The rows, in the order in which they are drawn and listed; of the tuned runs only the best start.
+fn rows(results: &[Finished]) -> Vec<Row<'_>> {
+    let by_start: Vec<&[Finished]> = results.chunks(SEEDS as usize).collect();
+    let (shown, tuning) = by_start.split_at(2 * HOPELESS.len());
+    let score = |runs: &[Finished]| geometric_mean(runs.iter().map(|run| run.scores.train.loss));
+    let tuned = tuning.iter().zip(TUNING).min_by(|a, b| score(a.0).total_cmp(&score(b.0)));
+    let row = |name: &str, color, i: usize| {
+        let lr = HOPELESS[i % HOPELESS.len()];
+        Row { name: format!("{name}, from {}", number(lr)), color, dashed: i % HOPELESS.len() == 0, lr, runs: shown[i] }
+    };
+    let mut rows: Vec<Row<'_>> = tuned
+        .map(|(runs, lr)| Row { name: "tuned cosine".to_owned(), color: Color::GRAY, dashed: false, lr, runs })
+        .into_iter()
+        .collect();
+    rows.extend([row("alone", Color::RED, 0), row("alone", Color::RED, 1)]);
+    rows.extend([row("with qgd", Color::BLUE, 2), row("with qgd", Color::BLUE, 3)]);
+    rows
+}
+
+fn table(rows: &[Row<'_>]) -> Table {
+    use Align::{Left, Right};
+    let mut table =
+        Table::new(&[("", Left), ("lr", Right), ("train loss", Right), ("test loss", Right), ("test accuracy", Right)]);
+    for row in rows {
+        let scores = || row.runs.iter().map(|run| run.scores);
+        let accuracies: Option<Vec<f64>> = scores().map(|scores| scores.test.accuracy).collect();
+        table.row([
+            row.name.clone(),
+            row.lrs_in_words(),
+            number(geometric_mean(scores().map(|scores| scores.train.loss))),
+            number(geometric_mean(scores().map(|scores| scores.test.loss))),
+            accuracies.map_or("-".to_owned(), |all| format!("{:.1} %", 100.0 * mean(all.into_iter()))),
+        ]);
+    }
+    table
+}
+
+impl Row<'_> {
+    fn lrs_in_words(&self) -> String {
+        let last = self.runs.first().and_then(|run| run.lrs.last()).copied().unwrap_or(self.lr);
+        if last.to_bits() == self.lr.to_bits() {
+            number(self.lr)
+        } else {
+            format!("{} → {}", number(self.lr), number(last))
+        }
+    }
+
+    fn line(&self, values: impl Fn(&Finished) -> Vec<f64>) -> Line {
+        let points = self.runs.first().map(values).unwrap_or_default();
+        let points = points.into_iter().enumerate().map(|(step, value)| (step as f64, value)).collect();
+        let line = Line::new(&self.name, self.color, points);
+        if self.dashed { line.dashed() } else { line }
+    }
+}
+
+fn losses(rows: &[Row<'_>]) -> Chart {
+    let lines = rows.iter().map(|row| row.line(|run| smoothed(&run.losses))).collect();
+    Chart { title: "training loss, smoothed".into(), x: Axis::linear("step"), y: Axis::log("training loss"), lines }
+}
+
+fn lrs(rows: &[Row<'_>]) -> Chart {
+    let lines = rows.iter().map(|row| row.line(|run| run.lrs.clone())).collect();
+    let y = Axis::log("learning rate").with_bounds([1e-5, 1.0]);
+    Chart { title: "learning rate".into(), x: Axis::linear("step"), y, lines }
+}
+
+fn smoothed(losses: &[f64]) -> Vec<f64> {
+    let mut average = None;
+    let ema = |loss: &f64| *average.insert(average.map_or(*loss, |ema| SMOOTHING * ema + (1.0 - SMOOTHING) * loss));
+    losses.iter().map(ema).collect()
+}

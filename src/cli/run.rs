@@ -1,0 +1,94 @@
+//! One training run: the same loop for `train`, `compare` and `demo`, whatever moves the learning rate.
+
+use super::decider::Decider;
+use super::failure::Failure;
+use qgd::data::{Batches, Dataset};
+use qgd::nets::{self, Evaluation, Mode, Net, NetError, TensorSplit};
+use qgd::rng;
+use qgd::task::{OptimizerKind, TaskSpec};
+use qgd::torch::{Algorithm, OptimConfig, Optimizer, QController, TorchError};
+use rand_chacha::ChaCha8Rng;
+use tch::{Device, Tensor, nn};
+
+/// A net in training.
+pub struct Run {
+    /// Its parameters and buffers.
+    pub vs: nn::VarStore,
+    /// Takes the steps and the decisions.
+    pub optimizer: QController,
+    /// Which examples come next.
+    pub batches: Batches,
+    /// Dropout masks.
+    pub dropout: ChaCha8Rng,
+    net: Net,
+    train: TensorSplit,
+}
+
+/// How good a net is in the end. Losses are means over whole splits, without penalties.
+#[derive(Debug, Clone, Copy)]
+pub struct Scores {
+    pub train: Evaluation,
+    pub validation: Evaluation,
+    pub test: Evaluation,
+}
+
+impl Run {
+    /// A net with its initial values. Everything random comes from `seed`.
+    pub fn new(task: &TaskSpec, data: &Dataset, decider: &Decider, seed: u64, device: Device) -> Result<Self, Failure> {
+        let vs = nn::VarStore::new(device);
+        let net = Net::build(&task.net, &vs.root(), data, &mut rng::stream(seed, "init")).map_err(net_failure)?;
+        let batches = Batches::new(seed, data.train.len(), task.train.batch_size).map_err(Failure::bad_input)?;
+        let optimizer = optimizer(task, &vs, decider, seed)?;
+        let train = TensorSplit::new(&data.train, device).map_err(net_failure)?;
+        Ok(Self { vs, optimizer, batches, dropout: rng::stream(seed, "dropout"), net, train })
+    }
+
+    /// One optimizer step. Answers its loss, still on the device.
+    pub fn step(&mut self) -> Result<Tensor, Failure> {
+        let indices = self.batches.draw();
+        let (inputs, targets) = self.train.batch(indices.as_deref())?;
+        let output = self.net.forward(&inputs, Mode::Train(&mut self.dropout))?;
+        let loss = self.net.training_loss(self.train.kind, &output, &targets)?;
+        self.optimizer.backward_step(&loss)?;
+        Ok(loss)
+    }
+
+    /// How good the net is now.
+    pub fn evaluate(&self, data: &Dataset) -> Result<Scores, Failure> {
+        let device = self.vs.device();
+        Ok(Scores {
+            train: nets::evaluate(&self.net, &self.train)?,
+            validation: nets::evaluate(&self.net, &TensorSplit::new(&data.validation, device)?)?,
+            test: nets::evaluate(&self.net, &TensorSplit::new(&data.test, device)?)?,
+        })
+    }
+
+    /// Trainable numbers.
+    pub fn n_parameters(&self) -> usize {
+        self.net.n_parameters()
+    }
+}
+
+fn optimizer(task: &TaskSpec, vs: &nn::VarStore, decider: &Decider, seed: u64) -> Result<QController, Failure> {
+    let train = &task.train;
+    let algorithm = match train.optimizer {
+        OptimizerKind::Sgd => Algorithm::SGD,
+        OptimizerKind::Momentum => Algorithm::MOMENTUM,
+        OptimizerKind::Adam => Algorithm::ADAM,
+        OptimizerKind::AdamW => Algorithm::ADAMW,
+        OptimizerKind::RmsProp => Algorithm::RMSPROP,
+    };
+    let config = OptimConfig { weight_decay: train.weight_decay, ..OptimConfig::new(algorithm, train.lr) };
+    let pilot = decider.pilot(train.steps, seed)?;
+    let optimizer = Optimizer::new(vs, config).map_err(torch_failure)?;
+    QController::new(optimizer, pilot).map_err(torch_failure)
+}
+
+fn net_failure(error: NetError) -> Failure {
+    if matches!(error, NetError::Torch(_)) { Failure::from(error) } else { Failure::bad_input(error) }
+}
+
+fn torch_failure(error: TorchError) -> Failure {
+    let input = matches!(error, TorchError::Driver(_) | TorchError::OutOfRange { .. });
+    if input { Failure::bad_input(error) } else { Failure::from(error) }
+}

@@ -1,0 +1,116 @@
+//! Flags that several commands share: what a task file says can be overridden, and where and how the training runs.
+
+use super::failure::Failure;
+use anyhow::{Context, anyhow};
+use clap::builder::{PossibleValuesParser, TypedValueParser};
+use qgd::data::{self, Dataset};
+use qgd::schedule::Schedule;
+use qgd::task::{OptimizerKind, TaskSpec};
+use std::path::{Path, PathBuf};
+use std::str::FromStr;
+use tch::Device;
+
+/// A flag whose values are known names; clap lists them and suggests the nearest one.
+pub fn one_of<T: FromStr + Clone + Send + Sync + 'static>(
+    names: impl IntoIterator<Item = &'static str>,
+) -> impl TypedValueParser<Value = T>
+where
+    T::Err: std::error::Error + Send + Sync + 'static,
+{
+    PossibleValuesParser::new(names.into_iter().collect::<Vec<_>>()).try_map(|name| name.parse())
+}
+
+/// Parses a schedule by name.
+pub fn schedule() -> impl TypedValueParser<Value = Schedule> {
+    one_of(Schedule::ALL.map(Schedule::name))
+}
+
+/// What a flag may change in a task file.
+#[derive(clap::Args)]
+#[command(next_help_heading = "Instead of what the task file says")]
+pub struct Overrides {
+    /// The optimizer
+    #[arg(long, value_name = "NAME", value_parser = one_of::<OptimizerKind>(OptimizerKind::NAMES.map(|(name, _)| name)))]
+    optimizer: Option<OptimizerKind>,
+    /// The weight decay, as PyTorch counts it
+    #[arg(long, value_name = "X", allow_negative_numbers = true)]
+    weight_decay: Option<f64>,
+    /// Examples per step, drawn with replacement; 0 for the whole training split
+    #[arg(long, value_name = "N")]
+    batch_size: Option<usize>,
+    /// Optimizer steps
+    #[arg(long, value_name = "N")]
+    steps: Option<u64>,
+}
+
+impl Overrides {
+    /// Reads the task file and applies the flags. `lr` is a flag of its own, because not every command has one.
+    pub fn load(&self, file: &Path, lr: Option<f64>) -> Result<TaskSpec, Failure> {
+        let mut task = TaskSpec::load(file).map_err(Failure::bad_input)?;
+        let train = &mut task.train;
+        train.optimizer = self.optimizer.unwrap_or(train.optimizer);
+        train.lr = lr.unwrap_or(train.lr);
+        train.weight_decay = self.weight_decay.unwrap_or(train.weight_decay);
+        train.batch_size = self.batch_size.unwrap_or(train.batch_size);
+        train.steps = self.steps.unwrap_or(train.steps);
+        task.check().map_err(Failure::bad_input)?;
+        Ok(task)
+    }
+}
+
+/// Where the data are and what computes.
+#[derive(clap::Args)]
+#[command(next_help_heading = "Machine")]
+pub struct Machine {
+    /// What computes
+    #[arg(long, default_value = "cpu", value_parser = ["cpu", "cuda"])]
+    pub device: String,
+    /// Where data files are looked for, if not beside the task file
+    #[arg(long, value_name = "DIR")]
+    pub data_dir: Option<PathBuf>,
+}
+
+impl Machine {
+    /// The device, if it is there.
+    pub fn device(&self) -> Result<Device, Failure> {
+        if self.device != "cuda" {
+            return Ok(Device::Cpu);
+        }
+        if !tch::Cuda::is_available() {
+            let reason = if cfg!(feature = "cuda") {
+                "libtorch finds no CUDA device"
+            } else {
+                "this qgd was built without feature `cuda` (and needs a CUDA libtorch in LIBTORCH)"
+            };
+            return Err(Failure::BadInput(anyhow!("--device cuda: {reason}")));
+        }
+        Ok(Device::Cuda(0))
+    }
+
+    /// Reads the data of a task; `seed` shuffles and splits them.
+    pub fn dataset(&self, task: &TaskSpec, seed: u64) -> Result<Dataset, Failure> {
+        data::load(&task.data, task.directory(), self.data_dir.as_deref(), seed).map_err(Failure::bad_input)
+    }
+}
+
+/// Refuses an output file that could not be written in the end, before any work is done.
+pub fn check_output(flag: &str, path: Option<&Path>) -> Result<(), Failure> {
+    let Some(path) = path else { return Ok(()) };
+    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    if path.is_dir() || !folder.is_dir() {
+        let what = if path.is_dir() { "that is a folder" } else { "its folder does not exist" };
+        return Err(Failure::BadInput(anyhow!("cannot write {flag} {}: {what}", path.display())));
+    }
+    Ok(())
+}
+
+/// Writes a file under a temporary name and renames it, so that it is there whole or not at all.
+pub fn write_file(path: &Path, bytes: &[u8]) -> Result<(), Failure> {
+    qgd::controller::artifact::write_bytes(path, bytes).with_context(|| format!("cannot write {}", path.display()))?;
+    Ok(())
+}
+
+/// Runs at the same time: what the flag says, or one for each core.
+pub fn jobs(flag: Option<u16>) -> usize {
+    flag.map_or_else(|| std::thread::available_parallelism().map_or(1, usize::from), usize::from)
+}

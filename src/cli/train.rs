@@ -1,0 +1,159 @@
+//! `qgd train`: trains the net of a task file.
+
+mod checkpoint;
+mod outcome;
+mod trace;
+
+use super::decider::Decider;
+use super::failure::Failure;
+use super::progress::Progress;
+use super::run::Run;
+use super::setting::{self, Machine, Overrides};
+use anyhow::anyhow;
+use checkpoint::{Checkpoints, Identity};
+use outcome::Outcome;
+use qgd::data::Dataset;
+use qgd::report::number;
+use qgd::schedule::Schedule;
+use qgd::task::TaskSpec;
+use qgd::{Action, Move};
+use std::path::PathBuf;
+use std::time::Instant;
+use trace::TraceFile;
+
+const EXAMPLES: &str = "Examples:
+  A learning rate that is far too low, and the controller that notices:
+    qgd train examples/tasks/digits.toml --lr 1e-5 --controller lr
+  The same with what one would use otherwise:
+    qgd train examples/tasks/digits.toml --lr 1e-5 --schedule cosine
+  A run that may be killed at any time and goes on where it was; run the same line again:
+    qgd train examples/tasks/digits.toml --controller lr --resume runs/digits --trace digits.jsonl --json digits.json";
+
+/// Train the net of a task file
+///
+/// Without --controller and --schedule the learning rate stays what it is. The result is printed; --json writes all of it.
+#[derive(clap::Args)]
+#[command(after_help = EXAMPLES)]
+pub struct TrainArgs {
+    /// The task: data, net and training (see examples/tasks)
+    task: PathBuf,
+    /// What moves the learning rate: `none`, a pretrained controller by name, or a file
+    #[arg(long, value_name = "NAME|FILE")]
+    controller: Option<String>,
+    /// A schedule instead of a controller
+    #[arg(long, value_name = "NAME", value_parser = setting::schedule())]
+    schedule: Option<Schedule>,
+    /// The learning rate to start from, instead of the task file's
+    #[arg(long, value_name = "X", allow_negative_numbers = true)]
+    lr: Option<f64>,
+    #[command(flatten)]
+    overrides: Overrides,
+    #[command(flatten)]
+    machine: Machine,
+    /// Threads of libtorch. Small nets are fastest on one; the last bits of a result depend on it
+    #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u16).range(1..=1024), help_heading = "Machine")]
+    threads: u16,
+    /// Where all randomness comes from: split, initial weights, batches, dropout
+    #[arg(long, value_name = "N", default_value_t = 0)]
+    seed: u64,
+    /// Write the result as JSON
+    #[arg(long, value_name = "OUT", help_heading = "Output")]
+    json: Option<PathBuf>,
+    /// Write every decision as a line of JSON: step, loss, learning rate, action, reason, features, Q-values
+    #[arg(long, value_name = "OUT.jsonl", help_heading = "Output")]
+    trace: Option<PathBuf>,
+    /// Keep a checkpoint in this folder, and go on from it where there is one
+    #[arg(long, value_name = "DIR", help_heading = "Output")]
+    resume: Option<PathBuf>,
+    /// Steps between two checkpoints
+    #[arg(long, value_name = "N", default_value_t = 100, value_parser = clap::value_parser!(u64).range(1..), help_heading = "Output")]
+    checkpoint_every: u64,
+}
+
+impl TrainArgs {
+    /// Everything that can be wrong with the input is found before anything is written.
+    pub fn run(&self) -> Result<(), Failure> {
+        let task = self.overrides.load(&self.task, self.lr)?;
+        let decider = self.decider()?;
+        setting::check_output("--json", self.json.as_deref())?;
+        setting::check_output("--trace", self.trace.as_deref())?;
+        let device = self.machine.device()?;
+        tch::set_num_threads(self.threads.into());
+        let data = self.machine.dataset(&task, self.seed)?;
+        let mut run = Run::new(&task, &data, &decider, self.seed, device)?;
+        let identity = Identity::new(&task, &decider, self.seed, &self.machine.device, self.threads);
+        let checkpoints = self.resume.as_deref().map(|dir| Checkpoints::open(dir, identity)).transpose()?;
+        let outcome = self.train(&task, &data, &decider, &mut run, checkpoints)?;
+        println!("{outcome}");
+        match &self.json {
+            Some(path) => setting::write_file(path, &outcome.to_json()?),
+            None => Ok(()),
+        }
+    }
+
+    fn decider(&self) -> Result<Decider, Failure> {
+        match (self.controller.as_deref(), self.schedule) {
+            (None | Some("none"), Some(schedule)) => Ok(Decider::Schedule(schedule)),
+            (Some(controller), Some(schedule)) => Err(Failure::BadInput(anyhow!(
+                "--controller {controller} and --schedule {schedule} both move the learning rate; choose one"
+            ))),
+            (controller, None) => Decider::controller(controller.unwrap_or("none")),
+        }
+    }
+
+    fn train(
+        &self,
+        task: &TaskSpec,
+        data: &Dataset,
+        decider: &Decider,
+        run: &mut Run,
+        mut checkpoints: Option<Checkpoints>,
+    ) -> Result<Outcome, Failure> {
+        let start = match &mut checkpoints {
+            Some(checkpoints) => checkpoints.restore(run)?,
+            None => checkpoint::Progress::default(),
+        };
+        let trace = self.trace.as_deref().map(|path| TraceFile::open(path, start.trace_bytes)).transpose()?;
+        if let Some(trace) = &trace {
+            run.optimizer.on_decision(trace.callback());
+        }
+        let started = Instant::now();
+        let wall_s = || start.wall_s + started.elapsed().as_secs_f64();
+        let progress = Progress::new("steps", task.train.steps, 16);
+        for done in start.steps + 1..=task.train.steps {
+            let loss = run.step()?;
+            if progress.wants(done) {
+                let loss = loss.f_double_value(&[])?;
+                progress.show(done, || status(run, loss));
+            }
+            if let Some(checkpoints) =
+                checkpoints.as_mut().filter(|_| done % self.checkpoint_every == 0 || done == task.train.steps)
+            {
+                let trace_bytes = trace.as_ref().map_or(Ok(0), TraceFile::sync)?;
+                checkpoints.save(run, checkpoint::Progress { steps: done, wall_s: wall_s(), trace_bytes })?;
+            }
+        }
+        if let Some(trace) = &trace {
+            trace.sync()?;
+        }
+        progress.finish();
+        Outcome::of(task, decider, self, run, data, wall_s())
+    }
+}
+
+/// Loss, learning rate, weight decay and the last action, for the progress bar.
+fn status(run: &Run, loss: f64) -> String {
+    let optimizer = &run.optimizer;
+    let action = optimizer.last_decision().and_then(|decision| decision.action).map_or("", action_name);
+    let (lr, weight_decay) = (number(optimizer.lr()), number(optimizer.weight_decay()));
+    format!("loss {:<8}  lr {lr:<8}  λ {weight_decay:<6}  {action:<6}", number(loss))
+}
+
+fn action_name(action: Action) -> &'static str {
+    let moved = if action.lr == Move::Accept { action.weight_decay } else { action.lr };
+    match moved {
+        Move::Halve => "halve",
+        Move::Accept => "accept",
+        Move::Grow => "×1.25",
+    }
+}

@@ -1,0 +1,134 @@
+//! A run that was killed goes on from its last checkpoint as if nothing had happened.
+
+use crate::cli::decider::Decider;
+use crate::cli::failure::Failure;
+use crate::cli::run::Run;
+use anyhow::{Context, anyhow};
+use qgd::controller::artifact::{self, Kind};
+use qgd::data::Batches;
+use qgd::task::TaskSpec;
+use qgd::torch::QControllerState;
+use rand_chacha::ChaCha8Rng;
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+const FILE_NAME: &str = "checkpoint.qgd";
+
+/// Everything that makes a run the run it is, as (name, value): a checkpoint of another run is refused.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Identity(BTreeMap<String, String>);
+
+impl Identity {
+    pub fn new(task: &TaskSpec, decider: &Decider, seed: u64, device: &str, threads: u16) -> Self {
+        let mut values = BTreeMap::new();
+        // A task consists of plain values, so this cannot fail; the file itself may move.
+        let sections =
+            [serde_json::to_value(&task.data), serde_json::to_value(&task.net), serde_json::to_value(&task.train)];
+        for (name, section) in ["data", "net", "train"].into_iter().zip(sections) {
+            flatten(name, &section.unwrap_or_default(), &mut values);
+        }
+        let setting = [
+            ("controller", decider.controller_name().to_owned()),
+            ("controller file", decider.fingerprint()),
+            ("schedule", decider.schedule().map_or("none", |schedule| schedule.name()).to_owned()),
+            ("seed", seed.to_string()),
+            ("device", device.to_owned()),
+            ("threads", threads.to_string()),
+            ("version", env!("CARGO_PKG_VERSION").to_owned()),
+        ];
+        values.extend(setting.map(|(name, value)| (name.to_owned(), value)));
+        Self(values)
+    }
+
+    /// The first thing in which `found` is another run.
+    fn difference(&self, found: &Self) -> Option<String> {
+        let absent = "absent".to_owned();
+        let names = self.0.keys().chain(found.0.keys());
+        let values =
+            names.map(|name| (name, self.0.get(name).unwrap_or(&absent), found.0.get(name).unwrap_or(&absent)));
+        let mut differing = values.filter(|(_, here, there)| here != there);
+        differing.next().map(|(name, here, there)| format!("{name} = {there}, here it is {here}"))
+    }
+}
+
+fn flatten(path: &str, value: &Value, into: &mut BTreeMap<String, String>) {
+    match value {
+        Value::Object(fields) => fields.iter().for_each(|(key, value)| flatten(&format!("{path}.{key}"), value, into)),
+        _ => _ = into.insert(path.to_owned(), value.to_string()),
+    }
+}
+
+/// How far a run is.
+#[derive(Debug, Clone, Copy, PartialEq, Default, Serialize, Deserialize)]
+pub struct Progress {
+    pub steps: u64,
+    pub wall_s: f64,
+    pub trace_bytes: u64,
+}
+
+/// What the file holds.
+#[derive(Serialize, Deserialize)]
+struct Checkpoint {
+    identity: Identity,
+    progress: Progress,
+    /// Net, optimizer and controller.
+    state: QControllerState,
+    batches: Batches,
+    dropout: ChaCha8Rng,
+}
+
+/// The folder that a run keeps its checkpoint in.
+pub struct Checkpoints {
+    path: PathBuf,
+    identity: Identity,
+    found: Option<Checkpoint>,
+}
+
+impl Checkpoints {
+    /// Reads the checkpoint in `dir`, if there is one, and makes sure that it belongs to this run.
+    pub fn open(dir: &Path, identity: Identity) -> Result<Self, Failure> {
+        let path = dir.join(FILE_NAME);
+        if dir.exists() && !dir.is_dir() {
+            return Err(Failure::BadInput(anyhow!("--resume {} is not a folder", dir.display())));
+        }
+        if !path.exists() {
+            return Ok(Self { path, identity, found: None });
+        }
+        let found: Checkpoint = artifact::read(&path, Kind::Checkpoint).map_err(Failure::bad_input)?;
+        if let Some(difference) = identity.difference(&found.identity) {
+            return Err(Failure::BadInput(anyhow!(
+                "{} belongs to another run: there {difference}; give the same flags, or another --resume folder",
+                path.display()
+            )));
+        }
+        Ok(Self { path, identity, found: Some(found) })
+    }
+
+    /// Brings `run` to where the checkpoint left it.
+    pub fn restore(&mut self, run: &mut Run) -> Result<Progress, Failure> {
+        let Some(found) = self.found.take() else { return Ok(Progress::default()) };
+        let context = || format!("{} does not fit this net", self.path.display());
+        run.optimizer.load_state(found.state).with_context(context)?;
+        (run.batches, run.dropout) = (found.batches, found.dropout);
+        Ok(found.progress)
+    }
+
+    /// Replaces the checkpoint by where `run` is now.
+    pub fn save(&self, run: &mut Run, progress: Progress) -> Result<(), Failure> {
+        let checkpoint = Checkpoint {
+            identity: self.identity.clone(),
+            progress,
+            state: run.optimizer.state()?,
+            batches: run.batches.clone(),
+            dropout: run.dropout.clone(),
+        };
+        if let Some(dir) = self.path.parent() {
+            fs::create_dir_all(dir).with_context(|| format!("cannot create {}", dir.display()))?;
+        }
+        artifact::write(&self.path, Kind::Checkpoint, &checkpoint)?;
+        Ok(())
+    }
+}

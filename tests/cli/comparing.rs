@@ -1,0 +1,83 @@
+//! `qgd compare` and `qgd demo`.
+
+use crate::sandbox::{Sandbox, shipped};
+
+fn digits() -> String {
+    shipped("examples/tasks/digits.toml")
+}
+
+#[test]
+fn a_comparison_is_a_table_a_json_file_and_a_picture() {
+    let sandbox = Sandbox::new();
+    let compare = ["compare", &digits(), "--steps", "60", "--starts", "1e-5,1e-2", "--methods", "constant,lr"];
+    let output = sandbox.qgd(&[&compare[..], &["--seeds", "2", "--json", "c.json", "--svg", "c.svg"]].concat());
+    assert_eq!(output.code, 0, "{}", output.stderr);
+    for name in ["constant", "lr", "median", "worst"] {
+        assert!(output.stdout.contains(name), "{}", output.stdout);
+    }
+    let json = sandbox.json("c.json");
+    let losses = |method: usize| {
+        let starts = json["methods"][method]["train_loss"].as_array().unwrap();
+        starts.iter().map(|loss| loss.as_f64().unwrap()).collect::<Vec<_>>()
+    };
+    assert_eq!((json["methods"][0]["name"].as_str(), losses(0).len()), (Some("constant"), 2));
+    assert!(losses(0)[0] > losses(0)[1], "1e-5 is no learning rate: {:?}", losses(0));
+    assert!(losses(1)[0] < losses(0)[0], "the controller should notice: {:?} against {:?}", losses(1), losses(0));
+    assert!(sandbox.read("c.svg").starts_with("<svg") && sandbox.read("c.svg").contains("constant"));
+}
+
+#[test]
+fn the_number_of_jobs_does_not_change_a_comparison() {
+    let sandbox = Sandbox::new();
+    let compare = |jobs: &str| {
+        let args =
+            ["compare", &digits(), "--steps", "30", "--starts", "1e-3,1", "--methods", "greedy,lr", "--seeds", "2"];
+        let output = sandbox.qgd(&[&args[..], &["--jobs", jobs, "--json", "out.json"]].concat());
+        assert_eq!(output.code, 0, "{}", output.stderr);
+        (output.stdout, sandbox.read("out.json"))
+    };
+    assert_eq!(compare("1"), compare("3"));
+}
+
+#[test]
+fn one_seed_of_a_comparison_is_the_run_that_train_makes() {
+    let sandbox = Sandbox::new();
+    sandbox.qgd(&[
+        "compare",
+        &digits(),
+        "--steps",
+        "40",
+        "--starts",
+        "0.01",
+        "--methods",
+        "lr",
+        "--seeds",
+        "1",
+        "--json",
+        "c",
+    ]);
+    sandbox.qgd(&["train", &digits(), "--steps", "40", "--lr", "0.01", "--controller", "lr", "--json", "t"]);
+    assert_eq!(sandbox.json("c")["methods"][0]["train_loss_by_seed"][0][0], sandbox.json("t")["train_loss"]);
+}
+
+#[test]
+fn bad_comparisons_are_refused() {
+    let sandbox = Sandbox::new();
+    sandbox.refuses(&["compare", &digits(), "--methods", "constant,cosign", "--json", "o"], &["cosign"]);
+    sandbox.refuses(&["compare", &digits(), "--starts", "0.1,-1", "--json", "o"], &["train.lr", "-1"]);
+    sandbox.refuses(&["compare", &digits(), "--batch-size", "9999", "--json", "o"], &["9999"]);
+    sandbox.refuses(&["compare", "missing.toml"], &["missing.toml"]);
+}
+
+#[test]
+fn the_demo_shows_that_the_controller_finds_the_learning_rate() {
+    let sandbox = Sandbox::new();
+    let output = sandbox.qgd(&["demo", "--task", &digits()]);
+    assert_eq!(output.code, 0, "{}", output.stderr);
+    for name in ["alone, from 1e-5", "alone, from 1", "with qgd, from 1e-5", "with qgd, from 1", "tuned cosine"] {
+        assert!(output.stdout.contains(name), "{}", output.stdout);
+    }
+    assert!(!output.stdout.contains('\x1b'), "no colors in a pipe");
+    assert!(sandbox.read("demo.svg").contains("with qgd, from 1e-5"));
+    sandbox.refuses(&["demo", "--task", "missing.toml"], &["missing.toml"]);
+}

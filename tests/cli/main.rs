@@ -1,0 +1,43 @@
+//! What the command line promises: exit codes, messages that name what is wrong, nothing written on bad input, results that can be read
+//! by programs, and runs that survive being killed.
+
+mod sandbox;
+
+mod bad_controllers;
+#[cfg(feature = "torch")]
+mod bad_input;
+#[cfg(feature = "torch")]
+mod comparing;
+#[cfg(feature = "torch")]
+mod killed;
+#[cfg(feature = "torch")]
+mod training;
+
+use sandbox::Sandbox;
+
+#[test]
+fn help_teaches_and_is_no_error() {
+    let sandbox = Sandbox::new();
+    for command in [&["--help"][..], &["inspect", "--help"], &["meta-train", "--help"], &["train", "--help"]] {
+        let output = sandbox.qgd(command);
+        assert_eq!(output.code, 0, "{command:?}: {}", output.stderr);
+        assert!(output.stdout.contains("Usage: qgd"), "{}", output.stdout);
+    }
+    assert!(sandbox.qgd(&["train", "--help"]).stdout.len() > 100);
+}
+
+#[test]
+fn a_command_that_does_not_exist_is_bad_usage() {
+    let sandbox = Sandbox::new();
+    let output = sandbox.qgd(&["tarin"]);
+    assert_eq!(output.code, 2);
+    assert!(output.stderr.contains("tarin") && output.stderr.contains("train"), "{}", output.stderr);
+}
+
+#[cfg(not(feature = "torch"))]
+#[test]
+fn without_libtorch_training_says_how_to_get_it() {
+    let output = Sandbox::new().qgd(&["train", "task.toml", "--lr", "0.1"]);
+    assert_eq!(output.code, 2);
+    assert!(output.stderr.contains("make libtorch"), "{}", output.stderr);
+}

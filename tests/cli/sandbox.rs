@@ -1,0 +1,82 @@
+//! A folder of its own for a test, and `qgd` started in it.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use tempfile::TempDir;
+
+/// An empty folder that is gone when the test is over.
+pub struct Sandbox {
+    folder: TempDir,
+}
+
+/// What a finished `qgd` left behind.
+pub struct Output {
+    pub code: i32,
+    pub stdout: String,
+    pub stderr: String,
+}
+
+impl Sandbox {
+    pub fn new() -> Self {
+        Self { folder: tempfile::tempdir().unwrap() }
+    }
+
+    pub fn path(&self, name: &str) -> PathBuf {
+        self.folder.path().join(name)
+    }
+
+    pub fn write(&self, name: &str, content: impl AsRef<[u8]>) {
+        fs::write(self.path(name), content).unwrap();
+    }
+
+    pub fn read(&self, name: &str) -> String {
+        fs::read_to_string(self.path(name)).unwrap()
+    }
+
+    pub fn json(&self, name: &str) -> serde_json::Value {
+        serde_json::from_str(&self.read(name)).unwrap()
+    }
+
+    /// Every file and folder in it.
+    pub fn listing(&self) -> Vec<String> {
+        let entries = fs::read_dir(self.folder.path()).unwrap();
+        let mut names: Vec<String> = entries.map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();
+        names.sort();
+        names
+    }
+
+    pub fn command(&self, args: &[&str]) -> Command {
+        let mut command = Command::new(assert_cmd::cargo::cargo_bin!("qgd"));
+        command.args(args).current_dir(self.folder.path()).env_remove("RUST_LOG");
+        command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        command
+    }
+
+    /// Runs to the end. A panic is never what we want to see.
+    pub fn qgd(&self, args: &[&str]) -> Output {
+        let output = self.command(args).output().unwrap();
+        let text = |bytes| String::from_utf8(bytes).unwrap();
+        let (stdout, stderr) = (text(output.stdout), text(output.stderr));
+        assert!(!stderr.contains("panicked"), "{args:?}: {stderr}");
+        Output { code: output.status.code().unwrap_or(-1), stdout, stderr }
+    }
+
+    /// Runs what must be refused: exit code 2, nothing written, and a message on one line that names all of `needles`.
+    pub fn refuses(&self, args: &[&str], needles: &[&str]) {
+        let before = self.listing();
+        let output = self.qgd(args);
+        assert_eq!(output.code, 2, "{args:?}: {}{}", output.stdout, output.stderr);
+        for needle in needles {
+            assert!(output.stderr.contains(needle), "{args:?} does not say '{needle}': {}", output.stderr);
+        }
+        assert_eq!(self.listing(), before, "{args:?} has written something");
+        assert_eq!(output.stdout, "", "{args:?}");
+    }
+}
+
+/// A path inside the crate.
+pub fn shipped(path: &str) -> String {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join(path);
+    path.to_str().unwrap().to_owned()
+}

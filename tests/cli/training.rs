@@ -1,0 +1,134 @@
+//! What a finished `qgd train` says, to people and to programs.
+
+use crate::sandbox::{Sandbox, shipped};
+use serde_json::Value;
+
+fn digits() -> String {
+    shipped("examples/tasks/digits.toml")
+}
+
+#[test]
+fn json_holds_everything_that_was_promised() {
+    let sandbox = Sandbox::new();
+    let output =
+        sandbox.qgd(&["train", &digits(), "--controller", "lr", "--lr", "1e-4", "--seed", "3", "--json", "out.json"]);
+    assert_eq!(output.code, 0, "{}", output.stderr);
+    let json = sandbox.json("out.json");
+    for field in ["train_loss", "validation_loss", "test_loss", "test_accuracy", "wall_s", "weight_decay_last"] {
+        assert!(json[field].is_number(), "{field}: {json}");
+    }
+    assert_eq!(json["task"], "digits");
+    assert_eq!(json["controller"], "lr");
+    assert_eq!(json["seed"], 3);
+    assert_eq!(json["version"], env!("CARGO_PKG_VERSION"));
+    assert_eq!((&json["steps"], &json["gradient_evaluations"]), (&Value::from(400), &Value::from(400)));
+    assert_eq!(json["lr_first"], 1e-4);
+    assert_eq!(json["diverged"], false);
+    let decisions = &json["decisions"];
+    let total = ["halve", "accept", "grow"].map(|name| decisions[name].as_u64().unwrap()).iter().sum::<u64>();
+    assert!(total >= 64, "a decision at each of the first 64 steps: {decisions}");
+    assert!(json["rollbacks"].is_u64());
+    // From a start this low only a controller that works gets anywhere.
+    assert!(json["train_loss"].as_f64().unwrap() < 0.2, "{json}");
+    assert!(json["lr_last"].as_f64().unwrap() > 1e-4, "{json}");
+}
+
+#[test]
+fn a_run_that_diverged_has_null_where_a_number_is_missing() {
+    let sandbox = Sandbox::new();
+    let output =
+        sandbox.qgd(&["train", &digits(), "--optimizer", "sgd", "--lr", "1e30", "--steps", "20", "--json", "o"]);
+    assert_eq!(output.code, 0, "{}", output.stderr);
+    assert!(output.stdout.contains("diverged"), "{}", output.stdout);
+    let json = sandbox.json("o");
+    assert_eq!((&json["train_loss"], &json["diverged"]), (&Value::Null, &Value::Bool(true)));
+}
+
+#[test]
+fn in_regression_there_is_no_accuracy() {
+    let sandbox = Sandbox::new();
+    let rows: String = (0..40).map(|i| format!("{i},{}\n", 3 * i)).collect();
+    sandbox.write("line.csv", rows);
+    sandbox.write(
+        "line.toml",
+        "[data]\nformat = \"csv\"\npath = \"line.csv\"\ntarget = 1\nkind = \"regression\"\n\
+         [net]\nkind = \"mlp\"\n[train]\nlr = 0.1\nbatch_size = 0\nsteps = 200\n",
+    );
+    let output = sandbox.qgd(&["train", "line.toml", "--json", "out.json"]);
+    assert_eq!(output.code, 0, "{}", output.stderr);
+    let json = sandbox.json("out.json");
+    assert_eq!(json["test_accuracy"], Value::Null);
+    assert!(json["train_loss"].as_f64().unwrap() < 0.01, "{json}");
+}
+
+#[test]
+fn in_a_pipe_progress_is_plain_lines_on_stderr() {
+    let output = Sandbox::new().qgd(&["train", &digits(), "--steps", "50", "--controller", "lr"]);
+    assert!(output.stderr.contains("50/50 steps  loss "), "{}", output.stderr);
+    assert_eq!(output.stderr.lines().count(), 10, "{}", output.stderr);
+    assert!(output.stderr.lines().all(|line| line.contains("lr ") && line.contains("λ ")), "{}", output.stderr);
+    assert!(!format!("{}{}", output.stderr, output.stdout).contains('\x1b'));
+    assert!(output.stdout.starts_with("digits: ") && output.stdout.contains("controller lr"), "{}", output.stdout);
+}
+
+#[test]
+fn the_same_seed_gives_the_same_run_and_another_seed_another_one() {
+    let sandbox = Sandbox::new();
+    let run = |name: &str, seed: &str| {
+        let trace = format!("{name}.jsonl");
+        let args =
+            ["train", &digits(), "--steps", "80", "--controller", "lr", "--lr", "1", "--seed", seed, "--json", name];
+        assert_eq!(sandbox.qgd(&[&args[..], &["--trace", &trace]].concat()).code, 0);
+        let mut json = sandbox.json(name);
+        json.as_object_mut().unwrap().remove("wall_s");
+        (json, sandbox.read(&trace))
+    };
+    let first = run("a", "5");
+    assert_eq!(first, run("b", "5"));
+    assert_ne!(first.1, run("c", "6").1);
+}
+
+#[test]
+fn the_trace_tells_every_decision_with_its_reason() {
+    let sandbox = Sandbox::new();
+    sandbox.qgd(&[
+        "train",
+        &digits(),
+        "--steps",
+        "70",
+        "--controller",
+        "lr",
+        "--trace",
+        "t.jsonl",
+        "--json",
+        "out.json",
+    ]);
+    let trace = sandbox.read("t.jsonl");
+    let lines: Vec<Value> = trace.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    let decisions = &sandbox.json("out.json")["decisions"];
+    let total = ["halve", "accept", "grow"].map(|name| decisions[name].as_u64().unwrap()).iter().sum::<u64>();
+    assert_eq!(lines.len() as u64, total);
+    assert!(
+        lines.iter().all(|line| line["lr"].is_number() && line["reason"].is_string() && line["action"].is_object())
+    );
+    assert!(
+        lines[10]["features"].as_array().unwrap().len() > 4 && lines[10]["q_values"].as_array().unwrap().len() == 3
+    );
+    assert_eq!(lines.last().unwrap()["lr"], sandbox.json("out.json")["lr_last"]);
+}
+
+#[test]
+fn flags_override_the_task_file() {
+    let sandbox = Sandbox::new();
+    let flags =
+        ["--optimizer", "momentum", "--lr", "0.02", "--weight-decay", "1e-4", "--batch-size", "16", "--steps", "30"];
+    let output =
+        sandbox.qgd(&[&["train", &digits(), "--schedule", "cosine", "--json", "out.json"][..], &flags].concat());
+    assert_eq!(output.code, 0, "{}", output.stderr);
+    let json = sandbox.json("out.json");
+    assert_eq!(json["optimizer"], "momentum");
+    assert_eq!((&json["lr_first"], &json["weight_decay_last"]), (&Value::from(0.02), &Value::from(1e-4)));
+    assert_eq!((&json["batch_size"], &json["steps"]), (&Value::from(16), &Value::from(30)));
+    assert_eq!((&json["schedule"], &json["controller"]), (&Value::from("cosine"), &Value::from("none")));
+    assert!(json["lr_last"].as_f64().unwrap() < 1e-3, "the cosine is nearly down: {json}");
+}
