@@ -7,6 +7,7 @@ use qgd::data::{Dataset, Inputs, Split, TargetKind, Targets};
 use qgd::nets::{Mode, Net, TensorSplit, evaluate};
 use qgd::rng;
 use qgd::task::{Head, NetKind, NetSpec, TaskSpec};
+use qgd::torch::{Algorithm, OptimConfig, Optimizer};
 use serde::Deserialize;
 use std::collections::BTreeMap;
 use tch::nn::{OptimizerConfig, VarStore};
@@ -135,6 +136,20 @@ fn tch_optimizer(vs: &VarStore, name: &str, run: &Run) -> Step {
     Box::new(move |loss| optimizer.backward_step(loss))
 }
 
+fn our_optimizer(vs: &VarStore, name: &str, run: &Run) -> Step {
+    let algorithm = match name {
+        "sgd" => Algorithm::SGD,
+        "momentum" => Algorithm::MOMENTUM,
+        "adam" => Algorithm::ADAM,
+        "adamw" => Algorithm::ADAMW,
+        "rmsprop" => Algorithm::RMSPROP,
+        _ => panic!("{name}"),
+    };
+    let config = OptimConfig { weight_decay: run.weight_decay, ..OptimConfig::new(algorithm, run.lr) };
+    let mut optimizer = Optimizer::new(vs, config).unwrap();
+    Box::new(move |loss| optimizer.backward_step(loss).unwrap())
+}
+
 /// Trains every case with every optimizer as PyTorch did, and compares.
 fn losses_agree(optimizer: fn(&VarStore, &str, &Run) -> Step) {
     let mut n_runs = 0;
@@ -183,6 +198,11 @@ fn outputs_are_those_of_pytorch() {
 #[test]
 fn with_the_optimizers_of_tch_the_losses_are_those_of_pytorch() {
     losses_agree(tch_optimizer);
+}
+
+#[test]
+fn with_our_optimizers_the_losses_are_those_of_pytorch() {
+    losses_agree(our_optimizer);
 }
 
 #[test]
