@@ -2,6 +2,7 @@
 //!
 //! `tests/fixtures/make_torch_fixtures.py` made the reference figures.
 #![cfg(feature = "torch")]
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking, in its helpers too")]
 
 use qgd::data::{Dataset, Inputs, Split, TargetKind, Targets};
 use qgd::nets::{Mode, Net, TensorSplit, evaluate};
