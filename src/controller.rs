@@ -5,7 +5,7 @@
 //!                                                  Guard: explosion or NaN -> roll back, halve
 //! ```
 //!
-//! Nothing here knows a framework; [`torch`](crate::torch) is the adapter for `tch`.
+//! Nothing here knows a framework; the module `torch` is the adapter for `tch`.
 
 mod actions;
 pub mod artifact;
@@ -29,6 +29,7 @@ pub use signals::{LossWindow, Measure, Measured, Signals, Sums};
 pub use trace::TraceRecord;
 
 use crate::dqn::Scratch;
+use crate::dqn::network::{argmax, mean_q_values};
 use crate::policy::{Decision, Explanation, Policy, PolicyStateError, Reason};
 use std::path::Path;
 use std::sync::Arc;
@@ -129,19 +130,10 @@ impl Controller {
         }
         n_far > FAR_SHARE * ranges.len() as f32
     }
-
-    fn value_actions(&mut self) {
-        self.q_values.fill(0.0);
-        let networks = self.pretrained.networks();
-        for network in networks {
-            network.forward_row(&self.seen, &mut self.scratch, &mut self.q_row);
-            self.q_values.iter_mut().zip(&self.q_row).for_each(|(sum, q)| *sum += q / networks.len() as f32);
-        }
-    }
 }
 
 impl From<Controller> for Pilot {
-    /// The controller with the bounds and the guard of its recipe, and no known budget.
+    /// Under the guard and the bounds of the controller's own recipe; the budget is unknown.
     fn from(controller: Controller) -> Self {
         let config = controller.driver_config(None);
         Self::new(controller).with_config(config)
@@ -152,7 +144,8 @@ impl Policy for Controller {
     fn decide(&mut self, signals: &Signals) -> Decision {
         self.features.update(signals, self.last_action, &mut self.seen);
         let out_of_range = self.confine();
-        self.value_actions();
+        let networks = self.pretrained.networks();
+        mean_q_values(networks, &self.seen, &mut self.scratch, &mut self.q_row, &mut self.q_values);
         let (action, reason) = if out_of_range {
             if self.n_out_of_range == 0 {
                 tracing::warn!(
@@ -163,7 +156,7 @@ impl Policy for Controller {
             self.n_out_of_range += 1;
             (Action::ACCEPT, Reason::OutOfRange)
         } else {
-            (self.actions[crate::dqn::network::argmax(self.q_values.as_slice().into())], Reason::Policy)
+            (self.actions[argmax(self.q_values.as_slice().into())], Reason::Policy)
         };
         self.last_action = Some(action);
         Decision::of(action, reason)

@@ -11,6 +11,8 @@
 //! one normaliser for acting and learning (features are mapped to [-1, 1] once, before they are stored), targets recomputed at
 //! every update from a target network, *terminated* kept apart from *truncated*, drift-free exploration.
 
+#[cfg(test)]
+mod cures;
 pub mod exploration;
 pub mod learner;
 pub mod network;

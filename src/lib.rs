@@ -56,6 +56,7 @@ pub mod dqn;
 pub mod meta;
 #[cfg(feature = "torch")]
 pub mod nets;
+mod parallel;
 pub mod policy;
 pub mod report;
 pub mod rng;

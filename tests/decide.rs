@@ -58,7 +58,7 @@ fn every_feature_varies_over_an_episode_of_the_random_policy() {
     task.horizon = 200;
     let watched = Watched {
         random: RandomActions::new(1),
-        features: FeatureSet::Scalefree.tracker(),
+        features: FeatureSet::Scalefree.tracker(qgd::Controls::Lr),
         last: None,
         seen: Vec::new(),
     };

@@ -1,8 +1,13 @@
-//! Learning: Double DQN with n-step targets, Huber loss, gradient clipping, Adam and a Polyak-averaged target network.
+//! Learning: Double DQN with n-step targets, Huber loss, gradient clipping, Adam and Polyak-averaged target networks.
+//!
+//! A small ensemble learns side by side, each member from batches of its own. All bootstrap from the same value: the action that their mean
+//! prefers, valued by the member that thinks least of it (Fujimoto et al. 2018, arXiv 1802.09477). A single network of ours overestimated:
+//! its values kept growing while its policy got worse (controllers/NOTES.md).
 
 use super::network::{QNetwork, argmax};
 use super::replay::{Batch, Replay};
-use ndarray::{ArrayView2, ShapeError};
+use crate::parallel::parallel;
+use ndarray::{Array2, ArrayView2, ShapeError};
 use rand_chacha::ChaCha8Rng;
 use serde::{Deserialize, Serialize};
 
@@ -10,19 +15,25 @@ use serde::{Deserialize, Serialize};
 ///
 /// | Name | Default | Purpose | Range |
 /// |---|---|---|---|
-/// | `gamma` | 1 | discount per decision | (0, 1] |
+/// | `ensemble` | 2 | networks that learn side by side | [1, 16] |
+/// | `gamma` | 1 | discount per decision where the budget is known | (0, 1] |
+/// | `gamma-unknown` | 0.97 | discount where it is not: without an end in sight undiscounted values have no anchor | (0, 1] |
 /// | `n-step` | 5 | rewards summed before the bootstrap | [1, ∞) |
 /// | `lr`, `lr-final` | 5e-4, 5e-5 | Adam's learning rate, moved linearly from the first to the second over the training | (0, ∞) |
 /// | `batch-size` | 1024 | transitions an update | [1, ∞) |
 /// | `tau` | 0.005 | Polyak rate of the target network | (0, 1] |
 /// | `huber` | 1 | where the loss turns from square to linear | (0, ∞) |
 /// | `max-grad-norm` | 10 | the gradient is scaled down to this norm | (0, ∞) |
-/// | `double` | true | the network chooses the bootstrap action, the target network values it | |
+/// | `double` | true | the networks choose the bootstrap action, the target networks value it | |
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields, rename_all = "kebab-case")]
 pub struct AgentConfig {
     /// See the table.
+    pub ensemble: usize,
+    /// See the table.
     pub gamma: f32,
+    /// See the table.
+    pub gamma_unknown: f32,
     /// See the table.
     pub n_step: usize,
     /// See the table.
@@ -44,7 +55,9 @@ pub struct AgentConfig {
 impl Default for AgentConfig {
     fn default() -> Self {
         Self {
+            ensemble: 2,
             gamma: 1.0,
+            gamma_unknown: 0.97,
             n_step: 5,
             lr: 5e-4,
             lr_final: 5e-5,
@@ -61,13 +74,16 @@ impl AgentConfig {
     /// The first field outside its range, as (name, value, what was allowed).
     pub fn invalid_field(&self) -> Option<(&'static str, f64, &'static str)> {
         let positive = |v: f32| v > 0.0 && v.is_finite();
+        let share = |v: f32| v > 0.0 && v <= 1.0;
         let checks = [
-            ("gamma", f64::from(self.gamma), positive(self.gamma) && self.gamma <= 1.0, "in (0, 1]"),
+            ("ensemble", self.ensemble as f64, (1..=16).contains(&self.ensemble), "in [1, 16]"),
+            ("gamma", f64::from(self.gamma), share(self.gamma), "in (0, 1]"),
+            ("gamma-unknown", f64::from(self.gamma_unknown), share(self.gamma_unknown), "in (0, 1]"),
             ("n-step", self.n_step as f64, self.n_step >= 1, "at least 1"),
             ("lr", f64::from(self.lr), positive(self.lr), "positive"),
             ("lr-final", f64::from(self.lr_final), positive(self.lr_final), "positive"),
             ("batch-size", self.batch_size as f64, self.batch_size >= 1, "at least 1"),
-            ("tau", f64::from(self.tau), positive(self.tau) && self.tau <= 1.0, "in (0, 1]"),
+            ("tau", f64::from(self.tau), share(self.tau), "in (0, 1]"),
             ("huber", f64::from(self.huber), positive(self.huber), "positive"),
             ("max-grad-norm", f64::from(self.max_grad_norm), positive(self.max_grad_norm), "positive"),
         ];
@@ -86,43 +102,32 @@ pub struct UpdateReport {
     pub grad_norm: f32,
 }
 
-/// The network that learns, its target network, and Adam's state.
+/// The networks that learn.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Learner {
     config: AgentConfig,
+    members: Vec<Member>,
+    n_updates: u64,
+}
+
+/// One network of the ensemble, its target network, and Adam's state.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+struct Member {
     network: QNetwork,
     target: QNetwork,
     first_moment: QNetwork,
     second_moment: QNetwork,
-    n_updates: u64,
 }
 
 impl Learner {
-    const BETA1: f32 = 0.9;
-    const BETA2: f32 = 0.999;
-    const EPS: f32 = 1e-8;
-
-    /// Starts from `network`; the target network is a copy of it.
-    pub fn new(network: QNetwork, config: AgentConfig) -> Self {
-        let zeros = network.zeros_like();
-        Self {
-            config,
-            target: network.clone(),
-            first_moment: zeros.clone(),
-            second_moment: zeros,
-            network,
-            n_updates: 0,
-        }
+    /// Starts from `networks`, all of one shape; the target networks are copies of them.
+    pub fn new(networks: Vec<QNetwork>, config: AgentConfig) -> Self {
+        Self { config, members: networks.into_iter().map(Member::new).collect(), n_updates: 0 }
     }
 
-    /// The network that learns.
-    pub fn network(&self) -> &QNetwork {
-        &self.network
-    }
-
-    /// The slowly following target network.
-    pub fn target_network(&self) -> &QNetwork {
-        &self.target
+    /// The networks that learn.
+    pub fn networks(&self) -> impl Iterator<Item = &QNetwork> {
+        self.members.iter().map(|member| &member.network)
     }
 
     /// How many updates so far.
@@ -130,39 +135,64 @@ impl Learner {
         self.n_updates
     }
 
-    /// One update on a batch from `replay`. `progress` in [0, 1] is how much of the training is over (for the learning rate).
+    /// One update of every network, each on a batch of its own from `replay`. `progress` in [0, 1] is how much of the training is over
+    /// (for the learning rate).
     ///
     /// # Errors
-    /// When an episode in the memory has another number of features than the network.
+    /// When an episode in the memory has another number of features than the networks.
     pub fn update(&mut self, replay: &Replay, progress: f32, rng: &mut ChaCha8Rng) -> Result<UpdateReport, ShapeError> {
-        let batch = replay.sample(self.config.batch_size, self.config.n_step, self.config.gamma, rng);
+        if replay.is_empty() {
+            return Ok(UpdateReport::default());
+        }
         let lr = self.config.lr + progress.clamp(0.0, 1.0) * (self.config.lr_final - self.config.lr);
-        self.update_on(&batch, lr)
+        let (batch_size, n_step) = (self.config.batch_size, self.config.n_step);
+        let batches: Vec<Batch> = self.members.iter().map(|_| replay.sample(batch_size, n_step, rng)).collect();
+        let this = &*self;
+        let gradients = parallel(batches.len(), batches.len(), |k| this.gradient(k, &batches[k]));
+        self.n_updates += 1;
+        let mut mean = UpdateReport::default();
+        let share = 1.0 / self.members.len() as f32;
+        for (member, gradient) in self.members.iter_mut().zip(gradients) {
+            let (gradient, report) = gradient?;
+            mean.loss += share * report.loss;
+            mean.mean_abs_q += share * report.mean_abs_q;
+            mean.grad_norm += share * report.grad_norm;
+            let scale = (self.config.max_grad_norm / report.grad_norm).min(1.0);
+            member.adam(&gradient, self.n_updates, lr, scale);
+            member.target.move_towards(&member.network, self.config.tau);
+        }
+        Ok(mean)
     }
 
     /// The TD targets `[batch]`, from the networks as they are now: never stored.
     fn td_targets(&self, batch: &Batch, next_obs: ArrayView2<f32>) -> Vec<f32> {
-        let target_q = self.target.forward(next_obs);
-        let chooser = if self.config.double { self.network.forward(next_obs) } else { target_q.clone() };
+        let valued: Vec<Array2<f32>> = self.members.iter().map(|m| m.target.forward(next_obs)).collect();
+        let mut preferred = Array2::<f32>::zeros((batch.actions.len(), self.members[0].network.n_actions()));
+        for (member, valued) in self.members.iter().zip(&valued) {
+            if self.config.double {
+                preferred += &member.network.forward(next_obs);
+            } else {
+                preferred += valued;
+            }
+        }
         (0..batch.actions.len())
             .map(|b| {
-                let next_value = target_q[[b, argmax(chooser.row(b))]];
+                let action = argmax(preferred.row(b));
+                let next_value = valued.iter().map(|q| q[[b, action]]).fold(f32::INFINITY, f32::min);
                 batch.returns[b] + batch.discounts[b] * next_value
             })
             .collect()
     }
 
-    fn update_on(&mut self, batch: &Batch, lr: f32) -> Result<UpdateReport, ShapeError> {
-        let n = batch.actions.len();
-        if n == 0 {
-            return Ok(UpdateReport::default());
-        }
-        let shape = (n, self.network.n_features());
+    /// The gradient of member `k`'s mean Huber loss on a batch.
+    fn gradient(&self, k: usize, batch: &Batch) -> Result<(QNetwork, UpdateReport), ShapeError> {
+        let network = &self.members[k].network;
+        let shape = (batch.actions.len(), network.n_features());
         let obs = ArrayView2::from_shape(shape, &batch.obs)?;
         let targets = self.td_targets(batch, ArrayView2::from_shape(shape, &batch.next_obs)?);
-        let (huber, scale) = (self.config.huber, 1.0 / n as f32);
+        let (huber, scale) = (self.config.huber, 1.0 / batch.actions.len() as f32);
         let mut report = UpdateReport::default();
-        let gradient = self.network.gradient(obs, &batch.actions, |q, b| {
+        let gradient = network.gradient(obs, &batch.actions, |q, b| {
             let error = q - targets[b];
             let excess = (error.abs() - huber).max(0.0);
             let within = error.abs() - excess;
@@ -171,17 +201,24 @@ impl Learner {
             scale * error.clamp(-huber, huber)
         });
         report.grad_norm = gradient.params().iter().flat_map(|p| p.iter()).map(|g| g * g).sum::<f32>().sqrt();
-        self.adam(&gradient, lr, (self.config.max_grad_norm / report.grad_norm).min(1.0));
-        self.target.move_towards(&self.network, self.config.tau);
-        Ok(report)
+        Ok((gradient, report))
+    }
+}
+
+impl Member {
+    const BETA1: f32 = 0.9;
+    const BETA2: f32 = 0.999;
+    const EPS: f32 = 1e-8;
+
+    fn new(network: QNetwork) -> Self {
+        let zeros = network.zeros_like();
+        Self { target: network.clone(), first_moment: zeros.clone(), second_moment: zeros, network }
     }
 
-    /// Adam (Kingma and Ba 2015, arXiv 1412.6980, Algorithm 1) on the gradient times `scale`.
-    fn adam(&mut self, gradient: &QNetwork, lr: f32, scale: f32) {
-        self.n_updates += 1;
-        let t = self.n_updates as f64;
-        let bias1 = (1.0 - f64::from(Self::BETA1).powf(t)) as f32;
-        let bias2 = (1.0 - f64::from(Self::BETA2).powf(t)) as f32;
+    /// Adam (Kingma and Ba 2015, arXiv 1412.6980, Algorithm 1) on the gradient times `scale`; `t` counts from 1.
+    fn adam(&mut self, gradient: &QNetwork, t: u64, lr: f32, scale: f32) {
+        let bias1 = (1.0 - f64::from(Self::BETA1).powf(t as f64)) as f32;
+        let bias2 = (1.0 - f64::from(Self::BETA2).powf(t as f64)) as f32;
         let moments = self.first_moment.params_mut().into_iter().zip(self.second_moment.params_mut());
         for ((params, gradient), (m, v)) in self.network.params_mut().into_iter().zip(gradient.params()).zip(moments) {
             for i in 0..params.len() {
@@ -215,23 +252,23 @@ mod tests {
             rewards.push(if terminated { 1.0 } else { 0.0 });
             observations.extend(one_hot(cell));
         }
-        Episode { n_features: 6, observations, actions, rewards, terminated }
+        Episode { n_features: 6, observations, actions, rewards, discount: 0.9, terminated }
     }
 
     #[test]
     fn it_finds_the_optimal_values_of_a_corridor_from_random_episodes() {
-        let config =
-            AgentConfig { gamma: 0.9, n_step: 1, lr: 5e-3, batch_size: 64, tau: 0.05, ..AgentConfig::default() };
+        let config = AgentConfig { n_step: 1, lr: 5e-3, batch_size: 64, tau: 0.05, ..AgentConfig::default() };
         for seed in 0..3 {
             let mut rng = stream(seed, "corridor");
             let mut replay = Replay::new(ReplayConfig::default());
             (0..200).for_each(|_| replay.push(corridor_episode(&mut rng)));
-            let mut learner = Learner::new(QNetwork::new(6, &[32], 2, true, &mut rng), config.clone());
+            let networks = (0..2).map(|_| QNetwork::new(6, &[32], 2, true, &mut rng)).collect();
+            let mut learner = Learner::new(networks, config.clone());
             for _ in 0..1500 {
                 learner.update(&replay, 0.0, &mut rng).unwrap();
             }
             let states = ndarray::Array2::<f32>::eye(6);
-            let q = learner.network().forward(states.view());
+            let q = learner.members[0].network.forward(states.view());
             for cell in 0..5 {
                 // The closed form: V*(cell) = 0.9^(4 - cell), Q*(cell, left) = 0.9 V*(cell - 1).
                 let v = |cell: usize| 0.9f32.powi(4 - cell as i32);
@@ -247,9 +284,11 @@ mod tests {
         let mut rng = stream(1, "targets");
         let mut replay = Replay::new(ReplayConfig::default());
         replay.push(Episode { terminated: false, ..corridor_episode(&mut rng) });
-        let mut learner =
-            Learner::new(QNetwork::new(6, &[8], 2, true, &mut rng), AgentConfig { tau: 1.0, ..Default::default() });
-        let batch = replay.sample(1, 1, 1.0, &mut rng);
+        let mut learner = Learner::new(
+            vec![QNetwork::new(6, &[8], 2, true, &mut rng)],
+            AgentConfig { tau: 1.0, ..Default::default() },
+        );
+        let batch = replay.sample(1, 1, &mut rng);
         let next = ArrayView2::from_shape((1, 6), &batch.next_obs).unwrap();
         let before = learner.td_targets(&batch, next);
         for _ in 0..50 {
@@ -259,11 +298,13 @@ mod tests {
     }
 
     #[test]
-    fn double_dqn_values_the_action_that_the_network_chose_by_the_target_network() {
+    fn the_ensemble_prefers_an_action_and_its_most_modest_target_network_values_it() {
         let mut rng = stream(2, "double");
-        let mut learner =
-            Learner::new(QNetwork::new(2, &[8], 3, true, &mut rng), AgentConfig { gamma: 0.5, ..Default::default() });
-        learner.target = QNetwork::new(2, &[8], 3, true, &mut rng);
+        let mut network = || QNetwork::new(2, &[8], 3, true, &mut rng);
+        let mut learner = Learner::new(vec![network(), network()], AgentConfig::default());
+        for member in &mut learner.members {
+            member.target = network();
+        }
         let batch = Batch {
             actions: vec![0],
             returns: vec![2.0],
@@ -272,15 +313,19 @@ mod tests {
             next_obs: vec![0.3, -0.8],
         };
         let next = ArrayView2::from_shape((1, 2), &batch.next_obs).unwrap();
-        let chosen = argmax(learner.network.forward(next).row(0));
-        let expected = 2.0 + 0.5 * learner.target.forward(next)[[0, chosen]];
+        let q = |network: &QNetwork| network.forward(next);
+        let [a, b] = &learner.members[..] else { panic!("two members") };
+        let chosen = argmax((q(&a.network) + q(&b.network)).row(0));
+        let expected = 2.0 + 0.5 * q(&a.target)[[0, chosen]].min(q(&b.target)[[0, chosen]]);
         assert!((learner.td_targets(&batch, next)[0] - expected).abs() < 1e-6);
     }
 
     #[test]
     fn every_edge_of_the_table_is_checked() {
         let bad = [
+            AgentConfig { ensemble: 0, ..Default::default() },
             AgentConfig { gamma: 1.1, ..Default::default() },
+            AgentConfig { gamma_unknown: 0.0, ..Default::default() },
             AgentConfig { n_step: 0, ..Default::default() },
             AgentConfig { lr: 0.0, ..Default::default() },
             AgentConfig { lr_final: f32::NAN, ..Default::default() },

@@ -240,6 +240,21 @@ fn as_standard(a: Array2<f32>) -> Array2<f32> {
     if a.is_standard_layout() { a } else { a.as_standard_layout().into_owned() }
 }
 
+/// The mean Q-values of an ensemble for one state, without allocating; `q_row` is room for one network's.
+pub fn mean_q_values(
+    networks: &[QNetwork],
+    features: &[f32],
+    scratch: &mut Scratch,
+    q_row: &mut [f32],
+    q_values: &mut [f32],
+) {
+    q_values.fill(0.0);
+    for network in networks {
+        network.forward_row(features, scratch, q_row);
+        q_values.iter_mut().zip(&*q_row).for_each(|(sum, q)| *sum += q / networks.len() as f32);
+    }
+}
+
 /// The position of the largest value; the first of equals. NaN never wins.
 pub fn argmax(values: ArrayView1<f32>) -> usize {
     let mut best = 0;

@@ -55,6 +55,8 @@ pub struct Episode {
     pub actions: Vec<u8>,
     /// What each action earned.
     pub rewards: Vec<f32>,
+    /// γ: what the next decision's rewards are worth in this one.
+    pub discount: f32,
     /// Whether the episode *ended* (nothing follows). A truncated one goes on unseen, so its last state is bootstrapped.
     pub terminated: bool,
 }
@@ -82,10 +84,11 @@ impl Episode {
 
     /// `(return over n steps, discount of the bootstrap, time of the bootstrap)` from time `t`.
     /// The discount is 0 where the episode terminates within the n steps.
-    fn n_step(&self, t: usize, n: usize, gamma: f32) -> (f32, f32, usize) {
+    fn n_step(&self, t: usize, n: usize) -> (f32, f32, usize) {
         let end = (t + n).min(self.len());
-        let (sum, discount) =
-            self.rewards[t..end].iter().fold((0.0, 1.0), |(sum, discount), &r| (sum + discount * r, discount * gamma));
+        let (sum, discount) = self.rewards[t..end]
+            .iter()
+            .fold((0.0, 1.0), |(sum, discount), &r| (sum + discount * r, discount * self.discount));
         let terminal = end == self.len() && self.terminated;
         (sum, if terminal { 0.0 } else { discount }, end)
     }
@@ -158,7 +161,7 @@ impl Replay {
     }
 
     /// Draws `batch_size` n-step transitions uniformly, with replacement. An empty memory gives an empty batch.
-    pub fn sample(&self, batch_size: usize, n_step: usize, gamma: f32, rng: &mut ChaCha8Rng) -> Batch {
+    pub fn sample(&self, batch_size: usize, n_step: usize, rng: &mut ChaCha8Rng) -> Batch {
         let ends: Vec<usize> = self
             .episodes()
             .scan(0, |end, e| {
@@ -174,7 +177,7 @@ impl Replay {
             let e = ends.partition_point(|&end| end <= at);
             let episode = episodes[e];
             let t = at + episode.len() - ends[e];
-            let (sum, discount, next) = episode.n_step(t, n_step, gamma);
+            let (sum, discount, next) = episode.n_step(t, n_step);
             batch.obs.extend_from_slice(episode.observation(t));
             batch.actions.push(usize::from(episode.actions[t]));
             batch.returns.push(sum);
@@ -202,6 +205,7 @@ mod tests {
             observations: (0..=rewards.len()).map(|t| first + t as f32).collect(),
             actions: vec![0; rewards.len()],
             rewards: rewards.to_vec(),
+            discount: 0.5,
             terminated,
         }
     }
@@ -209,9 +213,9 @@ mod tests {
     #[test]
     fn a_truncated_episode_still_bootstraps_and_a_terminated_one_does_not() {
         let rewards = [1.0, 2.0, 4.0];
-        assert_eq!(episode(0.0, &rewards, true).n_step(1, 5, 0.5), (2.0 + 0.5 * 4.0, 0.0, 3));
-        assert_eq!(episode(0.0, &rewards, false).n_step(1, 5, 0.5), (4.0, 0.25, 3));
-        assert_eq!(episode(0.0, &rewards, true).n_step(0, 2, 0.5), (2.0, 0.25, 2));
+        assert_eq!(episode(0.0, &rewards, true).n_step(1, 5), (2.0 + 0.5 * 4.0, 0.0, 3));
+        assert_eq!(episode(0.0, &rewards, false).n_step(1, 5), (4.0, 0.25, 3));
+        assert_eq!(episode(0.0, &rewards, true).n_step(0, 2), (2.0, 0.25, 2));
     }
 
     #[test]
@@ -221,7 +225,7 @@ mod tests {
             replay.push(episode(100.0 * first as f32, &[0.0; 3], true));
             assert!(replay.len() <= 10);
         }
-        let batch = replay.sample(500, 1, 1.0, &mut stream(0, "replay"));
+        let batch = replay.sample(500, 1, &mut stream(0, "replay"));
         assert!(batch.obs.iter().all(|&o| o >= 1700.0));
     }
 
@@ -232,7 +236,7 @@ mod tests {
         for first in 0..10 {
             replay.push(episode(first as f32, &[1.0], true));
         }
-        let batch = replay.sample(300, 1, 1.0, &mut stream(0, "replay"));
+        let batch = replay.sample(300, 1, &mut stream(0, "replay"));
         let best = batch.obs.iter().filter(|&&o| o >= 1000.0).count();
         assert!(60 < best && best < 140, "one of three transitions, drawn {best} of 300 times");
         assert_eq!(replay.len(), 3);
@@ -243,7 +247,7 @@ mod tests {
         let mut replay = Replay::new(ReplayConfig::default());
         replay.push(episode(0.0, &[0.0; 3], true));
         replay.push(episode(10.0, &[0.0; 7], true));
-        let batch = replay.sample(10_000, 1, 1.0, &mut stream(1, "replay"));
+        let batch = replay.sample(10_000, 1, &mut stream(1, "replay"));
         for start in [0.0, 1.0, 2.0, 10.0, 16.0] {
             let n = batch.obs.iter().filter(|&&o| (o - start).abs() < 0.5).count();
             assert!((900..1100).contains(&n), "{start}: {n}");

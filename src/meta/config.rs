@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 /// | `updates-per-round` | 64 | updates of the Q-network a round | [0, ∞) |
 /// | `validate-every` | 10 | rounds between two validations | [1, ∞) |
 /// | `validation-tasks` | 48 | tasks of the validation set, each from five starts | [1, ∞) |
-/// | `average` | 0.02 | rate, per round, of the averaged network that is validated and kept | (0, 1] |
+/// | `average` | 0.02 | rate, per round, of the averaged networks that are validated and kept | (0, 1] |
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields, rename_all = "kebab-case")]
 pub struct MetaConfig {

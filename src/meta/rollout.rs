@@ -4,7 +4,7 @@ use super::config::RewardConfig;
 use super::optimizer::InnerOptimizer;
 use super::tasks::Task;
 use crate::controller::{Action, DecisionConfig, Driver, Features, LossWindow, Measure, Recipe, Signals, Verdict};
-use crate::dqn::{Episode, Explorer, QNetwork, Scratch};
+use crate::dqn::{AgentConfig, Episode, Explorer, QNetwork, Scratch, network::mean_q_values};
 use crate::policy::{Decision, Policy};
 use crate::rng::stream;
 use rand_chacha::ChaCha8Rng;
@@ -83,7 +83,7 @@ pub fn rollout<P: Policy>(task: &mut Task, driver: &mut Driver<P>, evaluate_deci
 /// A Q-network that explores, and writes down what it saw and did.
 #[derive(Debug)]
 pub struct Actor {
-    network: Arc<QNetwork>,
+    networks: Arc<Vec<QNetwork>>,
     scratch: Scratch,
     features: Features,
     actions: Vec<Action>,
@@ -92,32 +92,42 @@ pub struct Actor {
     time: f64,
     rng: ChaCha8Rng,
     q_values: Vec<f32>,
+    q_row: Vec<f32>,
     observations: Vec<f32>,
     taken: Vec<u8>,
 }
 
 impl Actor {
     /// An actor at the start of an episode; `time` is that of the exploration's schedule.
-    pub fn new(recipe: &Recipe, network: Arc<QNetwork>, explorer: Explorer, time: f64, rng: ChaCha8Rng) -> Self {
+    pub fn new(recipe: &Recipe, networks: Arc<Vec<QNetwork>>, explorer: Explorer, time: f64, rng: ChaCha8Rng) -> Self {
         let actions = recipe.controls.actions(&recipe.moves);
         Self {
-            scratch: network.scratch(),
+            scratch: networks[0].scratch(),
             features: recipe.features.tracker(recipe.controls),
             decisions: recipe.decisions,
             explorer,
             time,
             rng,
             q_values: vec![0.0; actions.len()],
+            q_row: vec![0.0; actions.len()],
             observations: Vec::new(),
             taken: Vec::new(),
             actions,
-            network,
+            networks,
         }
     }
 
     /// The episode that it lived through; `run` must be its own, evaluated at decisions. `None` where nothing was decided.
-    pub fn into_episode(self, run: &Run, reward: &RewardConfig, terminated: bool) -> Option<Episode> {
-        let n_features = self.network.n_features();
+    ///
+    /// With a known budget the last state is terminal; with an unknown one the run was only cut off there.
+    pub fn into_episode(
+        self,
+        run: &Run,
+        reward: &RewardConfig,
+        agent: &AgentConfig,
+        known_budget: bool,
+    ) -> Option<Episode> {
+        let n_features = self.networks[0].n_features();
         let n = run.evaluations.len() - 1;
         if n == 0 || self.taken.len() != n + 1 {
             return None;
@@ -132,18 +142,19 @@ impl Actor {
             observations: self.observations,
             actions: self.taken[..n].to_vec(),
             rewards: rewards.collect(),
-            terminated,
+            discount: if known_budget { agent.gamma } else { agent.gamma_unknown },
+            terminated: known_budget,
         })
     }
 }
 
 impl Policy for Actor {
     fn decide(&mut self, signals: &Signals) -> Decision {
-        let (n, at) = (self.network.n_features(), self.observations.len());
+        let (n, at) = (self.networks[0].n_features(), self.observations.len());
         let last = self.taken.last().map(|&a| self.actions[usize::from(a)]);
         self.observations.resize(at + n, 0.0);
         self.features.update(signals, last, &mut self.observations[at..]);
-        self.network.forward_row(&self.observations[at..], &mut self.scratch, &mut self.q_values);
+        mean_q_values(&self.networks, &self.observations[at..], &mut self.scratch, &mut self.q_row, &mut self.q_values);
         let choice = self.explorer.act(&self.q_values, self.time, &mut self.rng);
         self.taken.push(choice.action as u8);
         Decision::of(self.actions[choice.action], choice.reason())

@@ -2,10 +2,11 @@
 
 use super::rollout::{Actor, rollout};
 use super::tasks::Task;
-use super::validation::{Score, ValidationSet, parallel};
+use super::validation::{Score, ValidationSet};
 use crate::controller::artifact::{self, ArtifactError, Kind};
 use crate::controller::{Card, Driver, DriverError, Pretrained, PretrainedError, Recipe};
 use crate::dqn::{Episode, ExplorationError, Explorer, Learner, QNetwork, Replay, UpdateReport};
+use crate::parallel::parallel;
 use crate::rng::stream;
 use ndarray::ShapeError;
 use serde::{Deserialize, Serialize};
@@ -27,7 +28,7 @@ struct State {
     seed: u64,
     round: u32,
     learner: Learner,
-    average: QNetwork,
+    average: Vec<QNetwork>,
     replay: Replay,
     ranges: Vec<[f32; 2]>,
     inner_steps: u64,
@@ -35,10 +36,10 @@ struct State {
     best: Option<Best>,
 }
 
-/// The best averaged network so far.
+/// The best averaged networks so far.
 #[derive(Clone, Serialize, Deserialize)]
 struct Best {
-    network: QNetwork,
+    networks: Vec<QNetwork>,
     card: Card,
     mean_log_ratio: f64,
 }
@@ -120,14 +121,15 @@ impl MetaTraining {
         let n_features = recipe.features.names().len();
         let n_actions = recipe.controls.actions(&recipe.moves).len();
         let shape = &recipe.network;
-        let network =
-            QNetwork::new(n_features, &shape.hidden, n_actions, shape.dueling, &mut stream(seed, "q-network"));
+        let mut rng = stream(seed, "q-network");
+        let new_network = |_| QNetwork::new(n_features, &shape.hidden, n_actions, shape.dueling, &mut rng);
+        let networks: Vec<QNetwork> = (0..recipe.agent.ensemble).map(new_network).collect();
         let state = State {
             recipe_hash: recipe.hash(),
             seed,
             round: 0,
-            average: network.clone(),
-            learner: Learner::new(network, recipe.agent.clone()),
+            average: networks.clone(),
+            learner: Learner::new(networks, recipe.agent.clone()),
             replay: Replay::new(recipe.replay.clone()),
             ranges: vec![[0.0, 0.0]; n_features],
             inner_steps: 0,
@@ -200,18 +202,18 @@ impl MetaTraining {
 
     fn rollouts(&self) -> Result<Vec<(Option<Episode>, u64)>, MetaTrainingError> {
         let (recipe, meta, state) = (&self.recipe, &self.recipe.meta, &self.state);
-        let network = Arc::new(state.learner.network().clone());
+        let networks = Arc::new(state.learner.networks().cloned().collect::<Vec<_>>());
         let n = meta.episodes_per_round as usize;
         let explorer = Explorer::for_actions(recipe.exploration, &recipe.controls.actions(&recipe.moves))?;
         let done = parallel(n, self.n_threads, |i| {
             let mut rng = stream(state.seed, &format!("round {} episode {i}", state.round));
             let mut task = Task::draw(&meta.tasks, &mut rng);
             let explorer = explorer.clone().in_parallel(i, n);
-            let actor = Actor::new(recipe, network.clone(), explorer, f64::from(state.round), rng);
+            let actor = Actor::new(recipe, networks.clone(), explorer, f64::from(state.round), rng);
             let config = recipe.driver_config(task.known_budget.then_some(task.horizon));
             let mut driver = Driver::new(actor, task.lr, task.weight_decay, config)?;
             let run = rollout(&mut task, &mut driver, true);
-            let episode = driver.into_policy().into_episode(&run, &meta.reward, task.known_budget);
+            let episode = driver.into_policy().into_episode(&run, &meta.reward, &recipe.agent, task.known_budget);
             Ok((episode, run.inner_steps))
         });
         done.into_iter().collect()
@@ -219,7 +221,7 @@ impl MetaTraining {
 
     fn remember(&mut self, episodes: Vec<(Option<Episode>, u64)>) -> (f64, Vec<f64>) {
         let state = &mut self.state;
-        let n_actions = state.average.n_actions();
+        let n_actions = state.average[0].n_actions();
         let (mut sum, mut n, mut counts) = (0.0, 0.0, vec![0.0; n_actions]);
         for (episode, inner_steps) in episodes {
             state.inner_steps += inner_steps;
@@ -255,7 +257,9 @@ impl MetaTraining {
         }
         // Early rounds weigh less, so that the average forgets the random start.
         let rate = meta.average.max(1.0 / (1.0 + state.round as f32));
-        state.average.move_towards(state.learner.network(), rate);
+        for (average, network) in state.average.iter_mut().zip(state.learner.networks()) {
+            average.move_towards(network, rate);
+        }
         Ok(mean)
     }
 
@@ -266,8 +270,8 @@ impl MetaTraining {
         let is_best = self.state.best.as_ref().is_none_or(|best| score.mean_log_ratio < best.mean_log_ratio);
         if is_best {
             card.evaluation = score.rows.clone();
-            let network = self.state.average.clone();
-            self.state.best = Some(Best { network, card, mean_log_ratio: score.mean_log_ratio });
+            let networks = self.state.average.clone();
+            self.state.best = Some(Best { networks, card, mean_log_ratio: score.mean_log_ratio });
         }
         Ok((Some(score), is_best))
     }
@@ -284,8 +288,8 @@ impl MetaTraining {
         }
     }
 
-    fn pretrained(&self, network: QNetwork, card: Card) -> Result<Pretrained, PretrainedError> {
-        Pretrained::new(self.recipe.clone(), vec![network], self.state.ranges.clone(), card)
+    fn pretrained(&self, networks: Vec<QNetwork>, card: Card) -> Result<Pretrained, PretrainedError> {
+        Pretrained::new(self.recipe.clone(), networks, self.state.ranges.clone(), card)
     }
 
     /// The best controller so far.
@@ -295,6 +299,6 @@ impl MetaTraining {
     pub fn finish(&self) -> Result<Pretrained, MetaTrainingError> {
         let best = self.state.best.as_ref();
         let best = best.ok_or(MetaTrainingError::Unfinished { rounds: self.recipe.meta.rounds })?;
-        Ok(self.pretrained(best.network.clone(), best.card.clone())?)
+        Ok(self.pretrained(best.networks.clone(), best.card.clone())?)
     }
 }

@@ -4,6 +4,7 @@ use super::config::TaskConfig;
 use super::rollout::rollout;
 use super::tasks::Task;
 use crate::controller::{Controller, Driver, DriverConfig, EvaluationRow, Pretrained, Recipe};
+use crate::parallel::parallel;
 use crate::policy::Policy;
 use crate::rng::stream;
 use crate::schedule::{Cosine, Schedule};
@@ -128,38 +129,9 @@ fn log_spaced(low: f64, high: f64, n: usize) -> impl Iterator<Item = f64> {
     (0..n).map(move |i| low * (high / low).powf(i as f64 / (n - 1) as f64))
 }
 
-/// `f(0), ..., f(n - 1)` on `n_threads` threads, in order.
-pub(super) fn parallel<T: Send>(n: usize, n_threads: usize, f: impl Fn(usize) -> T + Sync) -> Vec<T> {
-    let next = std::sync::atomic::AtomicUsize::new(0);
-    let mut done: Vec<(usize, T)> = std::thread::scope(|scope| {
-        let work = || {
-            let mut own = Vec::new();
-            loop {
-                let i = next.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
-                if i >= n {
-                    return own;
-                }
-                own.push((i, f(i)));
-            }
-        };
-        let threads: Vec<_> = (0..n_threads.clamp(1, n.max(1))).map(|_| scope.spawn(work)).collect();
-        threads
-            .into_iter()
-            .flat_map(|thread| thread.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)))
-            .collect()
-    });
-    done.sort_by_key(|&(i, _)| i);
-    done.into_iter().map(|(_, value)| value).collect()
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn parallel_results_come_in_order() {
-        assert_eq!(parallel(100, 3, |i| i * i), (0..100).map(|i| i * i).collect::<Vec<_>>());
-    }
 
     #[test]
     fn the_median_of_an_even_number_is_the_middle_of_two() {

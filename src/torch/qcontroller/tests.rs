@@ -1,1 +1,452 @@
+use super::*;
+use crate::controller::{GuardConfig, Signals};
+use crate::policy::{Policy, Reason};
+use crate::torch::{Algorithm, OptimConfig};
+use crate::{DriverConfig, rng};
+use rand::Rng;
+use std::sync::{Arc, Mutex};
+use tch::nn::{ModuleT, OptimizerConfig};
+use tch::{Device, Kind};
 
+/// Multiplies the learning rate by a factor, every so many steps.
+struct Every(f64, u64);
+impl Policy for Every {
+    fn decide(&mut self, _: &Signals) -> Decision {
+        Decision::scheduled(self.0)
+    }
+    fn interval(&self, _: u64) -> u64 {
+        self.1
+    }
+}
+
+/// Remembers what it was shown.
+struct Spy(Arc<Mutex<Vec<Signals>>>, u64);
+impl Policy for Spy {
+    fn decide(&mut self, signals: &Signals) -> Decision {
+        self.0.lock().unwrap().push(*signals);
+        Decision::scheduled(0.9)
+    }
+    fn interval(&self, _: u64) -> u64 {
+        self.1
+    }
+}
+
+fn guarded(policy: impl Policy + 'static) -> Pilot {
+    Pilot::new(policy).with_config(DriverConfig { guard: Some(GuardConfig::default()), ..DriverConfig::default() })
+}
+
+/// A net with batch norm, and 64 examples of a rule it can learn.
+struct Task {
+    vs: VarStore,
+    layers: nn::SequentialT,
+    x: Tensor,
+    y: Tensor,
+}
+
+fn task() -> Task {
+    let mut rng = rng::stream(5, "controller test");
+    let mut uniform = |shape: &[i64]| {
+        let n: i64 = shape.iter().product();
+        let values: Vec<f32> = (0..n).map(|_| (rng.next_u32() as f32 / u32::MAX as f32) * 2.0 - 1.0).collect();
+        Tensor::from_slice(&values).view(shape)
+    };
+    let vs = VarStore::new(Device::Cpu);
+    let root = vs.root();
+    let layers = nn::seq_t()
+        .add(nn::linear(&root / "a", 4, 8, Default::default()))
+        .add(nn::batch_norm1d(
+            &root / "norm",
+            8,
+            nn::BatchNormConfig { ws_init: nn::Init::Const(1.0), ..Default::default() },
+        ))
+        .add_fn(Tensor::tanh)
+        .add(nn::linear(&root / "b", 8, 1, Default::default()));
+    let mut weights: Vec<_> = vs.variables().into_iter().filter(|(name, _)| !name.contains("norm")).collect();
+    weights.sort_by(|a, b| a.0.cmp(&b.0));
+    for (_, mut weight) in weights {
+        tch::no_grad(|| weight.copy_(&uniform(&weight.size())));
+    }
+    let x = uniform(&[64, 4]);
+    let y = (&x * &x).sum_dim_intlist(1i64, true, Kind::Float);
+    Task { vs, layers, x, y }
+}
+
+impl Task {
+    fn loss(&self) -> Tensor {
+        (self.layers.forward_t(&self.x, true) - &self.y).square().mean(Kind::Float)
+    }
+
+    fn final_loss(&self) -> f64 {
+        self.loss().double_value(&[])
+    }
+
+    fn numbers(&self) -> Vec<f32> {
+        let mut variables: Vec<_> = self.vs.variables().into_iter().collect();
+        variables.sort_by(|a, b| a.0.cmp(&b.0));
+        variables.iter().flat_map(|(_, v)| Vec::<f32>::try_from(v.flatten(0, -1)).unwrap()).collect()
+    }
+
+    fn is_finite(&self) -> bool {
+        self.numbers().iter().all(|v| v.is_finite())
+    }
+
+    fn ours(&self, algorithm: Algorithm, lr: f64, pilot: Pilot) -> QController {
+        let optimizer = Optimizer::new(&self.vs, OptimConfig::new(algorithm, lr)).unwrap();
+        QController::new(optimizer, pilot).unwrap()
+    }
+
+    fn wrapped(&self, lr: f64, pilot: Pilot) -> QController {
+        QController::wrap(nn::Adam::default().build(&self.vs, lr).unwrap(), &self.vs, lr, pilot).unwrap()
+    }
+}
+
+/// One controller of each kind on a task of its own.
+fn both(lr: f64, pilot: impl Fn() -> Pilot) -> Vec<(Task, QController)> {
+    let ours = |algorithm| {
+        let task = task();
+        let controller = task.ours(algorithm, lr, pilot());
+        (task, controller)
+    };
+    let wrapped = task();
+    let controller = wrapped.wrapped(lr, pilot());
+    vec![ours(Algorithm::MOMENTUM), ours(Algorithm::ADAM), (wrapped, controller)]
+}
+
+#[test]
+fn without_a_guard_and_with_factor_one_it_is_the_bare_optimizer() {
+    let (plain, controlled, tchs) = (task(), task(), task());
+    let mut bare = Optimizer::new(&plain.vs, OptimConfig::new(Algorithm::ADAM, 1e-2)).unwrap();
+    let mut opt = controlled.ours(Algorithm::ADAM, 1e-2, Pilot::new(Every(1.0, 3)));
+    let mut wrapped = tchs.wrapped(1e-2, guarded(Every(1.0, 3)));
+    let mut tch_plain = task();
+    let mut tch_bare = nn::Adam::default().build(&tch_plain.vs, 1e-2).unwrap();
+    for _ in 0..20 {
+        bare.backward_step(&plain.loss()).unwrap();
+        opt.backward_step(&controlled.loss()).unwrap();
+        wrapped.backward_step(&tchs.loss()).unwrap();
+        tch_bare.backward_step(&tch_plain.loss());
+    }
+    assert_eq!(plain.numbers(), controlled.numbers());
+    assert_eq!(tch_plain.numbers(), tchs.numbers());
+    tch_plain.vs.freeze();
+}
+
+#[test]
+fn a_guard_that_has_nothing_to_do_changes_no_step() {
+    let (plain, watched) = (task(), task());
+    let mut bare = plain.ours(Algorithm::ADAM, 1e-2, Pilot::new(Every(0.99, 4)));
+    let mut opt = watched.ours(Algorithm::ADAM, 1e-2, guarded(Every(0.99, 4)));
+    for _ in 0..30 {
+        bare.backward_step(&plain.loss()).unwrap();
+        opt.backward_step(&watched.loss()).unwrap();
+    }
+    assert_eq!((plain.numbers(), opt.rollbacks()), (watched.numbers(), 0));
+}
+
+#[test]
+fn a_broken_loss_at_any_step_is_rolled_back_and_training_ends_finite() {
+    for interval in [1, 5] {
+        for broken_step in [0, 1, 2, 7, 10, 13] {
+            for (task, mut opt) in both(1e-2, || guarded(Every(1.0, interval))) {
+                let start = task.final_loss();
+                for step in 0..30 {
+                    let loss = if step == broken_step { task.loss() * f64::NAN } else { task.loss() };
+                    opt.backward_step(&loss).unwrap();
+                }
+                assert!(opt.rollbacks() >= 1 && task.is_finite(), "step {broken_step}, interval {interval}");
+                assert!(task.final_loss() < start, "step {broken_step}, interval {interval}: {}", task.final_loss());
+            }
+        }
+    }
+}
+
+#[test]
+fn a_broken_gradient_is_never_applied_and_rolled_back() {
+    for broken_step in [0, 1, 7, 11] {
+        for (task, mut opt) in both(1e-2, || guarded(Every(1.0, 5))) {
+            for step in 0..30 {
+                let loss = task.loss();
+                opt.zero_grad().unwrap();
+                loss.backward();
+                if step == broken_step {
+                    let _ = task.vs.trainable_variables()[2].grad().fill_(f64::INFINITY);
+                }
+                opt.observe(&loss).unwrap();
+                opt.step().unwrap();
+                assert!(task.is_finite(), "step {step}");
+            }
+            assert_eq!(opt.rollbacks(), 1);
+            let decision = opt.last_decision().unwrap();
+            assert_eq!(decision.reason, Reason::Schedule);
+        }
+    }
+}
+
+#[test]
+fn a_start_that_wrecks_the_net_in_one_step_ends_finite_and_learns() {
+    for (task, mut opt) in both(1e4, || guarded(Every(1.0, 1))) {
+        let start = task.final_loss();
+        for _ in 0..150 {
+            opt.backward_step(&task.loss()).unwrap();
+        }
+        assert!(task.is_finite() && opt.rollbacks() > 0);
+        assert!(opt.lr() < 1e3, "the guard halves: {}", opt.lr());
+        assert!(task.final_loss() < 4.0 * start, "{} after {start}", task.final_loss());
+    }
+}
+
+#[test]
+fn the_buffers_of_batch_norm_are_rolled_back_too() {
+    for (task, mut opt) in both(1e-2, || guarded(Every(1.0, 1))) {
+        for _ in 0..3 {
+            opt.backward_step(&task.loss()).unwrap();
+        }
+        // This forward pass moves the running statistics, and is then verified.
+        let loss = task.loss();
+        let verified = task.vs.variables()["norm.running_mean"].copy();
+        opt.backward_step(&loss).unwrap();
+        let poisoned = (task.layers.forward_t(&(&task.x * f64::NAN), true) - &task.y).square().mean(Kind::Float);
+        assert!(task.vs.variables()["norm.running_mean"].double_value(&[0]).is_nan());
+        opt.backward_step(&poisoned).unwrap();
+        assert_eq!(task.vs.variables()["norm.running_mean"], verified);
+        assert_eq!(opt.rollbacks(), 1);
+    }
+}
+
+#[test]
+fn a_rollback_restores_the_optimizer_with_the_parameters() {
+    // The same run with and without a broken loss in between, at an interval of one.
+    let (plain, broken) = (task(), task());
+    let mut bare = plain.ours(Algorithm::ADAM, 1e-2, guarded(Every(1.0, 1)));
+    let mut opt = broken.ours(Algorithm::ADAM, 1e-2, guarded(Every(1.0, 1)));
+    for _ in 0..5 {
+        bare.backward_step(&plain.loss()).unwrap();
+        opt.backward_step(&broken.loss()).unwrap();
+    }
+    // Verified are the parameters before the last step; from there the run goes on with half the learning rate.
+    let verified = opt.snapshot.state().unwrap();
+    opt.backward_step(&(broken.loss() * f64::NAN)).unwrap();
+    let now = Snapshot::new(opt.target.params(), opt.target.ours()).unwrap().state().unwrap();
+    assert_eq!(now, verified);
+    assert!((opt.lr() - 5e-3).abs() < 1e-12);
+}
+
+#[test]
+fn a_saved_run_goes_on_to_the_bit() {
+    for (interval, saved_after) in [(1, 9), (4, 9), (4, 8), (4, 0)] {
+        let whole = task();
+        let pilot = || guarded(Every(0.97, interval));
+        let mut opt = whole.ours(Algorithm::ADAM, 1e-2, pilot());
+        for _ in 0..saved_after {
+            opt.backward_step(&whole.loss()).unwrap();
+        }
+        let saved = serde_json::to_string(&opt.state().unwrap()).unwrap();
+        let second = task();
+        let mut resumed = second.ours(Algorithm::ADAM, 1.0, pilot());
+        resumed.load_state(serde_json::from_str(&saved).unwrap()).unwrap();
+        for step in 0..12 {
+            let factor = if step == 6 { f64::NAN } else { 1.0 };
+            opt.backward_step(&(whole.loss() * factor)).unwrap();
+            resumed.backward_step(&(second.loss() * factor)).unwrap();
+            assert_eq!(whole.numbers(), second.numbers(), "step {step}");
+        }
+        assert_eq!((opt.lr(), opt.rollbacks()), (resumed.lr(), resumed.rollbacks()));
+        assert_eq!(opt.state().unwrap(), resumed.state().unwrap());
+    }
+}
+
+#[test]
+fn a_state_of_another_run_is_refused() {
+    let first = task();
+    let saved = first.ours(Algorithm::ADAM, 1e-2, guarded(Every(1.0, 1))).state().unwrap();
+    let mut other = first.ours(Algorithm::MOMENTUM, 1e-2, guarded(Every(1.0, 1)));
+    assert!(matches!(other.load_state(saved.clone()), Err(TorchError::StateMismatch { what: "the optimizer", .. })));
+    let vs = VarStore::new(Device::Cpu);
+    let _w = vs.root().zeros("w", &[3]);
+    let small = Optimizer::new(&vs, OptimConfig::new(Algorithm::ADAM, 1e-2)).unwrap();
+    let mut small = QController::new(small, guarded(Every(1.0, 1))).unwrap();
+    assert!(matches!(small.load_state(saved), Err(TorchError::StateMismatch { .. })));
+}
+
+#[test]
+fn group_ratios_are_kept() {
+    let vs = VarStore::new(Device::Cpu);
+    let a = vs.root().ones("a", &[1]);
+    let b = vs.root().set_group(1).ones("b", &[1]);
+    let run = |mut opt: QController| {
+        tch::no_grad(|| {
+            let (mut a, mut b) = (a.shallow_clone(), b.shallow_clone());
+            let _ = (a.fill_(1.0), b.fill_(1.0));
+        });
+        opt.backward_step(&(&a + &b).sum(Kind::Float)).unwrap();
+        // One decision: 0.1 * 0.5, and a tenth of it for group 1.
+        assert!((a.double_value(&[0]) - 0.95).abs() < 1e-6 && (b.double_value(&[0]) - 0.995).abs() < 1e-6);
+    };
+    let ours = Optimizer::new(&vs, OptimConfig::new(Algorithm::SGD, 0.1)).unwrap();
+    let ours = QController::new(ours, Pilot::new(Every(0.5, 1))).unwrap();
+    run(ours.with_group_lrs(&[0.1, 0.01]).unwrap());
+    let tchs = || {
+        let sgd = nn::Sgd::default().build(&vs, 0.1).unwrap();
+        QController::wrap(sgd, &vs, 0.1, Pilot::new(Every(0.5, 1))).unwrap()
+    };
+    run(tchs().with_group_lrs(&[0.1, 0.01]).unwrap());
+    assert!(matches!(tchs().with_group_lrs(&[0.1]), Err(TorchError::GroupLrs { given: 1, groups: 2 })));
+    assert!(matches!(tchs().with_group_lrs(&[0.1, -1.0]), Err(TorchError::OutOfRange { .. })));
+}
+
+#[test]
+fn a_step_needs_a_loss() {
+    for (task, mut opt) in both(1e-2, || guarded(Every(1.0, 1))) {
+        opt.zero_grad().unwrap();
+        task.loss().backward();
+        assert!(matches!(opt.step(), Err(TorchError::NoLoss)));
+        opt.observe(&task.loss()).unwrap();
+        opt.step().unwrap();
+        assert!(matches!(opt.step(), Err(TorchError::NoLoss)));
+        assert!(matches!(
+            opt.observe(&Tensor::zeros([2], (Kind::Float, Device::Cpu))),
+            Err(TorchError::LossShape { .. })
+        ));
+    }
+}
+
+#[test]
+fn a_skipped_step_does_not_tick_and_its_loss_does_not_count() {
+    for (task, mut opt) in both(1e-2, || guarded(Every(0.5, 1))) {
+        opt.backward_step(&task.loss()).unwrap();
+        opt.observe(&(task.loss() * f64::INFINITY)).unwrap();
+        opt.skip_step();
+        assert_eq!((opt.steps(), opt.lr()), (1, 5e-3));
+        opt.backward_step(&task.loss()).unwrap();
+        assert_eq!((opt.steps(), opt.lr(), opt.rollbacks()), (2, 2.5e-3, 0));
+    }
+}
+
+#[test]
+fn the_policy_sees_the_window_and_the_same_measurement_as_a_rollout() {
+    let seen = Arc::new(Mutex::new(Vec::new()));
+    let task = task();
+    let mut opt = task.ours(Algorithm::SGD, 0.05, Pilot::new(Spy(seen.clone(), 3))).with_total_steps(9).unwrap();
+    let mut plain = crate::controller::Measure::default();
+    let (mut losses, mut expected) = (Vec::new(), Vec::new());
+    for step in 0..9 {
+        let loss = task.loss();
+        losses.push(loss.double_value(&[]) as f32);
+        opt.zero_grad().unwrap();
+        loss.backward();
+        if step % 3 == 0 {
+            let x = Vec::<f32>::try_from(opt.target.params().data()).unwrap();
+            let grad = Vec::<f32>::try_from(&opt.target.params().gradient().unwrap().flat).unwrap();
+            expected.push((plain.measure(&x, &grad), crate::LossWindow::of(&std::mem::take(&mut losses))));
+        }
+        opt.observe(&loss).unwrap();
+        opt.step().unwrap();
+    }
+    let seen = seen.lock().unwrap();
+    assert_eq!(seen.len(), 3);
+    for (signals, (measured, window)) in seen.iter().zip(&expected) {
+        assert_eq!((signals.window, signals.total_steps), (*window, Some(9)));
+        assert!((signals.measured.grad_norm / measured.grad_norm - 1.0).abs() < 1e-5);
+        let close = |a: f64, b: f64| (a.is_nan() && b.is_nan()) || (a - b).abs() < 1e-5;
+        assert!(close(signals.measured.alignment, measured.alignment));
+        assert!(close(signals.measured.descent_cosine, measured.descent_cosine));
+    }
+}
+
+#[test]
+fn clipping_is_what_tch_does() {
+    type Step = fn(&mut QController, &Tensor) -> Result<(), TorchError>;
+    let cases: [(Step, fn(&mut nn::Optimizer, &Tensor)); 2] = [
+        (|opt, loss| opt.backward_step_clip(loss, 0.01), |opt, loss| opt.backward_step_clip(loss, 0.01)),
+        (|opt, loss| opt.backward_step_clip_norm(loss, 0.1), |opt, loss| opt.backward_step_clip_norm(loss, 0.1)),
+    ];
+    for (ours, theirs) in cases {
+        let (plain, own, tchs) = (task(), task(), task());
+        let sgd = || nn::sgd(0.9, 0.0, 0.0, false);
+        let mut bare = sgd().build(&plain.vs, 0.05).unwrap();
+        let mut opt = own.ours(Algorithm::MOMENTUM, 0.05, guarded(Every(1.0, 2)));
+        let tch_sgd = sgd().build(&tchs.vs, 0.05).unwrap();
+        let mut wrapped = QController::wrap(tch_sgd, &tchs.vs, 0.05, guarded(Every(1.0, 2))).unwrap();
+        for _ in 0..10 {
+            theirs(&mut bare, &plain.loss());
+            ours(&mut opt, &own.loss()).unwrap();
+            ours(&mut wrapped, &tchs.loss()).unwrap();
+        }
+        for other in [&own, &tchs] {
+            let off = plain.numbers().iter().zip(other.numbers()).map(|(a, b)| (a - b).abs()).fold(0.0, f32::max);
+            assert!(off < 1e-6, "{off}");
+        }
+    }
+}
+
+#[test]
+fn weight_decay_that_a_policy_moves_moves_the_parameters() {
+    struct Grow;
+    impl Policy for Grow {
+        fn decide(&mut self, _: &Signals) -> Decision {
+            Decision { weight_decay_factor: 2.0, ..Decision::scheduled(1.0) }
+        }
+    }
+    for with_decay in [false, true] {
+        let start = if with_decay { 0.1 } else { 0.0 };
+        let (plain, own, tchs) = (task(), task(), task());
+        let optimizer =
+            Optimizer::new(&own.vs, OptimConfig { weight_decay: start, ..OptimConfig::new(Algorithm::SGD, 0.1) });
+        let mut ours = QController::new(optimizer.unwrap(), Pilot::new(Grow)).unwrap();
+        let sgd = nn::Sgd::default().build(&tchs.vs, 0.1).unwrap();
+        let wrapped = QController::wrap(sgd, &tchs.vs, 0.1, Pilot::new(Grow)).unwrap();
+        let mut wrapped = wrapped.with_weight_decay(start).unwrap();
+        let mut bare = plain.ours(Algorithm::SGD, 0.1, Pilot::new(Every(1.0, 1)));
+        for _ in 0..3 {
+            ours.backward_step(&own.loss()).unwrap();
+            wrapped.backward_step(&tchs.loss()).unwrap();
+            bare.backward_step(&plain.loss()).unwrap();
+        }
+        assert_eq!(own.numbers() != plain.numbers(), with_decay);
+        assert!((ours.weight_decay() - 8.0 * start).abs() < 1e-12);
+        let off = own.numbers().iter().zip(tchs.numbers()).map(|(a, b)| (a - b).abs()).fold(0.0, f32::max);
+        assert!(off < 1e-6);
+    }
+}
+
+#[test]
+fn every_decision_is_told() {
+    let (task, log) = (task(), Arc::new(Mutex::new(Vec::new())));
+    let mut opt = task.ours(Algorithm::ADAM, 1e-2, guarded(Every(0.5, 2)));
+    let shared = log.clone();
+    opt.on_decision(move |record| shared.lock().unwrap().push((record.step, record.lr, record.reason)));
+    for _ in 0..4 {
+        opt.backward_step(&task.loss()).unwrap();
+    }
+    assert_eq!(*log.lock().unwrap(), [(0, 5e-3, Reason::Schedule), (2, 2.5e-3, Reason::Schedule)]);
+}
+
+#[test]
+fn values_no_run_can_use_are_refused() {
+    let task = task();
+    let optimizer = || Optimizer::new(&task.vs, OptimConfig::new(Algorithm::SGD, 0.0)).unwrap();
+    assert!(matches!(QController::new(optimizer(), Pilot::new(Every(1.0, 1))), Err(TorchError::Driver(_))));
+    let opt = || task.ours(Algorithm::SGD, 0.1, Pilot::new(Every(1.0, 1)));
+    assert!(opt().with_total_steps(0).is_err());
+    assert!(opt().with_bounds([1.0, 0.1], [1e-8, 1.0]).is_err());
+    assert!(opt().with_weight_decay(-1.0).is_err());
+    assert!(opt().set_lr(f64::NAN).is_err());
+    assert!(opt().set_momentum(0.5).is_err(), "plain SGD has none");
+}
+
+#[test]
+fn a_net_larger_than_the_sample_is_measured_on_it() {
+    let vs = VarStore::new(Device::Cpu);
+    let n = 2 * crate::torch::Measure::MAX_SAMPLED as i64;
+    let w = vs.root().ones("w", &[n]);
+    let seen = Arc::new(Mutex::new(Vec::new()));
+    let sgd = Optimizer::new(&vs, OptimConfig::new(Algorithm::SGD, 0.1)).unwrap();
+    let mut opt = QController::new(sgd, Pilot::new(Spy(seen.clone(), 1))).unwrap();
+    for _ in 0..3 {
+        opt.backward_step(&w.square().sum(Kind::Float)).unwrap();
+    }
+    let last = seen.lock().unwrap()[2].measured;
+    assert!((last.alignment - 1.0).abs() < 1e-9 && (last.descent_cosine - 1.0).abs() < 1e-4);
+    let norm = w.norm().double_value(&[]);
+    assert!(last.param_norm > norm && last.param_norm < 2.0 * norm);
+}
