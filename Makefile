@@ -14,7 +14,9 @@ libtorch: ## Fetch libtorch into .libtorch (does nothing when it is there, or wh
 	@.ci/libtorch
 
 demo: libtorch ## Train one net on real digits from two hopeless learning rates: alone, and wrapped
-	@$(CARGO) build --quiet && $(CARGO) run --quiet -- demo
+	@echo "Building qgd (two to four minutes the first time) ..."
+	@$(CARGO) build
+	@$(CARGO) run --quiet -- demo
 
 test: libtorch ## Run every test, with libtorch and without
 	$(CARGO) test

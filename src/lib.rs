@@ -1,4 +1,53 @@
 //! qgd (Q-gradient descent): training that tunes itself.
+//!
+//! A small deep Q-network sits in the training loop of your `tch` net. Every few steps it reads a handful of signals and says *halve*,
+//! *accept* or *×1.25*: that is the learning rate from there on. A start that is decades off is found early, and a step that wrecks the
+//! net is undone.
+//!
+#![cfg_attr(feature = "torch", doc = "```")]
+#![cfg_attr(not(feature = "torch"), doc = "```ignore")]
+//! use qgd::{Controller, torch::QController};
+//! use tch::{Device, Kind, Tensor, nn, nn::Module, nn::OptimizerConfig};
+//!
+//! # fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! let vs = nn::VarStore::new(Device::Cpu);
+//! let net = nn::linear(vs.root(), 1, 1, Default::default());
+//! let x = Tensor::linspace(-1, 1, 64, (Kind::Float, Device::Cpu)).view([64, 1]);
+//! let y = &x * 3.0 - 1.0;
+//!
+//! let adam = nn::Adam::default().build(&vs, 1e-6)?; // hopelessly low
+//! let mut opt = QController::wrap(adam, &vs, 1e-6, Controller::pretrained("lr")?)?;
+//! for _ in 0..300 {
+//!     let loss = (net.forward(&x) - &y).square().mean(Kind::Float);
+//!     opt.backward_step(&loss)?;
+//! }
+//! assert!(opt.lr() > 1e-4, "it has noticed: {}", opt.lr());
+//! # Ok(()) }
+//! ```
+//!
+//! # The three loops
+//!
+//! 1. **Your training loop.** [`torch::QController`] steps an optimizer and lets a [`Policy`] move its learning rate and weight decay.
+//!    The state machine between the two, [`Driver`], knows no framework.
+//! 2. **Meta-training.** [`meta::MetaTraining`] draws thousands of small training problems and trains the agent in [`dqn`] on them: what
+//!    comes out is a [`Pretrained`] file, what goes in a [`Recipe`].
+//! 3. **Tuning** of what is fixed before training (architecture, batch size, optimizer) is still to come.
+//!
+//! # The map
+//!
+//! | module | what | needs libtorch |
+//! |---|---|---|
+//! | [`policy`] | [`Policy`]: reads [`Signals`], answers with a [`Decision`] | no |
+//! | [`controller`] | the learned policy, its features, guard, recipe and files | no |
+//! | [`dqn`] | the agent: network, replay, exploration, learner | no |
+//! | [`schedule`] | the rivals: constant, step, cosine, one-cycle, plateau, greedy, ... | no |
+//! | [`meta`] | meta-training and its tasks | no |
+//! | [`rng`], [`report`] | random streams; tables and charts | no |
+//! | [`torch`] | `QController`, our optimizers, measurement and snapshots on the device | yes |
+//! | [`nets`], [`data`], [`task`] | target nets, loaders and task files for `qgd train` | yes |
+//!
+//! Without default features nothing needs libtorch, and a program that embeds a pretrained controller pulls in no more than it uses:
+//! `qgd = { version = "0.1", default-features = false }`.
 
 pub mod controller;
 #[cfg(feature = "torch")]
@@ -22,3 +71,8 @@ pub use controller::{
     Signals, Verdict,
 };
 pub use policy::{Decision, Policy, Reason};
+
+/// The code in the README is compiled and run like any other example.
+#[cfg(all(doctest, feature = "torch"))]
+#[doc = include_str!("../README.md")]
+struct Readme;

@@ -15,7 +15,7 @@ use std::path::PathBuf;
 const HOPELESS: [f64; 2] = [1e-5, 1.0];
 /// What the reference is tuned over.
 const TUNING: [f64; 4] = [1e-3, 3e-3, 1e-2, 3e-2];
-const SEEDS: u64 = 3;
+const SEEDS: u64 = 5;
 /// Batch losses are drawn as an exponential moving average, or nobody could see anything.
 const SMOOTHING: f64 = 0.9;
 
@@ -75,26 +75,34 @@ impl DemoArgs {
 
     fn introduction(&self, task: &TaskSpec) -> String {
         let train = &task.train;
+        let [low, high] = HOPELESS.map(number);
         format!(
-            "One net, the task '{}', {} steps of {}, {SEEDS} seeds. The learning rate starts at {} and at {}: both hopeless.\n",
+            "One net, the task '{}', {} steps of {}, {SEEDS} seeds. The learning rate starts at {low} or at {high}: both hopeless.\n\
+             Alone it stays there. With qgd a small pretrained Q-network moves it. A cosine schedule, tuned over {} learning rates, is the reference.\n",
             task.name(),
             train.steps,
             train.optimizer.name(),
-            number(HOPELESS[0]),
-            number(HOPELESS[1]),
+            TUNING.len(),
         )
     }
 
     fn show(&self, task: &TaskSpec, rows: &[Row<'_>]) -> Result<(), Failure> {
         let colored = io::stdout().is_terminal() && std::env::var_os("NO_COLOR").is_none();
         let charts = [losses(rows), lrs(rows)];
-        println!("{}", plot(&charts[0], 72, 16, colored));
-        print!("{}", table(rows));
+        println!("{}", plot(&charts[0], 72, 18, colored));
+        let colors = std::iter::once(None).chain(rows.iter().map(|row| Some(row.color)));
+        for (line, color) in table(rows).lines().iter().zip(colors) {
+            println!("{}", color.map_or(line.clone(), |color| color.paint(line, colored)));
+        }
         let about =
-            format!("the task '{}', {} steps of {}", task.name(), task.train.steps, task.train.optimizer.name());
+            format!("task '{}', {} steps of {}, seed 0", task.name(), task.train.steps, task.train.optimizer.name());
         let picture = svg("A learning rate that finds its own way", &about, &charts);
         setting::write_file(&self.svg, picture.as_bytes())?;
-        println!("\nThe picture with the learning rates is in {}.", self.svg.display());
+        println!("\nLosses are geometric means over {SEEDS} seeds, over the whole split, after the last step.");
+        println!("The picture, with the learning rates beside the losses: {}", self.svg.display());
+        println!(
+            "Next: the three lines for your own program are in README.md; `qgd compare --help` tries it on your own data."
+        );
         Ok(())
     }
 }
@@ -107,14 +115,20 @@ fn rows(results: &[Finished]) -> Vec<Row<'_>> {
     let tuned = tuning.iter().zip(TUNING).min_by(|a, b| score(a.0).total_cmp(&score(b.0)));
     let row = |name: &str, color, i: usize| {
         let lr = HOPELESS[i % HOPELESS.len()];
-        Row { name: format!("{name}, from {}", number(lr)), color, dashed: i % HOPELESS.len() == 0, lr, runs: shown[i] }
+        Row {
+            name: format!("{name}, from {}", number(lr)),
+            color,
+            dashed: i.is_multiple_of(HOPELESS.len()),
+            lr,
+            runs: shown[i],
+        }
     };
     let mut rows: Vec<Row<'_>> = tuned
         .map(|(runs, lr)| Row { name: "tuned cosine".to_owned(), color: Color::GRAY, dashed: false, lr, runs })
         .into_iter()
         .collect();
-    rows.extend([row("alone", Color::RED, 0), row("alone", Color::RED, 1)]);
-    rows.extend([row("with qgd", Color::BLUE, 2), row("with qgd", Color::BLUE, 3)]);
+    rows.extend([row("alone", Color::LIGHT_RED, 0), row("alone", Color::RED, 1)]);
+    rows.extend([row("with qgd", Color::LIGHT_BLUE, 2), row("with qgd", Color::BLUE, 3)]);
     rows
 }
 
@@ -148,21 +162,31 @@ impl Row<'_> {
 
     fn line(&self, values: impl Fn(&Finished) -> Vec<f64>) -> Line {
         let points = self.runs.first().map(values).unwrap_or_default();
-        let points = points.into_iter().enumerate().map(|(step, value)| (step as f64, value)).collect();
+        let points = points.into_iter().zip(1u32..).map(|(value, step)| (f64::from(step), value)).collect();
         let line = Line::new(&self.name, self.color, points);
         if self.dashed { line.dashed() } else { line }
     }
 }
 
+fn steps(rows: &[Row<'_>]) -> Axis {
+    let last = rows.iter().flat_map(|row| row.runs).map(|run| run.losses.len()).max().unwrap_or(0);
+    Axis::linear("step").with_bounds([0.0, last as f64])
+}
+
 fn losses(rows: &[Row<'_>]) -> Chart {
     let lines = rows.iter().map(|row| row.line(|run| smoothed(&run.losses))).collect();
-    Chart { title: "training loss, smoothed".into(), x: Axis::linear("step"), y: Axis::log("training loss"), lines }
+    Chart {
+        title: "training loss, smoothed".into(),
+        x: Axis::linear("step"),
+        y: Axis::log("training loss, smoothed"),
+        lines,
+    }
 }
 
 fn lrs(rows: &[Row<'_>]) -> Chart {
     let lines = rows.iter().map(|row| row.line(|run| run.lrs.clone())).collect();
     let y = Axis::log("learning rate").with_bounds([1e-5, 1.0]);
-    Chart { title: "learning rate".into(), x: Axis::linear("step"), y, lines }
+    Chart { title: "learning rate".into(), x: steps(rows), y, lines }
 }
 
 fn smoothed(losses: &[f64]) -> Vec<f64> {

@@ -17,6 +17,7 @@ pub enum Failure {
 
 impl Failure {
     /// For `map_err` where the user's input is to blame.
+    #[cfg(feature = "torch")]
     pub fn bad_input(error: impl Into<anyhow::Error>) -> Self {
         Self::BadInput(error.into())
     }

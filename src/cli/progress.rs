@@ -32,8 +32,8 @@ impl Progress {
     /// Whether it is worth calling [`Progress::show`] with something to say after the `done`th unit: reading a loss costs time on a GPU.
     pub fn wants(&self, done: u64) -> bool {
         match self {
-            Self::Bar(bar, every) => done % every == 0 || Some(done) == bar.length(),
-            Self::Lines { total, .. } => done % total.div_ceil(LINES) == 0 || done == *total,
+            Self::Bar(bar, every) => done.is_multiple_of(*every) || Some(done) == bar.length(),
+            Self::Lines { total, .. } => done.is_multiple_of(total.div_ceil(LINES)) || done == *total,
         }
     }
 

@@ -127,7 +127,7 @@ impl TrainArgs {
                 progress.show(done, || status(run, loss));
             }
             if let Some(checkpoints) =
-                checkpoints.as_mut().filter(|_| done % self.checkpoint_every == 0 || done == task.train.steps)
+                checkpoints.as_mut().filter(|_| done.is_multiple_of(self.checkpoint_every) || done == task.train.steps)
             {
                 let trace_bytes = trace.as_ref().map_or(Ok(0), TraceFile::sync)?;
                 checkpoints.save(run, checkpoint::Progress { steps: done, wall_s: wall_s(), trace_bytes })?;

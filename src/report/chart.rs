@@ -68,9 +68,13 @@ impl Color {
     pub const BLUE: Self = Self(31, 111, 235);
     /// For what went wrong.
     pub const RED: Self = Self(209, 73, 91);
+    /// A lighter blue.
+    pub const LIGHT_BLUE: Self = Self(110, 168, 254);
+    /// A lighter red.
+    pub const LIGHT_RED: Self = Self(238, 140, 152);
     /// For what is there to compare with.
     pub const GRAY: Self = Self(128, 134, 142);
-    /// For many lines: the colorblind-safe colors of Okabe and Ito (2008), darkest first.
+    /// For many lines: blue and gray, then colors that colorblind people can tell apart (Okabe and Ito 2008).
     pub const MANY: [Self; 8] = [
         Self(31, 111, 235),
         Self(128, 134, 142),
@@ -81,6 +85,14 @@ impl Color {
         Self(86, 180, 233),
         Self(60, 60, 60),
     ];
+}
+
+impl Color {
+    /// The text in this color, by ANSI escapes for 24-bit color, or unchanged where `colored` is false.
+    pub fn paint(self, text: &str, colored: bool) -> String {
+        let Self(red, green, blue) = self;
+        if colored { format!("\x1b[38;2;{red};{green};{blue}m{text}\x1b[0m") } else { text.to_owned() }
+    }
 }
 
 impl Axis {

@@ -1,6 +1,6 @@
 //! A chart in the terminal, drawn with Braille characters: each holds 2 × 4 dots.
 
-use super::chart::{Chart, Color};
+use super::chart::{Chart, Color, Line};
 use std::fmt::Write;
 
 /// Draws `chart` with `width` × `height` characters for the lines, a frame, tick labels and a legend around them.
@@ -27,7 +27,8 @@ pub fn plot(chart: &Chart, width: usize, height: usize, colored: bool) -> String
     }
     let _ = writeln!(out, "{:margin$} └{}", "", "─".repeat(width));
     let _ = writeln!(out, "{:margin$}  {}", "", below(&x_ruler.ticks(6), width, &chart.x.label));
-    let names = chart.lines.iter().map(|line| format!("{} {}", paint("━━", line.color, colored), line.name));
+    let stroke = |line: &Line| line.color.paint(if line.dashed { "╍╍" } else { "━━" }, colored);
+    let names = chart.lines.iter().map(|line| format!("{} {}", stroke(line), line.name));
     let _ = writeln!(out, "{:margin$}  {}", "", names.collect::<Vec<_>>().join("   "));
     out
 }
@@ -43,10 +44,6 @@ fn below(ticks: &[(f64, String)], width: usize, name: &str) -> String {
         }
     }
     format!("{line}  {name}")
-}
-
-fn paint(text: &str, Color(red, green, blue): Color, colored: bool) -> String {
-    if colored { format!("\x1b[38;2;{red};{green};{blue}m{text}\x1b[0m") } else { text.to_owned() }
 }
 
 struct Canvas {
@@ -90,7 +87,7 @@ impl Canvas {
         let mut out = String::new();
         for run in cells.chunk_by(|a, b| a.1 == b.1 && (a.0 == 0) == (b.0 == 0)) {
             let text: String = run.iter().map(|cell| braille(cell.0)).collect();
-            out += &if run[0].0 == 0 { text } else { paint(&text, run[0].1, colored) };
+            out += &if run[0].0 == 0 { text } else { run[0].1.paint(&text, colored) };
         }
         out.trim_end().to_owned()
     }
@@ -102,7 +99,7 @@ fn braille(bits: u8) -> char {
 
 #[cfg(test)]
 mod tests {
-    use super::super::{Axis, Line};
+    use super::super::Axis;
     use super::*;
 
     fn chart(points: Vec<(f64, f64)>) -> Chart {

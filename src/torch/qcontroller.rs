@@ -5,8 +5,9 @@
 //!   due?       one copy to the host: losses of the window, finite flags, eight sums of the measurement
 //!              guard: bad  -> restore the last verified snapshot, halve, take no step
 //!                     good -> snapshot, let the policy decide, set the rates, step
-//!   not due    ours:    step, unless the loss or the gradient is not finite (decided on the device)
-//!              wrapped: look at the loss and the gradient on the host first (one sync a step)
+//!   not due    ours on a GPU: step, unless the loss or the gradient is not finite (decided on the device, reported at the next decision)
+//!              on a CPU, where looking costs nothing, and for a wrapped tch optimizer (one sync a step):
+//!                             look at the loss and the gradient first; where they are not finite, the guard rolls back at once
 //! ```
 //!
 //! A wrapped tch optimizer cannot take a step back: its moments are out of reach, so a NaN in them would stay. That is why it is shown
@@ -27,8 +28,8 @@ use crate::controller::{DecisionCounts, Driver, Pilot, TraceRecord, Verdict};
 use crate::policy::Decision;
 use losses::LossLog;
 use target::{Clip, Target};
-use tch::Tensor;
 use tch::nn::{self, VarStore};
+use tch::{Device, Tensor};
 
 /// Steps an optimizer and lets a policy move its learning rate and weight decay.
 ///
@@ -64,6 +65,8 @@ pub struct QController {
     measure: Measure,
     snapshot: Snapshot,
     losses: LossLog,
+    /// Whether every loss and gradient is looked at before its step.
+    looks_first: bool,
 }
 
 impl QController {
@@ -93,6 +96,7 @@ impl QController {
         target.set_rates(lr, weight_decay)?;
         let snapshot = Snapshot::new(target.params(), target.ours())?;
         Ok(Self {
+            looks_first: looks_first(&target),
             target,
             driver,
             rates: (lr, weight_decay),
@@ -298,14 +302,14 @@ impl QController {
             None
         } else if !self.driver.is_guarded() {
             None
-        } else if self.target.ours().is_some() {
-            Some(self.losses.newest_is_finite()?)
-        } else {
+        } else if self.looks_first {
             self.losses.read(&[])?;
             if !self.losses.is_finite() && self.check() != Verdict::Good {
                 return self.roll_back();
             }
             None
+        } else {
+            Some(self.losses.newest_is_finite()?)
         };
         self.target.clip(&mut gradient, clip)?;
         self.target.apply(&gradient, finite.as_ref())?;
@@ -361,11 +365,16 @@ impl QController {
     /// Follows the net to another device or kind, and to new variables.
     fn refresh(&mut self) -> Result<(), TorchError> {
         if self.target.refresh()? != Refreshed::Unchanged {
+            self.looks_first = looks_first(&self.target);
             self.measure.reset();
             self.snapshot = Snapshot::new(self.target.params(), self.target.ours())?;
         }
         Ok(())
     }
+}
+
+fn looks_first(target: &Target) -> bool {
+    target.ours().is_none() || target.params().data().device() == Device::Cpu
 }
 
 #[cfg(test)]

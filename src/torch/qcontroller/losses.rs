@@ -2,7 +2,7 @@
 
 use super::TorchError;
 use crate::controller::LossWindow;
-use tch::{Kind, Tensor};
+use tch::{Device, Kind, Tensor};
 
 /// Losses and finite flags since the last decision.
 #[derive(Default)]
@@ -63,9 +63,7 @@ impl LossLog {
         if all.is_empty() {
             return Ok(Vec::new());
         }
-        let mut host = vec![0.0; all.len()];
-        let n_all = all.len();
-        Tensor::f_stack(&all, 0)?.f_copy_data(&mut host, n_all)?;
+        let host = to_host(&all)?;
         let (losses, rest) = host.split_at(self.losses.len());
         let (sums, more) = rest.split_at(self.gradient_sums.len());
         self.read.extend_from_slice(losses);
@@ -104,4 +102,14 @@ impl LossLog {
     pub fn load(&mut self, read: Vec<f32>, gradients_are_broken: bool) {
         *self = Self { read, gradients_are_broken, ..Self::default() };
     }
+}
+
+/// Single numbers, copied to the host together.
+fn to_host(all: &[&Tensor]) -> Result<Vec<f32>, TorchError> {
+    if all.iter().all(|number| number.device() == Device::Cpu) {
+        return all.iter().map(|number| Ok(number.f_double_value(&[])? as f32)).collect();
+    }
+    let mut host = vec![0.0; all.len()];
+    Tensor::f_stack(all, 0)?.f_copy_data(&mut host, all.len())?;
+    Ok(host)
 }

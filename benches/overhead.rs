@@ -1,0 +1,227 @@
+//! What control costs in a real training loop: `cargo bench --bench overhead`.
+//!
+//! ```text
+//! (a) tch's optimizer wrapped in a QController against bare      target: at most max(3 %, 20 us) a step
+//! (b) our optimizer under control against without                target: the same
+//! (c) our optimizer against tch's, both without control          target: ratio at most 1.0
+//! ```
+//!
+//! All variants train the same net on the same batches, a few steps of one after a few of the other, so that a busy machine slows them
+//! alike. A run starts at step 0, with its dense early decisions; for every piece of it the fastest of all repeats counts, because whatever
+//! else the machine does can only add to it. `steady` is the last half of the run alone. One thread, synthetic data of the tasks' shapes.
+
+use qgd::controller::Pilot;
+use qgd::torch::{Algorithm, OptimConfig, Optimizer, QController};
+use qgd::{Controller, Decision, Policy, Signals};
+use rand::RngExt;
+use std::error::Error;
+use std::time::Instant;
+use tch::nn::{self, ModuleT, OptimizerConfig, VarStore};
+use tch::{Device, Kind, Tensor};
+
+type Result<T> = std::result::Result<T, Box<dyn Error>>;
+
+/// Steps of one variant before the next one takes over.
+const PIECE: usize = 5;
+const BATCH: i64 = 64;
+const N_BATCHES: usize = 16;
+
+/// A net and its data.
+struct Task {
+    name: &'static str,
+    steps: usize,
+    repeats: usize,
+    adam: bool,
+    build: fn(&nn::Path) -> nn::SequentialT,
+    batches: Vec<(Tensor, Tensor)>,
+}
+
+/// What trains a net.
+enum Stepper {
+    Tch(nn::Optimizer),
+    Ours(Optimizer),
+    Controlled(QController),
+}
+
+struct Variant {
+    _vs: VarStore,
+    net: nn::SequentialT,
+    stepper: Stepper,
+}
+
+/// The controller, asked at every step.
+struct EveryStep(Controller);
+
+impl Policy for EveryStep {
+    fn decide(&mut self, signals: &Signals) -> Decision {
+        self.0.decide(signals)
+    }
+}
+
+const NAMES: [&str; 6] = [
+    "tch bare",
+    "tch wrapped",
+    "tch wrapped, interval 1",
+    "ours bare",
+    "ours controlled",
+    "ours controlled, interval 1",
+];
+
+fn main() -> Result<()> {
+    tch::set_num_threads(1);
+    let tasks = [
+        Task {
+            name: "letter MLP 16-128-128-26, Adam",
+            steps: 800,
+            repeats: 41,
+            adam: true,
+            build: mlp,
+            batches: batches(&[16], 26)?,
+        },
+        Task {
+            name: "CNN 3x32x32, channels 16 and 32, batch norm, momentum",
+            steps: 300,
+            repeats: 7,
+            adam: false,
+            build: cnn,
+            batches: batches(&[3, 32, 32], 10)?,
+        },
+    ];
+    tasks.iter().try_for_each(report)
+}
+
+fn report(task: &Task) -> Result<()> {
+    let pieces = measure(task)?;
+    println!("\n{}: {} steps, batch {BATCH}, fastest of {} runs", task.name, task.steps, task.repeats);
+    let half = task.steps / PIECE / 2;
+    let whole = pieces.map_pieces(0);
+    let steady = pieces.map_pieces(half);
+    for (i, name) in NAMES.iter().enumerate() {
+        println!("  {name:<28} {:>8.1} us a step   steady {:>8.1}", whole[i], steady[i]);
+    }
+    let compare = |label: &str, i: usize, base: usize| {
+        let target = (0.03 * whole[base]).max(20.0);
+        let (extra, steady_extra) = (whole[i] - whole[base], steady[i] - steady[base]);
+        let verdict = if extra <= target { "ok" } else { "MISSED" };
+        println!(
+            "  {label}: {extra:+.1} us, {:+.1} % (target {target:.0} us: {verdict}); steady {steady_extra:+.1} us, {:+.1} %",
+            100.0 * extra / whole[base],
+            100.0 * steady_extra / steady[base]
+        );
+    };
+    compare("(a) wrapped against bare, default interval ", 1, 0);
+    compare("    the same at interval 1                 ", 2, 0);
+    compare("(b) ours with against without control      ", 4, 3);
+    compare("    the same at interval 1                 ", 5, 3);
+    let ratio = whole[3] / whole[0];
+    println!(
+        "  (c) ours against tch's, both bare: ratio {ratio:.3} (target 1.0: {})",
+        if ratio <= 1.0 { "ok" } else { "MISSED" }
+    );
+    Ok(())
+}
+
+/// Microseconds, indexed by variant, piece, repeat.
+struct Pieces(Vec<Vec<Vec<f64>>>);
+
+impl Pieces {
+    /// Mean microseconds a step of every variant, from piece `first` on.
+    fn map_pieces(&self, first: usize) -> Vec<f64> {
+        let steps = |pieces: &[Vec<f64>]| (pieces.len() * PIECE) as f64;
+        let sum = |pieces: &[Vec<f64>]| {
+            pieces.iter().map(|repeats| repeats.iter().copied().fold(f64::INFINITY, f64::min)).sum::<f64>()
+        };
+        self.0.iter().map(|pieces| sum(&pieces[first..]) / steps(&pieces[first..])).collect()
+    }
+}
+
+fn measure(task: &Task) -> Result<Pieces> {
+    let n_pieces = task.steps / PIECE;
+    let mut pieces = vec![vec![Vec::new(); n_pieces]; NAMES.len()];
+    for _ in 0..task.repeats {
+        let mut variants = (0..NAMES.len()).map(|i| variant(task, i)).collect::<Result<Vec<_>>>()?;
+        for piece in 0..n_pieces {
+            for (variant, times) in variants.iter_mut().zip(&mut pieces) {
+                let start = Instant::now();
+                for step in 0..PIECE {
+                    let (x, y) = &task.batches[(piece * PIECE + step) % N_BATCHES];
+                    let loss = variant.net.forward_t(x, true).cross_entropy_for_logits(y);
+                    match &mut variant.stepper {
+                        Stepper::Tch(optimizer) => optimizer.backward_step(&loss),
+                        Stepper::Ours(optimizer) => optimizer.backward_step(&loss)?,
+                        Stepper::Controlled(controller) => controller.backward_step(&loss)?,
+                    }
+                }
+                times[piece].push(1e6 * start.elapsed().as_secs_f64());
+            }
+        }
+    }
+    Ok(Pieces(pieces))
+}
+
+fn variant(task: &Task, index: usize) -> Result<Variant> {
+    let vs = VarStore::new(Device::Cpu);
+    let net = (task.build)(&vs.root());
+    let mut rng = qgd::rng::stream(1, "overhead weights");
+    for mut weight in vs.trainable_variables() {
+        let fan_in = (weight.numel() as i64 / weight.size()[0]).max(1) as f32;
+        let bound = fan_in.sqrt().recip();
+        if weight.dim() > 1 {
+            let values: Vec<f32> = (0..weight.numel()).map(|_| rng.random_range(-bound..bound)).collect();
+            tch::no_grad(|| weight.f_copy_(&Tensor::f_from_slice(&values)?.f_view(weight.size().as_slice())?))?;
+        }
+    }
+    let (algorithm, lr) = if task.adam { (Algorithm::ADAM, 1e-3) } else { (Algorithm::MOMENTUM, 1e-2) };
+    let tch = |vs: &VarStore| {
+        if task.adam { nn::Adam::default().build(vs, lr) } else { nn::sgd(0.9, 0.0, 0.0, false).build(vs, lr) }
+    };
+    let ours = |vs: &VarStore| Optimizer::new(vs, OptimConfig::new(algorithm, lr));
+    let controller = || Controller::pretrained("lr");
+    let every_step = || controller().map(|c| Pilot { config: c.driver_config(None), policy: Box::new(EveryStep(c)) });
+    let stepper = match index {
+        0 => Stepper::Tch(tch(&vs)?),
+        1 => Stepper::Controlled(QController::wrap(tch(&vs)?, &vs, lr, controller()?)?),
+        2 => Stepper::Controlled(QController::wrap(tch(&vs)?, &vs, lr, every_step()?)?),
+        3 => Stepper::Ours(ours(&vs)?),
+        4 => Stepper::Controlled(QController::new(ours(&vs)?, controller()?)?),
+        _ => Stepper::Controlled(QController::new(ours(&vs)?, every_step()?)?),
+    };
+    Ok(Variant { _vs: vs, net, stepper })
+}
+
+fn mlp(path: &nn::Path) -> nn::SequentialT {
+    nn::seq_t()
+        .add(nn::linear(path / "0", 16, 128, Default::default()))
+        .add_fn(Tensor::relu)
+        .add(nn::linear(path / "1", 128, 128, Default::default()))
+        .add_fn(Tensor::relu)
+        .add(nn::linear(path / "2", 128, 26, Default::default()))
+}
+
+fn cnn(path: &nn::Path) -> nn::SequentialT {
+    let padded = nn::ConvConfig { padding: 1, ..Default::default() };
+    let norm = nn::BatchNormConfig { ws_init: nn::Init::Const(1.0), ..Default::default() };
+    nn::seq_t()
+        .add(nn::conv2d(path / "0", 3, 16, 3, padded))
+        .add(nn::batch_norm2d(path / "1", 16, norm))
+        .add_fn(|x| x.relu().max_pool2d_default(2))
+        .add(nn::conv2d(path / "2", 16, 32, 3, padded))
+        .add(nn::batch_norm2d(path / "3", 32, norm))
+        .add_fn(|x| x.relu().max_pool2d_default(2).flat_view())
+        .add(nn::linear(path / "4", 32 * 8 * 8, 10, Default::default()))
+}
+
+/// Inputs in [-1, 1] and random classes.
+fn batches(shape: &[i64], n_classes: i64) -> Result<Vec<(Tensor, Tensor)>> {
+    let mut rng = qgd::rng::stream(0, "overhead data");
+    let size = [&[BATCH], shape].concat();
+    let n_values: i64 = size.iter().product();
+    (0..N_BATCHES)
+        .map(|_| {
+            let values: Vec<f32> = (0..n_values).map(|_| rng.random_range(-1.0..1.0)).collect();
+            let classes: Vec<i64> = (0..BATCH).map(|_| rng.random_range(0..n_classes)).collect();
+            let x = Tensor::f_from_slice(&values)?.f_view(size.as_slice())?;
+            Ok((x, Tensor::f_from_slice(&classes)?.f_to_kind(Kind::Int64)?))
+        })
+        .collect()
+}
