@@ -39,8 +39,8 @@ struct Task {
 /// What trains a net.
 enum Stepper {
     Tch(nn::Optimizer),
-    Ours(Optimizer),
-    Controlled(QController),
+    Ours(Box<Optimizer>),
+    Controlled(Box<QController>),
 }
 
 struct Variant {
@@ -180,11 +180,11 @@ fn variant(task: &Task, index: usize) -> Result<Variant> {
     let every_step = || controller().map(|c| Pilot { config: c.driver_config(None), policy: Box::new(EveryStep(c)) });
     let stepper = match index {
         0 => Stepper::Tch(tch(&vs)?),
-        1 => Stepper::Controlled(QController::wrap(tch(&vs)?, &vs, lr, controller()?)?),
-        2 => Stepper::Controlled(QController::wrap(tch(&vs)?, &vs, lr, every_step()?)?),
-        3 => Stepper::Ours(ours(&vs)?),
-        4 => Stepper::Controlled(QController::new(ours(&vs)?, controller()?)?),
-        _ => Stepper::Controlled(QController::new(ours(&vs)?, every_step()?)?),
+        1 => Stepper::Controlled(Box::new(QController::wrap(tch(&vs)?, &vs, lr, controller()?)?)),
+        2 => Stepper::Controlled(Box::new(QController::wrap(tch(&vs)?, &vs, lr, every_step()?)?)),
+        3 => Stepper::Ours(Box::new(ours(&vs)?)),
+        4 => Stepper::Controlled(Box::new(QController::new(ours(&vs)?, controller()?)?)),
+        _ => Stepper::Controlled(Box::new(QController::new(ours(&vs)?, every_step()?)?)),
     };
     Ok(Variant { _vs: vs, net, stepper })
 }
