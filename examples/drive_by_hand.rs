@@ -30,23 +30,23 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         if driver.is_due() {
             let window = LossWindow::of(&losses);
             losses.clear();
-            if driver.check(&window, grad.iter().all(|g| g.is_finite())) == Verdict::Good {
-                snapshot = x;
-                let decision = driver.decide(&window, &measure.measure(&x, &grad));
-                if driver.step().is_power_of_two() {
-                    println!(
-                        "step {:4}  loss {:9.2e}  lr {:8.2e}  {:?}",
-                        driver.step(),
-                        window.mean,
-                        driver.lr(),
-                        decision.action
-                    );
+            match driver.check(&window, grad.iter().all(|g| g.is_finite())) {
+                Verdict::Good => {
+                    snapshot = x;
+                    let decision = driver.decide(&window, &measure.measure(&x, &grad));
+                    if driver.step().is_power_of_two() {
+                        let (step, lr) = (driver.step(), driver.lr());
+                        println!("step {step:4}  loss {:9.2e}  lr {lr:8.2e}  {:?}", window.mean, decision.action);
+                    }
                 }
-            } else {
-                x = snapshot;
-                measure.rolled_back(&x);
-                driver.advance();
-                continue;
+                verdict => {
+                    if verdict != Verdict::Hold {
+                        x = snapshot;
+                        measure.rolled_back(&x);
+                    }
+                    driver.advance();
+                    continue;
+                }
             }
         }
         [0, 1].iter().for_each(|&i| x[i] -= driver.lr() as f32 * grad[i]);

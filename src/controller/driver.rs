@@ -5,6 +5,7 @@
 //! ```text
 //! not due:   apply the step with lr(), weight_decay();                      advance()
 //! due:       check(losses of the window) -> RollBack: restore the snapshot; advance()
+//!                                        -> Hold:     advance()
 //!                                        -> Good:     take a snapshot, measure, decide(), apply the step; advance()
 //! ```
 //!
@@ -14,7 +15,7 @@ use super::actions::{Action, Move};
 use super::guard::{Guard, GuardConfig, Verdict};
 use super::signals::{LossWindow, Measured, Signals};
 use super::trace::TraceRecord;
-use crate::policy::{Decision, Policy, PolicyStateError};
+use crate::policy::{Decision, Policy, PolicyStateError, Reason};
 use serde::{Deserialize, Serialize};
 
 /// How a [`Driver`] is set up.
@@ -212,18 +213,25 @@ impl<P: Policy> Driver<P> {
     }
 
     /// Shows the guard the losses seen since the last check. On [`Verdict::RollBack`] the learning rate is already halved and the decision
-    /// logged: restore the snapshot, do not apply the step, call [`Driver::advance`]. May be called at any step, due or not.
+    /// logged: restore the snapshot, do not apply the step, call [`Driver::advance`]. On [`Verdict::Hold`] only leave the step out and call
+    /// [`Driver::advance`]. May be called at any step, due or not.
     pub fn check(&mut self, window: &LossWindow, grad_is_finite: bool) -> Verdict {
         let Some(guard) = &mut self.state.guard else { return Verdict::Good };
         let verdict = guard.check(window, grad_is_finite);
-        if let Verdict::RollBack { reason, halve } = verdict {
-            let action = if halve { Action::HALVE_LR } else { Action::ACCEPT };
-            self.state.recover_until = self.state.step + 1 + guard.config().recovery_steps;
-            self.state.next_decision = self.state.step + 1;
-            self.state.rollbacks += 1;
-            self.apply(Decision::of(action, reason));
-            self.record(window, false);
-        }
+        let recovery_steps = guard.config().recovery_steps;
+        let next = self.state.step + 1;
+        let decision = match verdict {
+            Verdict::Good => return verdict,
+            Verdict::Hold => Decision { action: None, ..Decision::of(Action::ACCEPT, Reason::LossExploded) },
+            Verdict::RollBack { reason, halve } => {
+                self.state.recover_until = next + recovery_steps;
+                self.state.rollbacks += 1;
+                Decision::of(if halve { Action::HALVE_LR } else { Action::ACCEPT }, reason)
+            }
+        };
+        self.state.next_decision = next;
+        self.apply(decision);
+        self.record(window, false);
         verdict
     }
 
@@ -410,7 +418,6 @@ pub(super) fn check_values(lr: f64, weight_decay: f64, config: &DriverConfig) ->
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::policy::Reason;
 
     struct Always(f64, u64);
     impl Policy for Always {

@@ -3,6 +3,9 @@
 //! The loss that a training loop sees at step `t` was measured *at the parameters before step `t`*. So when it is good, those very
 //! parameters are verified, and the training loop may snapshot them before it goes on; when it is bad, it restores the last snapshot.
 //! A start high enough to wreck the net in one step is therefore undone: the snapshot is older than the wreck.
+//!
+//! A single batch with an outlier looks like an explosion too. So a loss that is high but finite is looked at twice: the guard first asks to
+//! hold, that is to measure another batch at the same parameters, and only if that is bad too it rolls back.
 
 use super::signals::LossWindow;
 use crate::policy::Reason;
@@ -57,6 +60,8 @@ impl GuardConfig {
 pub enum Verdict {
     /// Verified: snapshot them, decide, go on.
     Good,
+    /// Suspect: do not apply the step, leave everything as it is, and show the guard another loss at the same parameters.
+    Hold,
     /// Do not apply the step; restore the last snapshot.
     RollBack {
         /// What was wrong.
@@ -73,12 +78,13 @@ pub struct Guard {
     ema: Option<f64>,
     first: f64,
     at_verified: bool,
+    suspect: bool,
 }
 
 impl Guard {
     /// A guard that has seen nothing yet.
     pub fn new(config: GuardConfig) -> Self {
-        Self { config, ema: None, first: 0.0, at_verified: false }
+        Self { config, ema: None, first: 0.0, at_verified: false, suspect: false }
     }
 
     /// The configuration.
@@ -91,6 +97,7 @@ impl Guard {
         // Until the first good loss, and right after a rollback, no step of ours led here.
         let blameless = self.ema.is_none() || self.at_verified;
         let loss = window.recent - self.config.loss_floor;
+        let suspected = std::mem::take(&mut self.suspect);
         if !window.is_finite() || !grad_is_finite {
             self.at_verified = true;
             return Verdict::RollBack { reason: Reason::NonFinite, halve: !blameless };
@@ -100,6 +107,10 @@ impl Guard {
             self.first = loss;
         }
         let exploded = loss > self.config.explosion * ema.max(self.config.floor * self.first);
+        if exploded && !blameless && !suspected {
+            self.suspect = true;
+            return Verdict::Hold;
+        }
         if exploded && !blameless {
             self.at_verified = true;
             return Verdict::RollBack { reason: Reason::LossExploded, halve: true };
@@ -124,6 +135,7 @@ mod tests {
     fn an_explosion_is_blamed_on_the_step_and_a_nan_too() {
         let mut guard = Guard::new(GuardConfig::default());
         assert_eq!(check(&mut guard, 2.0), Verdict::Good);
+        assert_eq!(check(&mut guard, 9.0), Verdict::Hold);
         assert_eq!(check(&mut guard, 9.0), Verdict::RollBack { reason: Reason::LossExploded, halve: true });
         assert_eq!(check(&mut guard, 2.0), Verdict::Good);
         assert_eq!(check(&mut guard, f32::NAN), Verdict::RollBack { reason: Reason::NonFinite, halve: true });
@@ -141,6 +153,7 @@ mod tests {
     fn a_high_loss_at_verified_parameters_rebases_the_average() {
         let mut guard = Guard::new(GuardConfig::default());
         check(&mut guard, 1.0);
+        assert_eq!(check(&mut guard, 50.0), Verdict::Hold);
         assert_ne!(check(&mut guard, 50.0), Verdict::Good);
         assert_eq!(check(&mut guard, 50.0), Verdict::Good, "the restored parameters are not at fault");
         assert_eq!(check(&mut guard, 60.0), Verdict::Good);
@@ -155,6 +168,16 @@ mod tests {
         }
         assert_eq!(check(&mut guard, 0.5), Verdict::Good);
         assert_ne!(check(&mut guard, 2.0), Verdict::Good);
+    }
+
+    #[test]
+    fn one_batch_with_an_outlier_costs_one_step_and_no_halving() {
+        let mut guard = Guard::new(GuardConfig::default());
+        check(&mut guard, 1.0);
+        for _ in 0..5 {
+            assert_eq!(check(&mut guard, 30.0), Verdict::Hold);
+            assert_eq!(check(&mut guard, 1.0), Verdict::Good);
+        }
     }
 
     #[test]

@@ -55,7 +55,7 @@ pub struct RewardConfig {
 /// | `horizon` | [200, 1600] | inner steps, log-uniform | 1 ≤ low ≤ high |
 /// | `known-budget` | 0.7 | share of tasks whose controller is told the horizon | [0, 1] |
 /// | `separable` | 0.6 | share of classification tasks without label noise | [0, 1] |
-/// | `families` | [0.1, 0.1, 0.65, 0.15] | weights of quadratics, logistic regression, MLP classification, MLP regression | ≥ 0, not all 0 |
+/// | `families` | [0.1, 0.1, 0.6, 0.2] | weights of quadratics, logistic regression, MLP classification, MLP regression | ≥ 0, not all 0 |
 /// | `optimizers` | [0.25, 0.25, 0.4, 0.1] | weights of SGD, momentum, Adam, AdamW | ≥ 0, not all 0 |
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields, rename_all = "kebab-case")]
@@ -99,7 +99,7 @@ impl Default for TaskConfig {
             horizon: [200, 1600],
             known_budget: 0.7,
             separable: 0.6,
-            families: [0.1, 0.1, 0.65, 0.15],
+            families: [0.1, 0.1, 0.6, 0.2],
             optimizers: [0.25, 0.25, 0.4, 0.1],
         }
     }

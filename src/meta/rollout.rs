@@ -44,12 +44,13 @@ pub fn rollout<P: Policy>(task: &mut Task, driver: &mut Driver<P>, evaluate_deci
         if driver.is_due() {
             let window = LossWindow::of(&losses);
             losses.clear();
-            if driver.check(&window, finite) != Verdict::Good {
-                if let Some((good_x, good_optimizer)) = &snapshot {
-                    x.copy_from_slice(good_x);
-                    optimizer.clone_from(good_optimizer);
-                    measure.rolled_back(&x);
-                }
+            let verdict = driver.check(&window, finite);
+            if let (Verdict::RollBack { .. }, Some((good_x, good_optimizer))) = (verdict, &snapshot) {
+                x.copy_from_slice(good_x);
+                optimizer.clone_from(good_optimizer);
+                measure.rolled_back(&x);
+            }
+            if verdict != Verdict::Good {
                 driver.advance();
                 continue;
             }

@@ -280,13 +280,18 @@ fn flip_labels(classes: &mut [u16], n_classes: usize, separable: bool, rng: &mut
     }
 }
 
+/// A third of the targets have heavy tails, as counts, prices and concentrations do: their batches hold outliers.
 fn teacher_values(inputs: &[f32], n_in: usize, noiseless: bool, rng: &mut ChaCha8Rng) -> (Target, usize) {
     let mut values = teacher(inputs, n_in, 1, rng);
     if !noiseless {
         let noise = log_uniform(0.03, 1.0, rng) as f32;
         values.iter_mut().for_each(|v| *v += noise * normal(rng));
-        standardize(&mut values, 1);
     }
+    if rng.random_bool(1.0 / 3.0) {
+        let tail = rng.random_range(0.5..1.5f32);
+        values.iter_mut().for_each(|v| *v = (tail * *v).exp());
+    }
+    standardize(&mut values, 1);
     (Target::Values(values), 1)
 }
 

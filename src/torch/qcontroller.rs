@@ -296,18 +296,19 @@ impl QController {
             self.losses.note_gradient(&gradient.flat)?;
         }
         let finite = if self.driver.is_due() {
-            if !self.decide(&gradient)? {
-                return self.roll_back();
+            match self.decide(&gradient)? {
+                Verdict::Good => None,
+                verdict => return self.skip(verdict),
             }
-            None
         } else if !self.driver.is_guarded() {
             None
         } else if self.looks_first {
             self.losses.read(&[])?;
-            if !self.losses.is_finite() && self.check() != Verdict::Good {
-                return self.roll_back();
+            let verdict = if self.losses.is_finite() { Verdict::Good } else { self.check() };
+            match verdict {
+                Verdict::Good => None,
+                verdict => return self.skip(verdict),
             }
-            None
         } else {
             Some(self.losses.newest_is_finite()?)
         };
@@ -317,16 +318,17 @@ impl QController {
         Ok(())
     }
 
-    /// Shows guard and policy the window. False where the guard wants a rollback.
-    fn decide(&mut self, gradient: &Gradient) -> Result<bool, TorchError> {
+    /// Shows the guard the window, and where it finds nothing wrong the policy too.
+    fn decide(&mut self, gradient: &Gradient) -> Result<Verdict, TorchError> {
         if self.driver.step() == 0 && self.driver.is_guarded() {
             // Weights loaded after this controller was built are still untouched here.
             self.snapshot.take_params(self.target.params())?;
         }
         let pending = self.measure.measure(self.target.params().data(), &gradient.flat)?;
         let sums = self.losses.read(&pending.sums)?;
-        if self.check() != Verdict::Good {
-            return Ok(false);
+        let verdict = self.check();
+        if verdict != Verdict::Good {
+            return Ok(verdict);
         }
         if self.driver.is_guarded() {
             self.snapshot.take(self.target.params(), self.target.ours())?;
@@ -336,17 +338,19 @@ impl QController {
         self.driver.decide(&self.losses.window(), &measured);
         self.losses.clear();
         self.set_rates()?;
-        Ok(true)
+        Ok(Verdict::Good)
     }
 
     fn check(&mut self) -> Verdict {
         self.driver.check(&self.losses.window(), self.losses.gradients_are_finite())
     }
 
-    /// Instead of a step: the last verified state, with what the guard made of the rates.
-    fn roll_back(&mut self) -> Result<(), TorchError> {
-        self.target.restore(&mut self.snapshot)?;
-        self.measure.rolled_back(self.target.params().data())?;
+    /// Instead of a step: the last verified state, with what the guard made of the rates; or, to look again, nothing at all.
+    fn skip(&mut self, verdict: Verdict) -> Result<(), TorchError> {
+        if verdict != Verdict::Hold {
+            self.target.restore(&mut self.snapshot)?;
+            self.measure.rolled_back(self.target.params().data())?;
+        }
         self.losses.clear();
         self.set_rates()?;
         self.driver.advance();
