@@ -120,7 +120,7 @@ pub enum Targets {
 /// # Errors
 /// When a file is missing or damaged, does not hold what the spec says, or leaves a split without examples.
 ///
-/// ```no_run
+/// ```
 /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
 /// let task = qgd::task::TaskSpec::load("examples/tasks/digits.toml".as_ref())?;
 /// let data = qgd::data::load(&task.data, task.directory(), None, 0)?;

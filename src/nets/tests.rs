@@ -71,7 +71,7 @@ fn floats(tensor: &Tensor) -> Vec<f32> {
 }
 
 fn refusal(spec: &NetSpec, data: &Dataset) -> NetError {
-    build(spec, data).err().expect("refused")
+    build(spec, data).expect_err("refused")
 }
 
 #[test]

@@ -21,7 +21,7 @@ fn examples() -> PathBuf {
 fn defaults_are_those_of_the_tables() {
     let task = parse(&format!("{CSV}{MLP}{TRAIN}")).unwrap();
     assert_eq!((task.name().as_str(), task.directory()), ("some", Path::new("folder")));
-    assert_eq!(task.data.split, [0.8, 0.1, 0.1]);
+    assert_eq!(task.data.split.map(f64::to_bits), [0.8, 0.1, 0.1].map(f64::to_bits));
     assert!(task.data.standardize && task.data.kind == TargetKind::Classes && task.data.limit.is_none());
     let Format::Csv { delimiter, header, target } = task.data.format else { panic!("csv") };
     assert_eq!((delimiter, header, target), (',', false, Column::Index(-1)));
