@@ -22,7 +22,7 @@ pub use actions::{Action, Controls, Move};
 pub use driver::{DecisionCallback, DecisionCounts, Driver, DriverConfig, DriverError, DriverState, Pilot};
 pub use features::{FeatureSet, Features, Hansen6, ScaleFree};
 pub use guard::{Guard, GuardConfig, Verdict};
-pub use line_search::{Direction, LineSearch, LineSearchConfig, LineSearchError, LineSearchStep};
+pub use line_search::{Direction, LineSearch, LineSearchConfig, LineSearchError, LineSearchStep, Minimized, minimize};
 pub use pretrained::{Card, EvaluationRow, Pretrained, PretrainedError};
 pub use recipe::{Bounds, DecisionConfig, NetworkConfig, Recipe, RecipeError};
 pub use signals::{LossWindow, Measure, Measured, Signals, Sums};

@@ -5,7 +5,7 @@
 //! net is undone.
 //!
 #![cfg_attr(feature = "torch", doc = "```")]
-#![cfg_attr(not(feature = "torch"), doc = "```ignore")]
+#![cfg_attr(not(feature = "torch"), doc = "```text")]
 //! use qgd::{Controller, torch::QController};
 //! use tch::{Device, Kind, Tensor, nn, nn::Module, nn::OptimizerConfig};
 //!

@@ -1,22 +1,25 @@
 //! The controller beside a `tch` training loop. With [`nets`](crate::nets), the only place that names `tch`.
 //!
 //! - [`QController`] wraps tch's own `nn::Optimizer`, or drives one of ours.
+//! - [`QLineSearch`] is the line search of the paper, for full batches.
 //! - [`optim`] has our own SGD, Adam, AdamW and RMSprop: their state can be saved, and a bad step taken back.
 //! - [`Measure`], [`Snapshot`]: what a decision measures and what a rollback restores, both on the device of the net.
 //! - [`flat`]: all trainable parameters of a `VarStore` in one buffer, on which everything above works.
 
 pub mod flat;
+pub mod line_search;
 pub mod measure;
 pub mod optim;
 pub mod qcontroller;
 pub mod snapshot;
 
+pub use line_search::{QLineSearch, QLineSearchState};
 pub use measure::Measure;
 pub use optim::{Algorithm, GroupConfig, OptimConfig, OptimState, Optimizer};
 pub use qcontroller::{QController, QControllerState};
 pub use snapshot::Snapshot;
 
-use crate::controller::DriverError;
+use crate::controller::{DriverError, LineSearchError};
 use tch::{Device, Kind, TchError};
 
 /// Something went wrong between the controller and libtorch.
@@ -29,6 +32,17 @@ pub enum TorchError {
     /// A start value or a configuration that no run can use.
     #[error(transparent)]
     Driver(#[from] DriverError),
+    /// The line search cannot start or go on.
+    #[error(transparent)]
+    LineSearch(#[from] LineSearchError),
+    /// A line search with an optimizer that remembers earlier steps.
+    #[error(
+        "a line search needs plain gradient descent, because it retries from the same base with another step size; {found} cannot"
+    )]
+    NotPlainDescent {
+        /// What was given.
+        found: &'static str,
+    },
     /// A field of an optimizer's configuration is outside its range.
     #[error("{name} is {value}, but must be {allowed}")]
     OutOfRange {

@@ -312,6 +312,10 @@ impl Optimizer {
         self.set_rates(self.config.lr, self.config.weight_decay)
     }
 
+    pub(crate) fn groups(&self) -> &[GroupConfig] {
+        &self.config.groups
+    }
+
     pub(crate) fn flat(&self) -> &FlatParams {
         &self.flat
     }

@@ -48,6 +48,11 @@ impl Snapshot {
         })
     }
 
+    /// The parameters in it, `[n_params]`.
+    pub fn params(&self) -> &Tensor {
+        &self.params
+    }
+
     /// Copies everything again.
     ///
     /// # Errors
