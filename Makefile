@@ -6,6 +6,7 @@
 
 CARGO ?= cargo
 NO_TORCH := --no-default-features
+EXAMPLES := $(basename $(notdir $(wildcard examples/*.rs)))
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' Makefile
@@ -18,8 +19,9 @@ demo: libtorch ## Train one net on real digits from two hopeless learning rates:
 	@$(CARGO) build
 	@$(CARGO) run --quiet -- demo
 
-test: libtorch ## Run every test, with libtorch and without
+test: libtorch ## Run every test and every example, with libtorch and without
 	$(CARGO) test
+	@set -e; for example in $(EXAMPLES); do echo "== example $$example"; $(CARGO) run --quiet --example $$example; done
 	$(CARGO) test $(NO_TORCH)
 	$(CARGO) test $(NO_TORCH) --features cli --test cli
 
@@ -30,4 +32,4 @@ lint: libtorch ## Formatting, clippy and rustdoc, warnings are errors
 	RUSTDOCFLAGS="-D warnings" $(CARGO) doc --no-deps
 
 bench: libtorch ## Measure what a decision and a controlled step cost
-	$(CARGO) bench
+	$(CARGO) bench --bench '*'

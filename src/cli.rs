@@ -2,6 +2,8 @@
 //!
 //! Exit codes: 0 fine, 1 failed, 2 bad usage or bad input (then nothing has been written).
 
+#[macro_use]
+mod console;
 mod failure;
 mod inspect;
 mod meta_train;
@@ -87,7 +89,7 @@ pub fn main() -> ExitCode {
     match cli.command.run() {
         Ok(()) => ExitCode::SUCCESS,
         Err(failure) => {
-            eprintln!("{failure}");
+            note!("{failure}");
             failure.exit_code()
         }
     }

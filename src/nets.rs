@@ -1,4 +1,4 @@
-//! Target nets from a [`NetSpec`](crate::task::NetSpec), with PyTorch's layers, losses and default initial values.
+//! Target nets from a [`NetSpec`], with PyTorch's layers, losses and default initial values.
 //!
 //! ```text
 //! mlp        (linear, activation) for each hidden size, linear

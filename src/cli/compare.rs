@@ -112,8 +112,9 @@ impl CompareArgs {
             starts: self.starts.clone(),
             methods,
         };
-        print!("{}", comparison.table());
-        self.write(&comparison)
+        self.write(&comparison)?;
+        say!("{}", comparison.table().trim_end());
+        Ok(())
     }
 
     fn write(&self, comparison: &Comparison) -> Result<(), Failure> {

@@ -67,7 +67,7 @@ impl DemoArgs {
         };
         let cells = [of(&alone, &HOPELESS), of(&wrapped, &HOPELESS), of(&cosine, &TUNING)].concat();
         grid.check(&cells)?;
-        eprintln!("{}", self.introduction(&task));
+        note!("{}", self.introduction(&task));
         let results = grid.run(&cells, setting::jobs(self.jobs))?;
         let rows = rows(&results);
         self.show(&task, &rows)
@@ -89,18 +89,18 @@ impl DemoArgs {
     fn show(&self, task: &TaskSpec, rows: &[Row<'_>]) -> Result<(), Failure> {
         let colored = io::stdout().is_terminal() && std::env::var_os("NO_COLOR").is_none();
         let charts = [losses(rows), lrs(rows)];
-        println!("{}", plot(&charts[0], 72, 18, colored));
-        let colors = std::iter::once(None).chain(rows.iter().map(|row| Some(row.color)));
-        for (line, color) in table(rows).lines().iter().zip(colors) {
-            println!("{}", color.map_or(line.clone(), |color| color.paint(line, colored)));
-        }
         let about =
             format!("task '{}', {} steps of {}, seed 0", task.name(), task.train.steps, task.train.optimizer.name());
         let picture = svg("A learning rate that finds its own way", &about, &charts);
         setting::write_file(&self.svg, picture.as_bytes())?;
-        println!("\nLosses are geometric means over {SEEDS} seeds, over the whole split, after the last step.");
-        println!("The picture, with the learning rates beside the losses: {}", self.svg.display());
-        println!(
+        say!("{}", plot(&charts[0], 72, 18, colored));
+        let colors = std::iter::once(None).chain(rows.iter().map(|row| Some(row.color)));
+        for (line, color) in table(rows).lines().iter().zip(colors) {
+            say!("{}", color.map_or(line.clone(), |color| color.paint(line, colored)));
+        }
+        say!("\nLosses are geometric means over {SEEDS} seeds, over the whole split, after the last step.");
+        say!("The picture, with the learning rates beside the losses: {}", self.svg.display());
+        say!(
             "Next: the three lines for your own program are in README.md; `qgd compare --help` tries it on your own data."
         );
         Ok(())
@@ -175,12 +175,7 @@ fn steps(rows: &[Row<'_>]) -> Axis {
 
 fn losses(rows: &[Row<'_>]) -> Chart {
     let lines = rows.iter().map(|row| row.line(|run| smoothed(&run.losses))).collect();
-    Chart {
-        title: "training loss, smoothed".into(),
-        x: Axis::linear("step"),
-        y: Axis::log("training loss, smoothed"),
-        lines,
-    }
+    Chart { title: "training loss, smoothed".into(), x: steps(rows), y: Axis::log("training loss, smoothed"), lines }
 }
 
 fn lrs(rows: &[Row<'_>]) -> Chart {

@@ -25,7 +25,7 @@ pub fn run(args: &InspectArgs) -> Result<()> {
     let portrait = Portrait::of(&controller);
     if args.json {
         let whole = json!({ "recipe": controller.recipe(), "card": controller.card(), "portrait": portrait });
-        println!("{}", serde_json::to_string_pretty(&whole)?);
+        say!("{}", serde_json::to_string_pretty(&whole)?);
         return Ok(());
     }
     print_recipe(controller.recipe());
@@ -35,20 +35,20 @@ pub fn run(args: &InspectArgs) -> Result<()> {
 }
 
 fn print_recipe(recipe: &Recipe) {
-    println!("{}: {}\n", recipe.name, recipe.description);
+    say!("{}: {}\n", recipe.name, recipe.description);
     let d = &recipe.decisions;
     let later =
         d.fixed.map_or(format!("{} per doubling of the step count", d.per_doubling), |n| format!("every {n} steps"));
-    println!("controls    {:?}: {:?}", recipe.controls, recipe.moves);
-    println!("sees        {:?}, {} features", recipe.features, recipe.features.names().len());
-    println!("decides     at each of the first {} steps, then {later}", d.probe_steps);
-    println!("network     {:?}, dueling {}", recipe.network.hidden, recipe.network.dueling);
+    say!("controls    {:?}: {:?}", recipe.controls, recipe.moves);
+    say!("sees        {:?}, {} features", recipe.features, recipe.features.names().len());
+    say!("decides     at each of the first {} steps, then {later}", d.probe_steps);
+    say!("network     {:?}, dueling {}", recipe.network.hidden, recipe.network.dueling);
 }
 
 fn print_card(card: &Card) {
-    println!("trained     by qgd {}, recipe {}, seed {}", card.crate_version, card.recipe_hash, card.seed);
-    println!("            {} nets, {} inner steps, {} updates\n", card.episodes, card.inner_steps, card.updates);
-    println!("On validation tasks that meta-training never drew (final loss + 0.01, over best-tuned cosine's):");
+    say!("trained     by qgd {}, recipe {}, seed {}", card.crate_version, card.recipe_hash, card.seed);
+    say!("            {} nets, {} inner steps, {} updates\n", card.episodes, card.inner_steps, card.updates);
+    say!("On validation tasks that meta-training never drew (final loss + 0.01, over best-tuned cosine's):");
     let mut table = Table::new(&[
         ("family", Align::Left),
         ("tasks", Align::Right),
@@ -65,11 +65,11 @@ fn print_card(card: &Card) {
             format!("{cosine_median_ratio:.2}"),
         ]);
     }
-    println!("{table}");
+    say!("{table}");
 }
 
 fn print_portrait(portrait: &Portrait) {
-    println!(
+    say!(
         "What it does (share of halve / accept / grow, and the learning rate at the end of the phase over the one it started with):"
     );
     let mut table = Table::new(&[
@@ -93,5 +93,5 @@ fn print_portrait(portrait: &Portrait) {
         cells.push(format!("{:.3} to {:.3}", row.losses[0], row.losses[1]));
         table.row(cells);
     }
-    println!("{table}");
+    say!("{table}");
 }

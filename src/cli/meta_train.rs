@@ -43,7 +43,7 @@ pub fn run(args: &MetaTrainArgs) -> Result<()> {
     let threads = args.threads.unwrap_or_else(|| std::thread::available_parallelism().map_or(1, usize::from));
     let checkpoint = checkpoint_path(&args.output);
     let mut log = args.log.as_deref().map(open_log).transpose()?;
-    eprintln!("meta-training {} (recipe {}, seed {}, {threads} threads)", recipe.name, recipe.hash(), args.seed);
+    note!("meta-training {} (recipe {}, seed {}, {threads} threads)", recipe.name, recipe.hash(), args.seed);
     let rounds = recipe.meta.rounds;
     let mut training = if args.resume && checkpoint.exists() {
         MetaTraining::resume(&checkpoint, recipe, args.seed, threads)?
@@ -69,7 +69,7 @@ pub fn run(args: &MetaTrainArgs) -> Result<()> {
     bar.finish_and_clear();
     training.finish()?.save(&args.output)?;
     std::fs::remove_file(&checkpoint).with_context(|| format!("cannot remove {}", checkpoint.display()))?;
-    eprintln!("wrote {}", args.output.display());
+    note!("wrote {}", args.output.display());
     Ok(())
 }
 
@@ -112,6 +112,6 @@ fn show(bar: &ProgressBar, report: &RoundReport, rate: f64) {
             report.mean_abs_q,
             if report.is_best { " (best)" } else { "" }
         );
-        if bar.is_hidden() { eprintln!("{line}") } else { bar.println(line) }
+        if bar.is_hidden() { note!("{line}") } else { bar.println(line) }
     }
 }

@@ -44,7 +44,7 @@ impl Progress {
                 bar.set_position(done);
                 bar.set_message(message());
             }
-            Self::Lines { unit, total } => eprintln!("{done}/{total} {unit}  {}", message()),
+            Self::Lines { unit, total } => note!("{done}/{total} {unit}  {}", message()),
         }
     }
 

@@ -84,11 +84,11 @@ impl TrainArgs {
         let identity = Identity::new(&task, &decider, self.seed, &self.machine.device, self.threads);
         let checkpoints = self.resume.as_deref().map(|dir| Checkpoints::open(dir, identity)).transpose()?;
         let outcome = self.train(&task, &data, &decider, &mut run, checkpoints)?;
-        println!("{outcome}");
-        match &self.json {
-            Some(path) => setting::write_file(path, &outcome.to_json()?),
-            None => Ok(()),
+        if let Some(path) = &self.json {
+            setting::write_file(path, &outcome.to_json()?)?;
         }
+        say!("{outcome}");
+        Ok(())
     }
 
     fn decider(&self) -> Result<Decider, Failure> {

@@ -1,6 +1,6 @@
 //! Directions and norms, measured where the parameters live.
 //!
-//! The same sums as [`controller::Measure`](crate::controller::Measure), on a fixed random sample of at most
+//! The same sums as [`controller::Measure`], on a fixed random sample of at most
 //! [`Measure::MAX_SAMPLED`] coordinates. Nothing is copied to the host here: the caller does that once a decision, together with the losses.
 
 use super::TorchError;

@@ -30,10 +30,12 @@ impl Sandbox {
         fs::write(self.path(name), content).unwrap();
     }
 
+    #[cfg(feature = "torch")]
     pub fn read(&self, name: &str) -> String {
         fs::read_to_string(self.path(name)).unwrap()
     }
 
+    #[cfg(feature = "torch")]
     pub fn json(&self, name: &str) -> serde_json::Value {
         serde_json::from_str(&self.read(name)).unwrap()
     }

@@ -132,3 +132,13 @@ fn flags_override_the_task_file() {
     assert_eq!((&json["schedule"], &json["controller"]), (&Value::from("cosine"), &Value::from("none")));
     assert!(json["lr_last"].as_f64().unwrap() < 1e-3, "the cosine is nearly down: {json}");
 }
+
+#[test]
+fn a_reader_that_has_seen_enough_is_no_error() {
+    let sandbox = Sandbox::new();
+    let args = ["train", &digits(), "--steps", "200", "--json", "out.json"];
+    let mut child = sandbox.command(&args).spawn().unwrap();
+    drop((child.stdout.take(), child.stderr.take()));
+    assert_eq!(child.wait().unwrap().code(), Some(0));
+    assert_eq!(sandbox.json("out.json")["steps"], 200);
+}

@@ -1,0 +1,31 @@
+//! Printing that does not panic when nobody reads any more (`qgd inspect lr | head -1`).
+
+use std::fmt;
+use std::io::{self, ErrorKind, Write};
+
+/// Prints a line to stdout, as `println!`.
+macro_rules! say {
+    ($($arg:tt)*) => { $crate::cli::console::to_stdout(format_args!($($arg)*)) };
+}
+
+/// Prints a line to stderr, as `eprintln!`.
+macro_rules! note {
+    ($($arg:tt)*) => { $crate::cli::console::to_stderr(format_args!($($arg)*)) };
+}
+
+/// A reader that has seen enough is no error, so the program ends as if all had been read. Print results after files are written.
+pub fn to_stdout(text: fmt::Arguments<'_>) {
+    let mut stdout = io::stdout().lock();
+    if let Err(error) = writeln!(stdout, "{text}").and_then(|()| stdout.flush()) {
+        if error.kind() == ErrorKind::BrokenPipe {
+            std::process::exit(0);
+        }
+        note!("error: cannot write to stdout: {error}");
+        std::process::exit(1);
+    }
+}
+
+/// Progress and errors; where even stderr is closed, there is nobody left to tell.
+pub fn to_stderr(text: fmt::Arguments<'_>) {
+    let _ = writeln!(io::stderr(), "{text}");
+}
