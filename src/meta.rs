@@ -16,7 +16,7 @@ mod tasks;
 mod train;
 mod validation;
 
-pub use config::{MetaConfig, RewardConfig, TaskConfig};
+pub use config::{InverseDistance, MetaConfig, RewardConfig, TaskConfig};
 pub use optimizer::{Algorithm, InnerOptimizer};
 pub use portrait::{Phase, Portrait, PortraitRow};
 pub use rollout::{Actor, Run, rollout};

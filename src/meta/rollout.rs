@@ -132,11 +132,8 @@ impl Actor {
         if n == 0 || self.taken.len() != n + 1 {
             return None;
         }
-        let worth = |f: f64| if f.is_finite() { (f + reward.delta).ln() } else { f64::INFINITY };
-        let rewards = run.evaluations.windows(2).map(|f| {
-            let r = worth(f[0]) - worth(f[1]);
-            if r.is_nan() { 0.0 } else { r.clamp(-reward.clip, reward.clip) as f32 }
-        });
+        let accepted = self.taken.iter().map(|&a| self.actions[usize::from(a)] == Action::ACCEPT);
+        let rewards = run.evaluations.windows(2).zip(accepted).map(|(f, accepted)| reward.reward(accepted, f[0], f[1]));
         Some(Episode {
             n_features,
             observations: self.observations,
