@@ -64,6 +64,9 @@ impl Policy for Box<dyn Policy> {
     fn explain(&self) -> Option<Explanation<'_>> {
         (**self).explain()
     }
+    fn freeze(&mut self) {
+        (**self).freeze();
+    }
     fn save(&self) -> Vec<u8> {
         (**self).save()
     }

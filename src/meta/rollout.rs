@@ -151,7 +151,8 @@ impl Policy for Actor {
         let last = self.taken.last().map(|&a| self.actions[usize::from(a)]);
         self.observations.resize(at + n, 0.0);
         self.features.update(signals, last, &mut self.observations[at..]);
-        mean_q_values(&self.networks, &self.observations[at..], &mut self.scratch, &mut self.q_row, &mut self.q_values);
+        let (networks, obs) = (self.networks.iter(), &self.observations[at..]);
+        mean_q_values(networks, obs, &mut self.scratch, &mut self.q_row, &mut self.q_values);
         let choice = self.explorer.act(&self.q_values, self.time, &mut self.rng);
         self.taken.push(choice.action as u8);
         Decision::of(self.actions[choice.action], choice.reason())
