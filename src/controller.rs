@@ -143,7 +143,7 @@ impl Controller {
     /// ```
     ///
     /// # Errors
-    /// When a setting is outside its range.
+    /// When a setting is outside its range, or the controller is one for line searches.
     pub fn online(self, config: OnlineConfig, seed: u64) -> Result<Self, OnlineError> {
         let online = match &self.mode {
             Mode::Frozen => Online::new(self.recipe(), self.pretrained.networks(), config, seed),
@@ -259,6 +259,9 @@ impl Controller {
 impl Policy for Controller {
     fn decide(&mut self, signals: &Signals) -> Decision {
         self.features.update(signals, self.last_action, &mut self.seen);
+        if self.recipe().line_search.is_some_and(|config| config.is_warm_up(signals.step)) {
+            return Decision::of(Action::ACCEPT, Reason::Policy);
+        }
         let out_of_range = self.confine();
         self.learn(signals);
         self.value();
@@ -269,6 +272,10 @@ impl Policy for Controller {
 
     fn interval(&self, step: u64) -> u64 {
         self.recipe().decisions.interval(step)
+    }
+
+    fn line_search(&self) -> Option<LineSearchConfig> {
+        self.recipe().line_search
     }
 
     fn explain(&self) -> Option<Explanation<'_>> {

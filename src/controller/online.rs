@@ -110,6 +110,12 @@ pub enum OnlineError {
         /// What is possible.
         allowed: &'static str,
     },
+    /// A run that retries its steps has no windows to be rewarded by.
+    #[error("the controller {name:?} searches along lines; only one that schedules can learn in a run")]
+    LineSearch {
+        /// Its name.
+        name: String,
+    },
     /// The exploration cannot be used.
     #[error(transparent)]
     Exploration(#[from] ExplorationError),
@@ -151,6 +157,9 @@ impl Online {
     ) -> Result<Self, OnlineError> {
         if let Some((name, value, allowed)) = config.invalid_field() {
             return Err(OnlineError::OutOfRange { name, value, allowed });
+        }
+        if recipe.line_search.is_some() {
+            return Err(OnlineError::LineSearch { name: recipe.name.clone() });
         }
         let exploration = Exploration::EpsilonGreedy(EpsilonGreedy {
             epsilon: EpsilonSchedule::Constant(config.epsilon),

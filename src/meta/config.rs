@@ -1,5 +1,6 @@
 //! The `[meta]` table of a recipe.
 
+use super::optimizer::Algorithm;
 use serde::{Deserialize, Serialize};
 
 /// How long and on what a controller is meta-trained.
@@ -130,6 +131,7 @@ impl RewardConfig {
 /// | `separable` | 0.6 | share of classification tasks without label noise | [0, 1] |
 /// | `families` | [0.1, 0.1, 0.65, 0.15] | weights of quadratics, logistic regression, MLP classification, MLP regression | ≥ 0, not all 0 |
 /// | `optimizers` | [0.25, 0.25, 0.4, 0.1] | weights of SGD, momentum, Adam, AdamW | ≥ 0, not all 0 |
+/// | `start` | the optimizer's five decades | where the learning rate starts, log-uniform | 0 < low ≤ high |
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields, rename_all = "kebab-case")]
 pub struct TaskConfig {
@@ -143,6 +145,16 @@ pub struct TaskConfig {
     pub families: [f64; 4],
     /// See the table.
     pub optimizers: [f64; 4],
+    /// See the table.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub start: Option<[f64; 2]>,
+}
+
+impl TaskConfig {
+    /// Where the learning rate of this optimizer starts: lowest and highest.
+    pub fn start_range(&self, algorithm: Algorithm) -> [f64; 2] {
+        self.start.unwrap_or(algorithm.start_range())
+    }
 }
 
 impl Default for MetaConfig {
@@ -174,6 +186,7 @@ impl Default for TaskConfig {
             separable: 0.6,
             families: [0.1, 0.1, 0.65, 0.15],
             optimizers: [0.25, 0.25, 0.4, 0.1],
+            start: None,
         }
     }
 }
@@ -184,6 +197,7 @@ impl MetaConfig {
         let share = |v: f64| (0.0..=1.0).contains(&v);
         let weights = |w: &[f64; 4]| w.iter().all(|&v| v >= 0.0 && v.is_finite()) && w.iter().sum::<f64>() > 0.0;
         let ([shortest, longest], tasks) = (self.tasks.horizon, &self.tasks);
+        let [low, high] = tasks.start.unwrap_or([1.0, 1.0]);
         let checks = [
             ("rounds", f64::from(self.rounds), self.rounds >= 1, "at least 1"),
             ("episodes-per-round", f64::from(self.episodes_per_round), self.episodes_per_round >= 1, "at least 1"),
@@ -199,6 +213,7 @@ impl MetaConfig {
             ("tasks.known-budget", tasks.known_budget, share(tasks.known_budget), "in [0, 1]"),
             ("tasks.separable", tasks.separable, share(tasks.separable), "in [0, 1]"),
             ("tasks.families", tasks.families[0], weights(&tasks.families), "four weights >= 0, not all 0"),
+            ("tasks.start", low, 0.0 < low && low <= high && high.is_finite(), "[low, high] with 0 < low <= high"),
             ("tasks.optimizers", tasks.optimizers[0], weights(&tasks.optimizers), "four weights >= 0, not all 0"),
         ];
         let invalid = checks.into_iter().find(|check| !check.2).map(|(name, value, _, allowed)| (name, value, allowed));
