@@ -13,6 +13,7 @@ mod driver;
 mod features;
 mod guard;
 pub mod line_search;
+mod online;
 mod pretrained;
 mod recipe;
 mod signals;
@@ -23,14 +24,17 @@ pub use driver::{DecisionCallback, DecisionCounts, Driver, DriverConfig, DriverE
 pub use features::{FeatureSet, Features, Hansen6, ScaleFree};
 pub use guard::{Guard, GuardConfig, Verdict};
 pub use line_search::{Direction, LineSearch, LineSearchConfig, LineSearchError, LineSearchStep, Minimized, minimize};
+pub use online::{OnlineConfig, OnlineError};
 pub use pretrained::{Card, EvaluationRow, Pretrained, PretrainedError};
 pub use recipe::{Bounds, DecisionConfig, NetworkConfig, Recipe, RecipeError};
 pub use signals::{LossWindow, Measure, Measured, Signals, Sums};
 pub use trace::TraceRecord;
 
-use crate::dqn::Scratch;
 use crate::dqn::network::{argmax, mean_q_values};
+use crate::dqn::{QNetwork, Scratch};
 use crate::policy::{Decision, Explanation, Policy, PolicyStateError, Reason};
+use online::Online;
+use serde::{Deserialize, Serialize};
 use std::path::Path;
 use std::sync::Arc;
 
@@ -58,6 +62,32 @@ pub struct Controller {
     q_values: Vec<f32>,
     q_row: Vec<f32>,
     scratch: Scratch,
+    mode: Mode,
+}
+
+/// Whether a controller learns, and whose networks it asks.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+enum Mode {
+    /// The pretrained ones, greedily.
+    Frozen,
+    /// What an online run made of them, greedily.
+    Learned(Vec<QNetwork>),
+    /// It learns.
+    Online(Box<Online>),
+}
+
+impl Mode {
+    /// Whether what was read can replace a controller's mode whose pretrained networks are like `network`.
+    fn fits(&self, network: &QNetwork) -> bool {
+        match self {
+            Self::Frozen => true,
+            Self::Learned(networks) => {
+                let alike = |own: &QNetwork| own.is_sound() && own.shape() == network.shape();
+                !networks.is_empty() && networks.iter().all(alike)
+            }
+            Self::Online(online) => online.fits(network),
+        }
+    }
 }
 
 /// A feature this far outside what meta-training saw counts as far outside.
@@ -95,8 +125,44 @@ impl Controller {
             q_row: vec![0.0; actions.len()],
             scratch: pretrained.networks()[0].scratch(),
             actions,
+            mode: Mode::Frozen,
             pretrained,
         }
+    }
+
+    /// Goes on learning in the user's run (see [`OnlineConfig`]), from the networks it has now. All that it draws comes from `seed`.
+    ///
+    /// ```
+    /// use qgd::Controller;
+    /// use qgd::controller::OnlineConfig;
+    ///
+    /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// let controller = Controller::pretrained("lr")?.online(OnlineConfig::default(), 7)?;
+    /// assert!(controller.is_learning());
+    /// # Ok(()) }
+    /// ```
+    ///
+    /// # Errors
+    /// When a setting is outside its range, or the controller is one for line searches.
+    pub fn online(self, config: OnlineConfig, seed: u64) -> Result<Self, OnlineError> {
+        let online = match &self.mode {
+            Mode::Frozen => Online::new(self.recipe(), self.pretrained.networks(), config, seed),
+            Mode::Learned(networks) => Online::new(self.recipe(), networks, config, seed),
+            Mode::Online(online) => {
+                Online::new(self.recipe(), &online.networks().cloned().collect::<Vec<_>>(), config, seed)
+            }
+        }?;
+        Ok(Self { mode: Mode::Online(Box::new(online)), ..self })
+    }
+
+    /// Whether it learns: from [`Controller::online`] until [`Policy::freeze`].
+    pub fn is_learning(&self) -> bool {
+        matches!(self.mode, Mode::Online(_))
+    }
+
+    /// How many updates its networks had in this run. 0 where it does not learn.
+    pub fn n_updates(&self) -> u64 {
+        if let Mode::Online(online) = &self.mode { online.n_updates() } else { 0 }
     }
 
     /// Its recipe.
@@ -140,24 +206,66 @@ impl From<Controller> for Pilot {
     }
 }
 
+impl Controller {
+    /// The Q-values of what it sees, by the networks of its mode.
+    fn value(&mut self) {
+        let (seen, scratch) = (&self.seen, &mut self.scratch);
+        let (row, q_values) = (&mut self.q_row, &mut self.q_values);
+        match &self.mode {
+            Mode::Frozen => mean_q_values(self.pretrained.networks().iter(), seen, scratch, row, q_values),
+            Mode::Learned(networks) => mean_q_values(networks.iter(), seen, scratch, row, q_values),
+            Mode::Online(online) => mean_q_values(online.networks(), seen, scratch, row, q_values),
+        }
+    }
+
+    /// Learns from what came of the last decision, where it learns at all.
+    fn learn(&mut self, signals: &Signals) {
+        let Mode::Online(online) = &mut self.mode else { return };
+        online.observe(self.pretrained.recipe(), &self.seen, signals.window.mean, signals.total_steps.is_some());
+        if !online.networks().all(QNetwork::is_sound) {
+            tracing::warn!(
+                step = signals.step,
+                "online learning diverged; the controller goes on as it was pretrained"
+            );
+            self.mode = Mode::Frozen;
+        }
+    }
+
+    fn refuse_to_act(&mut self, signals: &Signals) -> (Action, Reason) {
+        if self.n_out_of_range == 0 {
+            tracing::warn!(
+                step = signals.step,
+                "the signals are far outside what this controller was trained on; it will not act on them"
+            );
+        }
+        self.n_out_of_range += 1;
+        if let Mode::Online(online) = &mut self.mode {
+            online.cut();
+        }
+        (Action::ACCEPT, Reason::OutOfRange)
+    }
+
+    fn act(&mut self, signals: &Signals) -> (Action, Reason) {
+        match &mut self.mode {
+            Mode::Online(online) => {
+                let choice = online.act(&self.seen, &self.q_values, signals.window.mean, &self.actions);
+                (self.actions[choice.action], choice.reason())
+            }
+            Mode::Frozen | Mode::Learned(_) => (self.actions[argmax(self.q_values.as_slice().into())], Reason::Policy),
+        }
+    }
+}
+
 impl Policy for Controller {
     fn decide(&mut self, signals: &Signals) -> Decision {
         self.features.update(signals, self.last_action, &mut self.seen);
+        if self.recipe().line_search.is_some_and(|config| config.is_warm_up(signals.step)) {
+            return Decision::of(Action::ACCEPT, Reason::Policy);
+        }
         let out_of_range = self.confine();
-        let networks = self.pretrained.networks();
-        mean_q_values(networks, &self.seen, &mut self.scratch, &mut self.q_row, &mut self.q_values);
-        let (action, reason) = if out_of_range {
-            if self.n_out_of_range == 0 {
-                tracing::warn!(
-                    step = signals.step,
-                    "the signals are far outside what this controller was trained on; it will not act on them"
-                );
-            }
-            self.n_out_of_range += 1;
-            (Action::ACCEPT, Reason::OutOfRange)
-        } else {
-            (self.actions[argmax(self.q_values.as_slice().into())], Reason::Policy)
-        };
+        self.learn(signals);
+        self.value();
+        let (action, reason) = if out_of_range { self.refuse_to_act(signals) } else { self.act(signals) };
         self.last_action = Some(action);
         Decision::of(action, reason)
     }
@@ -166,17 +274,34 @@ impl Policy for Controller {
         self.recipe().decisions.interval(step)
     }
 
+    fn line_search(&self) -> Option<LineSearchConfig> {
+        self.recipe().line_search
+    }
+
     fn explain(&self) -> Option<Explanation<'_>> {
         Some(Explanation { features: &self.seen, q_values: &self.q_values })
     }
 
+    fn freeze(&mut self) {
+        if let Mode::Online(online) = &self.mode {
+            self.mode = Mode::Learned(online.networks().cloned().collect());
+        }
+    }
+
     fn save(&self) -> Vec<u8> {
-        artifact::to_bytes(&(&self.features, self.last_action, self.n_out_of_range))
+        artifact::to_bytes(&(&self.features, self.last_action, self.n_out_of_range, &self.mode))
     }
 
     fn load(&mut self, state: &[u8]) -> Result<(), PolicyStateError> {
-        let refused = PolicyStateError { found_bytes: state.len() };
-        (self.features, self.last_action, self.n_out_of_range) = artifact::from_bytes(state).map_err(|_| refused)?;
+        let refused = || PolicyStateError { found_bytes: state.len() };
+        let saved: (Features, Option<Action>, u64, Mode) = artifact::from_bytes(state).map_err(|_| refused())?;
+        let (features, last_action, n_out_of_range, mode) = saved;
+        let same_features = std::mem::discriminant(&features) == std::mem::discriminant(&self.features);
+        if !same_features || !mode.fits(&self.pretrained.networks()[0]) {
+            return Err(refused());
+        }
+        (self.features, self.last_action) = (features, last_action);
+        (self.n_out_of_range, self.mode) = (n_out_of_range, mode);
         Ok(())
     }
 }

@@ -8,6 +8,7 @@
 //! The tasks of this module are plain Rust, one net a thread with its whole state in cache; no libtorch is needed.
 
 mod config;
+mod line_search;
 mod mlp;
 mod optimizer;
 mod portrait;
@@ -16,7 +17,8 @@ mod tasks;
 mod train;
 mod validation;
 
-pub use config::{MetaConfig, RewardConfig, TaskConfig};
+pub use config::{InverseDistance, MetaConfig, RewardConfig, TaskConfig};
+pub use line_search::line_search_rollout;
 pub use optimizer::{Algorithm, InnerOptimizer};
 pub use portrait::{Phase, Portrait, PortraitRow};
 pub use rollout::{Actor, Run, rollout};

@@ -3,7 +3,7 @@
 //! The learned [`Controller`](crate::Controller) is one policy, every rival in [`schedule`](crate::schedule) is another,
 //! so that all of them run in the same training loop under the same [`Driver`](crate::controller::Driver).
 
-use crate::controller::{Action, Signals};
+use crate::controller::{Action, LineSearchConfig, Signals};
 use serde::{Deserialize, Serialize};
 
 /// Reads the signals of one decision window and says how to go on.
@@ -37,6 +37,12 @@ pub trait Policy: Send {
         None
     }
 
+    /// The line search that it was made for, where it was made for one: it knows nothing of schedules then, and a
+    /// [`Driver`](crate::controller::Driver) refuses it.
+    fn line_search(&self) -> Option<LineSearchConfig> {
+        None
+    }
+
     /// From now on neither learn nor explore. A policy that does neither has nothing to do.
     fn freeze(&mut self) {}
 
@@ -63,6 +69,12 @@ impl Policy for Box<dyn Policy> {
     }
     fn explain(&self) -> Option<Explanation<'_>> {
         (**self).explain()
+    }
+    fn line_search(&self) -> Option<LineSearchConfig> {
+        (**self).line_search()
+    }
+    fn freeze(&mut self) {
+        (**self).freeze();
     }
     fn save(&self) -> Vec<u8> {
         (**self).save()

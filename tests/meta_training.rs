@@ -2,20 +2,24 @@
 
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
-use qgd::meta::{MetaTraining, TaskConfig, ValidationSet};
+use qgd::meta::{MetaTraining, ValidationSet};
 use qgd::{Pretrained, Recipe};
 use std::path::Path;
 use std::sync::Arc;
 
 /// The shipped recipe, made tiny.
 fn tiny() -> Recipe {
-    let mut recipe = Recipe::load(Path::new("controllers/lr.toml")).unwrap();
+    tiny_of("lr")
+}
+
+fn tiny_of(name: &str) -> Recipe {
+    let mut recipe = Recipe::load(Path::new(&format!("controllers/{name}.toml"))).unwrap();
     recipe.meta.rounds = 4;
     recipe.meta.episodes_per_round = 6;
     recipe.meta.updates_per_round = 3;
     recipe.meta.validate_every = 2;
     recipe.meta.validation_tasks = 2;
-    recipe.meta.tasks = TaskConfig { horizon: [40, 90], ..TaskConfig::default() };
+    recipe.meta.tasks.horizon = [40, 90];
     recipe.agent.batch_size = 32;
     recipe.network.hidden = vec![8];
     recipe
@@ -46,6 +50,25 @@ fn a_run_that_was_cut_and_resumed_ends_in_the_same_bytes_with_any_number_of_thre
         assert_eq!(finish(resumed, &output), whole, "cut after {cut_after} rounds");
     }
     assert_ne!(finish(MetaTraining::new(tiny(), 6, 2), &output), whole, "another seed, other bytes");
+}
+
+#[test]
+fn line_searches_are_meta_trained_and_resumed_like_schedules() {
+    let folder = tempfile::tempdir().unwrap();
+    let (output, checkpoint) = (folder.path().join("a.qgd"), folder.path().join("checkpoint"));
+    for name in ["lr-line-search", "hu-lr"] {
+        let whole = finish(MetaTraining::new(tiny_of(name), 5, 1), &output);
+        let mut training = MetaTraining::new(tiny_of(name), 5, 2);
+        let report = training.round().unwrap();
+        assert!(report.inner_steps >= 6 * 40 && report.mean_return != 0.0, "{name}");
+        assert!(report.action_shares.iter().all(|&share| share > 0.0), "{name}: {:?}", report.action_shares);
+        training.checkpoint(&checkpoint).unwrap();
+        let resumed = MetaTraining::resume(&checkpoint, tiny_of(name), 5, 2).unwrap();
+        assert_eq!(finish(resumed, &output), whole, "{name}");
+        let trained = Pretrained::load(&output).unwrap();
+        assert!(trained.recipe().line_search.is_some() && trained.card().updates >= 6);
+        assert!(trained.card().evaluation.iter().all(|row| row.tuned_ratio.is_finite()), "{name}");
+    }
 }
 
 #[test]

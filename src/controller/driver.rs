@@ -99,6 +99,12 @@ pub enum DriverError {
         /// What is possible.
         allowed: &'static str,
     },
+    /// A policy that searches along lines.
+    #[error(
+        "this policy was trained for a line search, which retries every step on the same batch: run it with controller::LineSearch \
+         (for tch: torch::QLineSearch) instead of a Driver or QController"
+    )]
+    LineSearch,
     /// The saved policy does not fit.
     #[error(transparent)]
     PolicyState(#[from] PolicyStateError),
@@ -148,8 +154,11 @@ impl<P: Policy> Driver<P> {
     /// A driver at step 0 with these start values.
     ///
     /// # Errors
-    /// When a start value or a field of the configuration is outside its range.
+    /// When a start value or a field of the configuration is outside its range, or the policy was made for a line search.
     pub fn new(policy: P, lr: f64, weight_decay: f64, config: DriverConfig) -> Result<Self, DriverError> {
+        if policy.line_search().is_some() {
+            return Err(DriverError::LineSearch);
+        }
         check_values(lr, weight_decay, &config)?;
         let state = DriverState {
             lr,

@@ -55,6 +55,11 @@ impl Default for LineSearchConfig {
 }
 
 impl LineSearchConfig {
+    /// Whether the step after so many is a plain gradient step. The policy is shown its signals, but does not decide.
+    pub fn is_warm_up(&self, step: u64) -> bool {
+        step + 1 < u64::from(self.memory)
+    }
+
     /// The first field outside its range, as (name, value, what was allowed).
     pub fn invalid_field(&self) -> Option<(&'static str, f64, &'static str)> {
         (!(1..=32).contains(&self.memory)).then(|| ("memory", f64::from(self.memory), "in [1, 32]"))
@@ -192,7 +197,12 @@ impl LineSearch {
 
     /// Whether the coming step is a plain gradient step. The policy is shown its signals (its features need the M lowest values), but not asked.
     pub fn is_warming_up(&self) -> bool {
-        self.step + 1 < u64::from(self.config.memory)
+        self.config.is_warm_up(self.step)
+    }
+
+    /// How it was set up.
+    pub fn config(&self) -> LineSearchConfig {
+        self.config
     }
 
     /// The weight decay in the direction d(x̄) = -(∇f(x̄) + w x̄) that the candidate at hand was reached by.
@@ -206,7 +216,8 @@ impl LineSearch {
     /// One step: shows `policy` the candidate and turns its action into what the caller has to do.
     ///
     /// `loss` is f(x_t) without penalty, `grad_is_finite` says whether all of ∇f(x_t) is. `measured.grad_dot` is -⟨d(x̄), ∇f(x_t)⟩, the rest
-    /// as everywhere; what was not measured is NaN.
+    /// as everywhere; what was not measured is NaN. A candidate that is not finite is halved without asking the policy, so that no agent
+    /// remembers an action that was not its own.
     ///
     /// # Errors
     /// When the policy names no action.
@@ -217,8 +228,13 @@ impl LineSearch {
         measured: &Measured,
         grad_is_finite: bool,
     ) -> Result<LineSearchStep, LineSearchError> {
-        let decided = policy.decide(&self.signals(loss, measured));
-        self.advance(decided, loss.is_finite() && grad_is_finite)
+        let is_finite = loss.is_finite() && grad_is_finite;
+        let decided = if self.asks(is_finite) {
+            policy.decide(&self.signals(loss, measured))
+        } else {
+            Decision::of(Action::HALVE_LR, Reason::NonFinite)
+        };
+        self.advance(decided, is_finite)
     }
 
     /// [`LineSearch::next_step`] for a decision that was taken elsewhere. `is_finite` says whether f(x_t) and ∇f(x_t) are.
@@ -226,8 +242,7 @@ impl LineSearch {
     /// # Errors
     /// When the decision names no action.
     pub fn advance(&mut self, decided: Decision, is_finite: bool) -> Result<LineSearchStep, LineSearchError> {
-        // Without a base there is nothing to go back to: the start must be taken as it is.
-        let must_halve = !is_finite && self.step > 0;
+        let must_halve = !self.asks(is_finite);
         let decision = if must_halve {
             Some(Decision::of(Action::HALVE_LR, Reason::NonFinite))
         } else if self.is_warming_up() {
@@ -249,6 +264,11 @@ impl LineSearch {
         }
         self.step += 1;
         Ok(LineSearchStep { rebase, lr: self.lr, weight_decay: self.direction_weight_decay(), decision })
+    }
+
+    /// Whether the policy is asked. Without a base there is nothing to go back to: the start must be taken as it is.
+    fn asks(&self, is_finite: bool) -> bool {
+        is_finite || self.step == 0
     }
 
     /// What a policy sees of the candidate.

@@ -4,6 +4,7 @@ use super::actions::{Controls, Move};
 use super::driver::DriverConfig;
 use super::features::FeatureSet;
 use super::guard::GuardConfig;
+use super::line_search::LineSearchConfig;
 use crate::dqn::{ActionPrior, AgentConfig, EpsilonGreedy, EpsilonSchedule, Exploration, ReplayConfig};
 use crate::meta::MetaConfig;
 use crate::rng::fnv1a;
@@ -33,6 +34,11 @@ pub struct Recipe {
     /// When a step is undone.
     #[serde(default)]
     pub guard: GuardConfig,
+    /// Where it is present, the controller searches along lines, as published, instead of scheduling: with the full batch and plain
+    /// gradient descent, under a [`LineSearch`](super::LineSearch) instead of a [`Driver`](super::Driver). `decisions` and `guard` are
+    /// not used then.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub line_search: Option<LineSearchConfig>,
     /// The Q-network.
     #[serde(default)]
     pub network: NetworkConfig,
@@ -221,6 +227,7 @@ impl Recipe {
             ("agent", self.agent.invalid_field()),
             ("replay", self.replay.invalid_field()),
             ("meta", self.meta.invalid_field()),
+            ("line-search", self.line_search.and_then(|config| config.invalid_field())),
         ];
         for (table, invalid) in tables {
             if let Some((key, value, allowed)) = invalid {
@@ -249,6 +256,20 @@ impl Recipe {
         if self.decisions.fixed == Some(0) {
             return refuse("decisions", "fixed", 0.0, "at least 1");
         }
+        let tasks = &self.meta.tasks;
+        if let Some(config) = self.line_search {
+            if let Some(&weight) = tasks.optimizers[1..].iter().find(|&&weight| weight > 0.0) {
+                return refuse(
+                    "meta",
+                    "tasks.optimizers",
+                    weight,
+                    "[1, 0, 0, 0]: a line search is plain gradient descent",
+                );
+            }
+            if tasks.horizon[0] <= u64::from(config.memory) {
+                return refuse("meta", "tasks.horizon", tasks.horizon[0] as f64, "longer than line-search.memory");
+            }
+        }
         Ok(())
     }
 }
@@ -273,6 +294,15 @@ mod tests {
     }
 
     #[test]
+    fn what_a_recipe_does_not_use_is_not_in_its_text_so_that_its_hash_stays() {
+        let text = Recipe::parse(SMALLEST, "test").unwrap().to_toml();
+        assert!(
+            !text.contains("line-search") && !text.contains("inverse-distance") && !text.contains("start"),
+            "{text}"
+        );
+    }
+
+    #[test]
     fn an_unknown_key_is_refused_and_named() {
         let error = Recipe::parse(&format!("{SMALLEST}\nlearning_rate = 1"), "test").unwrap_err().to_string();
         assert!(error.contains("learning_rate"), "{error}");
@@ -289,6 +319,14 @@ mod tests {
             ("[decisions]\nper-doubling = 0", "decisions.per-doubling"),
             ("[decisions]\nfixed = 0", "decisions.fixed"),
             ("[replay.uniform]\ncapacity = 0", "replay.capacity"),
+            ("[line-search]\nmemory = 0", "line-search.memory"),
+            ("[line-search]", "meta.tasks.optimizers"),
+            (
+                "[line-search]\n[meta.tasks]\noptimizers = [1.0, 0.0, 0.0, 0.0]\nhorizon = [10, 20]",
+                "meta.tasks.horizon",
+            ),
+            ("[meta.tasks]\nstart = [0.0, 1.0]", "meta.tasks.start"),
+            ("[meta.reward.inverse-distance]\nc1 = 0.0", "meta.reward.inverse-distance.c1"),
         ] {
             let error = Recipe::parse(&format!("{SMALLEST}\n{text}"), "test").unwrap_err().to_string();
             assert!(error.contains(key) && error.contains("must be"), "{error}");

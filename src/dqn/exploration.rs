@@ -266,6 +266,14 @@ impl Explorer {
         self
     }
 
+    /// Whether it chooses among `n` actions with settings within their ranges: what a state that was read must satisfy.
+    pub(crate) fn fits(&self, n: usize) -> bool {
+        self.exploration.invalid_field().is_none()
+            && self.prior.len() == n
+            && self.records.len() == n
+            && self.stuck_at.is_none_or(|action| action < n)
+    }
+
     /// Lets go of an action it was stuck at, and forgets counts and errors: a new run begins.
     pub fn reset(&mut self) {
         self.stuck_at = None;

@@ -126,13 +126,22 @@ impl Learner {
     }
 
     /// The networks that learn.
-    pub fn networks(&self) -> impl Iterator<Item = &QNetwork> {
+    pub fn networks(&self) -> impl ExactSizeIterator<Item = &QNetwork> {
         self.members.iter().map(|member| &member.network)
     }
 
     /// How many updates so far.
     pub fn n_updates(&self) -> u64 {
         self.n_updates
+    }
+
+    /// Whether every part has the shape of `network` and is sound: what a state that was read must satisfy.
+    pub(crate) fn fits(&self, network: &QNetwork) -> bool {
+        let shaped = |own: &QNetwork| {
+            own.is_sound() && own.shape() == network.shape() && own.is_dueling() == network.is_dueling()
+        };
+        let parts = |m: &Member| [&m.network, &m.target, &m.first_moment, &m.second_moment].into_iter().all(shaped);
+        !self.members.is_empty() && self.members.iter().all(parts) && self.config.invalid_field().is_none()
     }
 
     /// One update of every network, each on a batch of its own from `replay`. `progress` in [0, 1] is how much of the training is over

@@ -100,6 +100,11 @@ impl QNetwork {
         self.head.w.ncols() - usize::from(self.dueling)
     }
 
+    /// Whether value and advantages have heads of their own.
+    pub fn is_dueling(&self) -> bool {
+        self.dueling
+    }
+
     /// `[n_features, hidden widths..., n_actions]`.
     pub fn shape(&self) -> Vec<usize> {
         let widths = self.hidden.iter().map(|l| l.b.len());
@@ -241,17 +246,18 @@ fn as_standard(a: Array2<f32>) -> Array2<f32> {
 }
 
 /// The mean Q-values of an ensemble for one state, without allocating; `q_row` is room for one network's.
-pub fn mean_q_values(
-    networks: &[QNetwork],
+pub fn mean_q_values<'a>(
+    networks: impl ExactSizeIterator<Item = &'a QNetwork>,
     features: &[f32],
     scratch: &mut Scratch,
     q_row: &mut [f32],
     q_values: &mut [f32],
 ) {
     q_values.fill(0.0);
+    let n = networks.len() as f32;
     for network in networks {
         network.forward_row(features, scratch, q_row);
-        q_values.iter_mut().zip(&*q_row).for_each(|(sum, q)| *sum += q / networks.len() as f32);
+        q_values.iter_mut().zip(&*q_row).for_each(|(sum, q)| *sum += q / n);
     }
 }
 

@@ -110,7 +110,7 @@ pub struct Batch {
 }
 
 /// The replay memory.
-#[derive(Debug, Clone, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Replay {
     config: ReplayConfig,
     recent: VecDeque<Episode>,
@@ -151,6 +151,53 @@ impl Replay {
         while self.recent.len() > 1 && self.is_over_full() {
             self.n_recent -= self.recent.pop_front().map_or(0, |e| e.len());
         }
+    }
+
+    /// Adds a transition to an episode that is still going on: to the newest one, unless that has `longest` transitions already or another
+    /// discount. Then a new one begins, so that the old can be forgotten piece by piece. Pieces are truncated: something always follows.
+    ///
+    /// For memories that keep the newest: a growing episode has no return to be ranked by.
+    pub(crate) fn append(
+        &mut self,
+        longest: usize,
+        discount: f32,
+        obs: &[f32],
+        action: u8,
+        reward: f32,
+        next_obs: &[f32],
+    ) {
+        match self.recent.back_mut() {
+            Some(newest) if newest.len() < longest && newest.discount.to_bits() == discount.to_bits() => {
+                newest.observations.extend_from_slice(next_obs);
+                newest.actions.push(action);
+                newest.rewards.push(reward);
+                self.n_recent += 1;
+            }
+            _ => self.push(Episode {
+                n_features: obs.len(),
+                observations: [obs, next_obs].concat(),
+                actions: vec![action],
+                rewards: vec![reward],
+                discount,
+                terminated: false,
+            }),
+        }
+        while self.recent.len() > 1 && self.is_over_full() {
+            self.n_recent -= self.recent.pop_front().map_or(0, |e| e.len());
+        }
+    }
+
+    /// Whether every episode has these widths and lengths that fit each other: what a state that was read must satisfy.
+    pub(crate) fn fits(&self, n_features: usize, n_actions: usize) -> bool {
+        let fits = |e: &Episode| {
+            e.n_features == n_features
+                && e.rewards.len() == e.len()
+                && e.observations.len() == (e.len() + 1) * n_features
+                && e.actions.iter().all(|&a| usize::from(a) < n_actions)
+        };
+        self.config.invalid_field().is_none()
+            && self.episodes().all(fits)
+            && self.n_recent == self.recent.iter().map(Episode::len).sum::<usize>()
     }
 
     fn is_over_full(&self) -> bool {
@@ -227,6 +274,23 @@ mod tests {
         }
         let batch = replay.sample(500, 1, &mut stream(0, "replay"));
         assert!(batch.obs.iter().all(|&o| o >= 1700.0));
+    }
+
+    #[test]
+    fn an_episode_that_goes_on_is_stored_in_pieces_of_which_the_oldest_are_dropped() {
+        let mut replay = Replay::new(ReplayConfig::Uniform { capacity: 10 });
+        for t in 0..23u8 {
+            let at = f32::from(t);
+            replay.append(4, 0.5, &[at], t % 3, 10.0 * at, &[at + 1.0]);
+            assert!(replay.len() <= 10 && replay.fits(1, 3));
+        }
+        assert_eq!((replay.len(), replay.recent.len()), (7, 2), "16 to 19, and 20 to 22");
+        let newest = &replay.recent[1];
+        assert_eq!(newest.observations, [20.0, 21.0, 22.0, 23.0]);
+        assert_eq!(newest.n_step(1, 5), (210.0 + 0.5 * 220.0, 0.25, 3), "bootstrapped where it was cut");
+        replay.append(4, 0.9, &[0.0], 0, 0.0, &[0.0]);
+        assert_eq!(replay.recent[2].len(), 1, "another discount, another piece");
+        assert!(!replay.fits(2, 3) && !replay.fits(1, 2));
     }
 
     #[test]

@@ -3,9 +3,11 @@
 use super::config::RewardConfig;
 use super::optimizer::InnerOptimizer;
 use super::tasks::Task;
-use crate::controller::{Action, DecisionConfig, Driver, Features, LossWindow, Measure, Recipe, Signals, Verdict};
+use crate::controller::{
+    Action, DecisionConfig, Driver, Features, LineSearchConfig, LossWindow, Measure, Recipe, Signals, Verdict,
+};
 use crate::dqn::{AgentConfig, Episode, Explorer, QNetwork, Scratch, network::mean_q_values};
-use crate::policy::{Decision, Policy};
+use crate::policy::{Decision, Policy, Reason};
 use crate::rng::stream;
 use rand_chacha::ChaCha8Rng;
 use std::sync::Arc;
@@ -38,7 +40,7 @@ pub fn rollout<P: Policy>(task: &mut Task, driver: &mut Driver<P>, evaluate_deci
     let mut losses: Vec<f32> = Vec::new();
     let mut evaluations = Vec::new();
     while driver.step() < task.horizon {
-        let loss = task.problem.loss_and_grad(&x, &mut grad, &mut rng);
+        let loss = task.loss_and_grad(&x, &mut grad, &mut rng);
         losses.push(loss);
         let finite = loss.is_finite() && grad.iter().all(|g| g.is_finite());
         if driver.is_due() {
@@ -74,7 +76,7 @@ pub fn rollout<P: Policy>(task: &mut Task, driver: &mut Driver<P>, evaluate_deci
     }
     if evaluate_decisions {
         // What a truncated episode bootstraps from.
-        losses.push(task.problem.loss_and_grad(&x, &mut grad, &mut rng));
+        losses.push(task.loss_and_grad(&x, &mut grad, &mut rng));
         driver.decide(&LossWindow::of(&losses), &measure.measure(&x, &grad));
     }
     evaluations.push(task.problem.evaluate(&x));
@@ -89,6 +91,7 @@ pub struct Actor {
     features: Features,
     actions: Vec<Action>,
     decisions: DecisionConfig,
+    line_search: Option<LineSearchConfig>,
     explorer: Explorer,
     time: f64,
     rng: ChaCha8Rng,
@@ -106,6 +109,7 @@ impl Actor {
             scratch: networks[0].scratch(),
             features: recipe.features.tracker(recipe.controls),
             decisions: recipe.decisions,
+            line_search: recipe.line_search,
             explorer,
             time,
             rng,
@@ -129,15 +133,12 @@ impl Actor {
         known_budget: bool,
     ) -> Option<Episode> {
         let n_features = self.networks[0].n_features();
-        let n = run.evaluations.len() - 1;
+        let n = run.evaluations.len().checked_sub(1)?;
         if n == 0 || self.taken.len() != n + 1 {
             return None;
         }
-        let worth = |f: f64| if f.is_finite() { (f + reward.delta).ln() } else { f64::INFINITY };
-        let rewards = run.evaluations.windows(2).map(|f| {
-            let r = worth(f[0]) - worth(f[1]);
-            if r.is_nan() { 0.0 } else { r.clamp(-reward.clip, reward.clip) as f32 }
-        });
+        let accepted = self.taken.iter().map(|&a| self.actions[usize::from(a)] == Action::ACCEPT);
+        let rewards = run.evaluations.windows(2).zip(accepted).map(|(f, accepted)| reward.reward(accepted, f[0], f[1]));
         Some(Episode {
             n_features,
             observations: self.observations,
@@ -155,7 +156,12 @@ impl Policy for Actor {
         let last = self.taken.last().map(|&a| self.actions[usize::from(a)]);
         self.observations.resize(at + n, 0.0);
         self.features.update(signals, last, &mut self.observations[at..]);
-        mean_q_values(&self.networks, &self.observations[at..], &mut self.scratch, &mut self.q_row, &mut self.q_values);
+        if self.line_search.is_some_and(|config| config.is_warm_up(signals.step)) {
+            self.observations.truncate(at);
+            return Decision::of(Action::ACCEPT, Reason::Policy);
+        }
+        let (networks, obs) = (self.networks.iter(), &self.observations[at..]);
+        mean_q_values(networks, obs, &mut self.scratch, &mut self.q_row, &mut self.q_values);
         let choice = self.explorer.act(&self.q_values, self.time, &mut self.rng);
         self.taken.push(choice.action as u8);
         Decision::of(self.actions[choice.action], choice.reason())
@@ -163,5 +169,9 @@ impl Policy for Actor {
 
     fn interval(&self, step: u64) -> u64 {
         self.decisions.interval(step)
+    }
+
+    fn line_search(&self) -> Option<LineSearchConfig> {
+        self.line_search
     }
 }

@@ -64,6 +64,8 @@ pub struct Task {
     pub start: Vec<f32>,
     /// Seed of the minibatches.
     pub batch_seed: u64,
+    /// Whether every step sees the whole evaluation batch instead of a minibatch. Never in a task just drawn.
+    pub full_batch: bool,
 }
 
 /// What is minimised.
@@ -130,6 +132,21 @@ impl Problem {
         }
     }
 
+    /// Loss and gradient on the fixed evaluation batch: for line searches, which need the same objective at every candidate. That batch is
+    /// all that such a task trains on.
+    pub fn full_batch(&mut self, x: &[f32], grad: &mut [f32]) -> f32 {
+        match self {
+            Self::Quadratic { curvature, .. } => {
+                grad.iter_mut().zip(x).zip(&*curvature).for_each(|((g, &x), &h)| *g = h * x);
+                self.evaluate(x) as f32
+            }
+            Self::Net(p) => {
+                let n = (p.inputs.len() / p.n_in).min(N_EVALUATION);
+                p.net.loss_and_grad(x, &p.inputs[..n * p.n_in], &p.target, &[], grad)
+            }
+        }
+    }
+
     /// The loss on the fixed evaluation batch: what rewards are made of.
     pub fn evaluate(&mut self, x: &[f32]) -> f64 {
         match self {
@@ -147,6 +164,11 @@ impl Problem {
 }
 
 impl Task {
+    /// Loss and gradient of one step: on a minibatch drawn by `rng`, or on the full batch.
+    pub fn loss_and_grad(&mut self, x: &[f32], grad: &mut [f32], rng: &mut ChaCha8Rng) -> f32 {
+        if self.full_batch { self.problem.full_batch(x, grad) } else { self.problem.loss_and_grad(x, grad, rng) }
+    }
+
     /// Draws a task.
     pub fn draw(config: &TaskConfig, rng: &mut ChaCha8Rng) -> Self {
         let family = Family::ALL[weighted(&config.families, rng)];
@@ -155,7 +177,7 @@ impl Task {
             Family::Quadratic => quadratic(rng),
             _ => net_problem(family, config, rng),
         };
-        let [low, high] = algorithm.start_range();
+        let [low, high] = config.start_range(algorithm);
         let [shortest, longest] = config.horizon;
         let weight_decay = if rng.random_bool(0.6) { 0.0 } else { log_uniform(1e-6, 1e-2, rng) };
         Self {
@@ -168,6 +190,7 @@ impl Task {
             known_budget: rng.random_bool(config.known_budget),
             start,
             batch_seed: rng.random(),
+            full_batch: false,
         }
     }
 }
@@ -359,6 +382,28 @@ mod tests {
         };
         let numeric = (at(1e-2) - at(-1e-2)) / 2e-2;
         assert!((numeric - f64::from(grad[0])).abs() < 2e-2 * (1.0 + numeric.abs()), "{numeric} against {}", grad[0]);
+    }
+
+    #[test]
+    fn the_full_batch_is_the_evaluation_batch_and_its_gradient_that_of_the_evaluation() {
+        for (seed, families) in [(1, [1.0, 0.0, 0.0, 0.0]), (2, [0.0, 0.0, 1.0, 0.0]), (3, [0.0, 0.0, 0.0, 1.0])] {
+            let config = TaskConfig { families, ..TaskConfig::default() };
+            let mut task = Task::draw(&config, &mut stream(seed, "task"));
+            task.full_batch = true;
+            let (x, mut grad) = (task.start.clone(), vec![0.0; task.start.len()]);
+            let loss = task.loss_and_grad(&x, &mut grad, &mut stream(0, "unused"));
+            assert!((f64::from(loss) - task.problem.evaluate(&x)).abs() < 1e-6 * f64::from(loss.abs().max(1.0)));
+            // Along the gradient the loss rises at the rate of its squared norm.
+            let square: f64 = grad.iter().map(|&g| f64::from(g).powi(2)).sum();
+            let step = 1e-3 / square.sqrt();
+            let mut at = |sign: f64| {
+                let moved: Vec<f32> =
+                    x.iter().zip(&grad).map(|(&x, &g)| x + (sign * step * f64::from(g)) as f32).collect();
+                task.problem.evaluate(&moved)
+            };
+            let slope = (at(1.0) - at(-1.0)) / (2.0 * step);
+            assert!((slope - square).abs() < 0.05 * square + 1e-6, "{families:?}: {slope} against {square}");
+        }
     }
 
     #[test]

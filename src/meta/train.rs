@@ -1,10 +1,11 @@
 //! The outer loop of meta-training, round by round, with a checkpoint after each.
 
-use super::rollout::{Actor, rollout};
+use super::line_search::line_search_rollout;
+use super::rollout::{Actor, Run, rollout};
 use super::tasks::Task;
 use super::validation::{Score, ValidationSet};
 use crate::controller::artifact::{self, ArtifactError, Kind};
-use crate::controller::{Card, Driver, DriverError, Pretrained, PretrainedError, Recipe};
+use crate::controller::{Card, Driver, DriverError, LineSearch, LineSearchError, Pretrained, PretrainedError, Recipe};
 use crate::dqn::{Episode, ExplorationError, Explorer, Learner, QNetwork, Replay, UpdateReport};
 use crate::parallel::parallel;
 use crate::rng::stream;
@@ -90,6 +91,9 @@ pub enum MetaTrainingError {
     /// A task has a start that no driver takes.
     #[error(transparent)]
     Driver(#[from] DriverError),
+    /// A task has a start that no line search takes.
+    #[error(transparent)]
+    LineSearch(#[from] LineSearchError),
     /// The exploration cannot be used.
     #[error(transparent)]
     Exploration(#[from] ExplorationError),
@@ -112,8 +116,21 @@ pub enum MetaTrainingError {
     },
 }
 
-/// Returns are nats of loss; values far beyond any return mean divergence.
-const DIVERGED_Q: f32 = 1e3;
+/// Values beyond those of so many best possible rewards mean divergence.
+const DIVERGED_REWARDS: f64 = 500.0;
+
+/// Lets the actor live through the task, under the semantics of its recipe.
+fn live(recipe: &Recipe, task: &mut Task, mut actor: Actor) -> Result<(Actor, Run), MetaTrainingError> {
+    let config = recipe.driver_config(task.known_budget.then_some(task.horizon));
+    if let Some(line_search) = recipe.line_search {
+        let search = LineSearch::new(task.lr, task.weight_decay, line_search, config)?;
+        let run = line_search_rollout(task, search, &mut actor, true)?;
+        return Ok((actor, run));
+    }
+    let mut driver = Driver::new(actor, task.lr, task.weight_decay, config)?;
+    let run = rollout(task, &mut driver, true);
+    Ok((driver.into_policy(), run))
+}
 
 impl MetaTraining {
     /// Starts anew.
@@ -210,10 +227,8 @@ impl MetaTraining {
             let mut task = Task::draw(&meta.tasks, &mut rng);
             let explorer = explorer.clone().in_parallel(i, n);
             let actor = Actor::new(recipe, networks.clone(), explorer, f64::from(state.round), rng);
-            let config = recipe.driver_config(task.known_budget.then_some(task.horizon));
-            let mut driver = Driver::new(actor, task.lr, task.weight_decay, config)?;
-            let run = rollout(&mut task, &mut driver, true);
-            let episode = driver.into_policy().into_episode(&run, &meta.reward, &recipe.agent, task.known_budget);
+            let (actor, run) = live(recipe, &mut task, actor)?;
+            let episode = actor.into_episode(&run, &meta.reward, &recipe.agent, task.known_budget);
             Ok((episode, run.inner_steps))
         });
         done.into_iter().collect()
@@ -252,7 +267,7 @@ impl MetaTraining {
             mean.loss += report.loss / meta.updates_per_round as f32;
             mean.mean_abs_q += report.mean_abs_q / meta.updates_per_round as f32;
         }
-        if mean.mean_abs_q.is_nan() || mean.mean_abs_q > DIVERGED_Q {
+        if mean.mean_abs_q.is_nan() || f64::from(mean.mean_abs_q) > DIVERGED_REWARDS * meta.reward.clip {
             return Err(MetaTrainingError::Diverged { round: state.round, mean_abs_q: mean.mean_abs_q });
         }
         // Early rounds weigh less, so that the average forgets the random start.

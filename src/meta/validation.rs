@@ -1,9 +1,12 @@
 //! Validation: tasks that meta-training never draws, each from five starts, against the best-tuned cosine on the same batches.
 
 use super::config::TaskConfig;
+use super::line_search::line_search_rollout;
 use super::rollout::rollout;
 use super::tasks::Task;
-use crate::controller::{Controller, Driver, DriverConfig, EvaluationRow, Pretrained, Recipe};
+use crate::controller::{
+    Controller, Driver, DriverConfig, EvaluationRow, LineSearch, LineSearchError, Pretrained, Recipe,
+};
 use crate::parallel::parallel;
 use crate::policy::Policy;
 use crate::rng::stream;
@@ -23,6 +26,7 @@ const DIVERGED: f64 = 1e3;
 /// Fixed validation tasks with the figures of the tuned rival.
 #[derive(Debug, Clone)]
 pub struct ValidationSet {
+    config: TaskConfig,
     tasks: Vec<Task>,
     cosine_best: Vec<f64>,
     cosine_median: Vec<f64>,
@@ -43,13 +47,25 @@ pub struct Score {
 
 impl ValidationSet {
     /// Draws the tasks (streams of their own, never used in training) and tunes cosine on each. They come from the default
-    /// distribution whatever the recipe trains on, so that the scores of different recipes can be compared.
+    /// distribution whatever the recipe trains on, so that the scores of different recipes can be compared. Those of line searches are
+    /// not: they train by SGD on the full batch, with the horizons and the starts of the recipe, and so does the cosine beside them.
     pub fn draw(recipe: &Recipe, seed: u64, n_threads: usize) -> Self {
         let n = recipe.meta.validation_tasks as usize;
+        let own = &recipe.meta.tasks;
+        let config = match recipe.line_search {
+            None => TaskConfig::default(),
+            Some(_) => TaskConfig {
+                horizon: own.horizon,
+                start: own.start,
+                optimizers: own.optimizers,
+                ..TaskConfig::default()
+            },
+        };
         let tasks: Vec<Task> = (0..n)
             .map(|i| {
-                let mut task = Task::draw(&TaskConfig::default(), &mut stream(seed, &format!("validation {i}")));
+                let mut task = Task::draw(&config, &mut stream(seed, &format!("validation {i}")));
                 task.known_budget = true;
+                task.full_batch = recipe.line_search.is_some();
                 task
             })
             .collect();
@@ -64,7 +80,7 @@ impl ValidationSet {
             (best, median(losses))
         });
         let (cosine_best, cosine_median) = tuned.drain(..).unzip();
-        Self { tasks, cosine_best, cosine_median }
+        Self { config, tasks, cosine_best, cosine_median }
     }
 
     /// Runs the controller, greedily, on every task from every start.
@@ -72,11 +88,17 @@ impl ValidationSet {
         let n = self.tasks.len();
         let finals = parallel(n * N_STARTS, n_threads, |k| {
             let task = &self.tasks[k / N_STARTS];
-            let [low, high] = task.algorithm.start_range();
+            let [low, high] = self.config.start_range(task.algorithm);
             let lr = log_spaced(low, high, N_STARTS).nth(k % N_STARTS).unwrap_or(low);
             let controller = Controller::new(pretrained.clone());
             let config = controller.driver_config(Some(task.horizon));
-            final_loss(task, lr, controller, config)
+            match controller.recipe().line_search {
+                None => final_loss(task, lr, controller, config),
+                Some(line_search) => {
+                    let search = LineSearch::new(lr, task.weight_decay, line_search, config);
+                    searched_loss(task, search, controller)
+                }
+            }
         });
         self.summarise(&finals)
     }
@@ -115,7 +137,16 @@ impl ValidationSet {
 fn final_loss<P: Policy>(task: &Task, lr: f64, policy: P, config: DriverConfig) -> f64 {
     let mut task = task.clone();
     let Ok(mut driver) = Driver::new(policy, lr, task.weight_decay, config) else { return DIVERGED };
-    let loss = rollout(&mut task, &mut driver, false).final_loss();
+    counted(rollout(&mut task, &mut driver, false).final_loss())
+}
+
+/// The same for a line search.
+fn searched_loss(task: &Task, search: Result<LineSearch, LineSearchError>, mut controller: Controller) -> f64 {
+    let run = search.and_then(|search| line_search_rollout(&mut task.clone(), search, &mut controller, false));
+    run.map_or(DIVERGED, |run| counted(run.final_loss()))
+}
+
+fn counted(loss: f64) -> f64 {
     if loss.is_finite() { loss.min(DIVERGED) } else { DIVERGED }
 }
 
