@@ -7,166 +7,19 @@
 //! Deviations from PyTorch: no `dampening`, `amsgrad`, `centered`, `maximize`; everything else follows its documentation,
 //! including that a parameter without a gradient is skipped and its moments and step count stay.
 
+mod config;
 mod state;
 mod update;
 
+pub use config::{Algorithm, GroupConfig, OptimConfig};
 pub use state::{OptimState, SavedTensor};
 
 use super::TorchError;
 use super::flat::{FlatParams, Gradient, Refreshed};
-use serde::{Deserialize, Serialize};
+use config::in_range;
 use tch::nn::VarStore;
 use tch::{Kind, Tensor};
 use update::Span;
-
-/// Which update rule.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Algorithm {
-    /// Stochastic gradient descent: `b <- momentum b + g; x <- x - lr b`.
-    Sgd {
-        /// In [0, 1); 0 for plain gradient descent.
-        momentum: f64,
-        /// Nesterov's form: `x <- x - lr (g + momentum b)`.
-        nesterov: bool,
-    },
-    /// Kingma and Ba 2015 (arXiv 1412.6980). Weight decay is added to the gradient.
-    Adam {
-        /// Decay of the mean of the gradient, in [0, 1).
-        beta1: f64,
-        /// Decay of the mean of its square, in [0, 1).
-        beta2: f64,
-        /// Keeps the denominator away from 0.
-        eps: f64,
-    },
-    /// Loshchilov and Hutter 2019 (arXiv 1711.05101): Adam with decoupled weight decay.
-    AdamW {
-        /// Decay of the mean of the gradient, in [0, 1).
-        beta1: f64,
-        /// Decay of the mean of its square, in [0, 1).
-        beta2: f64,
-        /// Keeps the denominator away from 0.
-        eps: f64,
-    },
-    /// Tieleman and Hinton 2012, not centered.
-    RmsProp {
-        /// Decay of the mean of the squared gradient, in [0, 1).
-        alpha: f64,
-        /// Keeps the denominator away from 0.
-        eps: f64,
-        /// In [0, 1).
-        momentum: f64,
-    },
-}
-
-impl Algorithm {
-    /// Plain gradient descent.
-    pub const SGD: Self = Self::Sgd { momentum: 0.0, nesterov: false };
-    /// SGD with momentum 0.9.
-    pub const MOMENTUM: Self = Self::Sgd { momentum: 0.9, nesterov: false };
-    /// Adam with PyTorch's defaults.
-    pub const ADAM: Self = Self::Adam { beta1: 0.9, beta2: 0.999, eps: 1e-8 };
-    /// AdamW with PyTorch's defaults (its weight decay of 0.01 is the caller's to set).
-    pub const ADAMW: Self = Self::AdamW { beta1: 0.9, beta2: 0.999, eps: 1e-8 };
-    /// RMSprop with PyTorch's defaults.
-    pub const RMSPROP: Self = Self::RmsProp { alpha: 0.99, eps: 1e-8, momentum: 0.0 };
-
-    /// Its name.
-    pub fn name(&self) -> &'static str {
-        match self {
-            Self::Sgd { momentum, .. } if *momentum > 0.0 => "SGD with momentum",
-            Self::Sgd { .. } => "SGD",
-            Self::Adam { .. } => "Adam",
-            Self::AdamW { .. } => "AdamW",
-            Self::RmsProp { .. } => "RMSprop",
-        }
-    }
-
-    /// How many numbers it keeps for every parameter.
-    fn n_moments(&self) -> usize {
-        match *self {
-            Self::Sgd { momentum, .. } => usize::from(momentum > 0.0),
-            Self::Adam { .. } | Self::AdamW { .. } => 2,
-            Self::RmsProp { momentum, .. } => 1 + usize::from(momentum > 0.0),
-        }
-    }
-
-    fn check(&self) -> Result<(), TorchError> {
-        let decay = |name, value: f64| in_range(name, value, (0.0..1.0).contains(&value), "in [0, 1)");
-        let positive = |name, value: f64| in_range(name, value, value > 0.0 && value.is_finite(), "a positive number");
-        match *self {
-            Self::Sgd { momentum, nesterov } => {
-                decay("momentum", momentum)?;
-                in_range("momentum", momentum, !nesterov || momentum > 0.0, "greater than 0 with nesterov")
-            }
-            Self::Adam { beta1, beta2, eps } | Self::AdamW { beta1, beta2, eps } => {
-                decay("beta1", beta1)?;
-                decay("beta2", beta2)?;
-                positive("eps", eps)
-            }
-            Self::RmsProp { alpha, eps, momentum } => {
-                decay("alpha", alpha)?;
-                decay("momentum", momentum)?;
-                positive("eps", eps)
-            }
-        }
-    }
-}
-
-/// How an [`Optimizer`] is set up.
-///
-/// | Name | Default | Purpose | Range |
-/// |---|---|---|---|
-/// | `algorithm` | none | the update rule | see [`Algorithm`] |
-/// | `lr` | none | learning rate of a group with ratio 1 | ≥ 0 |
-/// | `weight_decay` | 0 | weight decay of a group with ratio 1 (PyTorch's: its gradient is `weight_decay * x`) | ≥ 0 |
-/// | `groups` | none | ratios of the `VarStore`'s groups; one that is not listed has 1 | see [`GroupConfig`] |
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct OptimConfig {
-    /// See the table.
-    pub algorithm: Algorithm,
-    /// See the table.
-    pub lr: f64,
-    /// See the table.
-    pub weight_decay: f64,
-    /// See the table.
-    pub groups: Vec<GroupConfig>,
-}
-
-impl OptimConfig {
-    /// No weight decay, one group.
-    pub fn new(algorithm: Algorithm, lr: f64) -> Self {
-        Self { algorithm, lr, weight_decay: 0.0, groups: Vec::new() }
-    }
-
-    fn check(&self) -> Result<(), TorchError> {
-        self.algorithm.check()?;
-        let rate =
-            |name, value: f64| in_range(name, value, value >= 0.0 && value.is_finite(), "zero or a positive number");
-        rate("lr", self.lr)?;
-        rate("weight_decay", self.weight_decay)?;
-        for group in &self.groups {
-            rate("lr_ratio", group.lr_ratio)?;
-            rate("weight_decay_ratio", group.weight_decay_ratio)?;
-        }
-        Ok(())
-    }
-}
-
-/// What sets one parameter group (tch's `Path::set_group`) apart from the others.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
-pub struct GroupConfig {
-    /// Its learning rate, in units of [`OptimConfig::lr`].
-    pub lr_ratio: f64,
-    /// Its weight decay, in units of [`OptimConfig::weight_decay`].
-    pub weight_decay_ratio: f64,
-}
-
-impl Default for GroupConfig {
-    fn default() -> Self {
-        Self { lr_ratio: 1.0, weight_decay_ratio: 1.0 }
-    }
-}
 
 /// Takes the steps.
 ///
@@ -403,10 +256,6 @@ impl Optimizer {
 
 pub(crate) fn options_of(tensor: &Tensor) -> Result<(Kind, tch::Device), TorchError> {
     Ok((tensor.f_kind()?, tensor.device()))
-}
-
-fn in_range(name: &'static str, value: f64, fits: bool, allowed: &'static str) -> Result<(), TorchError> {
-    if fits { Ok(()) } else { Err(TorchError::OutOfRange { name, value, allowed }) }
 }
 
 #[cfg(test)]
