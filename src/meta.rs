@@ -17,7 +17,7 @@ mod tasks;
 mod train;
 mod validation;
 
-pub use config::{InverseDistance, MetaConfig, RewardConfig, TaskConfig};
+pub use config::{InverseDistance, Judge, MetaConfig, RewardConfig, TaskConfig};
 pub use line_search::line_search_rollout;
 pub use optimizer::{Algorithm, InnerOptimizer};
 pub use portrait::{Phase, Portrait, PortraitRow};

@@ -2,8 +2,8 @@
 
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
-use qgd::meta::{MetaTraining, ValidationSet};
-use qgd::{Pretrained, Recipe};
+use qgd::meta::{InverseDistance, Judge, MetaTraining, RewardConfig, ValidationSet};
+use qgd::{Controls, Pretrained, Recipe};
 use std::path::Path;
 use std::sync::Arc;
 
@@ -69,6 +69,26 @@ fn line_searches_are_meta_trained_and_resumed_like_schedules() {
         assert!(trained.recipe().line_search.is_some() && trained.card().updates >= 6);
         assert!(trained.card().evaluation.iter().all(|row| row.tuned_ratio.is_finite()), "{name}");
     }
+}
+
+#[test]
+fn a_weight_decay_controller_is_paid_by_the_validation_error_as_the_paper_has_it() {
+    let mut recipe = tiny_of("lr");
+    recipe.controls = Controls::WeightDecay;
+    recipe.meta.rounds = 2;
+    recipe.meta.reward = RewardConfig {
+        delta: 0.1,
+        clip: 12.0,
+        of: Judge::ValidationError,
+        inverse_distance: Some(InverseDistance::default()),
+    };
+    let recipe = Recipe::parse(&recipe.to_toml(), "test").unwrap();
+    let mut training = MetaTraining::new(recipe, 5, 2);
+    let report = training.round().unwrap();
+    // Every reward is positive; an error of at most 1 earns at least c1 a decision, and there are forty or more in an episode.
+    assert!(report.mean_return > 20.0, "{}", report.mean_return);
+    training.round().unwrap();
+    assert!(training.finish().unwrap().card().evaluation.iter().all(|row| row.tuned_ratio.is_finite()));
 }
 
 #[test]

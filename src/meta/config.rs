@@ -37,17 +37,18 @@ pub struct MetaConfig {
 /// What a decision earns.
 ///
 /// ```text
-/// by default             r = ln(f_t + δ) - ln(f_{t+1} + δ)                        f on a fixed evaluation batch of the task
+/// by default             r = ln(f_t + δ) - ln(f_{t+1} + δ)
 /// inverse-distance       r = c1 / max(f_{t+1} - f_lb, δ)    halve, grow           Hu, Zhang and Shi, equation 7 and Algorithm 3
 ///                        r = c2 / max(f_t - f_lb, δ)        accept: x̄ is x_t then
 /// ```
 ///
-/// both cut to [-clip, clip]. The paper's reward is there for fidelity: it is flat, always positive and bound to the unit of the loss.
+/// both cut to [-clip, clip], f the loss on a fixed evaluation batch of the task, or its validation error (equation 9). The paper's reward is there for fidelity: it is flat, always positive and bound to the unit of the loss.
 ///
 /// | Name | Default | Purpose | Range |
 /// |---|---|---|---|
 /// | `delta` | 3e-3 | δ: below it improvement no longer counts | (0, ∞) |
 /// | `clip` | 2 | bound on the size of one reward | (0, ∞) |
+/// | `of` | loss | what f is: `loss`, or `validation-error` as the paper has it for λ, on examples held out of the training | |
 /// | `inverse-distance` | none | the paper's reward instead, see [`InverseDistance`] | |
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields, rename_all = "kebab-case")]
@@ -57,8 +58,28 @@ pub struct RewardConfig {
     /// See the table.
     pub clip: f64,
     /// See the table.
+    #[serde(skip_serializing_if = "Judge::is_loss")]
+    pub of: Judge,
+    /// See the table.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub inverse_distance: Option<InverseDistance>,
+}
+
+/// What the parameters of a task are judged by.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Judge {
+    /// The loss on the evaluation batch, a part of the training examples.
+    #[default]
+    Loss,
+    /// The share of held-out examples that are classified wrongly; in regression the squared error on them.
+    ValidationError,
+}
+
+impl Judge {
+    fn is_loss(&self) -> bool {
+        *self == Self::Loss
+    }
 }
 
 /// The reward of Hu, Zhang and Shi. The paper names none of these numbers.
@@ -174,7 +195,7 @@ impl Default for MetaConfig {
 
 impl Default for RewardConfig {
     fn default() -> Self {
-        Self { delta: 3e-3, clip: 2.0, inverse_distance: None }
+        Self { delta: 3e-3, clip: 2.0, of: Judge::Loss, inverse_distance: None }
     }
 }
 
@@ -227,12 +248,12 @@ mod tests {
 
     fn paper(c1: f64, c2: f64, lower_bound: f64) -> RewardConfig {
         let inverse_distance = Some(InverseDistance { c1, c2, lower_bound });
-        RewardConfig { delta: 0.01, clip: 50.0, inverse_distance }
+        RewardConfig { delta: 0.01, clip: 50.0, inverse_distance, ..RewardConfig::default() }
     }
 
     #[test]
     fn the_default_reward_is_the_logarithm_of_the_improvement() {
-        let reward = RewardConfig { delta: 0.5, clip: 1.0, inverse_distance: None };
+        let reward = RewardConfig { delta: 0.5, clip: 1.0, ..RewardConfig::default() };
         assert!((f64::from(reward.reward(false, 1.5, 0.5)) - 2f64.ln()).abs() < 1e-6);
         assert_eq!(reward.reward(true, 1.5, 0.5).to_bits(), reward.reward(false, 1.5, 0.5).to_bits());
         assert!((reward.reward(false, 1e6, 0.5) - 1.0).abs() < 1e-9, "cut");
@@ -259,8 +280,10 @@ mod tests {
     fn the_text_of_a_recipe_without_the_reward_of_the_paper_does_not_mention_it() {
         let text = toml::to_string(&RewardConfig::default()).unwrap();
         assert_eq!(text, "delta = 0.003\nclip = 2.0\n");
-        let reward: RewardConfig = toml::from_str("clip = 9.0\n[inverse-distance]\nc2 = 1.0").unwrap();
+        let reward: RewardConfig =
+            toml::from_str("clip = 9.0\nof = 'validation-error'\n[inverse-distance]\nc2 = 1.0").unwrap();
         assert_eq!(reward.inverse_distance, Some(InverseDistance { c2: 1.0, ..InverseDistance::default() }));
+        assert_eq!(reward.of, Judge::ValidationError);
         assert_eq!(toml::from_str::<RewardConfig>(&toml::to_string(&reward).unwrap()).unwrap(), reward);
     }
 

@@ -1,15 +1,15 @@
 //! One episode of a line search: a task minimised as published, on its full batch.
 
+use super::config::Judge;
 use super::rollout::Run;
 use super::tasks::Task;
-use crate::controller::line_search::minimize;
-use crate::controller::{LineSearch, LineSearchError};
+use crate::controller::{LineSearch, LineSearchError, minimize};
 use crate::policy::Policy;
 
 /// Minimises the task's full batch by as many steps as its horizon has, by plain gradient descent whatever its optimizer.
 ///
-/// With `evaluate_decisions` the run holds the loss of every candidate that the policy was asked about, and it is asked about the last one
-/// too: that is where a truncated episode bootstraps from. Otherwise it holds the loss at the result x_T alone.
+/// With `evaluate_decisions` the run holds the evaluation of every candidate that the policy was asked about, and it is asked about the last one
+/// too: that is where a truncated episode bootstraps from. Otherwise it holds that of the result x_T alone.
 ///
 /// # Errors
 /// When the policy names no action.
@@ -26,8 +26,9 @@ pub fn line_search_rollout(
         let loss = f64::from(task.problem.full_batch(x, grad));
         let is_finite = loss.is_finite() && grad.iter().all(|g| g.is_finite());
         let is_asked = !config.is_warm_up(step) && (is_finite || step == 0);
-        if is_asked && step < task.horizon {
-            evaluations.push(loss);
+        if is_asked && step < task.horizon && evaluate_decisions {
+            // The full batch is the evaluation batch.
+            evaluations.push(if task.judge == Judge::Loss { loss } else { task.evaluate(x) });
         }
         step += 1;
         loss
@@ -36,7 +37,7 @@ pub fn line_search_rollout(
     let n_steps = horizon + usize::from(evaluate_decisions);
     let found = minimize(full_batch, &start, policy, search, n_steps)?;
     if !evaluate_decisions {
-        evaluations = found.losses[horizon.saturating_sub(1)..].to_vec();
+        evaluations = vec![task.evaluate(&found.x)];
     }
     Ok(Run { evaluations, inner_steps: task.horizon })
 }

@@ -15,7 +15,7 @@ use std::sync::Arc;
 /// What a finished run looks like from outside.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Run {
-    /// The loss on the evaluation batch at every decision, then after the last step.
+    /// What the task is judged by (the loss on its evaluation batch) at every decision, then after the last step.
     pub evaluations: Vec<f64>,
     /// Inner steps taken, the rolled-back ones included.
     pub inner_steps: u64,
@@ -65,7 +65,7 @@ pub fn rollout<P: Policy>(task: &mut Task, driver: &mut Driver<P>, evaluate_deci
             }
             let measured = measure.measure(&x, &grad);
             if evaluate_decisions {
-                evaluations.push(task.problem.evaluate(&x));
+                evaluations.push(task.evaluate(&x));
             }
             driver.decide(&window, &measured);
         }
@@ -79,7 +79,7 @@ pub fn rollout<P: Policy>(task: &mut Task, driver: &mut Driver<P>, evaluate_deci
         losses.push(task.loss_and_grad(&x, &mut grad, &mut rng));
         driver.decide(&LossWindow::of(&losses), &measure.measure(&x, &grad));
     }
-    evaluations.push(task.problem.evaluate(&x));
+    evaluations.push(task.evaluate(&x));
     Run { evaluations, inner_steps: driver.step() }
 }
 

@@ -9,7 +9,7 @@
 //!
 //! Data come from random teacher networks or from clusters. None of it comes from a data set that controllers are evaluated on.
 
-use super::config::TaskConfig;
+use super::config::{Judge, TaskConfig};
 use super::mlp::{Activation, Mlp, Target};
 use super::optimizer::Algorithm;
 use rand::RngExt;
@@ -66,6 +66,7 @@ pub struct Task {
     pub batch_seed: u64,
     /// Whether every step sees the whole evaluation batch instead of a minibatch. Never in a task just drawn.
     pub full_batch: bool,
+    pub(super) judge: Judge,
 }
 
 /// What is minimised.
@@ -89,6 +90,8 @@ pub struct NetProblem {
     n_in: usize,
     inputs: Vec<f32>,
     target: Target,
+    /// The first so many examples are trained on, the others held out.
+    n_train: usize,
     batch_size: usize,
     batch: Vec<f32>,
     rows: Vec<usize>,
@@ -119,11 +122,10 @@ impl Problem {
                 loss
             }
             Self::Net(p) => {
-                let n = p.inputs.len() / p.n_in;
                 p.rows.clear();
                 p.batch.clear();
                 for _ in 0..p.batch_size {
-                    let row = rng.random_range(0..n);
+                    let row = rng.random_range(0..p.n_train);
                     p.rows.push(row);
                     p.batch.extend_from_slice(&p.inputs[row * p.n_in..(row + 1) * p.n_in]);
                 }
@@ -141,13 +143,13 @@ impl Problem {
                 self.evaluate(x) as f32
             }
             Self::Net(p) => {
-                let n = (p.inputs.len() / p.n_in).min(N_EVALUATION);
+                let n = p.n_train.min(N_EVALUATION);
                 p.net.loss_and_grad(x, &p.inputs[..n * p.n_in], &p.target, &[], grad)
             }
         }
     }
 
-    /// The loss on the fixed evaluation batch: what rewards are made of.
+    /// The loss on the fixed evaluation batch.
     pub fn evaluate(&mut self, x: &[f32]) -> f64 {
         match self {
             Self::Quadratic { curvature, noise } => x
@@ -156,14 +158,55 @@ impl Problem {
                 .map(|(&x, &h)| 0.5 * f64::from(h) * (f64::from(x).powi(2) + f64::from(*noise).powi(2)))
                 .sum(),
             Self::Net(p) => {
-                let n = (p.inputs.len() / p.n_in).min(N_EVALUATION);
+                let n = p.n_train.min(N_EVALUATION);
                 f64::from(p.net.loss(x, &p.inputs[..n * p.n_in], &p.target, &[]))
             }
         }
     }
 }
 
+impl NetProblem {
+    /// On the examples held out: the share that is classified wrongly (Hu, Zhang and Shi, equation 9, which they call *error* and write
+    /// as accuracy), or the mean squared error.
+    fn validation_error(&mut self, x: &[f32]) -> f64 {
+        let held_out = &self.inputs[self.n_train * self.n_in..];
+        let n = held_out.len() / self.n_in;
+        let outputs = self.net.forward(x, held_out);
+        let width = outputs.len() / n.max(1);
+        let wrong = match &self.target {
+            Target::Classes(classes) => {
+                let found = outputs.chunks_exact(width).map(arg_max);
+                found.zip(&classes[self.n_train..]).filter(|(found, class)| found != *class).count() as f64
+            }
+            Target::Values(values) => {
+                let errors = outputs.iter().zip(&values[self.n_train * width..]);
+                errors.map(|(y, t)| f64::from(y - t).powi(2)).sum::<f64>() / width as f64
+            }
+        };
+        if outputs.iter().all(|v| v.is_finite()) { wrong / n as f64 } else { f64::INFINITY }
+    }
+}
+
 impl Task {
+    /// Judged by the validation error, a quarter of its examples is held out from now on. Quadratics have no examples.
+    #[must_use]
+    pub fn judged_by(mut self, judge: Judge) -> Self {
+        self.judge = judge;
+        if let Problem::Net(p) = &mut self.problem {
+            let n = p.inputs.len() / p.n_in;
+            p.n_train = if judge == Judge::ValidationError { n - n / 4 } else { n };
+        }
+        self
+    }
+
+    /// What rewards are made of: the evaluation loss, or the validation error.
+    pub fn evaluate(&mut self, x: &[f32]) -> f64 {
+        match (&mut self.problem, self.judge) {
+            (Problem::Net(p), Judge::ValidationError) => p.validation_error(x),
+            (problem, _) => problem.evaluate(x),
+        }
+    }
+
     /// Loss and gradient of one step: on a minibatch drawn by `rng`, or on the full batch.
     pub fn loss_and_grad(&mut self, x: &[f32], grad: &mut [f32], rng: &mut ChaCha8Rng) -> f32 {
         if self.full_batch { self.problem.full_batch(x, grad) } else { self.problem.loss_and_grad(x, grad, rng) }
@@ -191,6 +234,7 @@ impl Task {
             start,
             batch_seed: rng.random(),
             full_batch: false,
+            judge: Judge::Loss,
         }
     }
 }
@@ -234,7 +278,7 @@ fn net_problem(family: Family, config: &TaskConfig, rng: &mut ChaCha8Rng) -> (Pr
     let gain = if rng.random_bool(0.6) { 1.0 } else { log_uniform(0.3, 3.0, rng) as f32 };
     let start = net.init(gain, rng);
     let batch_size = [16, 32, 64, 64, 128][rng.random_range(0..5)];
-    let problem = NetProblem { net, n_in, inputs, target, batch_size, batch: Vec::new(), rows: Vec::new() };
+    let problem = NetProblem { net, n_in, inputs, target, n_train: n, batch_size, batch: Vec::new(), rows: Vec::new() };
     (Problem::Net(Box::new(problem)), start)
 }
 
@@ -404,6 +448,38 @@ mod tests {
             let slope = (at(1.0) - at(-1.0)) / (2.0 * step);
             assert!((slope - square).abs() < 0.05 * square + 1e-6, "{families:?}: {slope} against {square}");
         }
+    }
+
+    #[test]
+    fn examples_that_are_held_out_are_never_trained_on_and_judge_the_task() {
+        let mlps = TaskConfig { families: [0.0, 0.0, 1.0, 0.0], ..TaskConfig::default() };
+        let mut task = Task::draw(&mlps, &mut stream(5, "task")).judged_by(Judge::ValidationError);
+        let (x, mut rng) = (task.start.clone(), stream(1, "batch"));
+        let mut grad = vec![0.0; x.len()];
+        for _ in 0..50 {
+            task.loss_and_grad(&x, &mut grad, &mut rng);
+            let Problem::Net(p) = &task.problem else { panic!("an MLP") };
+            assert!(p.rows.iter().all(|&row| row < p.n_train));
+        }
+        let before = task.evaluate(&x);
+        let Problem::Net(p) = &mut task.problem else { panic!("an MLP") };
+        let Target::Classes(classes) = &mut p.target else { panic!("classes") };
+        // One example after the other, forward by hand.
+        let (n, n_in) = (classes.len(), p.n_in);
+        assert_eq!(p.n_train, n - n / 4);
+        let right = |p: &mut NetProblem, i: usize| {
+            let row = p.inputs[i * n_in..(i + 1) * n_in].to_vec();
+            arg_max(p.net.forward(&x, &row))
+        };
+        let found: Vec<u16> = (p.n_train..n).map(|i| right(p, i)).collect();
+        let Target::Classes(classes) = &mut p.target else { panic!("classes") };
+        let wrong = found.iter().zip(&classes[n - n / 4..]).filter(|(a, b)| a != b).count();
+        assert!((before - wrong as f64 / (n / 4) as f64).abs() < 1e-12 && wrong > 0);
+        // Labels of training examples do not matter to it, those held out do.
+        classes[..n - n / 4].fill(0);
+        classes[n - n / 4..].copy_from_slice(&found);
+        assert!(task.evaluate(&x).abs() < 1e-12);
+        assert!(task.problem.evaluate(&x) > 0.0);
     }
 
     #[test]

@@ -64,6 +64,7 @@ impl ValidationSet {
         let tasks: Vec<Task> = (0..n)
             .map(|i| {
                 let mut task = Task::draw(&config, &mut stream(seed, &format!("validation {i}")));
+                task = task.judged_by(recipe.meta.reward.of);
                 task.known_budget = true;
                 task.full_batch = recipe.line_search.is_some();
                 task
