@@ -97,7 +97,7 @@ impl Algorithm {
     }
 }
 
-/// How an [`Optimizer`] is set up.
+/// How an [`Optimizer`](super::Optimizer) is set up.
 ///
 /// | Name | Default | Purpose | Range |
 /// |---|---|---|---|
