@@ -2,7 +2,7 @@
 //!
 //! Nothing random is drawn inside libtorch, so the seed alone fixes a run.
 
-use rand::SeedableRng;
+use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 
 /// The random stream of `seed` that is used for `label` ("batches", "init", ...).
@@ -18,6 +18,12 @@ pub fn stream(seed: u64, label: &str) -> ChaCha8Rng {
     let mut rng = ChaCha8Rng::seed_from_u64(seed);
     rng.set_stream(fnv1a(label.as_bytes()));
     rng
+}
+
+/// A draw from N(0, 1), by Box and Muller 1958; 1 - u keeps the logarithm finite.
+pub(crate) fn standard_normal(rng: &mut ChaCha8Rng) -> f64 {
+    let (u, v): (f64, f64) = (rng.random(), rng.random());
+    (-2.0 * (1.0 - u).ln()).sqrt() * (std::f64::consts::TAU * v).cos()
 }
 
 /// The FNV-1a hash, 64 bits (Fowler, Noll and Vo).

@@ -47,6 +47,11 @@ impl Action {
     pub const ACCEPT: Self = Self { lr: Move::Accept, weight_decay: Move::Accept };
     /// What the guard does: half the learning rate.
     pub const HALVE_LR: Self = Self { lr: Move::Halve, weight_decay: Move::Accept };
+
+    /// The one move that names the action in counts and features: the learning rate's, or where that stays the weight decay's.
+    pub fn main_move(self) -> Move {
+        if self.lr == Move::Accept { self.weight_decay } else { self.lr }
+    }
 }
 
 /// Which values a controller moves.

@@ -121,6 +121,17 @@ pub struct DecisionCounts {
     pub grow: u64,
 }
 
+impl DecisionCounts {
+    /// Counts an action once, by its [`Action::main_move`].
+    pub(super) fn count(&mut self, action: Action) {
+        match action.main_move() {
+            Move::Halve => self.halve += 1,
+            Move::Accept => self.accept += 1,
+            Move::Grow => self.grow += 1,
+        }
+    }
+}
+
 /// Everything of a driver that later steps depend on.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct DriverState {
@@ -367,12 +378,7 @@ impl<P: Policy> Driver<P> {
             state.weight_decay_base,
         );
         if let Some(action) = decision.action {
-            let moved = if action.lr == Move::Accept { action.weight_decay } else { action.lr };
-            match moved {
-                Move::Halve => state.counts.halve += 1,
-                Move::Accept => state.counts.accept += 1,
-                Move::Grow => state.counts.grow += 1,
-            }
+            state.counts.count(action);
         }
         self.last = Some(decision);
     }

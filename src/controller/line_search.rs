@@ -23,7 +23,7 @@
 //! It needs the same batch at x̄ and x_t (the full batch, or one held for the search) and plain gradient descent: with momentum or
 //! Adam, the step is not α d and retrying from x̄ has no meaning.
 
-use super::actions::{Action, Move};
+use super::actions::Action;
 use super::driver::{DecisionCounts, DriverConfig, DriverError, check_values, clamp};
 use super::signals::{LossWindow, Measure, Measured, Signals};
 use super::trace::TraceRecord;
@@ -260,7 +260,7 @@ impl LineSearch {
         }
         self.move_values(action);
         if decision.is_some() {
-            self.count(action);
+            self.counts.count(action);
         }
         self.step += 1;
         Ok(LineSearchStep { rebase, lr: self.lr, weight_decay: self.direction_weight_decay(), decision })
@@ -335,15 +335,6 @@ impl LineSearch {
             self.bounds.weight_decay_bounds,
             self.weight_decay_base,
         );
-    }
-
-    fn count(&mut self, action: Action) {
-        let moved = if action.lr == Move::Accept { action.weight_decay } else { action.lr };
-        match moved {
-            Move::Halve => self.counts.halve += 1,
-            Move::Accept => self.counts.accept += 1,
-            Move::Grow => self.counts.grow += 1,
-        }
     }
 }
 

@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 const SHIPPED: [(&str, &[u8]); 1] = [("lr", include_bytes!("../../pretrained/lr.qgd"))];
 
 /// What a pretrained file says of itself. Wall time is not part of it: the same seed gives the same bytes.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
 pub struct Card {
     /// Version of the crate that trained it.
     pub crate_version: String,

@@ -64,15 +64,7 @@ fn trace(controller: Controller, task: &Task) -> (Vec<f32>, Vec<usize>) {
 }
 
 fn controller(recipe: &Recipe) -> Controller {
-    let card = Card {
-        crate_version: "test".into(),
-        recipe_hash: recipe.hash(),
-        seed: 0,
-        inner_steps: 0,
-        episodes: 0,
-        updates: 0,
-        evaluation: vec![],
-    };
+    let card = Card { recipe_hash: recipe.hash(), ..Card::default() };
     let ranges = vec![[-1.0, 1.0]; recipe.features.names().len()];
     Controller::new(Arc::new(Pretrained::new(recipe.clone(), vec![network(recipe)], ranges, card).unwrap()))
 }

@@ -26,10 +26,10 @@ pub use epsilon::{DecayShape, DynamicEpsilon, EpsilonSchedule, VarianceEffect};
 
 use crate::controller::{Action, Move};
 use crate::policy::Reason;
+use crate::rng::standard_normal;
 use rand::RngExt;
 use rand_chacha::ChaCha8Rng;
 use serde::{Deserialize, Serialize};
-use std::f64::consts::TAU;
 
 /// An exploration policy with its settings, as a recipe gives it: `[exploration.epsilon-greedy]`, `[exploration.softmax]`, ...
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
@@ -386,12 +386,6 @@ fn pick(weights: impl Iterator<Item = f64>, mut u: f64) -> usize {
     }
     // Rounding may leave a little of `u` at the end.
     last_possible
-}
-
-/// A draw from N(0, 1), by Box and Muller 1958.
-fn standard_normal(rng: &mut ChaCha8Rng) -> f64 {
-    let (u, v): (f64, f64) = (rng.random(), rng.random());
-    (-2.0 * (1.0 - u).ln()).sqrt() * (TAU * v).cos()
 }
 
 #[cfg(test)]

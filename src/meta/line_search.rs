@@ -137,15 +137,7 @@ mod tests {
             let n = recipe.features.names().len();
             let network = QNetwork::new(n, &[8], 2, true, &mut stream(1, "network"));
             let greedy = Exploration::Softmax { temperature: 1e-9 };
-            let card = Card {
-                crate_version: "test".into(),
-                recipe_hash: recipe.hash(),
-                seed: 0,
-                inner_steps: 0,
-                episodes: 0,
-                updates: 0,
-                evaluation: vec![],
-            };
+            let card = Card { recipe_hash: recipe.hash(), ..Card::default() };
             let pretrained =
                 Pretrained::new(recipe.clone(), vec![network.clone()], vec![[-1.0, 1.0]; n], card).unwrap();
             let pretrained = Arc::new(pretrained);

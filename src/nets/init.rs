@@ -11,7 +11,8 @@
 //! layers with Kaiming's bounds and zero biases, so its layers are not used.)
 
 use super::NetError;
-use rand::Rng;
+use crate::rng::standard_normal;
+use rand::RngExt;
 use rand_chacha::ChaCha8Rng;
 use tch::{Tensor, nn};
 
@@ -75,21 +76,10 @@ fn tensor(values: &[f32], shape: &[usize], path: &nn::Path) -> Result<Tensor, Ne
 fn values(rng: &mut ChaCha8Rng, n: usize, start: Start) -> Vec<f32> {
     match start {
         Start::Constant(value) => vec![value; n],
-        Start::Normal => (0..n).map(|_| normal(rng)).collect(),
+        Start::Normal => (0..n).map(|_| standard_normal(rng) as f32).collect(),
         Start::Uniform(fan_in) => {
             let bound = 1.0 / (fan_in.max(1) as f64).sqrt();
-            (0..n).map(|_| ((2.0 * uniform(rng) - 1.0) * bound) as f32).collect()
+            (0..n).map(|_| ((2.0 * rng.random::<f64>() - 1.0) * bound) as f32).collect()
         }
     }
-}
-
-/// U[0, 1) with 53 random bits.
-pub(super) fn uniform(rng: &mut ChaCha8Rng) -> f64 {
-    (rng.next_u64() >> 11) as f64 / (1u64 << 53) as f64
-}
-
-/// N(0, 1), by Box and Muller 1958; 1 - u keeps the logarithm finite.
-fn normal(rng: &mut ChaCha8Rng) -> f32 {
-    let radius = (-2.0 * (1.0 - uniform(rng)).ln()).sqrt();
-    (radius * (std::f64::consts::TAU * uniform(rng)).cos()) as f32
 }

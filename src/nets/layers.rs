@@ -1,8 +1,9 @@
 //! The pieces that the nets share.
 
-use super::init::{Maker, Start, uniform};
+use super::init::{Maker, Start};
 use super::{Mode, NetError};
 use crate::task::Activation;
+use rand::RngExt;
 use rand_chacha::ChaCha8Rng;
 use tch::{Tensor, nn};
 
@@ -55,7 +56,7 @@ impl Dropout {
 
     fn mask(&self, x: &Tensor, rng: &mut ChaCha8Rng) -> Result<Tensor, NetError> {
         let kept = (1.0 / (1.0 - self.0)) as f32;
-        let mask: Vec<f32> = (0..x.numel()).map(|_| if uniform(rng) < self.0 { 0.0 } else { kept }).collect();
+        let mask: Vec<f32> = (0..x.numel()).map(|_| if rng.random::<f64>() < self.0 { 0.0 } else { kept }).collect();
         Ok(Tensor::f_from_slice(&mask)?.f_reshape(x.size())?.f_to_kind(x.kind())?.f_to_device(x.device())?)
     }
 }

@@ -2,6 +2,7 @@ use super::*;
 use crate::data::{Split, TargetKind, Targets};
 use crate::rng::stream;
 use crate::task::{Activation, Head};
+use rand::RngExt;
 use tch::nn::VarStore;
 use tch::{Device, Reduction};
 
@@ -34,7 +35,7 @@ fn dataset(inputs: Inputs, targets: Targets, n_outputs: usize) -> Dataset {
 /// `n` examples of random numbers with 3 classes.
 fn numbers(shape: &[usize], n: usize) -> Dataset {
     let mut rng = stream(9, "test data");
-    let values = (0..n * shape.iter().product::<usize>()).map(|_| init::uniform(&mut rng) as f32 - 0.5).collect();
+    let values = (0..n * shape.iter().product::<usize>()).map(|_| rng.random::<f64>() as f32 - 0.5).collect();
     let ids = (0..n as i64).map(|example| example % 3).collect();
     dataset(Inputs::Float { shape: shape.to_vec(), values }, Targets::Classes { per_example: 1, ids }, 3)
 }

@@ -228,14 +228,13 @@ fn first(slot: &mut f64, v: f64) {
     }
 }
 
-/// The learning rate's move, or the weight decay's where the learning rate stays.
+/// Down, stay or up, as a number.
 fn moved(action: Action) -> f64 {
-    let of = |m: Move| match m {
+    match action.main_move() {
         Move::Halve => -1.0,
         Move::Accept => 0.0,
         Move::Grow => 1.0,
-    };
-    if action.lr == Move::Accept { of(action.weight_decay) } else { of(action.lr) }
+    }
 }
 
 #[cfg(test)]

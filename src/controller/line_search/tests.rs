@@ -1,4 +1,5 @@
 use super::*;
+use crate::controller::Move;
 use crate::rng::stream;
 use rand::RngExt;
 

@@ -27,15 +27,7 @@ fn controller(seed: u64) -> Controller {
     let n = recipe.features.names().len();
     let mut rng = stream(seed, "q-network");
     let networks = (0..2).map(|_| QNetwork::new(n, &[16], 3, true, &mut rng)).collect();
-    let card = Card {
-        crate_version: "test".into(),
-        recipe_hash: recipe.hash(),
-        seed,
-        inner_steps: 0,
-        episodes: 0,
-        updates: 0,
-        evaluation: vec![],
-    };
+    let card = Card { recipe_hash: recipe.hash(), ..Card::default() };
     Controller::new(Arc::new(Pretrained::new(recipe, networks, vec![[-1.0, 1.0]; n], card).unwrap()))
 }
 

@@ -169,7 +169,7 @@ fn ucb_follows_its_formula_step_by_step() {
 
 /// Φ(x), by Simpson's rule on the density.
 fn normal_cdf(x: f64) -> f64 {
-    let density = |t: f64| (-0.5 * t * t).exp() / TAU.sqrt();
+    let density = |t: f64| (-0.5 * t * t).exp() / std::f64::consts::TAU.sqrt();
     let (n, low) = (2000, -12.0);
     let h = (x - low) / f64::from(n);
     let inner: f64 = (1..n).map(|i| density(low + h * f64::from(i)) * if i % 2 == 1 { 4.0 } else { 2.0 }).sum();
