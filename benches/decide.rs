@@ -46,6 +46,8 @@ fn signals(step: u64) -> Signals {
         grad_snr: 0.5,
         update_norm: 1e-3,
         param_norm: 5.0,
+        update_cosine: 0.2,
+        distance: 0.1,
     };
     let window = LossWindow { n: 20, mean: loss, std: 0.1 * loss, last: loss, recent: loss };
     Signals { step, total_steps: Some(DECISIONS), window, measured, lr: 1e-3, lr_base: 1e-3, ..Signals::default() }

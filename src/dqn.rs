@@ -22,6 +22,6 @@ pub use exploration::{
     ActionPrior, Choice, DecayShape, DynamicEpsilon, EpsilonGreedy, EpsilonSchedule, Exploration, ExplorationError,
     Explorer, VarianceEffect,
 };
-pub use learner::{AgentConfig, Learner, UpdateReport};
+pub use learner::{AgentConfig, Bootstrap, Learner, UpdateReport};
 pub use network::{QNetwork, Scratch};
 pub use replay::{Episode, Replay, ReplayConfig};

@@ -132,7 +132,7 @@ impl Schedule {
     /// How a driver runs a schedule: no guard, and no bounds that the schedule could run into.
     pub fn driver_config(total_steps: Option<u64>) -> DriverConfig {
         let unbounded = [f64::MIN_POSITIVE, f64::MAX];
-        DriverConfig { lr_bounds: unbounded, weight_decay_bounds: unbounded, total_steps, guard: None }
+        DriverConfig { lr_bounds: unbounded, weight_decay_bounds: unbounded, total_steps, ..DriverConfig::default() }
     }
 }
 

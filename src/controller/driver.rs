@@ -25,6 +25,7 @@ use serde::{Deserialize, Serialize};
 /// | `lr_bounds` | [1e-8, 100] | the learning rate never leaves them | 0 < low ≤ high |
 /// | `weight_decay_bounds` | [1e-8, 10] | a positive weight decay never leaves them | 0 < low ≤ high |
 /// | `total_steps` | none | the budget, where it is known | ≥ 1 |
+/// | `cooldown` | 0 | share of a known budget over whose end the learning rate falls to 0, underneath what the policy does | [0, 1] |
 /// | `guard` | none | rolls back after explosions and NaN | see [`GuardConfig`] |
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct DriverConfig {
@@ -35,12 +36,33 @@ pub struct DriverConfig {
     /// See the table.
     pub total_steps: Option<u64>,
     /// See the table.
+    pub cooldown: f64,
+    /// See the table.
     pub guard: Option<GuardConfig>,
 }
 
 impl Default for DriverConfig {
     fn default() -> Self {
-        Self { lr_bounds: [1e-8, 1e2], weight_decay_bounds: [1e-8, 10.0], total_steps: None, guard: None }
+        Self { lr_bounds: [1e-8, 1e2], weight_decay_bounds: [1e-8, 10.0], total_steps: None, cooldown: 0.0, guard: None }
+    }
+}
+
+impl DriverConfig {
+    /// What the learning rate of this step is multiplied by: 1, and over the last `cooldown * total_steps` steps linearly down to 0, which
+    /// the step after the last would have. A run that goes on beyond its budget keeps the factor of the last step.
+    ///
+    /// Linear to zero: Defazio et al. 2023 (arXiv 2310.07831) derive it as the best decay for the last iterate.
+    ///
+    /// ```
+    /// use qgd::DriverConfig;
+    ///
+    /// let config = DriverConfig { total_steps: Some(100), cooldown: 0.5, ..DriverConfig::default() };
+    /// assert_eq!([0, 50, 75, 99, 200].map(|step| config.base_factor(step)), [1.0, 1.0, 0.5, 0.02, 0.02]);
+    /// ```
+    pub fn base_factor(&self, step: u64) -> f64 {
+        let Some(total) = self.total_steps else { return 1.0 };
+        let left = total.saturating_sub(step).max(1) as f64;
+        (left / (self.cooldown * total as f64)).min(1.0)
     }
 }
 
@@ -263,7 +285,7 @@ impl<P: Policy> Driver<P> {
             total_steps: self.config.total_steps,
             window: *window,
             measured: *measured,
-            lr: state.lr,
+            lr: self.lr(),
             lr_base: state.lr_base,
             weight_decay: state.weight_decay,
             weight_decay_base: state.weight_decay_base,
@@ -284,7 +306,7 @@ impl<P: Policy> Driver<P> {
 
     /// The learning rate to use now.
     pub fn lr(&self) -> f64 {
-        self.state.lr
+        self.state.lr * self.config.base_factor(self.state.step)
     }
 
     /// The weight decay to use now (PyTorch's: the gradient of the penalty is `weight_decay * x`).
@@ -389,7 +411,7 @@ impl<P: Policy> Driver<P> {
         let record = TraceRecord {
             step: self.state.step,
             loss: window.mean,
-            lr: self.state.lr,
+            lr: self.lr(),
             weight_decay: self.state.weight_decay,
             action: decision.action,
             reason: decision.reason,
@@ -415,6 +437,9 @@ pub(super) fn check_values(lr: f64, weight_decay: f64, config: &DriverConfig) ->
     }
     if !(weight_decay.is_finite() && weight_decay >= 0.0) {
         return out_of_range("weight_decay", weight_decay, "zero or a positive number");
+    }
+    if !(0.0..=1.0).contains(&config.cooldown) {
+        return out_of_range("cooldown", config.cooldown, "in [0, 1]");
     }
     for (name, [low, high]) in [("lr_bounds", config.lr_bounds), ("weight_decay_bounds", config.weight_decay_bounds)] {
         if !(low > 0.0 && low <= high && high.is_finite()) {
@@ -495,12 +520,33 @@ mod tests {
     }
 
     #[test]
+    fn a_cooldown_ends_a_known_budget_at_zero_and_leaves_an_unknown_one_alone() {
+        let config = DriverConfig { cooldown: 0.25, total_steps: Some(8), ..DriverConfig::default() };
+        let lrs = |config: DriverConfig| {
+            let mut driver = Driver::new(Always(2.0, 4), 0.1, 0.0, config).unwrap();
+            let step = |_| {
+                if driver.is_due() {
+                    driver.decide(&LossWindow::of(&[1.0]), &Measured::default());
+                }
+                let lr = driver.lr();
+                driver.advance();
+                lr
+            };
+            (0..9).map(step).collect::<Vec<f64>>()
+        };
+        assert_eq!(lrs(config.clone()), [0.2, 0.2, 0.2, 0.2, 0.4, 0.4, 0.4, 0.2, 0.4]);
+        assert_eq!(lrs(DriverConfig { total_steps: None, ..config })[..8], [0.2, 0.2, 0.2, 0.2, 0.4, 0.4, 0.4, 0.4]);
+    }
+
+    #[test]
     fn start_values_that_no_run_can_use_are_refused() {
         for (lr, weight_decay) in [(-1.0, 0.0), (0.0, 0.0), (f64::NAN, 0.0), (0.1, -1.0)] {
             assert!(Driver::new(Always(1.0, 1), lr, weight_decay, DriverConfig::default()).is_err());
         }
         let bounds = DriverConfig { lr_bounds: [1.0, 0.1], ..DriverConfig::default() };
         assert!(Driver::new(Always(1.0, 1), 0.1, 0.0, bounds).is_err());
+        let cooldown = DriverConfig { cooldown: f64::NAN, ..DriverConfig::default() };
+        assert!(Driver::new(Always(1.0, 1), 0.1, 0.0, cooldown).is_err());
     }
 
     #[test]

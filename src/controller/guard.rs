@@ -15,9 +15,9 @@ use serde::{Deserialize, Serialize};
 ///
 /// | Name | Default | Purpose | Range |
 /// |---|---|---|---|
-/// | `explosion` | 4 | a loss above `explosion × max(EMA, floor × first loss)` is bad | (1, ∞) |
+/// | `explosion` | 1.5 | a loss above `explosion × max(peak, floor × first loss)` is bad; peak: the highest loss of late | (1, ∞) |
 /// | `floor` | 0.1 | keeps the noise of a nearly solved task from looking like an explosion | [0, ∞) |
-/// | `ema_decay` | 0.8 | memory of the loss EMA, per decision | [0, 1) |
+/// | `peak_decay` | 0.98 | what is left of the peak after a decision | [0, 1) |
 /// | `loss_floor` | 0 | subtracted from every loss, where losses may be negative | finite |
 /// | `recovery_steps` | 8 | after a rollback, decide at every step for so long | [1, ∞) |
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -28,7 +28,7 @@ pub struct GuardConfig {
     /// See the table.
     pub floor: f64,
     /// See the table.
-    pub ema_decay: f64,
+    pub peak_decay: f64,
     /// See the table.
     pub loss_floor: f64,
     /// See the table.
@@ -37,7 +37,7 @@ pub struct GuardConfig {
 
 impl Default for GuardConfig {
     fn default() -> Self {
-        Self { explosion: 4.0, floor: 0.1, ema_decay: 0.8, loss_floor: 0.0, recovery_steps: 8 }
+        Self { explosion: 1.5, floor: 0.1, peak_decay: 0.98, loss_floor: 0.0, recovery_steps: 8 }
     }
 }
 
@@ -47,7 +47,7 @@ impl GuardConfig {
         let checks = [
             ("explosion", self.explosion, 1.0 < self.explosion && self.explosion.is_finite(), "greater than 1"),
             ("floor", self.floor, 0.0 <= self.floor && self.floor.is_finite(), "at least 0"),
-            ("ema-decay", self.ema_decay, (0.0..1.0).contains(&self.ema_decay), "in [0, 1)"),
+            ("peak-decay", self.peak_decay, (0.0..1.0).contains(&self.peak_decay), "in [0, 1)"),
             ("loss-floor", self.loss_floor, self.loss_floor.is_finite(), "finite"),
             ("recovery-steps", self.recovery_steps as f64, 1 <= self.recovery_steps, "at least 1"),
         ];
@@ -75,7 +75,7 @@ pub enum Verdict {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Guard {
     config: GuardConfig,
-    ema: Option<f64>,
+    peak: Option<f64>,
     first: f64,
     at_verified: bool,
     suspect: bool,
@@ -84,7 +84,7 @@ pub struct Guard {
 impl Guard {
     /// A guard that has seen nothing yet.
     pub fn new(config: GuardConfig) -> Self {
-        Self { config, ema: None, first: 0.0, at_verified: false, suspect: false }
+        Self { config, peak: None, first: 0.0, at_verified: false, suspect: false }
     }
 
     /// The configuration.
@@ -95,18 +95,18 @@ impl Guard {
     /// Judges the newest losses and, through them, the parameters they were measured at.
     pub fn check(&mut self, window: &LossWindow, grad_is_finite: bool) -> Verdict {
         // Until the first good loss, and right after a rollback, no step of ours led here.
-        let blameless = self.ema.is_none() || self.at_verified;
+        let blameless = self.peak.is_none() || self.at_verified;
         let loss = window.recent - self.config.loss_floor;
         let suspected = std::mem::take(&mut self.suspect);
         if !window.is_finite() || !grad_is_finite {
             self.at_verified = true;
             return Verdict::RollBack { reason: Reason::NonFinite, halve: !blameless };
         }
-        let ema = self.ema.unwrap_or(loss);
-        if self.ema.is_none() {
+        let peak = self.peak.unwrap_or(loss);
+        if self.peak.is_none() {
             self.first = loss;
         }
-        let exploded = loss > self.config.explosion * ema.max(self.config.floor * self.first);
+        let exploded = loss > self.config.explosion * peak.max(self.config.floor * self.first);
         if exploded && !blameless && !suspected {
             self.suspect = true;
             return Verdict::Hold;
@@ -115,9 +115,8 @@ impl Guard {
             self.at_verified = true;
             return Verdict::RollBack { reason: Reason::LossExploded, halve: true };
         }
-        // A high loss at parameters known to be good says that the EMA was too low, not that they are bad.
-        let decay = if exploded { 0.0 } else { self.config.ema_decay };
-        self.ema = Some(decay * ema + (1.0 - decay) * loss);
+        // Here also comes a high loss at parameters known to be good: it says that the peak was too low, not that they are bad.
+        self.peak = Some(loss.max(self.config.peak_decay * peak));
         self.at_verified = false;
         Verdict::Good
     }
@@ -150,7 +149,7 @@ mod tests {
     }
 
     #[test]
-    fn a_high_loss_at_verified_parameters_rebases_the_average() {
+    fn a_high_loss_at_verified_parameters_raises_the_peak() {
         let mut guard = Guard::new(GuardConfig::default());
         check(&mut guard, 1.0);
         assert_eq!(check(&mut guard, 50.0), Verdict::Hold);
@@ -181,11 +180,21 @@ mod tests {
     }
 
     #[test]
+    fn a_loss_above_that_of_the_untrained_net_is_an_explosion_until_training_shows_such_noise() {
+        let mut guard = Guard::new(GuardConfig::default());
+        check(&mut guard, 3.0);
+        assert_eq!(check(&mut guard, 5.0), Verdict::Hold);
+        assert_eq!(check(&mut guard, 5.0), Verdict::RollBack { reason: Reason::LossExploded, halve: true });
+        assert_eq!(check(&mut guard, 5.0), Verdict::Good, "a batch of heavy tails at the parameters of the start");
+        assert_eq!(check(&mut guard, 5.0), Verdict::Good);
+    }
+
+    #[test]
     fn every_edge_of_the_table_is_checked() {
         let bad = [
             GuardConfig { explosion: 1.0, ..Default::default() },
             GuardConfig { floor: -0.1, ..Default::default() },
-            GuardConfig { ema_decay: 1.0, ..Default::default() },
+            GuardConfig { peak_decay: 1.0, ..Default::default() },
             GuardConfig { loss_floor: f64::NAN, ..Default::default() },
             GuardConfig { recovery_steps: 0, ..Default::default() },
         ];

@@ -73,7 +73,8 @@ fn exploration() -> Exploration {
 /// | `probe-steps` | 64 | decide at each of the first steps: ×1.25 needs 41 moves for four decades | [0, ∞) |
 /// | `per-doubling` | 8 | then so many decisions per doubling of the step count | [1, 1000] |
 /// | `fixed` | none | or every so many steps, instead of `per-doubling` | [1, ∞) |
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+/// | `cooldown` | 0 | share of a known budget over whose end the learning rate falls linearly to 0, underneath the decisions | [0, 1] |
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields, rename_all = "kebab-case")]
 pub struct DecisionConfig {
     /// See the table.
@@ -83,11 +84,18 @@ pub struct DecisionConfig {
     /// See the table.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub fixed: Option<u64>,
+    /// See the table.
+    #[serde(skip_serializing_if = "is_zero")]
+    pub cooldown: f64,
+}
+
+fn is_zero(v: &f64) -> bool {
+    *v == 0.0
 }
 
 impl Default for DecisionConfig {
     fn default() -> Self {
-        Self { probe_steps: 64, per_doubling: 8, fixed: None }
+        Self { probe_steps: 64, per_doubling: 8, fixed: None, cooldown: 0.0 }
     }
 }
 
@@ -213,6 +221,7 @@ impl Recipe {
             lr_bounds: self.bounds.lr,
             weight_decay_bounds: self.bounds.weight_decay,
             total_steps,
+            cooldown: self.decisions.cooldown,
             guard: Some(self.guard.clone()),
         }
     }
@@ -256,6 +265,9 @@ impl Recipe {
         if self.decisions.fixed == Some(0) {
             return refuse("decisions", "fixed", 0.0, "at least 1");
         }
+        if !(0.0..=1.0).contains(&self.decisions.cooldown) {
+            return refuse("decisions", "cooldown", self.decisions.cooldown, "in [0, 1]");
+        }
         let tasks = &self.meta.tasks;
         if let Some(config) = self.line_search {
             if let Some(&weight) = tasks.optimizers[1..].iter().find(|&&weight| weight > 0.0) {
@@ -289,7 +301,7 @@ mod tests {
     #[test]
     fn the_smallest_recipe_uses_the_defaults_and_its_text_reads_back_the_same() {
         let recipe = Recipe::parse(SMALLEST, "test").unwrap();
-        assert_eq!(recipe.decisions, DecisionConfig { probe_steps: 64, per_doubling: 8, fixed: None });
+        assert_eq!(recipe.decisions, DecisionConfig::default());
         assert_eq!(Recipe::parse(&recipe.to_toml(), "test").unwrap(), recipe);
     }
 
@@ -318,6 +330,7 @@ mod tests {
             ("[network]\nhidden = [4096]", "network.hidden"),
             ("[decisions]\nper-doubling = 0", "decisions.per-doubling"),
             ("[decisions]\nfixed = 0", "decisions.fixed"),
+            ("[decisions]\ncooldown = 1.5", "decisions.cooldown"),
             ("[replay.uniform]\ncapacity = 0", "replay.capacity"),
             ("[line-search]\nmemory = 0", "line-search.memory"),
             ("[line-search]", "meta.tasks.optimizers"),

@@ -97,6 +97,10 @@ pub struct Measured {
     pub update_norm: f64,
     /// `||x||` over all coordinates.
     pub param_norm: f64,
+    /// `cos(dx, dx_prev)`: alignment with every coordinate weighed by how far it went. In [-1, 1].
+    pub update_cosine: f64,
+    /// `||x - x_0||` over all coordinates: how far from the start of the run (Ivgi et al. 2023, arXiv 2302.12022).
+    pub distance: f64,
 }
 
 impl Default for Measured {
@@ -125,6 +129,12 @@ pub struct Sums {
     pub update_sq: f64,
     /// Σ x²
     pub param_sq: f64,
+    /// Σ dx · dx_prev
+    pub update_prev: f64,
+    /// Σ dx_prev²
+    pub update_prev_sq: f64,
+    /// Σ (x - x_0)²
+    pub distance_sq: f64,
 }
 
 impl Measured {
@@ -144,6 +154,8 @@ impl Measured {
             grad_snr: (sums.grad_ema_sq / sums.grad_sq).sqrt(),
             update_norm: norm(sums.update_sq),
             param_norm: norm(sums.param_sq),
+            update_cosine: sums.update_prev / (sums.update_sq * sums.update_prev_sq).sqrt(),
+            distance: norm(sums.distance_sq),
         }
     }
 }
@@ -153,6 +165,7 @@ impl Measured {
 /// The device version is in `torch::measure`; both give the same [`Sums`] (test).
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]
 pub struct Measure {
+    x_first: Vec<f32>,
     x_prev: Vec<f32>,
     update_prev: Vec<f32>,
     grad_prev: Vec<f32>,
@@ -167,6 +180,7 @@ impl Measure {
     pub fn measure(&mut self, x: &[f32], grad: &[f32]) -> Measured {
         let first = self.x_prev.is_empty();
         if first {
+            self.x_first = x.to_vec();
             self.x_prev = x.to_vec();
             self.update_prev = vec![0.0; x.len()];
             self.grad_prev = vec![0.0; x.len()];
@@ -185,6 +199,9 @@ impl Measure {
             sums.grad_ema_sq += f64::from(ema * ema);
             sums.update_sq += f64::from(update * update);
             sums.param_sq += f64::from(xi * xi);
+            sums.update_prev += f64::from(update * self.update_prev[i]);
+            sums.update_prev_sq += f64::from(self.update_prev[i] * self.update_prev[i]);
+            sums.distance_sq += f64::from((xi - self.x_first[i]).powi(2));
             self.x_prev[i] = xi;
             self.update_prev[i] = update;
             self.grad_prev[i] = gi;
@@ -237,6 +254,9 @@ mod tests {
         };
         assert!((run(0.1).descent_cosine - 1.0).abs() < 1e-6 && (run(0.1).alignment - 1.0).abs() < 1e-12);
         assert!((run(1.5).descent_cosine + 1.0).abs() < 1e-6 && (run(1.5).alignment + 1.0).abs() < 1e-12);
+        assert!((run(0.1).update_cosine - 1.0).abs() < 1e-6 && (run(1.5).update_cosine + 1.0).abs() < 1e-6);
+        // After two steps x is (1 - lr)² x_0.
+        assert!((run(0.1).distance - 0.19 * 10f64.sqrt()).abs() < 1e-6);
     }
 
     #[test]

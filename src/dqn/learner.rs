@@ -19,11 +19,13 @@ use serde::{Deserialize, Serialize};
 /// | `gamma` | 1 | discount per decision where the budget is known | (0, 1] |
 /// | `gamma-unknown` | 0.97 | discount where it is not: without an end in sight undiscounted values have no anchor | (0, 1] |
 /// | `n-step` | 5 | rewards summed before the bootstrap | [1, ∞) |
+/// | `on-policy-returns` | false | the sum ends before an action that was not the greedy one: it then holds no exploration but that of its own action (Watkins 1989) | |
 /// | `lr`, `lr-final` | 5e-4, 5e-5 | Adam's learning rate, moved linearly from the first to the second over the training | (0, ∞) |
 /// | `batch-size` | 1024 | transitions an update | [1, ∞) |
 /// | `tau` | 0.005 | Polyak rate of the target network | (0, 1] |
 /// | `huber` | 1 | where the loss turns from square to linear | (0, ∞) |
 /// | `max-grad-norm` | 10 | the gradient is scaled down to this norm | (0, ∞) |
+/// | `bootstrap` | lowest | which value of the ensemble's target networks is bootstrapped from: `lowest` or `mean` | |
 /// | `double` | true | the networks choose the bootstrap action, the target networks value it | |
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields, rename_all = "kebab-case")]
@@ -37,6 +39,9 @@ pub struct AgentConfig {
     /// See the table.
     pub n_step: usize,
     /// See the table.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub on_policy_returns: bool,
+    /// See the table.
     pub lr: f32,
     /// See the table.
     pub lr_final: f32,
@@ -49,7 +54,27 @@ pub struct AgentConfig {
     /// See the table.
     pub max_grad_norm: f32,
     /// See the table.
+    #[serde(skip_serializing_if = "Bootstrap::is_lowest")]
+    pub bootstrap: Bootstrap,
+    /// See the table.
     pub double: bool,
+}
+
+/// Which of an ensemble's values is bootstrapped from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Bootstrap {
+    /// The lowest: against overestimation, at the price of distrusting what is seldom tried.
+    #[default]
+    Lowest,
+    /// The mean.
+    Mean,
+}
+
+impl Bootstrap {
+    fn is_lowest(&self) -> bool {
+        *self == Self::Lowest
+    }
 }
 
 impl Default for AgentConfig {
@@ -59,12 +84,14 @@ impl Default for AgentConfig {
             gamma: 1.0,
             gamma_unknown: 0.97,
             n_step: 5,
+            on_policy_returns: false,
             lr: 5e-4,
             lr_final: 5e-5,
             batch_size: 1024,
             tau: 0.005,
             huber: 1.0,
             max_grad_norm: 10.0,
+            bootstrap: Bootstrap::Lowest,
             double: true,
         }
     }
@@ -187,7 +214,11 @@ impl Learner {
         (0..batch.actions.len())
             .map(|b| {
                 let action = argmax(preferred.row(b));
-                let next_value = valued.iter().map(|q| q[[b, action]]).fold(f32::INFINITY, f32::min);
+                let values = valued.iter().map(|q| q[[b, action]]);
+                let next_value = match self.config.bootstrap {
+                    Bootstrap::Lowest => values.fold(f32::INFINITY, f32::min),
+                    Bootstrap::Mean => values.sum::<f32>() / valued.len() as f32,
+                };
                 batch.returns[b] + batch.discounts[b] * next_value
             })
             .collect()
@@ -261,7 +292,8 @@ mod tests {
             rewards.push(if terminated { 1.0 } else { 0.0 });
             observations.extend(one_hot(cell));
         }
-        Episode { n_features: 6, observations, actions, rewards, discount: 0.9, terminated }
+        let off_policy = vec![false; actions.len()];
+        Episode { n_features: 6, observations, actions, off_policy, rewards, discount: 0.9, terminated }
     }
 
     #[test]

@@ -22,16 +22,24 @@ pub struct Measure {
 
 /// All `[n_sampled]`.
 struct Memory {
+    first: Tensor,
     x: Tensor,
+    update: Tensor,
     update_sign: Tensor,
     grad: Tensor,
     grad_sign: Tensor,
     grad_ema: Tensor,
 }
 
+impl Memory {
+    fn tensors(&self) -> [&Tensor; 7] {
+        [&self.first, &self.x, &self.update, &self.update_sign, &self.grad, &self.grad_sign, &self.grad_ema]
+    }
+}
+
 /// A measurement that is not remembered yet.
 pub struct Pending {
-    /// The fields of [`Sums`], in their order: eight single numbers on the device.
+    /// The fields of [`Sums`], in their order: single numbers on the device.
     pub sums: Vec<Tensor>,
     memory: Memory,
 }
@@ -61,11 +69,11 @@ impl Measure {
         self.draw_sample(x)?;
         let (x, grad) = (self.sampled(x)?, self.sampled(grad)?);
         let grad_sign = grad.f_sign()?;
-        let (update, grad_ema) = match &self.memory {
-            None => (x.f_zeros_like()?, grad.shallow_clone()),
+        let (update, way, grad_ema) = match &self.memory {
+            None => (x.f_zeros_like()?, x.f_zeros_like()?, grad.shallow_clone()),
             Some(last) => {
                 let fresh = f64::from(1.0 - controller::Measure::GRAD_EMA_DECAY);
-                (x.f_sub(&last.x)?, last.grad_ema.f_lerp(&grad, fresh)?)
+                (x.f_sub(&last.x)?, x.f_sub(&last.first)?, last.grad_ema.f_lerp(&grad, fresh)?)
             }
         };
         let update_sign = update.f_sign()?;
@@ -84,8 +92,12 @@ impl Measure {
             grad_ema.f_dot(&grad_ema)?,
             update.f_dot(&update)?,
             x.f_dot(&x)?,
+            with_last(&update, last.map(|last| &last.update))?,
+            last.map_or(Ok(zero.shallow_clone()), |last| last.update.f_dot(&last.update))?,
+            way.f_dot(&way)?,
         ];
-        Ok(Pending { sums, memory: Memory { x, update_sign, grad, grad_sign, grad_ema } })
+        let first = last.map_or_else(|| x.f_detach_copy(), |last| Ok(last.first.shallow_clone()))?;
+        Ok(Pending { sums, memory: Memory { first, x, update, update_sign, grad, grad_sign, grad_ema } })
     }
 
     /// The next window starts at this measurement.
@@ -106,11 +118,22 @@ impl Measure {
         Ok(())
     }
 
-    /// Makes signals of the eight sums, once they are on the host.
+    /// Makes signals of the sums, once they are on the host.
     pub fn signals(&self, sums: &[f32]) -> Measured {
-        let [update_sign, update_grad, grad_sign, grad_prev, grad_sq, grad_ema_sq, update_sq, param_sq] =
-            std::array::from_fn(|i| sums.get(i).map_or(f64::NAN, |&sum| f64::from(sum)));
-        let sums = Sums { update_sign, update_grad, grad_sign, grad_prev, grad_sq, grad_ema_sq, update_sq, param_sq };
+        let sum = |i: usize| sums.get(i).map_or(f64::NAN, |&sum| f64::from(sum));
+        let sums = Sums {
+            update_sign: sum(0),
+            update_grad: sum(1),
+            grad_sign: sum(2),
+            grad_prev: sum(3),
+            grad_sq: sum(4),
+            grad_ema_sq: sum(5),
+            update_sq: sum(6),
+            param_sq: sum(7),
+            update_prev: sum(8),
+            update_prev_sq: sum(9),
+            distance_sq: sum(10),
+        };
         Measured::from_sums(&sums, self.n_params.min(Self::MAX_SAMPLED), self.n_params)
     }
 
@@ -137,9 +160,7 @@ impl Measure {
     /// # Errors
     /// When libtorch cannot copy it to the host.
     pub fn state(&self) -> Result<MeasureState, TorchError> {
-        let save = |m: &Memory| {
-            [&m.x, &m.update_sign, &m.grad, &m.grad_sign, &m.grad_ema].into_iter().map(SavedTensor::of).collect()
-        };
+        let save = |m: &Memory| m.tensors().into_iter().map(SavedTensor::of).collect();
         Ok(MeasureState { seed: self.seed, memory: self.memory.as_ref().map(save).transpose()? })
     }
 
@@ -156,12 +177,12 @@ impl Measure {
         let loaded = saved.iter().map(|saved| saved.like(&like, "the shape of a measurement"));
         let loaded: Vec<Tensor> = loaded.collect::<Result<_, _>>()?;
         let found = loaded.len();
-        let [x, update_sign, grad, grad_sign, grad_ema] = loaded.try_into().map_err(|_| TorchError::StateMismatch {
+        let [first, x, update, update_sign, grad, grad_sign, grad_ema] = loaded.try_into().map_err(|_| TorchError::StateMismatch {
             what: "the number of measurements",
             found: found.to_string(),
-            expected: "5".to_owned(),
+            expected: "7".to_owned(),
         })?;
-        self.memory = Some(Memory { x, update_sign, grad, grad_sign, grad_ema });
+        self.memory = Some(Memory { first, x, update, update_sign, grad, grad_sign, grad_ema });
         Ok(())
     }
 

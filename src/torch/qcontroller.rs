@@ -312,6 +312,7 @@ impl QController {
         } else {
             Some(self.losses.newest_is_finite()?)
         };
+        self.set_rates()?;
         self.target.clip(&mut gradient, clip)?;
         self.target.apply(&gradient, finite.as_ref())?;
         self.driver.advance();
@@ -337,7 +338,6 @@ impl QController {
         let measured = self.measure.signals(&sums);
         self.driver.decide(&self.losses.window(), &measured);
         self.losses.clear();
-        self.set_rates()?;
         Ok(Verdict::Good)
     }
 

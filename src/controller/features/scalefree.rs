@@ -1,4 +1,4 @@
-//! `scalefree`: 27 features that do not change when the loss, the parameters or the time are measured in another unit.
+//! `scalefree`: 29 features that do not change when the loss, the parameters or the time are measured in another unit.
 //!
 //! All averages run over *decisions*, not steps, with half-lives in decisions. Decisions come at every step while probing and then a fixed
 //! number per doubling of the step count, so the same features mean the same in a run of 400 steps and in one of 40,000.
@@ -50,11 +50,13 @@ pub struct ScaleFree {
     run: Ema,
     spread: Ema,
     alignment: Ema,
+    update_cosine: Ema,
     descent: Ema,
     improvement: Ema,
     grad_fast: Ema,
     grad_slow: Ema,
     moves: Ema,
+    travelled: f64,
     lowest: Vec<f64>,
     fast_min: f64,
     first_loss: f64,
@@ -73,11 +75,13 @@ impl Default for ScaleFree {
             run: Ema::new(32.0),
             spread: Ema::new(8.0),
             alignment: Ema::new(4.0),
+            update_cosine: Ema::new(4.0),
             descent: Ema::new(4.0),
             improvement: Ema::new(4.0),
             grad_fast: Ema::new(2.0),
             grad_slow: Ema::new(12.0),
             moves: Ema::new(6.0),
+            travelled: 0.0,
             lowest: Vec::with_capacity(N_LOWEST + 1),
             fast_min: f64::INFINITY,
             first_loss: f64::NAN,
@@ -92,10 +96,12 @@ impl Default for ScaleFree {
 
 impl ScaleFree {
     /// The features, in order.
-    pub const NAMES: [&'static str; 27] = [
+    pub const NAMES: [&'static str; 29] = [
         "rank",
         "alignment",
         "alignment_ema",
+        "update_cosine_ema",
+        "travel",
         "descent_cosine",
         "descent_cosine_ema",
         "grad_cosine",
@@ -128,6 +134,8 @@ impl ScaleFree {
     /// |---|---|---|
     /// | rank | 1 if L ≤ min F, 0 if L ≤ max F, else -1; F = the 10 lowest L so far | Hu et al., eq. 4 |
     /// | alignment, its EMA | mean sign(dx · dx_prev) | Hu et al., eq. 6, on updates |
+    /// | update_cosine_ema | EMA of cos(dx, dx_prev) | |
+    /// | travel | ln(‖x - x_0‖ / √(Σ u² over all windows)) / 3: 0 for a random walk, above it for a straight way | Ivgi et al. 2023, arXiv 2302.12022 |
     /// | descent_cosine, its EMA | cos(dx, -g) | Baydin et al. 2018, arXiv 1703.04782 |
     /// | grad_cosine | cos(g, g of the last decision) | |
     /// | grad_snr | 2 ‖EMA g‖ / ‖g‖ - 1 | |
@@ -165,6 +173,9 @@ impl ScaleFree {
         first(&mut self.first_loss, loss);
         first(&mut self.first_grad, m.grad_norm);
         first(&mut self.first_params, m.param_norm);
+        if m.update_norm.is_finite() {
+            self.travelled += m.update_norm * m.update_norm;
+        }
         let last_move = last_action.map_or(0.0, moved);
         let decay = signals.weight_decay * m.param_norm * m.param_norm;
         let t = signals.step as f64;
@@ -173,6 +184,8 @@ impl ScaleFree {
             rank,
             scaled(m.alignment, 1.0),
             scaled(self.alignment.push(m.alignment), 1.0),
+            scaled(self.update_cosine.push(m.update_cosine), 1.0),
+            scaled((m.distance / self.travelled.sqrt()).ln(), 3.0),
             scaled(m.descent_cosine, 1.0),
             scaled(self.descent.push(m.descent_cosine), 1.0),
             scaled(m.grad_dot / (m.grad_norm * self.last_grad), 1.0),
@@ -255,6 +268,8 @@ mod tests {
             grad_snr: 0.6,
             update_norm: 0.01,
             param_norm: 3.0,
+            update_cosine: 0.2,
+            distance: 0.05,
         };
         let window = LossWindow { n: 1, mean: loss * unit, std: 0.0, last: loss * unit, recent: loss * unit };
         Signals { step, total_steps: Some(100), window, measured, lr: 0.1, lr_base: 0.2, ..Signals::default() }
@@ -286,20 +301,21 @@ mod tests {
         for step in 0..30 {
             f.update(&signals(step, 1.0 + 0.1 * (step % 2) as f64, 1.0), None, &mut x);
         }
-        let noise = x[15].abs();
+        let at = ScaleFree::NAMES.iter().position(|&name| name == "improvement").unwrap();
+        let noise = x[at].abs();
         f.update(&signals(30, 0.2, 1.0), None, &mut x);
-        assert!(x[15] > 0.6 && noise < 0.4, "{} against {noise}", x[15]);
+        assert!(x[at] > 0.6 && noise < 0.4, "{} against {noise}", x[at]);
     }
 
     proptest! {
         #[test]
         fn every_feature_is_defined_whatever_comes(values in prop::collection::vec(prop_oneof![
-            Just(f64::NAN), Just(f64::INFINITY), Just(f64::NEG_INFINITY), Just(0.0), -1e30..1e30f64, -1.0..1.0f64], 36)) {
+            Just(f64::NAN), Just(f64::INFINITY), Just(f64::NEG_INFINITY), Just(0.0), -1e30..1e30f64, -1.0..1.0f64], 42)) {
             let mut f = ScaleFree::default();
             let mut x = [f32::NAN; N];
-            for (step, v) in values.chunks_exact(12).enumerate() {
+            for (step, v) in values.chunks_exact(14).enumerate() {
                 let measured = Measured { alignment: v[0], descent_cosine: v[1], grad_alignment: v[2], grad_dot: v[3],
-                    grad_norm: v[4], grad_snr: v[5], update_norm: v[6], param_norm: v[7] };
+                    grad_norm: v[4], grad_snr: v[5], update_norm: v[6], param_norm: v[7], update_cosine: v[12], distance: v[13] };
                 let window = LossWindow { n: step as u32, mean: v[8], std: v[9], last: v[8], recent: v[8] };
                 let signals = Signals { step: step as u64, total_steps: None, window, measured, lr: v[10], lr_base: v[11],
                     weight_decay: v[10], weight_decay_base: v[11], validation: Some(v[9]) };

@@ -135,6 +135,20 @@ fn without_a_guard_and_with_factor_one_it_is_the_bare_optimizer() {
 }
 
 #[test]
+fn a_cooldown_sets_the_learning_rate_of_every_step_also_between_decisions() {
+    let (plain, controlled) = (task(), task());
+    let mut bare = Optimizer::new(&plain.vs, OptimConfig::new(Algorithm::ADAM, 1e-2)).unwrap();
+    let config = DriverConfig { cooldown: 1.0, total_steps: Some(20), ..DriverConfig::default() };
+    let mut opt = controlled.ours(Algorithm::ADAM, 1e-2, Pilot::new(Every(1.0, 7)).with_config(config));
+    for step in 0..20 {
+        bare.set_lr(1e-2 * f64::from(20 - step) / 20.0);
+        bare.backward_step(&plain.loss()).unwrap();
+        opt.backward_step(&controlled.loss()).unwrap();
+    }
+    assert_eq!(plain.numbers(), controlled.numbers());
+}
+
+#[test]
 fn a_guard_that_has_nothing_to_do_changes_no_step() {
     for looks_first in [true, false] {
         let (plain, watched) = (task(), task());
