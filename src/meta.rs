@@ -13,15 +13,17 @@ mod mlp;
 mod optimizer;
 mod portrait;
 mod rollout;
+mod tanh;
 mod tasks;
 mod train;
 mod validation;
 
 pub use config::{InverseDistance, Judge, MetaConfig, RewardConfig, TaskConfig};
 pub use line_search::line_search_rollout;
+pub use mlp::{Activation, Target};
 pub use optimizer::{Algorithm, InnerOptimizer};
 pub use portrait::{Phase, Portrait, PortraitRow};
 pub use rollout::{Actor, Run, rollout};
-pub use tasks::{Family, Problem, Task};
+pub use tasks::{Family, NetProblem, Problem, ProblemError, Task};
 pub use train::{MetaTraining, MetaTrainingError, RoundReport};
 pub use validation::{Score, ValidationSet};

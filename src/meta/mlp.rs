@@ -2,6 +2,7 @@
 //!
 //! Parameters are one flat slice: for each layer the weights `[n_in, n_out]` row-major, then the biases `[n_out]`.
 
+use super::tanh::tanh_in_place;
 use ndarray::linalg::general_mat_mul;
 use ndarray::{ArrayView2, ArrayViewMut2};
 use rand::RngExt;
@@ -82,7 +83,7 @@ impl Mlp {
             if l + 1 < n_layers {
                 match self.activation {
                     Activation::Relu => y.iter_mut().for_each(|v| *v = v.max(0.0)),
-                    Activation::Tanh => y.iter_mut().for_each(|v| *v = v.tanh()),
+                    Activation::Tanh => tanh_in_place(y),
                 }
             }
         }

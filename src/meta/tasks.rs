@@ -9,6 +9,10 @@
 //!
 //! Data come from random teacher networks or from clusters. None of it comes from a data set that controllers are evaluated on.
 
+mod given;
+
+pub use given::ProblemError;
+
 use super::config::{Judge, TaskConfig};
 use super::mlp::{Activation, Mlp, Target};
 use super::optimizer::Algorithm;
@@ -92,12 +96,14 @@ pub struct NetProblem {
     target: Target,
     /// The first so many examples are trained on, the others held out.
     n_train: usize,
+    /// At most so many of those make the fixed evaluation batch.
+    n_evaluation: usize,
     batch_size: usize,
     batch: Vec<f32>,
     rows: Vec<usize>,
 }
 
-/// At most so many training examples make the fixed evaluation batch.
+/// [`NetProblem::n_evaluation`] of the tasks that are drawn.
 const N_EVALUATION: usize = 256;
 
 impl Problem {
@@ -143,7 +149,7 @@ impl Problem {
                 self.evaluate(x) as f32
             }
             Self::Net(p) => {
-                let n = p.n_train.min(N_EVALUATION);
+                let n = p.n_train.min(p.n_evaluation);
                 p.net.loss_and_grad(x, &p.inputs[..n * p.n_in], &p.target, &[], grad)
             }
         }
@@ -158,7 +164,7 @@ impl Problem {
                 .map(|(&x, &h)| 0.5 * f64::from(h) * (f64::from(x).powi(2) + f64::from(*noise).powi(2)))
                 .sum(),
             Self::Net(p) => {
-                let n = p.n_train.min(N_EVALUATION);
+                let n = p.n_train.min(p.n_evaluation);
                 f64::from(p.net.loss(x, &p.inputs[..n * p.n_in], &p.target, &[]))
             }
         }
@@ -278,7 +284,9 @@ fn net_problem(family: Family, config: &TaskConfig, rng: &mut ChaCha8Rng) -> (Pr
     let gain = if rng.random_bool(0.6) { 1.0 } else { log_uniform(0.3, 3.0, rng) as f32 };
     let start = net.init(gain, rng);
     let batch_size = [16, 32, 64, 64, 128][rng.random_range(0..5)];
-    let problem = NetProblem { net, n_in, inputs, target, n_train: n, batch_size, batch: Vec::new(), rows: Vec::new() };
+    let (batch, rows) = (Vec::new(), Vec::new());
+    let problem =
+        NetProblem { net, n_in, inputs, target, n_train: n, n_evaluation: N_EVALUATION, batch_size, batch, rows };
     (Problem::Net(Box::new(problem)), start)
 }
 

@@ -1,0 +1,259 @@
+//! Inner steps a second of meta-training on all cores: `cargo bench --bench meta_throughput`.
+//!
+//! ```text
+//! (a) the kernel alone beside JAX (jit + vmap + scan), same workload, same cores       target: at least 1.5 times its rate
+//! (b) the same nets with signals, guard, exploring Q-networks and evaluations           target: at least 70 % of the kernel's rate
+//!     and then with the learner's updates
+//! (c) the tasks of controllers/lr.toml, net for net, the same two comparisons
+//! ```
+//!
+//! The workload is that of `meta_throughput_jax.py`: 256 nets 24-24-6 (tanh), each with 768 examples of its own, batches of 64 drawn with
+//! replacement, Adam, 200 steps. Ours and JAX take turns, so that a busy machine slows both; every figure is a median.
+//!
+//! | Variable | Default | Purpose |
+//! |---|---|---|
+//! | `QGD_JAX_PYTHON` | `python3` | a Python that can import jax |
+//! | `QGD_JAX_SCRIPT` | `../shared/peers/meta_throughput_jax.py` | the script that measures JAX |
+
+use qgd::dqn::{Explorer, Learner, Replay};
+use qgd::meta::{
+    Activation, Actor, Algorithm, InnerOptimizer, MetaTraining, NetProblem, Problem, Target, Task, rollout,
+};
+use qgd::rng::stream;
+use qgd::{Driver, Pretrained, Recipe};
+use rand::RngExt;
+use std::error::Error;
+use std::path::Path;
+use std::process::Command;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Instant;
+
+type Result<T> = std::result::Result<T, Box<dyn Error + Send + Sync>>;
+
+const N_NETS: usize = 256;
+const STEPS: u64 = 200;
+/// The script's own figure is the median of so many.
+const REPEATS: usize = 5;
+const TURNS: usize = 3;
+
+fn main() -> Result<()> {
+    let n_threads = std::thread::available_parallelism()?.get();
+    let tasks = workload()?;
+    println!("{N_NETS} nets 24-24-6, batch 64, Adam, {STEPS} steps, {n_threads} threads");
+    beside_jax(&tasks, n_threads)?;
+    let recipe = Recipe::load(Path::new("controllers/lr.toml"))?;
+    let n = recipe.meta.episodes_per_round as usize;
+    let [shortest, longest] = recipe.meta.tasks.horizon.map(|steps| steps as f64);
+    let mut own: Vec<Task> = tasks.into_iter().take(n).collect();
+    for (i, task) in own.iter_mut().enumerate() {
+        task.horizon = (shortest * (longest / shortest).powf(i as f64 / (n - 1) as f64)) as u64;
+    }
+    println!("\n(b) {n} of these nets, {shortest} to {longest} steps, a round of controllers/lr.toml");
+    under_control(&recipe, &own, n_threads)?;
+    let mut rng = stream(0, "bench tasks");
+    let drawn: Vec<Task> = (0..n).map(|_| Task::draw(&recipe.meta.tasks, &mut rng)).collect();
+    println!("\n(c) {n} tasks as controllers/lr.toml draws them");
+    under_control(&recipe, &drawn, n_threads)?;
+    whole_rounds(recipe, n_threads)
+}
+
+/// The nets of the script. Task's other fields come from a draw that nothing else uses.
+fn workload() -> Result<Vec<Task>> {
+    let mut rng = stream(0, "bench nets");
+    let blank = Task::draw(&Default::default(), &mut rng);
+    (0..N_NETS)
+        .map(|i| {
+            let inputs: Vec<f32> = (0..768 * 24).map(|_| normal(&mut rng)).collect();
+            let classes = (0..768).map(|_| rng.random_range(0..6)).collect();
+            let net = NetProblem::new(&[24, 24, 6], Activation::Tanh, inputs, Target::Classes(classes), 64)?;
+            let mut task = blank.clone();
+            task.start = net.init(1.0, &mut rng);
+            task.problem = Problem::Net(Box::new(net.with_evaluation_batch(256)));
+            (task.algorithm, task.horizon, task.weight_decay) = (Algorithm::Adam, STEPS, 0.0);
+            task.lr = 10f64.powf(-4.0 + 3.0 * i as f64 / (N_NETS - 1) as f64);
+            task.batch_seed = i as u64;
+            Ok(task)
+        })
+        .collect()
+}
+
+/// Nearly normal: the sum of twelve uniform numbers, less its mean. What is measured does not depend on it.
+fn normal(rng: &mut impl rand::Rng) -> f32 {
+    (0..12).map(|_| rng.random::<f32>()).sum::<f32>() - 6.0
+}
+
+fn beside_jax(tasks: &[Task], n_threads: usize) -> Result<()> {
+    let jax = Jax::find();
+    let (mut ours, mut theirs, mut ratios) = (Vec::new(), Vec::new(), Vec::new());
+    let mut version = String::new();
+    kernel(tasks, n_threads)?;
+    for _ in 0..TURNS {
+        let own = median((0..REPEATS).map(|_| kernel(tasks, n_threads)).collect::<Result<_>>()?);
+        ours.push(own);
+        if let Ok(jax) = &jax {
+            let (rate, line) = jax.measure()?;
+            println!("    ours {own:>8.0}   {line}");
+            version = line.split(':').next().unwrap_or("jax").to_owned();
+            theirs.push(rate);
+            ratios.push(own / rate);
+        }
+    }
+    println!("(a) the kernel alone: {:.0} inner steps/s", median(ours));
+    match jax {
+        Ok(_) => {
+            let ratio = median(ratios);
+            let verdict = if ratio >= 1.5 { "ok" } else { "MISSED" };
+            println!("    {version}: {:.0} inner steps/s", median(theirs));
+            println!("    ratio {ratio:.2} (target 1.5: {verdict})");
+        }
+        Err(reason) => println!("    JAX not found: {reason}"),
+    }
+    Ok(())
+}
+
+/// A Python with JAX, and the script.
+struct Jax {
+    python: String,
+    script: String,
+}
+
+impl Jax {
+    fn find() -> std::result::Result<Self, String> {
+        let python = std::env::var("QGD_JAX_PYTHON").unwrap_or_else(|_| "python3".to_owned());
+        let script =
+            std::env::var("QGD_JAX_SCRIPT").unwrap_or_else(|_| "../shared/peers/meta_throughput_jax.py".to_owned());
+        let imports =
+            Command::new(&python).args(["-c", "import jax, numpy"]).output().is_ok_and(|o| o.status.success());
+        if !imports {
+            return Err(format!(
+                "{python} cannot import jax. `python3 -m venv jax && jax/bin/pip install 'jax[cpu]' numpy`, then \
+                 QGD_JAX_PYTHON=jax/bin/python make bench"
+            ));
+        }
+        if !Path::new(&script).exists() {
+            return Err(format!("there is no {script}; QGD_JAX_SCRIPT names another place"));
+        }
+        Ok(Self { python, script })
+    }
+
+    /// Its inner steps a second, and the line it printed.
+    fn measure(&self) -> Result<(f64, String)> {
+        let arguments = [&self.script, &N_NETS.to_string(), &STEPS.to_string()];
+        let output = Command::new(&self.python).args(arguments).output()?;
+        let line = String::from_utf8_lossy(&output.stdout).trim().to_owned();
+        let words: Vec<&str> = line.split_whitespace().collect();
+        let at = words.iter().position(|&word| word == "inner").filter(|&at| at > 0);
+        let rate = at.and_then(|at| words[at - 1].parse().ok());
+        let errors = || format!("{}: {}", self.script, String::from_utf8_lossy(&output.stderr));
+        Ok((rate.ok_or_else(errors)?, line))
+    }
+}
+
+/// Inner steps a second of nothing but batches, gradients and optimizers.
+fn kernel(tasks: &[Task], n_threads: usize) -> Result<f64> {
+    let start = Instant::now();
+    let steps = on_all_cores(tasks.len(), n_threads, |i| {
+        let mut task = tasks[i].clone();
+        let mut rng = stream(task.batch_seed, "batches");
+        let (mut x, mut grad) = (task.start.clone(), vec![0.0; task.start.len()]);
+        let mut optimizer = InnerOptimizer::new(task.algorithm, x.len());
+        for _ in 0..task.horizon {
+            task.loss_and_grad(&x, &mut grad, &mut rng);
+            optimizer.step(&mut x, &mut grad, task.lr, task.weight_decay);
+        }
+        std::hint::black_box(&x);
+        Ok(task.horizon)
+    })?;
+    Ok(steps.iter().sum::<u64>() as f64 / start.elapsed().as_secs_f64())
+}
+
+/// A round of meta-training on these tasks, in turns with the kernel alone.
+fn under_control(recipe: &Recipe, tasks: &[Task], n_threads: usize) -> Result<()> {
+    let shipped = Pretrained::shipped("lr")?;
+    let networks = Arc::new(shipped.networks().to_vec());
+    let mut learner = Learner::new(shipped.networks().to_vec(), recipe.agent.clone());
+    let mut replay = Replay::new(recipe.replay.clone());
+    let explorer = Explorer::for_actions(recipe.exploration, &recipe.controls.actions(&recipe.moves))?;
+    let (mut bare, mut lived, mut learned) = (Vec::new(), Vec::new(), Vec::new());
+    for turn in 0..TURNS {
+        bare.push(kernel(tasks, n_threads)?);
+        let start = Instant::now();
+        let episodes = on_all_cores(tasks.len(), n_threads, |i| {
+            let mut task = tasks[i].clone();
+            let (explorer, rng) = (explorer.clone().in_parallel(i, tasks.len()), stream(i as u64, "bench actor"));
+            let actor = Actor::new(recipe, networks.clone(), explorer, 0.0, rng);
+            let config = recipe.driver_config(task.known_budget.then_some(task.horizon));
+            let mut driver = Driver::new(actor, task.lr, task.weight_decay, config)?;
+            let run = rollout(&mut task, &mut driver, true);
+            let episode =
+                driver.into_policy().into_episode(&run, &recipe.meta.reward, &recipe.agent, task.known_budget);
+            Ok((episode, run.inner_steps))
+        })?;
+        let steps = episodes.iter().map(|(_, steps)| steps).sum::<u64>() as f64;
+        lived.push(steps / start.elapsed().as_secs_f64());
+        episodes.into_iter().filter_map(|(episode, _)| episode).for_each(|episode| replay.push(episode));
+        let mut rng = stream(turn as u64, "bench updates");
+        for _ in 0..recipe.meta.updates_per_round {
+            learner.update(&replay, 0.5, &mut rng)?;
+        }
+        learned.push(steps / start.elapsed().as_secs_f64());
+    }
+    let share = |rates: &[f64]| 100.0 * median(rates.iter().zip(&bare).map(|(rate, bare)| rate / bare).collect());
+    let (with_signals, with_learner) = (share(&lived), share(&learned));
+    println!("    the kernel alone                                  {:>8.0} inner steps/s", median(bare.clone()));
+    println!("    with signals, guard, networks, evaluations        {:>8.0}   {with_signals:.0} %", median(lived));
+    let verdict = if with_learner >= 70.0 { "ok" } else { "MISSED" };
+    let updates = recipe.meta.updates_per_round;
+    println!(
+        "    and with {updates} updates of {} x {}                   {:>8.0}   {with_learner:.0} % (target 70 %: {verdict})",
+        recipe.agent.ensemble,
+        recipe.agent.batch_size,
+        median(learned)
+    );
+    Ok(())
+}
+
+/// Rounds as `qgd meta-train` does them: the data of every task are drawn too.
+fn whole_rounds(mut recipe: Recipe, n_threads: usize) -> Result<()> {
+    (recipe.meta.validation_tasks, recipe.meta.validate_every) = (1, u32::MAX);
+    let mut training = MetaTraining::new(recipe, 0, n_threads);
+    let first = training.round()?.inner_steps;
+    let (start, mut last) = (Instant::now(), first);
+    for _ in 0..TURNS {
+        last = training.round()?.inner_steps;
+    }
+    let rate = (last - first) as f64 / start.elapsed().as_secs_f64();
+    println!("    whole rounds, drawing the data included           {rate:>8.0}");
+    Ok(())
+}
+
+/// `f(0), ..., f(n - 1)` on so many threads, in order.
+fn on_all_cores<T: Send>(n: usize, n_threads: usize, f: impl Fn(usize) -> Result<T> + Sync) -> Result<Vec<T>> {
+    let next = AtomicUsize::new(0);
+    let work = || -> Result<Vec<(usize, T)>> {
+        let mut own = Vec::new();
+        loop {
+            let i = next.fetch_add(1, Ordering::Relaxed);
+            if i >= n {
+                return Ok(own);
+            }
+            own.push((i, f(i)?));
+        }
+    };
+    let mut done = std::thread::scope(|scope| -> Result<Vec<(usize, T)>> {
+        let threads: Vec<_> = (0..n_threads).map(|_| scope.spawn(work)).collect();
+        let mut all = Vec::new();
+        for thread in threads {
+            all.extend(thread.join().map_err(|_| "a thread panicked")??);
+        }
+        Ok(all)
+    })?;
+    done.sort_by_key(|&(i, _)| i);
+    Ok(done.into_iter().map(|(_, value)| value).collect())
+}
+
+fn median(mut values: Vec<f64>) -> f64 {
+    values.sort_by(f64::total_cmp);
+    values[values.len() / 2]
+}
