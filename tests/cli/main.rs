@@ -11,6 +11,8 @@ mod bad_input;
 #[cfg(feature = "torch")]
 mod comparing;
 #[cfg(feature = "torch")]
+mod evaluating;
+#[cfg(feature = "torch")]
 mod killed;
 #[cfg(feature = "torch")]
 mod training;

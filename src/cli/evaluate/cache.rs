@@ -132,3 +132,68 @@ impl Cache {
 fn whole_lines(bytes: &[u8]) -> usize {
     bytes.iter().rposition(|&byte| byte == b'\n').map_or(0, |last| last + 1)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn entry(key: &str, loss: f64) -> Entry {
+        let score = Score {
+            train_loss: Some(loss).filter(|loss| loss.is_finite()),
+            validation_loss: Some(0.1 + 0.2),
+            test_loss: None,
+            test_accuracy: Some(0.9),
+            rollbacks: 3,
+        };
+        let (task, optimizer, method) = ("digits".to_owned(), "adam".to_owned(), "cosine".to_owned());
+        Entry { key: key.to_owned(), task, optimizer, steps: 400, method, lr: 1e-5, seed: 1, score, wall_s: 0.5 }
+    }
+
+    fn filled(folder: &Path, keys: &[&str]) -> Cache {
+        let cache = Cache::read(folder).unwrap();
+        cache.open().unwrap();
+        keys.iter().for_each(|key| cache.put(entry(key, 1.0 / 3.0)).unwrap());
+        cache
+    }
+
+    #[test]
+    fn what_was_put_is_there_for_the_next_evaluation_to_the_bit() {
+        let folder = tempfile::tempdir().unwrap();
+        let folder = folder.path().join("new/folder");
+        let cache = filled(&folder, &["a"]);
+        cache.put(entry("b", f64::NAN)).unwrap();
+        let again = Cache::read(&folder).unwrap();
+        assert_eq!(again.get("a"), Some(entry("a", 1.0 / 3.0).score));
+        assert_eq!(again.get("a"), cache.get("a"));
+        assert_eq!(again.get("b").unwrap().train_loss, None, "diverged");
+        assert_eq!((again.get("c"), again.n_damaged), (None, 0));
+    }
+
+    #[test]
+    fn a_torn_last_line_is_cut_off_and_everything_before_it_kept() {
+        let folder = tempfile::tempdir().unwrap();
+        filled(folder.path(), &["a", "b"]);
+        let path = folder.path().join(FILE_NAME);
+        let whole = fs::read(&path).unwrap();
+        for torn in [whole.len() - 1, whole.len() - 40, whole.len() / 2 + 1] {
+            fs::write(&path, &whole[..torn]).unwrap();
+            let cache = Cache::read(folder.path()).unwrap();
+            assert!(cache.get("a").is_some() && cache.get("b").is_none() && cache.n_damaged == 0);
+            assert_eq!(fs::read(&path).unwrap().len(), torn, "reading changes nothing");
+            cache.open().unwrap();
+            cache.put(entry("b", 1.0 / 3.0)).unwrap();
+            assert_eq!(fs::read(&path).unwrap(), whole);
+        }
+    }
+
+    #[test]
+    fn a_line_that_is_no_run_is_counted_and_left_alone() {
+        let folder = tempfile::tempdir().unwrap();
+        filled(folder.path(), &["a"]);
+        let path = folder.path().join(FILE_NAME);
+        let damaged = [&fs::read(&path).unwrap()[..], b"{\"key\": 3}\nrubbish\n"].concat();
+        fs::write(&path, damaged).unwrap();
+        let cache = Cache::read(folder.path()).unwrap();
+        assert!(cache.get("a").is_some() && cache.n_damaged == 2);
+    }
+}

@@ -247,3 +247,96 @@ fn identity(spec: &TaskSpec, machine: &Machine) -> Result<String, Failure> {
     let whole = (&data, &spec.net, spec.train.weight_decay, spec.train.batch_size);
     Ok(format!("{} | data {fingerprint:016x}", serde_json::to_string(&whole)?))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::collections::BTreeSet;
+
+    const DIGITS: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/examples/tasks/digits.toml");
+
+    /// A plan for digits, and what the flags and the suite say.
+    fn plan(controller: Decider, task: &str, quick: bool) -> Plan {
+        let folder = tempfile::tempdir().unwrap();
+        let suite = folder.path().join("suite.toml");
+        std::fs::write(&suite, format!("[[task]]\nfile = \"{DIGITS}\"\n{task}")).unwrap();
+        let wishes = Wishes { suite: &suite, rivals: &[], seeds: None, quick };
+        let machine = Machine { device: "cpu".to_owned(), data_dir: None };
+        Plan::new(controller, &wishes, &machine).unwrap()
+    }
+
+    fn lr() -> Decider {
+        Decider::controller("lr").unwrap()
+    }
+
+    /// The same controller with other bytes in its file.
+    fn changed() -> Decider {
+        match lr() {
+            Decider::Controller(name, controller, hash) => Decider::Controller(name, controller, hash ^ 1),
+            schedule => schedule,
+        }
+    }
+
+    fn keys(plan: &Plan) -> BTreeSet<String> {
+        plan.coarse().iter().map(|cell| plan.key(cell)).collect()
+    }
+
+    fn score(train_loss: f64) -> Score {
+        Score {
+            train_loss: Some(train_loss),
+            validation_loss: None,
+            test_loss: None,
+            test_accuracy: None,
+            rollbacks: 0,
+        }
+    }
+
+    #[test]
+    fn every_run_has_a_key_of_its_own() {
+        let plan = plan(lr(), "seeds = 3\nhorizons = [1, 4]\nrivals = [\"cosine\", \"greedy\"]\n", false);
+        // 3 optimizers, 2 horizons, 3 methods, 6 starts, 3 seeds.
+        assert_eq!((plan.coarse().len(), keys(&plan).len()), (324, 324));
+    }
+
+    #[test]
+    fn a_changed_controller_shares_the_runs_of_its_rivals_alone() {
+        let task = "optimizers = [\"adam\"]\nseeds = 2\nrivals = [\"cosine\", \"greedy\"]\n";
+        let [before, after] = [lr(), changed()].map(|controller| keys(&plan(controller, task, false)));
+        assert_eq!(before.intersection(&after).count(), 2 * N_STARTS * 2);
+        assert_eq!(before.difference(&after).count(), N_STARTS * 2);
+    }
+
+    #[test]
+    fn more_seeds_keep_the_runs_of_the_first_ones() {
+        let keys = |seeds: &str| keys(&plan(lr(), &format!("rivals = [\"cosine\"]\nseeds = {seeds}\n"), false));
+        assert!(keys("2").is_subset(&keys("3")));
+        assert_eq!(keys("3").difference(&keys("2")).count(), 3 * 2 * N_STARTS);
+    }
+
+    #[test]
+    fn a_rival_starts_beside_its_best_start_once_that_is_known() {
+        let plan = plan(lr(), "optimizers = [\"adam\"]\nseeds = 2\nrivals = [\"cosine\"]\n", false);
+        assert_eq!(plan.to_refine(), [(0, 1)]);
+        // In the geometric mean of two seeds 0.1 (0.2) beats 0.01 (0.3), in the mean it would not.
+        let known = |cell: &Cell| {
+            let losses = if cell.lr > 0.05 && cell.lr < 0.5 { [0.01, 4.0] } else { [0.3, 0.3] };
+            Some(score(losses[cell.seed as usize]))
+        };
+        let cells = plan.refined(0, 1, known).unwrap();
+        let lrs: Vec<f64> = cells.iter().step_by(2).map(|cell| cell.lr).collect();
+        let expected = [0.0215443, 0.0464159, 0.215443, 0.464159];
+        assert!(lrs.iter().zip(expected).all(|(lr, expected)| (lr - expected).abs() < 1e-9), "{lrs:?}");
+        assert_eq!(cells.len() as u64, plan.n_beside(0));
+        let torn = |cell: &Cell| known(cell).filter(|_| cell.lr < 0.5 || cell.seed == 0);
+        assert_eq!(plan.refined(0, 1, torn), None);
+    }
+
+    #[test]
+    fn quick_is_small() {
+        let plan = plan(lr(), "quick = true\nhorizons = [1, 4]\nseeds = 5\n", true);
+        let names: Vec<&str> = plan.methods.iter().map(Decider::name).collect();
+        assert_eq!(names, ["lr", "cosine", "greedy", "constant"]);
+        assert_eq!(plan.coarse().len(), 3 * 4 * N_STARTS * 2);
+        assert!(plan.to_refine().is_empty());
+    }
+}

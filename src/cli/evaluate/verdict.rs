@@ -287,3 +287,6 @@ pub fn pooled_deficit(runs: &[ProblemRuns], verdicts: &[Verdict], is_accuracy: b
     let interval = bootstrap_mean(&deficits, LEVEL, N_RESAMPLES, &mut stream(0, "bootstrap"))?;
     Some(Pooled { n_pairs: deficits.len(), mean: mean(deficits), interval })
 }
+
+#[cfg(test)]
+mod tests;
