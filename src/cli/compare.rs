@@ -186,7 +186,7 @@ impl Method {
         let train = |run: &Finished| run.scores.train.loss;
         let accuracy = |runs: &[Finished]| {
             let accuracies: Option<Vec<f64>> = runs.iter().map(|run| run.scores.test.accuracy).collect();
-            accuracies.map(|accuracies| mean(accuracies))
+            accuracies.map(mean)
         };
         Self {
             name: name.to_owned(),

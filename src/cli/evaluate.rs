@@ -97,6 +97,7 @@ impl EvaluateArgs {
         let verdicts: Option<Vec<Verdict>> = runs.iter().map(Verdict::of).collect();
         let verdicts = verdicts.ok_or_else(|| anyhow!("a problem without rivals"))?;
         let rivals: Vec<String> = plan.methods[1..].iter().map(|method| method.name().to_owned()).collect();
+        let peers: Vec<_> = peers.iter().flat_map(|peers| peers.rows(&runs, &verdicts)).collect();
         Ok(Report {
             version: env!("CARGO_PKG_VERSION"),
             controller: about(&plan.methods[0]),
@@ -107,7 +108,8 @@ impl EvaluateArgs {
             rivals: verdict::records(&rivals, &verdicts),
             accuracy_deficit: verdict::pooled_deficit(&runs, &verdicts, true),
             log_test_loss_ratio: verdict::pooled_deficit(&runs, &verdicts, false),
-            peers: peers.iter().flat_map(|peers| peers.rows(&runs, &verdicts)).collect(),
+            peer_records: peers::records(&peers),
+            peers,
             problems: runs.into_iter().zip(verdicts).map(|(runs, verdict)| ProblemReport { runs, verdict }).collect(),
         })
     }

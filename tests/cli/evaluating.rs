@@ -2,6 +2,7 @@
 
 use crate::sandbox::{Output, Sandbox, shipped};
 use serde_json::Value;
+use std::time::{Duration, Instant};
 
 /// Digits in 20 steps, with Adam, two rivals and two seeds.
 fn small() -> Sandbox {
@@ -101,6 +102,31 @@ fn a_second_evaluation_runs_nothing_and_a_torn_one_only_what_is_missing() {
 }
 
 #[test]
+fn a_killed_evaluation_goes_on_where_it_was() {
+    let sandbox = small();
+    let flags = |cache: &'static str| ["--cache", cache, "--json", "e.json", "--jobs", "1", "--seeds", "1"];
+    evaluate(&sandbox, "lr", &flags("whole"));
+    let whole = sandbox.read("e.json");
+    std::fs::remove_file(sandbox.path("e.json")).unwrap();
+    let args = [&["evaluate", "lr", "--suite", "suite.toml"], &flags("killed")[..]].concat();
+    let mut child = sandbox.command(&args).spawn().unwrap();
+    let n_lines = || {
+        let bytes = std::fs::read(sandbox.path("killed/cells.jsonl")).unwrap_or_default();
+        bytes.iter().filter(|&&byte| byte == b'\n').count()
+    };
+    let start = Instant::now();
+    while n_lines() < 2 && start.elapsed() < Duration::from_secs(60) {
+        std::thread::sleep(Duration::from_millis(1));
+    }
+    child.kill().unwrap();
+    assert!(!child.wait().unwrap().success() && !sandbox.path("e.json").exists(), "it was over before it was killed");
+    let resumed = evaluate(&sandbox, "lr", &flags("killed"));
+    let says = &resumed.stderr;
+    assert!(says.contains(" of 26 runs are") && !says.starts_with("0 of"), "{says}");
+    assert_eq!((sandbox.read("e.json"), n_lines()), (whole, 26));
+}
+
+#[test]
 fn rivals_are_run_once_for_every_controller() {
     let sandbox = small();
     let runs = |controller: &str, flags: &[&str]| evaluate(&sandbox, controller, flags).stderr;
@@ -147,6 +173,10 @@ fn results_of_other_programs_stand_beside_ours() {
     assert_eq!((rows.len(), &rows[0]["best_start"]), (1, &0.01.into()));
     assert!((rows[0]["ratio"].as_f64().unwrap() - (own + 0.01) / 0.21).abs() < 1e-9);
     assert!((rows[0]["untuned_ratio"].as_f64().unwrap() - (own + 0.01) / 0.51).abs() < 1e-9);
+    assert_eq!(
+        (&json["peer_records"][0]["n_tasks"], &json["peer_records"][0]["ratio"]),
+        (&1.into(), &rows[0]["ratio"])
+    );
     let refuses = |needles: &[&str]| {
         sandbox.refuses(&["evaluate", "lr", "--suite", "suite.toml", "--merge", "peers.json"], needles);
     };

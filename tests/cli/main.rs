@@ -22,7 +22,13 @@ use sandbox::Sandbox;
 #[test]
 fn help_teaches_and_is_no_error() {
     let sandbox = Sandbox::new();
-    for command in [&["--help"][..], &["inspect", "--help"], &["meta-train", "--help"], &["train", "--help"]] {
+    for command in [
+        &["--help"][..],
+        &["inspect", "--help"],
+        &["meta-train", "--help"],
+        &["train", "--help"],
+        &["evaluate", "--help"],
+    ] {
         let output = sandbox.qgd(command);
         assert_eq!(output.code, 0, "{command:?}: {}", output.stderr);
         assert!(output.stdout.contains("Usage: qgd"), "{}", output.stdout);

@@ -8,7 +8,7 @@ use crate::cli::pool::side_by_side;
 use crate::cli::progress::Progress;
 use crate::cli::setting::Machine;
 use qgd::report::{duration, number};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Mutex, PoisonError};
 use std::time::Instant;
 
@@ -118,14 +118,13 @@ impl<'a> Bench<'a> {
             progress: Progress::without_eta("runs", missing.n_runs()),
         };
         tch::set_num_threads(1);
-        for (problem, _) in missing.by_problem() {
-            let task = plan.problems[problem].task;
-            if !bench.grids.contains_key(&task) {
-                let grid = Grid::new(&plan.tasks[task].spec, machine, 0..plan.tasks[task].n_seeds)?;
-                bench.grids.insert(task, grid);
-                let pace_s = bench.try_out(task)?;
-                bench.pace_s.insert(task, pace_s);
-            }
+        let tasks: BTreeSet<usize> =
+            missing.by_problem().iter().map(|&(problem, _)| plan.problems[problem].task).collect();
+        for task in tasks {
+            let grid = Grid::new(&plan.tasks[task].spec, machine, 0..plan.tasks[task].n_seeds)?;
+            bench.grids.insert(task, grid);
+            let pace_s = bench.try_out(task)?;
+            bench.pace_s.insert(task, pace_s);
         }
         let all_s = missing.by_problem().iter().map(|&(problem, n)| n as f64 * bench.expected_s(problem)).sum();
         bench.tally = Mutex::new(Tally { all_s, ..Tally::default() });

@@ -5,7 +5,7 @@ use super::runs::ProblemRuns;
 use super::verdict::{Verdict, ratio};
 use crate::cli::failure::Failure;
 use anyhow::Context;
-use qgd::statistics::median;
+use qgd::statistics::{geometric_mean, median};
 use qgd::task::OptimizerKind;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -47,6 +47,17 @@ pub struct PeerRow {
     pub own_median: f64,
     /// The controller's median over its best, and over its median.
     pub ratio: f64,
+    pub untuned_ratio: f64,
+}
+
+/// A merged rival over all tasks in which it takes part: geometric means.
+#[derive(Debug, Serialize)]
+pub struct PeerRecord {
+    pub name: String,
+    pub optimizer: String,
+    pub n_tasks: usize,
+    pub ratio: f64,
+    pub largest_ratio: f64,
     pub untuned_ratio: f64,
 }
 
@@ -109,6 +120,23 @@ impl PeerRuns {
             untuned_ratio: ratio(verdict.median, middle),
         }
     }
+}
+
+/// Every merged rival, by optimizer and name.
+pub fn records(rows: &[PeerRow]) -> Vec<PeerRecord> {
+    let mut by_name: BTreeMap<(&str, &str), Vec<&PeerRow>> = BTreeMap::new();
+    for row in rows {
+        by_name.entry((&row.optimizer, &row.name)).or_default().push(row);
+    }
+    let record = |((optimizer, name), rows): ((&str, &str), Vec<&PeerRow>)| PeerRecord {
+        name: name.to_owned(),
+        optimizer: optimizer.to_owned(),
+        n_tasks: rows.len(),
+        ratio: geometric_mean(rows.iter().map(|row| row.ratio)),
+        largest_ratio: rows.iter().map(|row| row.ratio).fold(0.0, f64::max),
+        untuned_ratio: geometric_mean(rows.iter().map(|row| row.untuned_ratio)),
+    };
+    by_name.into_iter().map(record).collect()
 }
 
 /// `momentum-cosine` belongs to momentum; what names no optimizer of ours (`schedulefree`, `prodigy`) is a rival of Adam.

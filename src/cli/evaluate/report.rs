@@ -1,6 +1,6 @@
 //! An evaluation as tables, as Markdown, as JSON and as a picture.
 
-use super::peers::PeerRow;
+use super::peers::{PeerRecord, PeerRow};
 use super::runs::{MethodRuns, ProblemRuns};
 use super::verdict::{Group, LEVEL, Outcome, Pooled, Record, TestPair, Verdict};
 use qgd::report::{Align, Axis, Chart, Color, Line, Table, number, svg_in_rows};
@@ -24,6 +24,7 @@ pub struct Report {
     pub log_test_loss_ratio: Option<Pooled>,
     /// Results of other programs.
     pub peers: Vec<PeerRow>,
+    pub peer_records: Vec<PeerRecord>,
     pub problems: Vec<ProblemReport>,
 }
 
@@ -70,6 +71,7 @@ impl Report {
         if !self.peers.is_empty() {
             parts.push("Merged results of other programs: seeds and batches of their own".to_owned());
             parts.push(self.peers_table().to_string());
+            parts.push(self.peer_records_table().to_string());
         }
         parts.push(self.test_in_words());
         parts.join("\n")
@@ -88,7 +90,7 @@ impl Report {
             ("cosine", Right),
             ("from", Right),
             ("best rival", Left),
-            ("", Right),
+            ("its best", Right),
             ("tuned ratio", Right),
             ("over best rival", Right),
             ("worst ratio", Right),
@@ -171,6 +173,29 @@ impl Report {
                 number(peer.own_median),
                 ratio(peer.ratio),
                 ratio(peer.untuned_ratio),
+            ]);
+        }
+        table
+    }
+
+    fn peer_records_table(&self) -> Table {
+        use Align::{Left, Right};
+        let mut table = Table::new(&[
+            ("rival", Left),
+            ("optimizer", Left),
+            ("tasks", Right),
+            ("ratio to its best", Right),
+            ("largest", Right),
+            ("to its median", Right),
+        ]);
+        for record in &self.peer_records {
+            table.row([
+                record.name.clone(),
+                record.optimizer.clone(),
+                record.n_tasks.to_string(),
+                ratio(record.ratio),
+                ratio(record.largest_ratio),
+                ratio(record.untuned_ratio),
             ]);
         }
         table
