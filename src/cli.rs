@@ -15,7 +15,11 @@ mod decider;
 #[cfg(feature = "torch")]
 mod demo;
 #[cfg(feature = "torch")]
+mod evaluate;
+#[cfg(feature = "torch")]
 mod grid;
+#[cfg(feature = "torch")]
+mod pool;
 #[cfg(feature = "torch")]
 mod progress;
 #[cfg(feature = "torch")]
@@ -55,11 +59,14 @@ enum Command {
     /// Train the net of a task file with several controllers and schedules, from several learning rates
     #[cfg(feature = "torch")]
     Compare(compare::CompareArgs),
+    /// Run a controller and its rivals over a suite of tasks, and say who ends where
+    #[cfg(feature = "torch")]
+    Evaluate(evaluate::EvaluateArgs),
     Inspect(inspect::InspectArgs),
     MetaTrain(meta_train::MetaTrainArgs),
     /// Not in this program: it was built without libtorch
     #[cfg(not(feature = "torch"))]
-    #[command(alias = "demo", alias = "compare")]
+    #[command(alias = "demo", alias = "compare", alias = "evaluate")]
     Train(without_torch::WithoutTorch),
 }
 
@@ -72,6 +79,8 @@ impl Command {
             Self::Train(args) => args.run(),
             #[cfg(feature = "torch")]
             Self::Compare(args) => args.run(),
+            #[cfg(feature = "torch")]
+            Self::Evaluate(args) => args.run(),
             Self::Inspect(args) => inspect::run(args).map_err(Failure::of),
             Self::MetaTrain(args) => meta_train::run(args).map_err(Failure::of),
             #[cfg(not(feature = "torch"))]
@@ -100,6 +109,10 @@ pub fn main() -> ExitCode {
 /// # Errors
 /// When it is neither.
 pub fn open_controller(name_or_file: &str) -> Result<qgd::Controller, qgd::controller::PretrainedError> {
-    let is_file = std::path::Path::new(name_or_file).exists() || name_or_file.contains(['/', '.']);
-    if is_file { qgd::Controller::load(name_or_file) } else { qgd::Controller::pretrained(name_or_file) }
+    if is_file(name_or_file) { qgd::Controller::load(name_or_file) } else { qgd::Controller::pretrained(name_or_file) }
+}
+
+/// Whether a controller is given as a file.
+fn is_file(name_or_file: &str) -> bool {
+    std::path::Path::new(name_or_file).exists() || name_or_file.contains(['/', '.'])
 }

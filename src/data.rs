@@ -20,9 +20,10 @@ mod tsv;
 pub use batches::Batches;
 pub use error::DataError;
 
+use crate::rng::fnv1a;
 use crate::task::{DataSpec, Format};
 use serde::{Deserialize, Serialize};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 /// Three splits of one data set.
 #[derive(Debug, Clone, PartialEq)]
@@ -137,6 +138,25 @@ pub fn load(spec: &DataSpec, task_dir: &Path, data_dir: Option<&Path>, seed: u64
         Format::Chars { context } => chars::load(&path, *context)?,
     };
     prepare::dataset(raw, spec, &path, seed)
+}
+
+/// A number that tells a data set from another: a hash of its files as they are, wherever they lie.
+///
+/// # Errors
+/// When a file is missing or cannot be read.
+pub fn fingerprint(spec: &DataSpec, task_dir: &Path, data_dir: Option<&Path>) -> Result<u64, DataError> {
+    let path = read::locate(&spec.path, task_dir, data_dir)?;
+    let files: Vec<PathBuf> = match &spec.format {
+        Format::Csv { .. } | Format::Tsv { .. } | Format::Chars { .. } => vec![path],
+        Format::Idx { images, labels } => vec![path.join(images), path.join(labels)],
+        Format::Cifar { files } => files.iter().map(|file| path.join(file)).collect(),
+    };
+    let mut hashes = Vec::new();
+    for path in files {
+        let bytes = std::fs::read(&path).map_err(|source| DataError::Read { path, source })?;
+        hashes.extend(fnv1a(&bytes).to_le_bytes());
+    }
+    Ok(fnv1a(&hashes))
 }
 
 /// A data set as its file has it.

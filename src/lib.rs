@@ -42,7 +42,7 @@
 //! | [`dqn`] | the agent: network, replay, exploration, learner | no |
 //! | [`schedule`] | the rivals: constant, step, cosine, one-cycle, plateau, greedy, ... | no |
 //! | [`meta`] | meta-training and its tasks | no |
-//! | [`rng`], [`report`] | random streams; tables and charts | no |
+//! | [`rng`], [`statistics`], [`report`] | random streams; means, tests, intervals; tables and charts | no |
 //! | [`torch`] | `QController`, our optimizers, measurement and snapshots on the device | yes |
 //! | [`nets`], [`data`], [`task`] | target nets, loaders and task files for `qgd train` | yes |
 //!
@@ -61,6 +61,7 @@ pub mod policy;
 pub mod report;
 pub mod rng;
 pub mod schedule;
+pub mod statistics;
 #[cfg(feature = "torch")]
 pub mod task;
 #[cfg(feature = "torch")]

@@ -8,6 +8,6 @@ mod table;
 mod terminal;
 
 pub use chart::{Axis, Chart, Color, Line, Scale};
-pub use svg::svg;
-pub use table::{Align, Table, number};
+pub use svg::{svg, svg_in_rows};
+pub use table::{Align, Table, duration, number};
 pub use terminal::plot;

@@ -26,7 +26,7 @@ pub(crate) fn standard_normal(rng: &mut ChaCha8Rng) -> f64 {
     (-2.0 * (1.0 - u).ln()).sqrt() * (std::f64::consts::TAU * v).cos()
 }
 
-/// The FNV-1a hash, 64 bits (Fowler, Noll and Vo).
-pub(crate) fn fnv1a(bytes: &[u8]) -> u64 {
+/// The FNV-1a hash, 64 bits (Fowler, Noll and Vo): tells things apart, and is no protection against anybody.
+pub fn fnv1a(bytes: &[u8]) -> u64 {
     bytes.iter().fold(0xcbf2_9ce4_8422_2325, |hash, &byte| (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3))
 }

@@ -33,6 +33,9 @@
 mod check;
 mod read;
 mod section;
+mod suite;
+
+pub use suite::{SuiteSpec, SuiteTask};
 
 use serde::{Deserialize, Serialize};
 use std::path::{Path, PathBuf};
@@ -328,14 +331,14 @@ impl ValueError {
     }
 }
 
-/// A task file that cannot be used.
+/// A task file or suite file that cannot be used.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum TaskError {
     /// The file cannot be read.
-    #[error("cannot read the task file {}", file.display())]
+    #[error("cannot read {}", file.display())]
     Read {
-        /// The task file.
+        /// The file.
         file: PathBuf,
         /// Why.
         source: std::io::Error,
@@ -343,7 +346,7 @@ pub enum TaskError {
     /// The file is no TOML.
     #[error("{} is not valid TOML", file.display())]
     Syntax {
-        /// The task file.
+        /// The file.
         file: PathBuf,
         /// Where and why.
         source: Box<toml::de::Error>,
@@ -351,7 +354,7 @@ pub enum TaskError {
     /// A key that does not exist here.
     #[error("{}: unknown key `{key}`; known here: {allowed}", file.display())]
     UnknownKey {
-        /// The task file.
+        /// The file.
         file: PathBuf,
         /// Section and key.
         key: String,
@@ -361,7 +364,7 @@ pub enum TaskError {
     /// A key that must be there.
     #[error("{}: `{key}` is missing; it must be {allowed}", file.display())]
     MissingKey {
-        /// The task file.
+        /// The file.
         file: PathBuf,
         /// Section and key.
         key: String,
@@ -371,7 +374,7 @@ pub enum TaskError {
     /// A value of the wrong type or outside its range.
     #[error("{}: {source}", file.display())]
     OutOfRange {
-        /// The task file.
+        /// The file.
         file: PathBuf,
         /// Which value, and what it may be.
         source: ValueError,

@@ -2,10 +2,11 @@
 
 use super::decider::Decider;
 use super::failure::Failure;
-use super::grid::{Cell, Finished, Grid, geometric_mean, mean, median};
+use super::grid::{Cell, Finished, Grid, mean_loss};
 use super::setting::{self, Machine, Overrides};
 use anyhow::anyhow;
 use qgd::report::{Align, Axis, Chart, Color, Line, Table, number, svg};
+use qgd::statistics::{mean, median};
 use serde::Serialize;
 use std::path::PathBuf;
 
@@ -185,11 +186,11 @@ impl Method {
         let train = |run: &Finished| run.scores.train.loss;
         let accuracy = |runs: &[Finished]| {
             let accuracies: Option<Vec<f64>> = runs.iter().map(|run| run.scores.test.accuracy).collect();
-            accuracies.map(|accuracies| mean(accuracies.into_iter()))
+            accuracies.map(mean)
         };
         Self {
             name: name.to_owned(),
-            train_loss: by_start().map(|runs| geometric_mean(runs.iter().map(train))).collect(),
+            train_loss: by_start().map(|runs| mean_loss(runs.iter().map(train))).collect(),
             train_loss_by_seed: by_start().map(|runs| runs.iter().map(train).collect()).collect(),
             test_loss: by_start().map(|runs| mean(runs.iter().map(|run| run.scores.test.loss))).collect(),
             test_accuracy: by_start().map(accuracy).collect(),

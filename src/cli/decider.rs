@@ -1,9 +1,11 @@
 //! What moves the learning rate: nothing, a schedule, or a learned controller.
 
 use super::failure::Failure;
-use super::open_controller;
+use super::{is_file, open_controller};
+use anyhow::Context;
 use qgd::Controller;
-use qgd::controller::Pilot;
+use qgd::controller::{Pilot, Pretrained};
+use qgd::rng::fnv1a;
 use qgd::schedule::Schedule;
 
 /// What moves the learning rate.
@@ -11,8 +13,8 @@ use qgd::schedule::Schedule;
 pub enum Decider {
     /// A fixed rule; [`Schedule::Constant`] for nothing at all.
     Schedule(Schedule),
-    /// A learned policy, and what the user called it.
-    Controller(String, Box<Controller>),
+    /// A learned policy, what the user called it, and a hash of its file.
+    Controller(String, Box<Controller>, u64),
 }
 
 impl Decider {
@@ -22,7 +24,8 @@ impl Decider {
             return Ok(Self::Schedule(Schedule::Constant));
         }
         let controller = open_controller(name).map_err(Failure::bad_input)?;
-        Ok(Self::Controller(name.to_owned(), Box::new(controller)))
+        let hash = file_hash(name)?;
+        Ok(Self::Controller(name.to_owned(), Box::new(controller), hash))
     }
 
     /// A schedule of this name, or else a controller.
@@ -34,7 +37,7 @@ impl Decider {
     pub fn controller_name(&self) -> &str {
         match self {
             Self::Schedule(_) => "none",
-            Self::Controller(name, _) => name,
+            Self::Controller(name, ..) => name,
         }
     }
 
@@ -50,7 +53,7 @@ impl Decider {
     pub fn name(&self) -> &str {
         match self {
             Self::Schedule(schedule) => schedule.name(),
-            Self::Controller(name, _) => name,
+            Self::Controller(name, ..) => name,
         }
     }
 
@@ -58,9 +61,12 @@ impl Decider {
     pub fn fingerprint(&self) -> String {
         match self {
             Self::Schedule(_) => String::new(),
-            Self::Controller(_, controller) => {
+            Self::Controller(_, controller, hash) => {
                 let card = controller.card();
-                format!("recipe {}, seed {}, {} inner steps", card.recipe_hash, card.seed, card.inner_steps)
+                format!(
+                    "recipe {}, seed {}, {} inner steps, file {hash:016x}",
+                    card.recipe_hash, card.seed, card.inner_steps
+                )
             }
         }
     }
@@ -72,10 +78,19 @@ impl Decider {
                 let policy = schedule.policy(Some(total_steps), seed).map_err(Failure::bad_input)?;
                 Ok(Pilot { policy, config: Schedule::driver_config(Some(total_steps)) })
             }
-            Self::Controller(_, controller) => {
+            Self::Controller(_, controller, _) => {
                 let config = controller.driver_config(Some(total_steps));
                 Ok(Pilot::from((**controller).clone()).with_config(config))
             }
         }
     }
+}
+
+/// A hash of the bytes of a pretrained controller.
+fn file_hash(name: &str) -> Result<u64, Failure> {
+    if is_file(name) {
+        let bytes = std::fs::read(name).with_context(|| format!("cannot read {name}"));
+        return bytes.map(|bytes| fnv1a(&bytes)).map_err(Failure::BadInput);
+    }
+    Pretrained::shipped_bytes(name).map(fnv1a).map_err(Failure::bad_input)
 }

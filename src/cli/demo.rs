@@ -2,11 +2,12 @@
 
 use super::decider::Decider;
 use super::failure::Failure;
-use super::grid::{Cell, Finished, Grid, geometric_mean, mean};
+use super::grid::{Cell, Finished, Grid, mean_loss};
 use super::setting::{self, Machine};
 use anyhow::anyhow;
 use qgd::report::{Align, Axis, Chart, Color, Line, Table, number, plot, svg};
 use qgd::schedule::Schedule;
+use qgd::statistics::mean;
 use qgd::task::TaskSpec;
 use std::io::{self, IsTerminal};
 use std::path::PathBuf;
@@ -112,7 +113,7 @@ impl DemoArgs {
 fn rows(results: &[Finished]) -> Vec<Row<'_>> {
     let by_start: Vec<&[Finished]> = results.chunks(SEEDS as usize).collect();
     let (shown, tuning) = by_start.split_at(2 * HOPELESS.len());
-    let score = |runs: &[Finished]| geometric_mean(runs.iter().map(|run| run.scores.validation.loss));
+    let score = |runs: &[Finished]| mean_loss(runs.iter().map(|run| run.scores.validation.loss));
     let tuned = tuning.iter().zip(TUNING).min_by(|a, b| score(a.0).total_cmp(&score(b.0)));
     let row = |name: &str, color, i: usize| {
         let lr = HOPELESS[i % HOPELESS.len()];
@@ -143,9 +144,9 @@ fn table(rows: &[Row<'_>]) -> Table {
         table.row([
             row.name.clone(),
             row.lrs_in_words(),
-            number(geometric_mean(scores().map(|scores| scores.train.loss))),
-            number(geometric_mean(scores().map(|scores| scores.test.loss))),
-            accuracies.map_or("-".to_owned(), |all| format!("{:.1} %", 100.0 * mean(all.into_iter()))),
+            number(mean_loss(scores().map(|scores| scores.train.loss))),
+            number(mean_loss(scores().map(|scores| scores.test.loss))),
+            accuracies.map_or("-".to_owned(), |all| format!("{:.1} %", 100.0 * mean(all))),
         ]);
     }
     table

@@ -2,16 +2,17 @@
 
 use super::decider::Decider;
 use super::failure::Failure;
+use super::pool::side_by_side;
 use super::progress::Progress;
 use super::run::{Run, Scores};
 use super::setting::Machine;
 use qgd::data::Dataset;
 use qgd::report::number;
-use qgd::task::TaskSpec;
+use qgd::statistics::geometric_mean;
+use qgd::task::{OptimizerKind, TaskSpec};
 use std::collections::BTreeMap;
-use std::sync::Mutex;
-use std::sync::PoisonError;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use tch::Device;
 
 /// A loss that diverged, or is worse, counts as this; as in the PyTorch reference.
@@ -19,10 +20,11 @@ pub const WORST_LOSS: f64 = 1e3;
 const BEST_LOSS: f64 = 1e-8;
 
 /// A task with its data, split by each of the seeds.
-pub struct Grid<'a> {
-    task: &'a TaskSpec,
+#[derive(Clone)]
+pub struct Grid {
+    task: TaskSpec,
     device: Device,
-    datasets: BTreeMap<u64, Dataset>,
+    datasets: Arc<BTreeMap<u64, Dataset>>,
 }
 
 /// One run.
@@ -43,11 +45,18 @@ pub struct Finished {
     pub rollbacks: u64,
 }
 
-impl<'a> Grid<'a> {
+impl Grid {
     /// Reads the data once for each seed.
-    pub fn new(task: &'a TaskSpec, machine: &Machine, seeds: impl Iterator<Item = u64>) -> Result<Self, Failure> {
+    pub fn new(task: &TaskSpec, machine: &Machine, seeds: impl Iterator<Item = u64>) -> Result<Self, Failure> {
         let datasets = seeds.map(|seed| Ok((seed, machine.dataset(task, seed)?))).collect::<Result<_, Failure>>()?;
-        Ok(Self { task, device: machine.device()?, datasets })
+        Ok(Self { task: task.clone(), device: machine.device()?, datasets: Arc::new(datasets) })
+    }
+
+    /// The same data and net, trained by another optimizer and for another number of steps.
+    pub fn trained_by(&self, optimizer: OptimizerKind, steps: u64) -> Self {
+        let mut grid = self.clone();
+        (grid.task.train.optimizer, grid.task.train.steps) = (optimizer, steps);
+        grid
     }
 
     /// Tries whether every run can start, so that bad input is found before hours of work.
@@ -66,35 +75,21 @@ impl<'a> Grid<'a> {
     /// Runs all cells, `n_jobs` at a time. The results are in the order of the cells, and do not depend on `n_jobs`.
     pub fn run(&self, cells: &[Cell<'_>], n_jobs: usize) -> Result<Vec<Finished>, Failure> {
         let progress = Progress::new("runs", cells.len() as u64, 1);
-        let results: Mutex<BTreeMap<usize, Result<Finished, Failure>>> = Mutex::default();
-        let (next, failed) = (AtomicUsize::new(0), AtomicBool::new(false));
-        let work = || {
-            tch::set_num_threads(1);
-            while let Some((i, cell)) =
-                Some(next.fetch_add(1, Ordering::Relaxed)).and_then(|i| Some((i, cells.get(i)?)))
-            {
-                if failed.load(Ordering::Relaxed) {
-                    break;
-                }
-                let result = self.train(cell);
-                failed.fetch_or(result.is_err(), Ordering::Relaxed);
-                let mut results = results.lock().unwrap_or_else(PoisonError::into_inner);
-                let loss = result.as_ref().map_or(f64::NAN, |finished| finished.scores.train.loss);
-                results.insert(i, result);
-                let done = results.len() as u64;
-                if progress.wants(done) {
-                    progress.show(done, || {
-                        format!("{} from lr {}: loss {}", cell.decider.name(), number(cell.lr), number(loss))
-                    });
-                }
+        let n_done = AtomicU64::new(0);
+        let results = side_by_side(cells.len(), n_jobs, |i| {
+            let finished = self.train(&cells[i])?;
+            let done = n_done.fetch_add(1, Ordering::Relaxed) + 1;
+            if progress.wants(done) {
+                progress.show(done, || cells[i].in_words(&finished.scores));
             }
-        };
-        std::thread::scope(|scope| (0..n_jobs.clamp(1, cells.len().max(1))).for_each(|_| _ = scope.spawn(work)));
+            Ok(finished)
+        });
         progress.finish();
-        results.into_inner().unwrap_or_else(PoisonError::into_inner).into_values().collect()
+        results
     }
 
-    fn start(&self, cell: &Cell<'_>) -> Result<(Run, &Dataset), Failure> {
+    /// The net of a cell before its first step.
+    pub fn start(&self, cell: &Cell<'_>) -> Result<(Run, &Dataset), Failure> {
         let mut task = self.task.clone();
         task.train.lr = cell.lr;
         task.check().map_err(Failure::bad_input)?;
@@ -102,7 +97,8 @@ impl<'a> Grid<'a> {
         Ok((Run::new(&task, data, cell.decider, cell.seed, self.device)?, data))
     }
 
-    fn train(&self, cell: &Cell<'_>) -> Result<Finished, Failure> {
+    /// Runs one cell on this thread.
+    pub fn train(&self, cell: &Cell<'_>) -> Result<Finished, Failure> {
         let (mut run, data) = self.start(cell)?;
         let (mut losses, mut lrs) = (Vec::new(), Vec::new());
         for _ in 0..self.task.train.steps {
@@ -113,30 +109,20 @@ impl<'a> Grid<'a> {
     }
 }
 
-/// The geometric mean of losses; one that is not finite counts as [`WORST_LOSS`].
-pub fn geometric_mean(losses: impl Iterator<Item = f64>) -> f64 {
-    let logs: Vec<f64> = losses
-        .map(|loss| if loss.is_finite() { loss.clamp(BEST_LOSS, WORST_LOSS) } else { WORST_LOSS })
-        .map(f64::ln)
-        .collect();
-    mean(logs.iter().copied()).exp()
-}
-
-/// The mean.
-pub fn mean(values: impl Iterator<Item = f64>) -> f64 {
-    let values: Vec<f64> = values.collect();
-    values.iter().sum::<f64>() / values.len() as f64
-}
-
-/// The median; between the two middle values where their number is even.
-pub fn median(values: &[f64]) -> f64 {
-    let mut sorted = values.to_vec();
-    sorted.sort_by(f64::total_cmp);
-    match sorted.len() {
-        0 => f64::NAN,
-        n if n % 2 == 1 => sorted[n / 2],
-        n => f64::midpoint(sorted[n / 2 - 1], sorted[n / 2]),
+impl Cell<'_> {
+    fn in_words(&self, scores: &Scores) -> String {
+        format!("{} from lr {}: loss {}", self.decider.name(), number(self.lr), number(scores.train.loss))
     }
+}
+
+/// What a loss counts as: one that diverged, or is worse, as [`WORST_LOSS`].
+pub fn counted(loss: f64) -> f64 {
+    if loss.is_finite() { loss.clamp(BEST_LOSS, WORST_LOSS) } else { WORST_LOSS }
+}
+
+/// The geometric mean of losses as they count.
+pub fn mean_loss(losses: impl Iterator<Item = f64>) -> f64 {
+    geometric_mean(losses.map(counted))
 }
 
 #[cfg(test)]
@@ -145,14 +131,7 @@ mod tests {
 
     #[test]
     fn a_diverged_run_counts_as_the_worst_loss() {
-        assert!((geometric_mean([f64::NAN, 1e-3].into_iter()) - 1.0).abs() < 1e-12);
-        assert!((geometric_mean([f64::INFINITY, 1e9].into_iter()) - WORST_LOSS).abs() < 1e-6);
-    }
-
-    #[test]
-    fn the_median_of_an_even_number_is_between_the_middle_two() {
-        assert!((median(&[4.0, 1.0, 3.0, 2.0]) - 2.5).abs() < 1e-12);
-        assert!((median(&[3.0, 1.0, 2.0]) - 2.0).abs() < 1e-12);
-        assert!(median(&[]).is_nan());
+        assert!((mean_loss([f64::NAN, 1e-3].into_iter()) - 1.0).abs() < 1e-12);
+        assert!((mean_loss([f64::INFINITY, 1e9].into_iter()) - WORST_LOSS).abs() < 1e-6);
     }
 }

@@ -18,10 +18,19 @@ pub enum Progress {
 impl Progress {
     /// Starts at 0 of `total` `unit`s. A bar is told news every `every` units.
     pub fn new(unit: &'static str, total: u64, every: u64) -> Self {
+        Self::with_tail(unit, total, every, "{msg}  {eta:.dim}")
+    }
+
+    /// The same for units that do not all take equally long: what is left is for the message to say.
+    pub fn without_eta(unit: &'static str, total: u64) -> Self {
+        Self::with_tail(unit, total, 1, "{msg}")
+    }
+
+    fn with_tail(unit: &'static str, total: u64, every: u64, tail: &str) -> Self {
         if !io::stderr().is_terminal() {
             return Self::Lines { unit, total };
         }
-        let template = format!("{{bar:32.cyan/238}} {{pos:>6}}/{{len}} {unit}  {{msg}}  {{eta:.dim}}");
+        let template = format!("{{bar:32.cyan/238}} {{pos:>6}}/{{len}} {unit}  {tail}");
         let style = ProgressStyle::with_template(&template).unwrap_or_else(|_| ProgressStyle::default_bar());
         let bar = ProgressBar::with_draw_target(Some(total), ProgressDrawTarget::stderr_with_hz(15));
         bar.set_style(style.progress_chars("━━─"));

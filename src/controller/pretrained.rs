@@ -136,9 +136,16 @@ impl Pretrained {
     /// # Errors
     /// When there is no controller of this name.
     pub fn shipped(name: &str) -> Result<Self, PretrainedError> {
-        let unknown = || PretrainedError::UnknownName { name: name.to_owned() };
-        let (_, bytes) = SHIPPED.iter().find(|(shipped, _)| *shipped == name).ok_or_else(unknown)?;
-        Self::decode(bytes)
+        Self::decode(Self::shipped_bytes(name)?)
+    }
+
+    /// The file of one of [`Pretrained::NAMES`], as it is.
+    ///
+    /// # Errors
+    /// When there is no controller of this name.
+    pub fn shipped_bytes(name: &str) -> Result<&'static [u8], PretrainedError> {
+        let found = SHIPPED.iter().find(|(shipped, _)| *shipped == name);
+        found.map(|(_, bytes)| *bytes).ok_or_else(|| PretrainedError::UnknownName { name: name.to_owned() })
     }
 
     /// Reads a pretrained file.

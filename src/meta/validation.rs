@@ -11,6 +11,7 @@ use crate::parallel::parallel;
 use crate::policy::Policy;
 use crate::rng::stream;
 use crate::schedule::{Cosine, Schedule};
+use crate::statistics::median;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
@@ -78,7 +79,7 @@ impl ValidationSet {
             let losses: Vec<f64> =
                 log_spaced(low, high, n_tuned).map(|lr| final_loss(&tasks[i], lr, cosine(), config.clone())).collect();
             let best = losses.iter().copied().fold(DIVERGED, f64::min);
-            (best, median(losses))
+            (best, median(&losses))
         });
         let (cosine_best, cosine_median) = tuned.drain(..).unzip();
         Self { config, tasks, cosine_best, cosine_median }
@@ -112,7 +113,7 @@ impl ValidationSet {
             let log_ratio = |f: f64| ((f + SOLVED) / (self.cosine_best[i] + SOLVED)).ln();
             sum += own.iter().map(|&f| log_ratio(f)).sum::<f64>() / N_STARTS as f64;
             let worst = own.iter().copied().fold(0.0, f64::max);
-            let logs = [log_ratio(median(own.to_vec())), log_ratio(worst), log_ratio(self.cosine_median[i])];
+            let logs = [log_ratio(median(own)), log_ratio(worst), log_ratio(self.cosine_median[i])];
             families.entry((task.family, task.algorithm)).or_default().push(logs);
         }
         let geometric =
@@ -151,22 +152,6 @@ fn counted(loss: f64) -> f64 {
     if loss.is_finite() { loss.min(DIVERGED) } else { DIVERGED }
 }
 
-fn median(mut values: Vec<f64>) -> f64 {
-    values.sort_by(f64::total_cmp);
-    let n = values.len();
-    0.5 * (values[(n - 1) / 2] + values[n / 2])
-}
-
 fn log_spaced(low: f64, high: f64, n: usize) -> impl Iterator<Item = f64> {
     (0..n).map(move |i| low * (high / low).powf(i as f64 / (n - 1) as f64))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_median_of_an_even_number_is_the_middle_of_two() {
-        assert!((median(vec![4.0, 1.0, 3.0, 2.0]) - 2.5).abs() < 1e-12);
-    }
 }

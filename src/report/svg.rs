@@ -16,12 +16,19 @@ const STYLE: &str = "text{font-family:system-ui,-apple-system,'Segoe UI',Roboto,
 .heading{font-size:18px;font-weight:600;fill:#1f2328}.title{font-size:13px;font-weight:600;fill:#1f2328}\
 .grid{stroke:#eaeef2}.frame{stroke:#d0d7de;fill:none}";
 
-/// Draws `charts` side by side. The legend is that of the first; lines of one name have one meaning in all of them.
+/// Draws `charts` side by side, with one legend. Lines of one name have one meaning in all of them.
 pub fn svg(heading: &str, subheading: &str, charts: &[Chart]) -> String {
-    let names: Vec<&Line> = charts.first().map(|chart| chart.lines.iter().collect()).unwrap_or_default();
-    let width = PANEL_WIDTH * charts.len().max(1) as f64;
-    let per_row = ((width - LEFT) / LEGEND_COLUMN).floor().max(1.0) as usize;
-    let height = HEADING + PANEL_HEIGHT + LEGEND_ROW * (1 + names.len().div_ceil(per_row)) as f64;
+    svg_in_rows(heading, subheading, charts, charts.len())
+}
+
+/// The same in rows of `per_row` charts, one below the other.
+pub fn svg_in_rows(heading: &str, subheading: &str, charts: &[Chart], per_row: usize) -> String {
+    let per_row = per_row.clamp(1, charts.len().max(1));
+    let names = names(charts);
+    let width = PANEL_WIDTH * per_row as f64;
+    let bottom = HEADING + PANEL_HEIGHT * charts.len().div_ceil(per_row).max(1) as f64;
+    let legends_per_row = ((width - LEFT) / LEGEND_COLUMN).floor().max(1.0) as usize;
+    let height = bottom + LEGEND_ROW * (1 + names.len().div_ceil(legends_per_row)) as f64;
     let mut out = format!(
         "<svg xmlns=\"http://www.w3.org/2000/svg\" viewBox=\"0 0 {width} {height}\" width=\"{width}\" height=\"{height}\" role=\"img\">\n\
          <style>{STYLE}</style>\n<rect width=\"{width}\" height=\"{height}\" rx=\"8\" fill=\"#fff\"/>\n"
@@ -29,22 +36,35 @@ pub fn svg(heading: &str, subheading: &str, charts: &[Chart]) -> String {
     text(&mut out, (LEFT, 28.0), "heading", "start", heading);
     text(&mut out, (LEFT, 48.0), "", "start", subheading);
     for (i, chart) in charts.iter().enumerate() {
-        panel(&mut out, chart, PANEL_WIDTH * i as f64);
+        let corner = (PANEL_WIDTH * (i % per_row) as f64, HEADING + PANEL_HEIGHT * (i / per_row) as f64);
+        panel(&mut out, chart, corner);
     }
     for (i, line) in names.into_iter().enumerate() {
         let place = (
-            LEFT + LEGEND_COLUMN * (i % per_row) as f64,
-            HEADING + PANEL_HEIGHT + LEGEND_ROW * (1 + i / per_row) as f64,
+            LEFT + LEGEND_COLUMN * (i % legends_per_row) as f64,
+            bottom + LEGEND_ROW * (1 + i / legends_per_row) as f64,
         );
         legend(&mut out, line, place);
     }
     out + "</svg>\n"
 }
 
-fn panel(out: &mut String, chart: &Chart, offset: f64) {
+/// One line of every name.
+fn names(charts: &[Chart]) -> Vec<&Line> {
+    let mut names: Vec<&Line> = Vec::new();
+    for line in charts.iter().flat_map(|chart| &chart.lines) {
+        if !names.iter().any(|known| known.name == line.name) {
+            names.push(line);
+        }
+    }
+    names
+}
+
+/// A chart whose upper left corner is at `corner`.
+fn panel(out: &mut String, chart: &Chart, corner: (f64, f64)) {
     let (width, height) = (PANEL_WIDTH - LEFT - RIGHT, PANEL_HEIGHT - TOP - BOTTOM);
-    let x_at = |place: f64| offset + LEFT + place * width;
-    let y_at = |place: f64| HEADING + TOP + (1.0 - place) * height;
+    let x_at = |place: f64| corner.0 + LEFT + place * width;
+    let y_at = |place: f64| corner.1 + TOP + (1.0 - place) * height;
     let (left, right, top, bottom) = (x_at(0.0), x_at(1.0), y_at(1.0), y_at(0.0));
     let (x_ruler, y_ruler) = chart.rulers();
     text(out, (left, top - 12.0), "title", "start", &chart.title);

@@ -44,6 +44,26 @@ impl Table {
         rows.iter().map(|row| self.line(row, &widths)).collect()
     }
 
+    /// The same as Markdown.
+    ///
+    /// ```
+    /// use qgd::report::{Align, Table};
+    ///
+    /// let mut table = Table::new(&[("rival", Align::Left), ("loss", Align::Right)]);
+    /// table.row(["a | b".into(), "0.122".into()]);
+    /// assert_eq!(table.to_markdown(), "| rival | loss |\n|---|--:|\n| a \\| b | 0.122 |\n");
+    /// ```
+    pub fn to_markdown(&self) -> String {
+        let line = |cells: Vec<String>| format!("| {} |\n", cells.join(" | "));
+        let escaped = |text: &str| text.replace('|', "\\|");
+        let rule: String =
+            self.columns.iter().map(|(_, align)| if *align == Align::Left { "|---" } else { "|--:" }).collect();
+        let heading = line(self.columns.iter().map(|(name, _)| escaped(name)).collect());
+        let cell = |row: &[String], i: usize| escaped(row.get(i).map_or("", String::as_str));
+        let rows = self.rows.iter().map(|row| line((0..self.columns.len()).map(|i| cell(row, i)).collect()));
+        format!("{heading}{rule}|\n{}", rows.collect::<String>())
+    }
+
     fn line(&self, row: &[String], widths: &[usize]) -> String {
         let cells = self.columns.iter().zip(widths).enumerate().map(|(i, (column, &width))| {
             let cell = row.get(i).map_or("", String::as_str);
@@ -83,6 +103,21 @@ pub fn number(value: f64) -> String {
     } else {
         let decimals = (2 - size.log10().floor() as i32).clamp(0, 6) as usize;
         trimmed(&format!("{value:.decimals$}")).to_owned()
+    }
+}
+
+/// A length of time as people say it.
+///
+/// ```
+/// use qgd::report::duration;
+/// assert_eq!([0.4, 59.0, 600.0, 4000.0, 7300.0].map(duration), ["1 s", "59 s", "10 min", "1 h 6 min", "2 h 1 min"]);
+/// ```
+pub fn duration(seconds: f64) -> String {
+    let whole = seconds.max(0.0).ceil() as u64;
+    match whole {
+        0..=99 => format!("{whole} s"),
+        100..=3599 => format!("{} min", (whole + 30) / 60),
+        _ => format!("{} h {} min", whole / 3600, whole % 3600 / 60),
     }
 }
 

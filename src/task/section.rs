@@ -6,18 +6,19 @@ use toml::{Table, Value};
 
 pub(super) struct Section<'a> {
     file: &'a Path,
-    name: &'static str,
+    name: String,
     table: Table,
     known: Vec<&'static str>,
 }
 
 impl<'a> Section<'a> {
-    pub(super) fn new(file: &'a Path, name: &'static str, table: Table) -> Self {
-        Self { file, name, table, known: Vec::new() }
+    /// `name` is that of the table, empty for the file itself.
+    pub(super) fn new(file: &'a Path, name: impl Into<String>, table: Table) -> Self {
+        Self { file, name: name.into(), table, known: Vec::new() }
     }
 
     pub(super) fn path_of(&self, key: &str) -> String {
-        format!("{}.{key}", self.name)
+        if self.name.is_empty() { key.to_owned() } else { format!("{}.{key}", self.name) }
     }
 
     /// The value of `key`, which counts as known from now on.

@@ -11,6 +11,8 @@ mod bad_input;
 #[cfg(feature = "torch")]
 mod comparing;
 #[cfg(feature = "torch")]
+mod evaluating;
+#[cfg(feature = "torch")]
 mod killed;
 #[cfg(feature = "torch")]
 mod training;
@@ -20,7 +22,13 @@ use sandbox::Sandbox;
 #[test]
 fn help_teaches_and_is_no_error() {
     let sandbox = Sandbox::new();
-    for command in [&["--help"][..], &["inspect", "--help"], &["meta-train", "--help"], &["train", "--help"]] {
+    for command in [
+        &["--help"][..],
+        &["inspect", "--help"],
+        &["meta-train", "--help"],
+        &["train", "--help"],
+        &["evaluate", "--help"],
+    ] {
         let output = sandbox.qgd(command);
         assert_eq!(output.code, 0, "{command:?}: {}", output.stderr);
         assert!(output.stdout.contains("Usage: qgd"), "{}", output.stdout);

@@ -1,0 +1,143 @@
+//! `qgd evaluate`: a controller beside every rival, over the same tasks, starts, seeds and batches, in one run.
+
+mod bench;
+mod cache;
+mod peers;
+mod plan;
+mod report;
+mod runs;
+mod verdict;
+
+use super::decider::Decider;
+use super::failure::Failure;
+use super::setting::{self, Machine};
+use anyhow::anyhow;
+use cache::Cache;
+use peers::Peers;
+use plan::{Plan, Wishes};
+use report::{About, ProblemReport, Report};
+use std::path::PathBuf;
+use verdict::Verdict;
+
+const EXAMPLES: &str = "Examples:
+  The shipped controller on three small tasks, in a few minutes (DIR holds their data):
+    qgd evaluate lr --quick --data-dir DIR
+  The table behind a claim; run the same line again after a kill, and it goes on:
+    qgd evaluate my.qgd --data-dir DIR --json my.json --markdown my.md --svg my.svg
+  Long runs, and results of rivals in PyTorch beside ours:
+    qgd evaluate my.qgd --suite examples/tasks/long.toml --data-dir DIR
+    qgd evaluate my.qgd --data-dir DIR --merge letter.json wine.json";
+
+/// Run a controller and its rivals over a suite of tasks, and say who ends where
+///
+/// Every method starts from the same six learning rates, one a decade, with the same splits, initial weights and batches. Rivals then
+/// start three times a decade around their best start, so that best-tuned means it; the controller does not. Every run is kept as it
+/// ends: what was killed goes on, and the runs of rivals serve every controller.
+#[derive(clap::Args)]
+#[command(after_help = EXAMPLES)]
+pub struct EvaluateArgs {
+    /// The controller: a pretrained one by name, or a file
+    #[arg(value_name = "NAME|FILE")]
+    controller: String,
+    /// Tasks, optimizers, horizons, seeds and rivals
+    #[arg(long, value_name = "SUITE.toml", default_value = "examples/tasks/suite.toml")]
+    suite: PathBuf,
+    /// Schedules and controllers to compare with, instead of those in the suite
+    #[arg(long, value_name = "NAMES", value_delimiter = ',')]
+    rivals: Vec<String>,
+    /// How many seeds, instead of what the suite says
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..=1000))]
+    seeds: Option<u64>,
+    /// The small tasks of the suite at their own horizon, 2 seeds, one start a decade, rivals cosine, greedy and constant
+    #[arg(long)]
+    quick: bool,
+    #[command(flatten)]
+    machine: Machine,
+    /// Runs at the same time, each on one thread [default: one for each core]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..), help_heading = "Machine")]
+    jobs: Option<u16>,
+    /// Where finished runs are kept
+    #[arg(long, value_name = "DIR", default_value = "runs/evaluate", help_heading = "Output")]
+    cache: PathBuf,
+    /// Show results of other programs beside ours: JSON with `task` and `rivals`
+    #[arg(long, value_name = "PEERS.json", num_args = 1.., help_heading = "Output")]
+    merge: Vec<PathBuf>,
+    /// Write everything as JSON
+    #[arg(long, value_name = "OUT", help_heading = "Output")]
+    json: Option<PathBuf>,
+    /// Write one table as Markdown
+    #[arg(long, value_name = "OUT.md", help_heading = "Output")]
+    markdown: Option<PathBuf>,
+    /// Draw the final loss over the start
+    #[arg(long, value_name = "OUT.svg", help_heading = "Output")]
+    svg: Option<PathBuf>,
+}
+
+impl EvaluateArgs {
+    pub fn run(&self) -> Result<(), Failure> {
+        setting::check_output("--json", self.json.as_deref())?;
+        setting::check_output("--markdown", self.markdown.as_deref())?;
+        setting::check_output("--svg", self.svg.as_deref())?;
+        let wishes = Wishes { suite: &self.suite, rivals: &self.rivals, seeds: self.seeds, quick: self.quick };
+        let plan = Plan::new(Decider::named(&self.controller)?, &wishes, &self.machine)?;
+        let peers = self.merge.iter().map(|file| Peers::load(file, &plan)).collect::<Result<Vec<_>, _>>()?;
+        let cache = Cache::read(&self.cache)?;
+        if cache.n_damaged > 0 {
+            note!("{}: {} lines that cannot be read are ignored", cache.path().display(), cache.n_damaged);
+        }
+        bench::fill(&plan, &cache, &self.machine, setting::jobs(self.jobs))?;
+        let report = self.report(&plan, &cache, &peers)?;
+        self.write(&report)?;
+        say!("{}", report.in_words().trim_end());
+        Ok(())
+    }
+
+    fn report(&self, plan: &Plan, cache: &Cache, peers: &[Peers]) -> Result<Report, Failure> {
+        let runs = runs::gather(plan, cache)?;
+        let verdicts: Option<Vec<Verdict>> = runs.iter().map(Verdict::of).collect();
+        let verdicts = verdicts.ok_or_else(|| anyhow!("a problem without rivals"))?;
+        let rivals: Vec<String> = plan.methods[1..].iter().map(|method| method.name().to_owned()).collect();
+        let peers: Vec<_> = peers.iter().flat_map(|peers| peers.rows(&runs, &verdicts)).collect();
+        Ok(Report {
+            version: env!("CARGO_PKG_VERSION"),
+            controller: about(&plan.methods[0]),
+            suite: self.suite.file_stem().map_or("suite".to_owned(), |stem| stem.to_string_lossy().into_owned()),
+            quick: self.quick,
+            device: self.machine.device.clone(),
+            groups: verdict::groups(&runs, &verdicts),
+            rivals: verdict::records(&rivals, &verdicts),
+            accuracy_deficit: verdict::pooled_deficit(&runs, &verdicts, true),
+            log_test_loss_ratio: verdict::pooled_deficit(&runs, &verdicts, false),
+            peer_records: peers::records(&peers),
+            peers,
+            problems: runs.into_iter().zip(verdicts).map(|(runs, verdict)| ProblemReport { runs, verdict }).collect(),
+        })
+    }
+
+    fn write(&self, report: &Report) -> Result<(), Failure> {
+        if let Some(path) = &self.json {
+            setting::write_file(path, &serde_json::to_vec_pretty(report)?)?;
+        }
+        if let Some(path) = &self.markdown {
+            setting::write_file(path, report.markdown().as_bytes())?;
+        }
+        match &self.svg {
+            Some(path) => setting::write_file(path, report.picture().as_bytes()),
+            None => Ok(()),
+        }
+    }
+}
+
+fn about(method: &Decider) -> About {
+    match method {
+        Decider::Schedule(schedule) => {
+            About { name: schedule.to_string(), recipe_hash: None, meta_training_seed: None, file_hash: None }
+        }
+        Decider::Controller(name, controller, hash) => About {
+            name: name.clone(),
+            recipe_hash: Some(controller.card().recipe_hash.clone()),
+            meta_training_seed: Some(controller.card().seed),
+            file_hash: Some(format!("{hash:016x}")),
+        },
+    }
+}

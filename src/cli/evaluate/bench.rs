@@ -1,0 +1,222 @@
+//! Runs what the cache does not have yet.
+
+use super::cache::{Cache, Entry, Score};
+use super::plan::{Cell, Plan};
+use crate::cli::failure::Failure;
+use crate::cli::grid::{self, Grid};
+use crate::cli::pool::side_by_side;
+use crate::cli::progress::Progress;
+use crate::cli::setting::Machine;
+use qgd::report::{duration, number};
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::{Mutex, PoisonError};
+use std::time::Instant;
+
+/// Steps by which a task's pace is measured before the work begins.
+const PACE_STEPS: u32 = 5;
+
+/// Everything that is needed to run the missing cells.
+pub struct Bench<'a> {
+    plan: &'a Plan,
+    cache: &'a Cache,
+    /// By task, only where something is missing.
+    grids: BTreeMap<usize, Grid>,
+    /// Seconds a step, by task.
+    pace_s: BTreeMap<usize, f64>,
+    tally: Mutex<Tally>,
+    started: Instant,
+    progress: Progress,
+}
+
+/// How far it is.
+#[derive(Debug, Clone, Copy, Default)]
+struct Tally {
+    n_done: u64,
+    /// Expected work, in seconds on one thread.
+    done_s: f64,
+    all_s: f64,
+}
+
+/// How many runs there are, and how many of them have to be made.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Counts {
+    pub cells: u64,
+    pub run: u64,
+}
+
+/// The work before it has begun.
+struct Missing {
+    coarse: Vec<Cell>,
+    /// As far as it is known; runs for which the best start is still to be found are counted by problem.
+    refined: Vec<Cell>,
+    unknown: Vec<(usize, u64)>,
+    n_cells: u64,
+}
+
+/// Runs what is missing.
+pub fn fill(plan: &Plan, cache: &Cache, machine: &Machine, n_jobs: usize) -> Result<Counts, Failure> {
+    let missing = Missing::of(plan, cache);
+    let counts = Counts { cells: missing.n_cells, run: missing.n_runs() };
+    let place = cache.path().display();
+    if counts.run == 0 {
+        note!("all {} runs are in {place}: 0 to run", counts.cells);
+        return Ok(counts);
+    }
+    let bench = Bench::new(plan, cache, machine, &missing)?;
+    let hours = duration(bench.all_s() / n_jobs as f64);
+    note!(
+        "{} of {} runs are in {place}: {} to run, about {hours}",
+        counts.cells - counts.run,
+        counts.cells,
+        counts.run
+    );
+    cache.open()?;
+    bench.run(missing.coarse, n_jobs)?;
+    bench.run(Missing::of(plan, cache).refined, n_jobs)?;
+    bench.progress.finish();
+    Ok(counts)
+}
+
+impl Missing {
+    fn of(plan: &Plan, cache: &Cache) -> Self {
+        let known = |cell: &Cell| cache.get(&plan.key(cell));
+        let mut coarse = plan.coarse();
+        let mut n_cells = coarse.len() as u64;
+        coarse.retain(|cell| known(cell).is_none());
+        let (mut refined, mut unknown) = (Vec::new(), Vec::new());
+        for (problem, method) in plan.to_refine() {
+            n_cells += plan.n_beside(problem);
+            match plan.refined(problem, method, known) {
+                Some(cells) => refined.extend(cells.into_iter().filter(|cell| known(cell).is_none())),
+                None => unknown.push((problem, plan.n_beside(problem))),
+            }
+        }
+        Self { coarse, refined, unknown, n_cells }
+    }
+
+    fn n_runs(&self) -> u64 {
+        (self.coarse.len() + self.refined.len()) as u64 + self.unknown.iter().map(|(_, n)| n).sum::<u64>()
+    }
+
+    /// Every problem with something to run, and how much.
+    fn by_problem(&self) -> Vec<(usize, u64)> {
+        let known = self.coarse.iter().chain(&self.refined).map(|cell| (cell.problem, 1));
+        known.chain(self.unknown.iter().copied()).collect()
+    }
+}
+
+impl<'a> Bench<'a> {
+    /// Reads the data, and tries whether every method can start, so that bad input is found before hours of work.
+    fn new(plan: &'a Plan, cache: &'a Cache, machine: &Machine, missing: &Missing) -> Result<Self, Failure> {
+        let mut bench = Self {
+            plan,
+            cache,
+            grids: BTreeMap::new(),
+            pace_s: BTreeMap::new(),
+            tally: Mutex::default(),
+            started: Instant::now(),
+            progress: Progress::without_eta("runs", missing.n_runs()),
+        };
+        tch::set_num_threads(1);
+        let tasks: BTreeSet<usize> =
+            missing.by_problem().iter().map(|&(problem, _)| plan.problems[problem].task).collect();
+        for task in tasks {
+            let grid = Grid::new(&plan.tasks[task].spec, machine, 0..plan.tasks[task].n_seeds)?;
+            bench.grids.insert(task, grid);
+            let pace_s = bench.try_out(task)?;
+            bench.pace_s.insert(task, pace_s);
+        }
+        let all_s = missing.by_problem().iter().map(|&(problem, n)| n as f64 * bench.expected_s(problem)).sum();
+        bench.tally = Mutex::new(Tally { all_s, ..Tally::default() });
+        bench.started = Instant::now();
+        Ok(bench)
+    }
+
+    /// Starts every method of a task once; answers the seconds that a step takes.
+    fn try_out(&self, task: usize) -> Result<f64, Failure> {
+        let mut pace_s = f64::INFINITY;
+        let problems = self.plan.coarse().into_iter().filter(|cell| self.plan.problems[cell.problem].task == task);
+        let mut tried = Vec::new();
+        for cell in problems {
+            let what = (self.plan.problems[cell.problem].optimizer, cell.method);
+            if tried.contains(&what) {
+                continue;
+            }
+            tried.push(what);
+            let (grid, run) = (self.grid(&cell), self.on_grid(&cell));
+            let (mut run, _) = grid.start(&run)?;
+            let started = Instant::now();
+            for _ in 0..PACE_STEPS {
+                run.step()?.f_double_value(&[])?;
+            }
+            pace_s = pace_s.min(started.elapsed().as_secs_f64() / f64::from(PACE_STEPS));
+        }
+        Ok(pace_s)
+    }
+
+    fn grid(&self, cell: &Cell) -> Grid {
+        let problem = &self.plan.problems[cell.problem];
+        self.grids[&problem.task].trained_by(problem.optimizer, problem.steps)
+    }
+
+    fn on_grid(&self, cell: &Cell) -> grid::Cell<'a> {
+        grid::Cell { decider: &self.plan.methods[cell.method], lr: cell.lr, seed: cell.seed }
+    }
+
+    fn expected_s(&self, problem: usize) -> f64 {
+        let problem = &self.plan.problems[problem];
+        self.pace_s.get(&problem.task).copied().unwrap_or(0.0) * problem.steps as f64
+    }
+
+    fn all_s(&self) -> f64 {
+        self.tally.lock().unwrap_or_else(PoisonError::into_inner).all_s
+    }
+
+    /// Runs cells, the quick ones first: their problems are complete early, and a last slow run costs little.
+    fn run(&self, mut cells: Vec<Cell>, n_jobs: usize) -> Result<(), Failure> {
+        cells.sort_by(|a, b| self.expected_s(a.problem).total_cmp(&self.expected_s(b.problem)));
+        side_by_side(cells.len(), n_jobs, |i| self.run_one(&cells[i]))?;
+        Ok(())
+    }
+
+    fn run_one(&self, cell: &Cell) -> Result<(), Failure> {
+        let (plan, started) = (self.plan, Instant::now());
+        let problem = &plan.problems[cell.problem];
+        let score = Score::of(&self.grid(cell).train(&self.on_grid(cell))?);
+        self.cache.put(Entry {
+            key: plan.key(cell),
+            task: plan.task(problem).spec.name(),
+            optimizer: problem.optimizer.name().to_owned(),
+            steps: problem.steps,
+            method: plan.methods[cell.method].name().to_owned(),
+            lr: cell.lr,
+            seed: cell.seed,
+            score,
+            wall_s: started.elapsed().as_secs_f64(),
+        })?;
+        self.count(cell, &score);
+        Ok(())
+    }
+
+    fn count(&self, cell: &Cell, score: &Score) {
+        let mut tally = self.tally.lock().unwrap_or_else(PoisonError::into_inner);
+        tally.n_done += 1;
+        tally.done_s += self.expected_s(cell.problem);
+        if self.progress.wants(tally.n_done) {
+            let left = self.started.elapsed().as_secs_f64() * (tally.all_s / tally.done_s - 1.0).max(0.0);
+            let problem = &self.plan.problems[cell.problem];
+            self.progress.show(tally.n_done, || {
+                format!(
+                    "{} {} {}, {} from lr {}: loss {}, about {} left",
+                    self.plan.task(problem).spec.name(),
+                    problem.steps,
+                    problem.optimizer.name(),
+                    self.plan.methods[cell.method].name(),
+                    number(cell.lr),
+                    number(score.train()),
+                    duration(left)
+                )
+            });
+        }
+    }
+}

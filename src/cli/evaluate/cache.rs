@@ -1,0 +1,199 @@
+//! Finished runs, one line of JSON each, written as they end: a killed evaluation goes on, and a rival's runs serve every controller.
+
+use crate::cli::failure::Failure;
+use crate::cli::grid::Finished;
+use anyhow::{Context, anyhow};
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
+use std::fs::{self, File, OpenOptions};
+use std::io::Write;
+use std::path::{Path, PathBuf};
+use std::sync::{Mutex, PoisonError};
+
+const FILE_NAME: &str = "cells.jsonl";
+
+/// What came out of a run. A loss that is not finite is none.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+pub struct Score {
+    pub train_loss: Option<f64>,
+    pub validation_loss: Option<f64>,
+    pub test_loss: Option<f64>,
+    /// None in regression.
+    pub test_accuracy: Option<f64>,
+    pub rollbacks: u64,
+}
+
+/// A line of the file. Only the key is ever looked up; the rest is for people.
+#[derive(Debug, Serialize, Deserialize)]
+pub struct Entry {
+    pub key: String,
+    pub task: String,
+    pub optimizer: String,
+    pub steps: u64,
+    pub method: String,
+    pub lr: f64,
+    pub seed: u64,
+    pub score: Score,
+    pub wall_s: f64,
+}
+
+/// The file and what is in it.
+pub struct Cache {
+    path: PathBuf,
+    known: Mutex<BTreeMap<String, Score>>,
+    /// Where lines go, once [`Cache::open`] was called.
+    file: Mutex<Option<File>>,
+    /// Lines that could not be read.
+    pub n_damaged: usize,
+}
+
+impl Score {
+    pub fn of(finished: &Finished) -> Self {
+        let finite = |loss: f64| Some(loss).filter(|loss| loss.is_finite());
+        let scores = finished.scores;
+        Self {
+            train_loss: finite(scores.train.loss),
+            validation_loss: finite(scores.validation.loss),
+            test_loss: finite(scores.test.loss),
+            test_accuracy: scores.test.accuracy,
+            rollbacks: finished.rollbacks,
+        }
+    }
+
+    /// The training loss; NaN where it diverged.
+    pub fn train(&self) -> f64 {
+        self.train_loss.unwrap_or(f64::NAN)
+    }
+
+    /// The test loss; NaN where it diverged.
+    pub fn test(&self) -> f64 {
+        self.test_loss.unwrap_or(f64::NAN)
+    }
+}
+
+impl Cache {
+    /// Reads the file in `folder`, if there is one. Nothing is written.
+    pub fn read(folder: &Path) -> Result<Self, Failure> {
+        if folder.exists() && !folder.is_dir() {
+            return Err(Failure::BadInput(anyhow!("--cache {} is not a folder", folder.display())));
+        }
+        let path = folder.join(FILE_NAME);
+        let bytes = if path.exists() { fs::read(&path) } else { Ok(Vec::new()) };
+        let bytes = bytes.with_context(|| format!("cannot read {}", path.display()))?;
+        let whole = &bytes[..whole_lines(&bytes)];
+        let lines = whole.split(|&byte| byte == b'\n').filter(|line| !line.is_empty());
+        let (mut known, mut n_damaged) = (BTreeMap::new(), 0);
+        for line in lines {
+            match serde_json::from_slice::<Entry>(line) {
+                Ok(entry) => _ = known.insert(entry.key, entry.score),
+                Err(_) => n_damaged += 1,
+            }
+        }
+        Ok(Self { path, known: Mutex::new(known), file: Mutex::default(), n_damaged })
+    }
+
+    /// Makes ready for [`Cache::put`]: creates what is missing, and cuts off a last line that a kill has torn.
+    pub fn open(&self) -> Result<(), Failure> {
+        let context = || format!("cannot write {}", self.path.display());
+        if let Some(folder) = self.path.parent() {
+            fs::create_dir_all(folder).with_context(context)?;
+        }
+        let file = OpenOptions::new().create(true).append(true).open(&self.path).with_context(context)?;
+        let bytes = fs::read(&self.path).with_context(context)?;
+        if whole_lines(&bytes) < bytes.len() {
+            file.set_len(whole_lines(&bytes) as u64).with_context(context)?;
+        }
+        *self.file.lock().unwrap_or_else(PoisonError::into_inner) = Some(file);
+        Ok(())
+    }
+
+    pub fn get(&self, key: &str) -> Option<Score> {
+        self.known.lock().unwrap_or_else(PoisonError::into_inner).get(key).copied()
+    }
+
+    /// Appends a run; it is in the file when this returns.
+    pub fn put(&self, entry: Entry) -> Result<(), Failure> {
+        let mut line = serde_json::to_vec(&entry)?;
+        line.push(b'\n');
+        let mut file = self.file.lock().unwrap_or_else(PoisonError::into_inner);
+        let file = file.as_mut().with_context(|| format!("{} is not open", self.path.display()))?;
+        // One write, so that lines of two evaluations side by side do not mix.
+        file.write_all(&line).with_context(|| format!("cannot write {}", self.path.display()))?;
+        self.known.lock().unwrap_or_else(PoisonError::into_inner).insert(entry.key, entry.score);
+        Ok(())
+    }
+
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+}
+
+/// The length of `bytes` up to their last line end.
+fn whole_lines(bytes: &[u8]) -> usize {
+    bytes.iter().rposition(|&byte| byte == b'\n').map_or(0, |last| last + 1)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn entry(key: &str, loss: f64) -> Entry {
+        let score = Score {
+            train_loss: Some(loss).filter(|loss| loss.is_finite()),
+            validation_loss: Some(0.1 + 0.2),
+            test_loss: None,
+            test_accuracy: Some(0.9),
+            rollbacks: 3,
+        };
+        let (task, optimizer, method) = ("digits".to_owned(), "adam".to_owned(), "cosine".to_owned());
+        Entry { key: key.to_owned(), task, optimizer, steps: 400, method, lr: 1e-5, seed: 1, score, wall_s: 0.5 }
+    }
+
+    fn filled(folder: &Path, keys: &[&str]) -> Cache {
+        let cache = Cache::read(folder).unwrap();
+        cache.open().unwrap();
+        keys.iter().for_each(|key| cache.put(entry(key, 1.0 / 3.0)).unwrap());
+        cache
+    }
+
+    #[test]
+    fn what_was_put_is_there_for_the_next_evaluation_to_the_bit() {
+        let folder = tempfile::tempdir().unwrap();
+        let folder = folder.path().join("new/folder");
+        let cache = filled(&folder, &["a"]);
+        cache.put(entry("b", f64::NAN)).unwrap();
+        let again = Cache::read(&folder).unwrap();
+        assert_eq!(again.get("a"), Some(entry("a", 1.0 / 3.0).score));
+        assert_eq!(again.get("a"), cache.get("a"));
+        assert_eq!(again.get("b").unwrap().train_loss, None, "diverged");
+        assert_eq!((again.get("c"), again.n_damaged), (None, 0));
+    }
+
+    #[test]
+    fn a_torn_last_line_is_cut_off_and_everything_before_it_kept() {
+        let folder = tempfile::tempdir().unwrap();
+        filled(folder.path(), &["a", "b"]);
+        let path = folder.path().join(FILE_NAME);
+        let whole = fs::read(&path).unwrap();
+        for torn in [whole.len() - 1, whole.len() - 40, whole.len() / 2 + 1] {
+            fs::write(&path, &whole[..torn]).unwrap();
+            let cache = Cache::read(folder.path()).unwrap();
+            assert!(cache.get("a").is_some() && cache.get("b").is_none() && cache.n_damaged == 0);
+            assert_eq!(fs::read(&path).unwrap().len(), torn, "reading changes nothing");
+            cache.open().unwrap();
+            cache.put(entry("b", 1.0 / 3.0)).unwrap();
+            assert_eq!(fs::read(&path).unwrap(), whole);
+        }
+    }
+
+    #[test]
+    fn a_line_that_is_no_run_is_counted_and_left_alone() {
+        let folder = tempfile::tempdir().unwrap();
+        filled(folder.path(), &["a"]);
+        let path = folder.path().join(FILE_NAME);
+        let damaged = [&fs::read(&path).unwrap()[..], b"{\"key\": 3}\nrubbish\n"].concat();
+        fs::write(&path, damaged).unwrap();
+        let cache = Cache::read(folder.path()).unwrap();
+        assert!(cache.get("a").is_some() && cache.n_damaged == 2);
+    }
+}

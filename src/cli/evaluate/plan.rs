@@ -1,0 +1,342 @@
+//! What an evaluation runs: every problem of the suite, with every method, from every start, with every seed.
+
+use super::cache::Score;
+use crate::cli::decider::Decider;
+use crate::cli::failure::Failure;
+use crate::cli::grid::mean_loss;
+use crate::cli::setting::Machine;
+use anyhow::anyhow;
+use qgd::data;
+use qgd::rng::fnv1a;
+use qgd::task::{DataSpec, OptimizerKind, SuiteSpec, SuiteTask, TaskSpec};
+use std::path::{Path, PathBuf};
+
+/// Part of every key of the cache. To be raised whenever a schedule would end elsewhere than before.
+const VERSION_OF_SCHEDULES: u32 = 1;
+/// The same for controllers: whenever the same pretrained file would end elsewhere.
+const VERSION_OF_CONTROLLERS: u32 = 1;
+
+/// Starts per optimizer, one a decade.
+pub const N_STARTS: usize = 6;
+/// Where rivals start besides, in decades from their best start: with those three a decade.
+const BESIDE_THE_BEST: [f64; 4] = [-2.0 / 3.0, -1.0 / 3.0, 1.0 / 3.0, 2.0 / 3.0];
+/// The rivals of `--quick`.
+const QUICK_RIVALS: [&str; 3] = ["cosine", "greedy", "constant"];
+/// The seeds of `--quick`.
+const QUICK_SEEDS: u64 = 2;
+
+/// The whole evaluation. Nothing in it depends on how, when and how often it is run.
+pub struct Plan {
+    /// The controller under test first, then every rival of any task.
+    pub methods: Vec<Decider>,
+    pub tasks: Vec<Task>,
+    pub problems: Vec<Problem>,
+    /// Whether rivals start beside their best start too.
+    refine: bool,
+    device: String,
+}
+
+/// A task of the suite.
+pub struct Task {
+    pub spec: TaskSpec,
+    pub n_seeds: u64,
+    /// Data, net and what else determines a run, for the keys of the cache.
+    identity: String,
+}
+
+/// One task with one optimizer and one number of steps.
+pub struct Problem {
+    /// Its place in [`Plan::tasks`].
+    pub task: usize,
+    pub optimizer: OptimizerKind,
+    /// The multiple of the task's own steps.
+    pub horizon: u64,
+    pub steps: u64,
+    /// Places in [`Plan::methods`]; 0, the controller under test, comes first.
+    pub methods: Vec<usize>,
+}
+
+/// One run.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Cell {
+    /// Its place in [`Plan::problems`].
+    pub problem: usize,
+    /// Its place in [`Plan::methods`].
+    pub method: usize,
+    pub lr: f64,
+    pub seed: u64,
+}
+
+/// What the flags say about a plan.
+pub struct Wishes<'a> {
+    pub suite: &'a Path,
+    pub rivals: &'a [String],
+    pub seeds: Option<u64>,
+    pub quick: bool,
+}
+
+impl Plan {
+    /// Reads the suite and its tasks.
+    pub fn new(controller: Decider, wishes: &Wishes<'_>, machine: &Machine) -> Result<Self, Failure> {
+        let suite = SuiteSpec::load(wishes.suite).map_err(Failure::bad_input)?;
+        let mut plan = Self {
+            methods: vec![controller],
+            tasks: Vec::new(),
+            problems: Vec::new(),
+            refine: !wishes.quick,
+            device: machine.device.clone(),
+        };
+        for task in &suite.tasks {
+            if let Some(task) = wishes.apply(task) {
+                plan.add(&task, wishes.suite, machine)?;
+            }
+        }
+        if plan.tasks.is_empty() {
+            let suite = wishes.suite.display();
+            return Err(Failure::BadInput(anyhow!("--quick: no task in {suite} says `quick = true`")));
+        }
+        Ok(plan)
+    }
+
+    fn add(&mut self, task: &SuiteTask, suite: &Path, machine: &Machine) -> Result<(), Failure> {
+        let file = locate(&task.file, suite, machine.data_dir.as_deref());
+        let spec = TaskSpec::load(&file).map_err(Failure::bad_input)?;
+        let mut methods = vec![0];
+        for name in &task.rivals {
+            let method = self.method(name)?;
+            if !methods.contains(&method) {
+                methods.push(method);
+            }
+        }
+        let place = self.tasks.len();
+        for &horizon in &task.horizons {
+            for &optimizer in &task.optimizers {
+                let steps = spec.train.steps.saturating_mul(horizon);
+                self.problems.push(Problem { task: place, optimizer, horizon, steps, methods: methods.clone() });
+            }
+        }
+        let identity = identity(&spec, machine)?;
+        self.tasks.push(Task { spec, n_seeds: task.seeds, identity });
+        Ok(())
+    }
+
+    /// The place of a rival among the methods, at the end if it is new.
+    fn method(&mut self, name: &str) -> Result<usize, Failure> {
+        if let Some(place) = self.methods.iter().skip(1).position(|method| method.name() == name) {
+            return Ok(place + 1);
+        }
+        self.methods.push(Decider::named(name)?);
+        Ok(self.methods.len() - 1)
+    }
+
+    pub fn task(&self, problem: &Problem) -> &Task {
+        &self.tasks[problem.task]
+    }
+
+    /// What the cache knows a run by: a hash of everything that determines its result.
+    pub fn key(&self, cell: &Cell) -> String {
+        let problem = &self.problems[cell.problem];
+        let method = match &self.methods[cell.method] {
+            Decider::Schedule(schedule) => format!("schedule {schedule}, {VERSION_OF_SCHEDULES}"),
+            Decider::Controller(_, _, hash) => format!("controller {hash:016x}, {VERSION_OF_CONTROLLERS}"),
+        };
+        let all = format!(
+            "{} | {} | {} steps | {method} | lr {:?} | seed {} | {}",
+            self.task(problem).identity,
+            problem.optimizer.name(),
+            problem.steps,
+            cell.lr,
+            cell.seed,
+            self.device
+        );
+        format!("{:016x}", fnv1a(all.as_bytes()))
+    }
+
+    /// The runs from the starts that all methods share.
+    pub fn coarse(&self) -> Vec<Cell> {
+        let of = |(i, problem): (usize, &Problem)| {
+            let starts = starts(problem.optimizer);
+            problem.methods.iter().flat_map(|&method| self.from(i, method, &starts)).collect::<Vec<_>>()
+        };
+        self.problems.iter().enumerate().flat_map(of).collect()
+    }
+
+    /// Problem and method of everything that is refined.
+    pub fn to_refine(&self) -> Vec<(usize, usize)> {
+        if !self.refine {
+            return Vec::new();
+        }
+        let rivals = |(i, problem): (usize, &Problem)| problem.methods[1..].iter().map(|&m| (i, m)).collect::<Vec<_>>();
+        self.problems.iter().enumerate().flat_map(rivals).collect()
+    }
+
+    /// The runs beside the best start of a rival; none as long as a run from the shared starts is missing.
+    pub fn refined(&self, problem: usize, method: usize, known: impl Fn(&Cell) -> Option<Score>) -> Option<Vec<Cell>> {
+        let loss = |lr: f64| -> Option<f64> {
+            let scores: Option<Vec<Score>> = self.from(problem, method, &[lr]).iter().map(&known).collect();
+            Some(mean_loss(scores?.iter().map(|score| score.train())))
+        };
+        let starts = starts(self.problems[problem].optimizer);
+        let losses = starts.iter().map(|&lr| Some((lr, loss(lr)?))).collect::<Option<Vec<_>>>()?;
+        let best = losses.into_iter().min_by(|a, b| a.1.total_cmp(&b.1))?.0;
+        Some(self.from(problem, method, &beside(best)))
+    }
+
+    /// The runs of one method from some starts, with every seed.
+    pub fn from(&self, problem: usize, method: usize, lrs: &[f64]) -> Vec<Cell> {
+        let n_seeds = self.task(&self.problems[problem]).n_seeds;
+        let with_seeds = |&lr: &f64| (0..n_seeds).map(move |seed| Cell { problem, method, lr, seed });
+        lrs.iter().flat_map(with_seeds).collect()
+    }
+
+    /// How many runs one start beside the best adds, over all of them.
+    pub fn n_beside(&self, problem: usize) -> u64 {
+        BESIDE_THE_BEST.len() as u64 * self.task(&self.problems[problem]).n_seeds
+    }
+}
+
+impl Wishes<'_> {
+    /// The task as the flags want it; none if they do not want it at all.
+    fn apply(&self, task: &SuiteTask) -> Option<SuiteTask> {
+        let mut task = task.clone();
+        if self.quick {
+            if !task.quick {
+                return None;
+            }
+            task.horizons = vec![1];
+            task.seeds = QUICK_SEEDS;
+            task.rivals = QUICK_RIVALS.map(str::to_owned).to_vec();
+        }
+        task.seeds = self.seeds.unwrap_or(task.seeds);
+        if !self.rivals.is_empty() {
+            task.rivals = self.rivals.to_vec();
+        }
+        Some(task)
+    }
+}
+
+/// One start a decade: where anybody would look for the best learning rate of this optimizer, and well beyond on both sides.
+pub fn starts(optimizer: OptimizerKind) -> [f64; N_STARTS] {
+    match optimizer {
+        OptimizerKind::Sgd | OptimizerKind::Momentum => [1e-4, 1e-3, 1e-2, 0.1, 1.0, 10.0],
+        OptimizerKind::Adam | OptimizerKind::AdamW | OptimizerKind::RmsProp => [1e-5, 1e-4, 1e-3, 1e-2, 0.1, 1.0],
+    }
+}
+
+/// The starts beside `best`, rounded to six digits, so that they are the same on every machine.
+fn beside(best: f64) -> [f64; BESIDE_THE_BEST.len()] {
+    BESIDE_THE_BEST.map(|decades| {
+        let exact = best * 10f64.powf(decades);
+        format!("{exact:.5e}").parse().unwrap_or(exact)
+    })
+}
+
+/// A task file of a suite: beside the suite, or in the data folder.
+fn locate(file: &Path, suite: &Path, data_dir: Option<&Path>) -> PathBuf {
+    let beside = suite.parent().unwrap_or(Path::new("")).join(file);
+    let elsewhere = data_dir.map(|folder| folder.join(file)).filter(|place| !beside.exists() && place.exists());
+    elsewhere.unwrap_or(beside)
+}
+
+/// Everything about a task that determines a run, but optimizer, steps and start.
+fn identity(spec: &TaskSpec, machine: &Machine) -> Result<String, Failure> {
+    let fingerprint = data::fingerprint(&spec.data, spec.directory(), machine.data_dir.as_deref());
+    let fingerprint = fingerprint.map_err(Failure::bad_input)?;
+    // Where the files lie is not what they are.
+    let data = DataSpec { path: PathBuf::new(), ..spec.data.clone() };
+    let whole = (&data, &spec.net, spec.train.weight_decay, spec.train.batch_size);
+    Ok(format!("{} | data {fingerprint:016x}", serde_json::to_string(&whole)?))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::collections::BTreeSet;
+
+    const DIGITS: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/examples/tasks/digits.toml");
+
+    /// A plan for digits, and what the flags and the suite say.
+    fn plan(controller: Decider, task: &str, quick: bool) -> Plan {
+        let folder = tempfile::tempdir().unwrap();
+        let suite = folder.path().join("suite.toml");
+        std::fs::write(&suite, format!("[[task]]\nfile = \"{DIGITS}\"\n{task}")).unwrap();
+        let wishes = Wishes { suite: &suite, rivals: &[], seeds: None, quick };
+        let machine = Machine { device: "cpu".to_owned(), data_dir: None };
+        Plan::new(controller, &wishes, &machine).unwrap()
+    }
+
+    fn lr() -> Decider {
+        Decider::controller("lr").unwrap()
+    }
+
+    /// The same controller with other bytes in its file.
+    fn changed() -> Decider {
+        match lr() {
+            Decider::Controller(name, controller, hash) => Decider::Controller(name, controller, hash ^ 1),
+            schedule => schedule,
+        }
+    }
+
+    fn keys(plan: &Plan) -> BTreeSet<String> {
+        plan.coarse().iter().map(|cell| plan.key(cell)).collect()
+    }
+
+    fn score(train_loss: f64) -> Score {
+        Score {
+            train_loss: Some(train_loss),
+            validation_loss: None,
+            test_loss: None,
+            test_accuracy: None,
+            rollbacks: 0,
+        }
+    }
+
+    #[test]
+    fn every_run_has_a_key_of_its_own() {
+        let plan = plan(lr(), "seeds = 3\nhorizons = [1, 4]\nrivals = [\"cosine\", \"greedy\"]\n", false);
+        // 3 optimizers, 2 horizons, 3 methods, 6 starts, 3 seeds.
+        assert_eq!((plan.coarse().len(), keys(&plan).len()), (324, 324));
+    }
+
+    #[test]
+    fn a_changed_controller_shares_the_runs_of_its_rivals_alone() {
+        let task = "optimizers = [\"adam\"]\nseeds = 2\nrivals = [\"cosine\", \"greedy\"]\n";
+        let [before, after] = [lr(), changed()].map(|controller| keys(&plan(controller, task, false)));
+        assert_eq!(before.intersection(&after).count(), 2 * N_STARTS * 2);
+        assert_eq!(before.difference(&after).count(), N_STARTS * 2);
+    }
+
+    #[test]
+    fn more_seeds_keep_the_runs_of_the_first_ones() {
+        let keys = |seeds: &str| keys(&plan(lr(), &format!("rivals = [\"cosine\"]\nseeds = {seeds}\n"), false));
+        assert!(keys("2").is_subset(&keys("3")));
+        assert_eq!(keys("3").difference(&keys("2")).count(), 3 * 2 * N_STARTS);
+    }
+
+    #[test]
+    fn a_rival_starts_beside_its_best_start_once_that_is_known() {
+        let plan = plan(lr(), "optimizers = [\"adam\"]\nseeds = 2\nrivals = [\"cosine\"]\n", false);
+        assert_eq!(plan.to_refine(), [(0, 1)]);
+        // In the geometric mean of two seeds 0.1 (0.2) beats 0.01 (0.3), in the mean it would not.
+        let known = |cell: &Cell| {
+            let losses = if cell.lr > 0.05 && cell.lr < 0.5 { [0.01, 4.0] } else { [0.3, 0.3] };
+            Some(score(losses[cell.seed as usize]))
+        };
+        let cells = plan.refined(0, 1, known).unwrap();
+        let lrs: Vec<f64> = cells.iter().step_by(2).map(|cell| cell.lr).collect();
+        let expected = [0.0215443, 0.0464159, 0.215443, 0.464159];
+        assert!(lrs.iter().zip(expected).all(|(lr, expected)| (lr - expected).abs() < 1e-9), "{lrs:?}");
+        assert_eq!(cells.len() as u64, plan.n_beside(0));
+        let torn = |cell: &Cell| known(cell).filter(|_| cell.lr < 0.5 || cell.seed == 0);
+        assert_eq!(plan.refined(0, 1, torn), None);
+    }
+
+    #[test]
+    fn quick_is_small() {
+        let plan = plan(lr(), "quick = true\nhorizons = [1, 4]\nseeds = 5\n", true);
+        let names: Vec<&str> = plan.methods.iter().map(Decider::name).collect();
+        assert_eq!(names, ["lr", "cosine", "greedy", "constant"]);
+        assert_eq!(plan.coarse().len(), 3 * 4 * N_STARTS * 2);
+        assert!(plan.to_refine().is_empty());
+    }
+}

@@ -1,0 +1,218 @@
+//! `qgd evaluate`.
+
+use crate::sandbox::{Output, Sandbox, shipped};
+use serde_json::Value;
+use std::time::{Duration, Instant};
+
+/// Digits in 20 steps, with Adam, two rivals and two seeds.
+fn small() -> Sandbox {
+    let sandbox = Sandbox::new();
+    let data = shipped("examples/data/digits.csv.gz");
+    let task = std::fs::read_to_string(shipped("examples/tasks/digits.toml")).unwrap();
+    let task = task.replace("../data/digits.csv.gz", &data).replace("steps = 400", "steps = 20");
+    sandbox.write("tiny.toml", task);
+    sandbox.write("suite.toml", suite(""));
+    sandbox
+}
+
+fn suite(more: &str) -> String {
+    format!(
+        "optimizers = [\"adam\"]\nseeds = 2\nrivals = [\"cosine\", \"constant\"]\n[[task]]\nfile = \"tiny.toml\"\n{more}"
+    )
+}
+
+fn evaluate(sandbox: &Sandbox, controller: &str, flags: &[&str]) -> Output {
+    let output = sandbox.qgd(&[&["evaluate", controller, "--suite", "suite.toml"], flags].concat());
+    assert_eq!(output.code, 0, "{}", output.stderr);
+    output
+}
+
+fn floats(values: &Value) -> Vec<f64> {
+    values.as_array().unwrap().iter().map(|value| value.as_f64().unwrap()).collect()
+}
+
+#[test]
+fn an_evaluation_is_tables_json_markdown_and_a_picture() {
+    let sandbox = small();
+    let output = evaluate(&sandbox, "lr", &["--json", "e.json", "--markdown", "e.md", "--svg", "e.svg"]);
+    for says in
+        ["tuned ratio", "worst ratio", "cosine", "constant", "adam, own horizon", "paired t-test", "points below"]
+    {
+        assert!(output.stdout.contains(says), "{says}: {}", output.stdout);
+    }
+    let json = sandbox.json("e.json");
+    assert_eq!(json["version"], env!("CARGO_PKG_VERSION"));
+    assert_eq!(json["controller"]["name"], "lr");
+    assert!(json["controller"]["recipe_hash"].is_string() && json["controller"]["file_hash"].is_string());
+    assert!(json["accuracy_deficit"]["interval"].is_array() && json["log_test_loss_ratio"].is_null());
+    let problem = &json["problems"][0];
+    let (runs, verdict) = (&problem["runs"], &problem["verdict"]);
+    assert_eq!(
+        (&runs["task"], &runs["steps"], &runs["seeds"]),
+        (&"tiny".into(), &20.into(), &serde_json::json!([0, 1]))
+    );
+    let n_starts = |method: usize| runs["methods"][method]["starts"].as_array().unwrap().len();
+    assert_eq!([n_starts(0), n_starts(1), n_starts(2)], [6, 10, 10], "the controller is not tuned");
+    let loss = |method: usize| -> Vec<f64> {
+        let starts = runs["methods"][method]["starts"].as_array().unwrap();
+        starts.iter().map(|start| start["train_loss"].as_f64().unwrap()).collect()
+    };
+    // The ratios follow from the runs in the same file.
+    let mut own = loss(0);
+    own.sort_by(f64::total_cmp);
+    let (median, best_cosine) = ((own[2] + own[3]) / 2.0, loss(1).into_iter().fold(f64::INFINITY, f64::min));
+    let ratio = (median + 0.01) / (best_cosine + 0.01);
+    assert!((verdict["tuned_ratio"].as_f64().unwrap() - ratio).abs() < 1e-9, "{verdict}");
+    assert!((verdict["worst_ratio"].as_f64().unwrap() - (own[5] + 0.01) / (median + 0.01)).abs() < 1e-9);
+    assert_eq!(floats(&verdict["test"]["cosine"]).len(), 2);
+    assert!(sandbox.read("e.md").starts_with("| task | steps |") && sandbox.read("e.md").lines().count() == 3);
+    assert!(sandbox.read("e.svg").starts_with("<svg") && sandbox.read("e.svg").contains("tiny, 20 steps of adam"));
+}
+
+#[test]
+fn one_cell_of_an_evaluation_is_the_run_that_train_makes() {
+    let sandbox = small();
+    evaluate(&sandbox, "lr", &["--json", "e.json"]);
+    sandbox.qgd(&["train", "tiny.toml", "--lr", "0.1", "--controller", "lr", "--seed", "1", "--json", "t.json"]);
+    let cell = &sandbox.json("e.json")["problems"][0]["runs"]["methods"][0]["starts"][4]["cells"][1];
+    let train = sandbox.json("t.json");
+    for field in ["train_loss", "validation_loss", "test_loss", "test_accuracy", "rollbacks"] {
+        assert_eq!(cell[field], train[field], "{field}");
+    }
+}
+
+#[test]
+fn a_second_evaluation_runs_nothing_and_a_torn_one_only_what_is_missing() {
+    let sandbox = small();
+    let flags = ["--json", "e.json", "--cache", "cache", "--jobs", "2"];
+    let first = evaluate(&sandbox, "lr", &flags);
+    assert!(first.stderr.contains("0 of 52 runs are in cache/cells.jsonl: 52 to run"), "{}", first.stderr);
+    let (json, cells) = (sandbox.read("e.json"), sandbox.read("cache/cells.jsonl"));
+    assert_eq!(cells.lines().count(), 52);
+    let second = evaluate(&sandbox, "lr", &flags);
+    assert!(second.stderr.contains("all 52 runs") && second.stderr.contains("0 to run"), "{}", second.stderr);
+    assert_eq!((&second.stdout, &sandbox.read("e.json")), (&first.stdout, &json));
+    // As a kill leaves it: some lines, and half of one.
+    let kept: usize = cells.lines().take(30).map(|line| line.len() + 1).sum();
+    sandbox.write("cache/cells.jsonl", &cells[..kept + 25]);
+    let resumed = evaluate(&sandbox, "lr", &flags);
+    assert!(resumed.stderr.contains("30 of 52 runs") && resumed.stderr.contains("22 to run"), "{}", resumed.stderr);
+    assert_eq!((&resumed.stdout, &sandbox.read("e.json")), (&first.stdout, &json));
+    assert_eq!(sandbox.read("cache/cells.jsonl").lines().count(), 52);
+}
+
+#[test]
+fn a_killed_evaluation_goes_on_where_it_was() {
+    let sandbox = small();
+    let flags = |cache: &'static str| ["--cache", cache, "--json", "e.json", "--jobs", "1", "--seeds", "1"];
+    evaluate(&sandbox, "lr", &flags("whole"));
+    let whole = sandbox.read("e.json");
+    std::fs::remove_file(sandbox.path("e.json")).unwrap();
+    let args = [&["evaluate", "lr", "--suite", "suite.toml"], &flags("killed")[..]].concat();
+    let mut child = sandbox.command(&args).spawn().unwrap();
+    let n_lines = || {
+        let bytes = std::fs::read(sandbox.path("killed/cells.jsonl")).unwrap_or_default();
+        bytes.iter().filter(|&&byte| byte == b'\n').count()
+    };
+    let start = Instant::now();
+    while n_lines() < 2 && start.elapsed() < Duration::from_secs(60) {
+        std::thread::sleep(Duration::from_millis(1));
+    }
+    child.kill().unwrap();
+    assert!(!child.wait().unwrap().success() && !sandbox.path("e.json").exists(), "it was over before it was killed");
+    let resumed = evaluate(&sandbox, "lr", &flags("killed"));
+    let says = &resumed.stderr;
+    assert!(says.contains(" of 26 runs are") && !says.starts_with("0 of"), "{says}");
+    assert_eq!((sandbox.read("e.json"), n_lines()), (whole, 26));
+}
+
+#[test]
+fn rivals_are_run_once_for_every_controller() {
+    let sandbox = small();
+    let runs = |controller: &str, flags: &[&str]| evaluate(&sandbox, controller, flags).stderr;
+    assert!(runs("lr", &[]).contains("52 to run"));
+    assert!(runs("greedy", &[]).contains("40 of 52 runs are in runs/evaluate/cells.jsonl: 12 to run"));
+    // The same file under another name is the same controller.
+    let copy = sandbox.path("copy.qgd");
+    std::fs::copy(shipped("pretrained/lr.qgd"), copy).unwrap();
+    assert!(runs("copy.qgd", &[]).contains("0 to run"));
+    // Its own as a rival is tuned: four starts more.
+    assert!(runs("copy.qgd", &["--rivals", "cosine,lr"]).contains("8 to run"));
+    sandbox.write("suite.toml", suite("horizons = [2]\n"));
+    assert!(runs("lr", &[]).contains("52 to run"));
+    sandbox.write("suite.toml", suite("quick = true\n"));
+    assert!(runs("lr", &["--quick", "--rivals", "cosine", "--seeds", "3"]).contains("12 to run"));
+}
+
+#[test]
+fn the_number_of_jobs_does_not_change_an_evaluation() {
+    let sandbox = small();
+    let run = |jobs: &str| {
+        let output = evaluate(&sandbox, "lr", &["--jobs", jobs, "--cache", jobs, "--json", "e.json", "--seeds", "1"]);
+        (output.stdout, sandbox.read("e.json"))
+    };
+    assert_eq!(run("1"), run("3"));
+}
+
+#[test]
+fn results_of_other_programs_stand_beside_ours() {
+    let sandbox = small();
+    let peers = |task: &str, more: &str| {
+        format!(
+            "{{\"task\": \"some/{task}.toml\", \"seeds\": 3, {more} \"rivals\": {{
+               \"schedulefree\": {{\"starts\": [1e-3, 1e-2, 1e-1], \"train_loss\": [0.5, 0.2, 0.9], \"test_loss\": [1, 1, 1]}},
+               \"sgd-cosine\": {{\"starts\": [1.0], \"train_loss\": [0.1]}}}}}}"
+        )
+    };
+    sandbox.write("peers.json", peers("tiny", ""));
+    sandbox.write("long.json", peers("tiny", "\"steps\": 8000,"));
+    let output = evaluate(&sandbox, "lr", &["--merge", "peers.json", "long.json", "--json", "e.json", "--seeds", "1"]);
+    assert!(output.stdout.contains("schedulefree") && !output.stdout.contains("sgd-cosine"), "{}", output.stdout);
+    let json = sandbox.json("e.json");
+    let (rows, own) = (json["peers"].as_array().unwrap(), json["problems"][0]["verdict"]["median"].as_f64().unwrap());
+    assert_eq!((rows.len(), &rows[0]["best_start"]), (1, &0.01.into()));
+    assert!((rows[0]["ratio"].as_f64().unwrap() - (own + 0.01) / 0.21).abs() < 1e-9);
+    assert!((rows[0]["untuned_ratio"].as_f64().unwrap() - (own + 0.01) / 0.51).abs() < 1e-9);
+    assert_eq!(
+        (&json["peer_records"][0]["n_tasks"], &json["peer_records"][0]["ratio"]),
+        (&1.into(), &rows[0]["ratio"])
+    );
+    let refuses = |needles: &[&str]| {
+        sandbox.refuses(&["evaluate", "lr", "--suite", "suite.toml", "--merge", "peers.json"], needles);
+    };
+    sandbox.write("peers.json", peers("other", ""));
+    refuses(&["peers.json", "other", "tiny"]);
+    sandbox.write("peers.json", peers("tiny", "").replace("[0.5, 0.2, 0.9]", "[0.5]"));
+    refuses(&["peers.json", "rivals.schedulefree", "3", "1"]);
+    sandbox.write("peers.json", "{\"task\": 3");
+    refuses(&["--merge", "peers.json"]);
+}
+
+#[test]
+fn bad_evaluations_are_refused() {
+    let sandbox = small();
+    let refuses = |flags: &[&str], needles: &[&str]| {
+        sandbox.refuses(&[&["evaluate", "lr", "--suite", "suite.toml"], flags].concat(), needles);
+    };
+    refuses(&["--rivals", "cosine,cosign"], &["cosign"]);
+    refuses(&["--seeds", "0"], &["--seeds", "0"]);
+    refuses(&["--quick"], &["suite.toml", "quick = true"]);
+    refuses(&["--cache", "tiny.toml"], &["--cache", "tiny.toml"]);
+    refuses(&["--json", "no/such.json"], &["--json", "no/such.json"]);
+    refuses(&["--markdown", "no/such.md"], &["--markdown", "no/such.md"]);
+    refuses(&["--merge", "missing.json"], &["--merge", "missing.json"]);
+    sandbox.refuses(&["evaluate", "no-such-controller", "--suite", "suite.toml"], &["no-such-controller"]);
+    sandbox.refuses(&["evaluate", "lr", "--suite", "missing.toml"], &["missing.toml"]);
+    for (more, needles) in [
+        ("sedes = 3\n", ["suite.toml", "`task[0].sedes`"]),
+        ("seeds = 0\n", ["`task[0].seeds`", "0"]),
+        ("rivals = [\"cosign\"]\n", ["cosign", "lr"]),
+        ("[[task]]\nfile = \"nowhere.toml\"\n", ["nowhere.toml", "cannot read"]),
+    ] {
+        sandbox.write("suite.toml", suite(more));
+        refuses(&[], &needles);
+    }
+    sandbox.write("suite.toml", suite(""));
+    sandbox.write("tiny.toml", sandbox.read("tiny.toml").replace("digits.csv.gz", "nowhere.csv.gz"));
+    refuses(&[], &["nowhere.csv.gz"]);
+}
