@@ -139,6 +139,8 @@ pub enum Reason {
     NonFinite,
     /// The guard: the loss exploded.
     LossExploded,
+    /// The guard: the first steps went far and the loss is no better for it, so the run begins again.
+    GotNowhere,
 }
 
 /// What a learned policy saw and computed at its last decision.

@@ -43,7 +43,13 @@ pub struct DriverConfig {
 
 impl Default for DriverConfig {
     fn default() -> Self {
-        Self { lr_bounds: [1e-8, 1e2], weight_decay_bounds: [1e-8, 10.0], total_steps: None, cooldown: 0.0, guard: None }
+        Self {
+            lr_bounds: [1e-8, 1e2],
+            weight_decay_bounds: [1e-8, 10.0],
+            total_steps: None,
+            cooldown: 0.0,
+            guard: None,
+        }
     }
 }
 
@@ -165,11 +171,16 @@ pub struct DriverState {
     next_decision: u64,
     recover_until: u64,
     validation: Option<f64>,
+    went_far: bool,
     guard: Option<Guard>,
     counts: DecisionCounts,
     rollbacks: u64,
     policy: Vec<u8>,
 }
+
+/// A run whose distance from its start is beyond this share of the norm of its parameters went far: at a right angle, as far as the start
+/// is from zero.
+const FAR: f64 = std::f64::consts::FRAC_1_SQRT_2;
 
 /// Called with every decision.
 pub type DecisionCallback = Box<dyn FnMut(&TraceRecord<'_>) + Send>;
@@ -202,6 +213,7 @@ impl<P: Policy> Driver<P> {
             next_decision: 0,
             recover_until: 0,
             validation: None,
+            went_far: false,
             guard: config.guard.clone().map(Guard::new),
             counts: DecisionCounts::default(),
             rollbacks: 0,
@@ -249,28 +261,40 @@ impl<P: Policy> Driver<P> {
         self.state.guard.is_some()
     }
 
+    /// Whether the guard may still ask for the state before the first step ([`Verdict::Restart`]).
+    pub fn may_restart(&self) -> bool {
+        self.state.guard.as_ref().is_some_and(|guard| guard.may_give_up(self.state.step))
+    }
+
     /// Whether the coming step starts with a decision.
     pub fn is_due(&self) -> bool {
         self.state.step >= self.state.next_decision
     }
 
     /// Shows the guard the losses seen since the last check. On [`Verdict::RollBack`] the learning rate is already halved and the decision
-    /// logged: restore the snapshot, do not apply the step, call [`Driver::advance`]. On [`Verdict::Hold`] only leave the step out and call
-    /// [`Driver::advance`]. May be called at any step, due or not.
+    /// logged: restore the snapshot, do not apply the step, call [`Driver::advance`]. On [`Verdict::Restart`] restore the state before the
+    /// first step instead. On [`Verdict::Hold`] only leave the step out and call [`Driver::advance`]. May be called at any step, due or not.
     pub fn check(&mut self, window: &LossWindow, grad_is_finite: bool) -> Verdict {
         let Some(guard) = &mut self.state.guard else { return Verdict::Good };
-        let verdict = guard.check(window, grad_is_finite);
+        let verdict = match guard.check(window, grad_is_finite) {
+            Verdict::Good if guard.gives_up(self.state.step, self.state.went_far) => Verdict::Restart,
+            verdict => verdict,
+        };
         let recovery_steps = guard.config().recovery_steps;
         let next = self.state.step + 1;
         let decision = match verdict {
             Verdict::Good => return verdict,
             Verdict::Hold => Decision { action: None, ..Decision::of(Action::ACCEPT, Reason::LossExploded) },
             Verdict::RollBack { reason, halve } => {
-                self.state.recover_until = next + recovery_steps;
-                self.state.rollbacks += 1;
                 Decision::of(if halve { Action::HALVE_LR } else { Action::ACCEPT }, reason)
             }
+            Verdict::Restart => Decision::of(Action::ACCEPT, Reason::GotNowhere),
         };
+        if verdict != Verdict::Hold {
+            self.state.recover_until = next + recovery_steps;
+            self.state.rollbacks += 1;
+            self.state.went_far = false;
+        }
         self.state.next_decision = next;
         self.apply(decision);
         self.record(window, false);
@@ -294,6 +318,7 @@ impl<P: Policy> Driver<P> {
         let decision = self.policy.decide(&signals);
         let interval = if state.step < state.recover_until { 1 } else { self.policy.interval(state.step).max(1) };
         self.state.next_decision = self.state.step + interval;
+        self.state.went_far = measured.distance > FAR * measured.param_norm;
         self.apply(decision);
         self.record(window, true);
         decision

@@ -5,7 +5,12 @@
 //! A start high enough to wreck the net in one step is therefore undone: the snapshot is older than the wreck.
 //!
 //! A single batch with an outlier looks like an explosion too. So a loss that is high but finite is looked at twice: the guard first asks to
-//! hold, that is to measure another batch at the same parameters, and only if that is bad too it rolls back.
+//! hold, that is to measure another batch at the same parameters, and only if that is bad too it rolls back. Else it has learned how high
+//! the losses of a good net can be.
+//!
+//! Some wrecks do not explode: a net whose units have all died or saturated has a loss like that of the untrained net, and learns no more.
+//! So where a run went far in its first steps and is no better for it, it starts again from where it began: there is nothing to lose. The
+//! learning rate that was found meanwhile is kept.
 
 use super::signals::LossWindow;
 use crate::policy::Reason;
@@ -15,9 +20,10 @@ use serde::{Deserialize, Serialize};
 ///
 /// | Name | Default | Purpose | Range |
 /// |---|---|---|---|
-/// | `explosion` | 1.5 | a loss above `explosion × max(peak, floor × first loss)` is bad; peak: the highest loss of late | (1, ∞) |
+/// | `explosion` | 2 | a loss above `explosion × max(peak, floor × first loss)` is bad; peak: the highest loss of late | (1, ∞) |
 /// | `floor` | 0.1 | keeps the noise of a nearly solved task from looking like an explosion | [0, ∞) |
-/// | `peak_decay` | 0.98 | what is left of the peak after a decision | [0, 1) |
+/// | `peak_decay` | 0.95 | what is left of the peak after a decision | [0, 1) |
+/// | `restart` | 0.95 | at steps 16, 32 and 64, parameters that went far while the loss is still above `restart × first loss` are given up; 0: never | [0, 1] |
 /// | `loss_floor` | 0 | subtracted from every loss, where losses may be negative | finite |
 /// | `recovery_steps` | 8 | after a rollback, decide at every step for so long | [1, ∞) |
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -30,6 +36,8 @@ pub struct GuardConfig {
     /// See the table.
     pub peak_decay: f64,
     /// See the table.
+    pub restart: f64,
+    /// See the table.
     pub loss_floor: f64,
     /// See the table.
     pub recovery_steps: u64,
@@ -37,7 +45,7 @@ pub struct GuardConfig {
 
 impl Default for GuardConfig {
     fn default() -> Self {
-        Self { explosion: 1.5, floor: 0.1, peak_decay: 0.98, loss_floor: 0.0, recovery_steps: 8 }
+        Self { explosion: 2.0, floor: 0.1, peak_decay: 0.95, restart: 0.95, loss_floor: 0.0, recovery_steps: 8 }
     }
 }
 
@@ -48,6 +56,7 @@ impl GuardConfig {
             ("explosion", self.explosion, 1.0 < self.explosion && self.explosion.is_finite(), "greater than 1"),
             ("floor", self.floor, 0.0 <= self.floor && self.floor.is_finite(), "at least 0"),
             ("peak-decay", self.peak_decay, (0.0..1.0).contains(&self.peak_decay), "in [0, 1)"),
+            ("restart", self.restart, (0.0..=1.0).contains(&self.restart), "in [0, 1]"),
             ("loss-floor", self.loss_floor, self.loss_floor.is_finite(), "finite"),
             ("recovery-steps", self.recovery_steps as f64, 1 <= self.recovery_steps, "at least 1"),
         ];
@@ -69,6 +78,8 @@ pub enum Verdict {
         /// Whether the step size is to blame. It is not where the loss is bad at parameters that were verified before.
         halve: bool,
     },
+    /// Do not apply the step; restore the state before the very first step.
+    Restart,
 }
 
 /// Watches the losses of a run.
@@ -77,14 +88,20 @@ pub struct Guard {
     config: GuardConfig,
     peak: Option<f64>,
     first: f64,
+    average: f64,
     at_verified: bool,
-    suspect: bool,
+    suspect: Option<f64>,
 }
+
+/// The steps at which a run may be given up and begun again.
+const RESTART_STEPS: [u64; 3] = [16, 32, 64];
+/// Memory of the loss average that a restart looks at, per decision: about four steps while probing.
+const AVERAGE_DECAY: f64 = 0.8;
 
 impl Guard {
     /// A guard that has seen nothing yet.
     pub fn new(config: GuardConfig) -> Self {
-        Self { config, peak: None, first: 0.0, at_verified: false, suspect: false }
+        Self { config, peak: None, first: 0.0, average: 0.0, at_verified: false, suspect: None }
     }
 
     /// The configuration.
@@ -104,21 +121,37 @@ impl Guard {
         }
         let peak = self.peak.unwrap_or(loss);
         if self.peak.is_none() {
-            self.first = loss;
+            (self.first, self.average) = (loss, loss);
         }
         let exploded = loss > self.config.explosion * peak.max(self.config.floor * self.first);
-        if exploded && !blameless && !suspected {
-            self.suspect = true;
+        if exploded && !blameless && suspected.is_none() {
+            self.suspect = Some(loss);
             return Verdict::Hold;
         }
         if exploded && !blameless {
             self.at_verified = true;
             return Verdict::RollBack { reason: Reason::LossExploded, halve: true };
         }
-        // Here also comes a high loss at parameters known to be good: it says that the peak was too low, not that they are bad.
-        self.peak = Some(loss.max(self.config.peak_decay * peak));
+        // A high loss at good parameters, be it this one or the one that was suspected, says that the peak was too low.
+        self.peak = Some(loss.max(self.config.peak_decay * peak).max(suspected.unwrap_or(loss)));
+        self.average += (1.0 - AVERAGE_DECAY) * (loss - self.average);
         self.at_verified = false;
         Verdict::Good
+    }
+
+    /// Whether [`Guard::gives_up`] may still say so after `step`.
+    pub(super) fn may_give_up(&self, step: u64) -> bool {
+        self.config.restart > 0.0 && RESTART_STEPS.iter().any(|&later| step < later)
+    }
+
+    /// Whether a run that `went_far` is no better for it at `step`, so that it shall begin again. The guard then expects that.
+    pub(super) fn gives_up(&mut self, step: u64, went_far: bool) -> bool {
+        let lost = went_far && RESTART_STEPS.contains(&step) && self.average > self.config.restart * self.first;
+        let gives_up = lost && self.config.restart > 0.0;
+        if gives_up {
+            (self.at_verified, self.average) = (true, self.first);
+        }
+        gives_up
     }
 }
 
@@ -173,20 +206,46 @@ mod tests {
     fn one_batch_with_an_outlier_costs_one_step_and_no_halving() {
         let mut guard = Guard::new(GuardConfig::default());
         check(&mut guard, 1.0);
+        assert_eq!(check(&mut guard, 30.0), Verdict::Hold);
         for _ in 0..5 {
-            assert_eq!(check(&mut guard, 30.0), Verdict::Hold);
             assert_eq!(check(&mut guard, 1.0), Verdict::Good);
+            assert_eq!(check(&mut guard, 30.0), Verdict::Good);
         }
+    }
+
+    #[test]
+    fn a_false_alarm_teaches_how_high_losses_can_be() {
+        let mut guard = Guard::new(GuardConfig::default());
+        check(&mut guard, 1.0);
+        assert_eq!(
+            [check(&mut guard, 3.0), check(&mut guard, 1.0), check(&mut guard, 3.0)],
+            [Verdict::Hold, Verdict::Good, Verdict::Good]
+        );
+    }
+
+    #[test]
+    fn a_run_that_went_far_and_got_nowhere_is_given_up_at_the_steps_for_that() {
+        let after = |losses: &[f32]| {
+            let mut guard = Guard::new(GuardConfig::default());
+            losses.iter().for_each(|&loss| assert_eq!(check(&mut guard, loss), Verdict::Good));
+            guard
+        };
+        let dead = [3.0; 16];
+        assert!(after(&dead).gives_up(16, true));
+        assert!(!after(&dead).gives_up(17, true) && !after(&dead).gives_up(16, false));
+        assert!(!after(&[3.0, 2.0, 2.0, 2.0, 2.0, 2.0, 2.0]).gives_up(16, true), "it has learned something");
+        let never = GuardConfig { restart: 0.0, ..GuardConfig::default() };
+        assert!(!Guard { config: never, ..after(&dead) }.gives_up(16, true));
     }
 
     #[test]
     fn a_loss_above_that_of_the_untrained_net_is_an_explosion_until_training_shows_such_noise() {
         let mut guard = Guard::new(GuardConfig::default());
         check(&mut guard, 3.0);
-        assert_eq!(check(&mut guard, 5.0), Verdict::Hold);
-        assert_eq!(check(&mut guard, 5.0), Verdict::RollBack { reason: Reason::LossExploded, halve: true });
-        assert_eq!(check(&mut guard, 5.0), Verdict::Good, "a batch of heavy tails at the parameters of the start");
-        assert_eq!(check(&mut guard, 5.0), Verdict::Good);
+        assert_eq!(check(&mut guard, 7.0), Verdict::Hold);
+        assert_eq!(check(&mut guard, 7.0), Verdict::RollBack { reason: Reason::LossExploded, halve: true });
+        assert_eq!(check(&mut guard, 7.0), Verdict::Good, "a batch of heavy tails at the parameters of the start");
+        assert_eq!(check(&mut guard, 7.0), Verdict::Good);
     }
 
     #[test]
@@ -195,6 +254,7 @@ mod tests {
             GuardConfig { explosion: 1.0, ..Default::default() },
             GuardConfig { floor: -0.1, ..Default::default() },
             GuardConfig { peak_decay: 1.0, ..Default::default() },
+            GuardConfig { restart: 1.1, ..Default::default() },
             GuardConfig { loss_floor: f64::NAN, ..Default::default() },
             GuardConfig { recovery_steps: 0, ..Default::default() },
         ];

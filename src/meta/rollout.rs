@@ -6,7 +6,10 @@ use super::tasks::Task;
 use crate::controller::{
     Action, DecisionConfig, Driver, Features, LineSearchConfig, LossWindow, Measure, Recipe, Signals, Verdict,
 };
-use crate::dqn::{AgentConfig, Episode, Explorer, QNetwork, Scratch, network::{argmax, mean_q_values}};
+use crate::dqn::{
+    AgentConfig, Episode, Explorer, QNetwork, Scratch,
+    network::{argmax, mean_q_values},
+};
 use crate::policy::{Decision, Policy, Reason};
 use crate::rng::stream;
 use rand_chacha::ChaCha8Rng;
@@ -47,7 +50,11 @@ pub fn rollout<P: Policy>(task: &mut Task, driver: &mut Driver<P>, evaluate_deci
             let window = LossWindow::of(&losses);
             losses.clear();
             let verdict = driver.check(&window, finite);
-            if let (Verdict::RollBack { .. }, Some((good_x, good_optimizer))) = (verdict, &snapshot) {
+            if verdict == Verdict::Restart {
+                snapshot = Some((task.start.clone(), InnerOptimizer::new(task.algorithm, n)));
+            }
+            if let (Verdict::RollBack { .. } | Verdict::Restart, Some((good_x, good_optimizer))) = (verdict, &snapshot)
+            {
                 x.copy_from_slice(good_x);
                 optimizer.clone_from(good_optimizer);
                 measure.rolled_back(&x);

@@ -177,11 +177,12 @@ impl Measure {
         let loaded = saved.iter().map(|saved| saved.like(&like, "the shape of a measurement"));
         let loaded: Vec<Tensor> = loaded.collect::<Result<_, _>>()?;
         let found = loaded.len();
-        let [first, x, update, update_sign, grad, grad_sign, grad_ema] = loaded.try_into().map_err(|_| TorchError::StateMismatch {
-            what: "the number of measurements",
-            found: found.to_string(),
-            expected: "7".to_owned(),
-        })?;
+        let [first, x, update, update_sign, grad, grad_sign, grad_ema] =
+            loaded.try_into().map_err(|_| TorchError::StateMismatch {
+                what: "the number of measurements",
+                found: found.to_string(),
+                expected: "7".to_owned(),
+            })?;
         self.memory = Some(Memory { first, x, update, update_sign, grad, grad_sign, grad_ema });
         Ok(())
     }

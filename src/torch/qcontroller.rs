@@ -4,6 +4,7 @@
 //! every step   observe the loss (it stays on the device), gather the gradient
 //!   due?       one copy to the host: losses of the window, finite flags, eight sums of the measurement
 //!              guard: bad  -> restore the last verified snapshot, halve, take no step
+//!                     lost -> restore the state before the first step, take no step
 //!                     good -> snapshot, let the policy decide, set the rates, step
 //!   not due    ours on a GPU: step, unless the loss or the gradient is not finite (decided on the device, reported at the next decision)
 //!              on a CPU, where looking costs nothing, and for a wrapped tch optimizer (one sync a step):
@@ -64,6 +65,8 @@ pub struct QController {
     rates: (f64, f64),
     measure: Measure,
     snapshot: Snapshot,
+    /// The state before the first step, as long as the guard may want it back.
+    first: Option<Snapshot>,
     losses: LossLog,
     /// Whether every loss and gradient is looked at before its step.
     looks_first: bool,
@@ -102,6 +105,7 @@ impl QController {
             rates: (lr, weight_decay),
             measure: Measure::new(0),
             snapshot,
+            first: None,
             losses: LossLog::default(),
         })
     }
@@ -333,6 +337,7 @@ impl QController {
         }
         if self.driver.is_guarded() {
             self.snapshot.take(self.target.params(), self.target.ours())?;
+            self.keep_first()?;
         }
         self.measure.remember(pending)?;
         let measured = self.measure.signals(&sums);
@@ -341,15 +346,32 @@ impl QController {
         Ok(Verdict::Good)
     }
 
+    fn keep_first(&mut self) -> Result<(), TorchError> {
+        if !self.driver.may_restart() {
+            self.first = None;
+        } else if self.driver.step() == 0 {
+            self.first = Some(Snapshot::new(self.target.params(), self.target.ours())?);
+        }
+        Ok(())
+    }
+
     fn check(&mut self) -> Verdict {
         self.driver.check(&self.losses.window(), self.losses.gradients_are_finite())
     }
 
-    /// Instead of a step: the last verified state, with what the guard made of the rates; or, to look again, nothing at all.
+    /// Instead of a step: the last verified state, or the first one, with what the guard made of the rates; or, to look again, nothing at all.
     fn skip(&mut self, verdict: Verdict) -> Result<(), TorchError> {
-        if verdict != Verdict::Hold {
-            self.target.restore(&mut self.snapshot)?;
-            self.measure.rolled_back(self.target.params().data())?;
+        match (verdict, &mut self.first) {
+            (Verdict::Restart, Some(first)) => {
+                self.target.restore(first)?;
+                self.snapshot.take(self.target.params(), self.target.ours())?;
+                self.measure.rolled_back(self.target.params().data())?;
+            }
+            (Verdict::RollBack { .. }, _) => {
+                self.target.restore(&mut self.snapshot)?;
+                self.measure.rolled_back(self.target.params().data())?;
+            }
+            _ => {}
         }
         self.losses.clear();
         self.set_rates()?;
@@ -371,6 +393,7 @@ impl QController {
         if self.target.refresh()? != Refreshed::Unchanged {
             self.looks_first = looks_first(&self.target);
             self.measure.reset();
+            self.first = None;
             self.snapshot = Snapshot::new(self.target.params(), self.target.ours())?;
         }
         Ok(())

@@ -20,6 +20,7 @@ pub struct QControllerState {
     measure: MeasureState,
     now: SnapshotState,
     verified: SnapshotState,
+    first: Option<SnapshotState>,
 }
 
 impl QController {
@@ -38,6 +39,7 @@ impl QController {
             measure: self.measure.state()?,
             now: Snapshot::new(self.target.params(), self.target.ours())?.state()?,
             verified: self.snapshot.state()?,
+            first: self.first.as_ref().map(Snapshot::state).transpose()?,
         })
     }
 
@@ -56,6 +58,14 @@ impl QController {
         let mut now = Snapshot::new(self.target.params(), self.target.ours())?;
         now.load_state(&state.now)?;
         self.snapshot.load_state(&state.verified)?;
+        self.first = match &state.first {
+            Some(saved) => {
+                let mut first = Snapshot::new(self.target.params(), self.target.ours())?;
+                first.load_state(saved)?;
+                Some(first)
+            }
+            None => None,
+        };
         self.measure.load_state(&state.measure, self.target.params().data())?;
         self.driver.load_state(state.driver)?;
         self.target.restore(&mut now)?;

@@ -216,6 +216,36 @@ fn a_start_that_wrecks_the_net_in_one_step_ends_finite_and_learns() {
 }
 
 #[test]
+fn a_run_that_went_far_and_got_nowhere_begins_again_also_after_a_resume() {
+    for resumed_at in [None, Some(9)] {
+        for (task, mut opt) in both(0.3, || guarded(Every(1.0, 1))) {
+            let mut start = Vec::new();
+            for step in 0..16 {
+                if resumed_at == Some(step) {
+                    let state = opt.state().unwrap();
+                    opt.first = None;
+                    opt.load_state(state).unwrap();
+                }
+                opt.zero_grad().unwrap();
+                task.loss().backward();
+                if step == 0 {
+                    start = task.numbers();
+                }
+                // As from a net whose units have died.
+                opt.observe(&Tensor::from(1.0f32)).unwrap();
+                opt.step().unwrap();
+            }
+            let before = task.numbers();
+            opt.backward_step(&Tensor::from(1.0f32).set_requires_grad(true)).unwrap();
+            assert_ne!(before, start);
+            assert_eq!((task.numbers(), opt.rollbacks()), (start, 1));
+            assert_eq!(opt.last_decision().unwrap().reason, Reason::GotNowhere);
+            assert_eq!(opt.lr(), 0.3, "what was found meanwhile is kept");
+        }
+    }
+}
+
+#[test]
 fn the_buffers_of_batch_norm_are_rolled_back_too() {
     for (task, mut opt) in both(1e-2, || guarded(Every(1.0, 1))) {
         for _ in 0..3 {
