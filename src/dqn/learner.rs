@@ -19,7 +19,6 @@ use serde::{Deserialize, Serialize};
 /// | `gamma` | 1 | discount per decision where the budget is known | (0, 1] |
 /// | `gamma-unknown` | 0.97 | discount where it is not: without an end in sight undiscounted values have no anchor | (0, 1] |
 /// | `n-step` | 5 | rewards summed before the bootstrap | [1, ∞) |
-/// | `on-policy-returns` | false | the sum ends before an action that was not the greedy one: it then holds no exploration but that of its own action (Watkins 1989) | |
 /// | `lr`, `lr-final` | 5e-4, 5e-5 | Adam's learning rate, moved linearly from the first to the second over the training | (0, ∞) |
 /// | `batch-size` | 1024 | transitions an update | [1, ∞) |
 /// | `tau` | 0.005 | Polyak rate of the target network | (0, 1] |
@@ -38,9 +37,6 @@ pub struct AgentConfig {
     pub gamma_unknown: f32,
     /// See the table.
     pub n_step: usize,
-    /// See the table.
-    #[serde(skip_serializing_if = "std::ops::Not::not")]
-    pub on_policy_returns: bool,
     /// See the table.
     pub lr: f32,
     /// See the table.
@@ -84,7 +80,6 @@ impl Default for AgentConfig {
             gamma: 1.0,
             gamma_unknown: 0.97,
             n_step: 5,
-            on_policy_returns: false,
             lr: 5e-4,
             lr_final: 5e-5,
             batch_size: 1024,
@@ -292,8 +287,7 @@ mod tests {
             rewards.push(if terminated { 1.0 } else { 0.0 });
             observations.extend(one_hot(cell));
         }
-        let off_policy = vec![false; actions.len()];
-        Episode { n_features: 6, observations, actions, off_policy, rewards, discount: 0.9, terminated }
+        Episode { n_features: 6, observations, actions, rewards, discount: 0.9, terminated }
     }
 
     #[test]

@@ -53,9 +53,6 @@ pub struct Episode {
     pub observations: Vec<f32>,
     /// The action taken at each observation but the last.
     pub actions: Vec<u8>,
-    /// Before which actions n-step returns end, because the policy that is learned would not have taken them (see
-    /// [`AgentConfig`](super::AgentConfig)).
-    pub off_policy: Vec<bool>,
     /// What each action earned.
     pub rewards: Vec<f32>,
     /// γ: what the next decision's rewards are worth in this one.
@@ -86,10 +83,9 @@ impl Episode {
     }
 
     /// `(return over n steps, discount of the bootstrap, time of the bootstrap)` from time `t`.
-    /// The discount is 0 where the episode terminates within the n steps; the sum ends early before an off-policy action.
+    /// The discount is 0 where the episode terminates within the n steps.
     fn n_step(&self, t: usize, n: usize) -> (f32, f32, usize) {
-        let longest = (t + n).min(self.len());
-        let end = (t + 1..longest).find(|&later| self.off_policy[later]).unwrap_or(longest);
+        let end = (t + n).min(self.len());
         let (sum, discount) = self.rewards[t..end]
             .iter()
             .fold((0.0, 1.0), |(sum, discount), &r| (sum + discount * r, discount * self.discount));
@@ -174,7 +170,6 @@ impl Replay {
             Some(newest) if newest.len() < longest && newest.discount.to_bits() == discount.to_bits() => {
                 newest.observations.extend_from_slice(next_obs);
                 newest.actions.push(action);
-                newest.off_policy.push(false);
                 newest.rewards.push(reward);
                 self.n_recent += 1;
             }
@@ -182,7 +177,6 @@ impl Replay {
                 n_features: obs.len(),
                 observations: [obs, next_obs].concat(),
                 actions: vec![action],
-                off_policy: vec![false],
                 rewards: vec![reward],
                 discount,
                 terminated: false,
@@ -198,7 +192,6 @@ impl Replay {
         let fits = |e: &Episode| {
             e.n_features == n_features
                 && e.rewards.len() == e.len()
-                && e.off_policy.len() == e.len()
                 && e.observations.len() == (e.len() + 1) * n_features
                 && e.actions.iter().all(|&a| usize::from(a) < n_actions)
         };
@@ -258,7 +251,6 @@ mod tests {
             n_features: 1,
             observations: (0..=rewards.len()).map(|t| first + t as f32).collect(),
             actions: vec![0; rewards.len()],
-            off_policy: vec![false; rewards.len()],
             rewards: rewards.to_vec(),
             discount: 0.5,
             terminated,
@@ -271,14 +263,6 @@ mod tests {
         assert_eq!(episode(0.0, &rewards, true).n_step(1, 5), (2.0 + 0.5 * 4.0, 0.0, 3));
         assert_eq!(episode(0.0, &rewards, false).n_step(1, 5), (4.0, 0.25, 3));
         assert_eq!(episode(0.0, &rewards, true).n_step(0, 2), (2.0, 0.25, 2));
-    }
-
-    #[test]
-    fn returns_end_before_an_action_that_the_policy_would_not_have_taken() {
-        let off_policy = vec![true, false, true];
-        let episode = Episode { off_policy, ..episode(0.0, &[1.0, 2.0, 4.0], true) };
-        assert_eq!(episode.n_step(0, 5), (1.0 + 0.5 * 2.0, 0.25, 2), "its own action counts whatever it was");
-        assert_eq!(episode.n_step(2, 5), (4.0, 0.0, 3));
     }
 
     #[test]

@@ -106,7 +106,6 @@ pub struct Actor {
     q_row: Vec<f32>,
     observations: Vec<f32>,
     taken: Vec<u8>,
-    off_policy: Vec<bool>,
 }
 
 impl Actor {
@@ -125,7 +124,6 @@ impl Actor {
             q_row: vec![0.0; actions.len()],
             observations: Vec::new(),
             taken: Vec::new(),
-            off_policy: Vec::new(),
             actions,
             networks,
         }
@@ -152,7 +150,6 @@ impl Actor {
             n_features,
             observations: self.observations,
             actions: self.taken[..n].to_vec(),
-            off_policy: self.off_policy[..n].iter().map(|&off| off && agent.on_policy_returns).collect(),
             rewards: rewards.collect(),
             discount: if known_budget { agent.gamma } else { agent.gamma_unknown },
             terminated: known_budget,
@@ -174,7 +171,6 @@ impl Policy for Actor {
         mean_q_values(networks, obs, &mut self.scratch, &mut self.q_row, &mut self.q_values);
         let choice = self.explorer.act(&self.q_values, self.time, &mut self.rng);
         self.taken.push(choice.action as u8);
-        self.off_policy.push(choice.action != argmax(self.q_values.as_slice().into()));
         Decision::of(self.actions[choice.action], choice.reason())
     }
 
