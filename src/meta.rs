@@ -13,6 +13,7 @@ mod mlp;
 mod optimizer;
 mod portrait;
 mod rollout;
+mod simd;
 mod tanh;
 mod tasks;
 mod train;

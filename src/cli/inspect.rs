@@ -39,9 +39,16 @@ fn print_recipe(recipe: &Recipe) {
     let d = &recipe.decisions;
     let later =
         d.fixed.map_or(format!("{} per doubling of the step count", d.per_doubling), |n| format!("every {n} steps"));
+    let decides = match recipe.line_search {
+        None => format!("at each of the first {} steps, then {later}", d.probe_steps),
+        Some(search) => {
+            let after = if search.reset_on_accept { "back to its start" } else { "kept" };
+            format!("at every candidate of a line search from step {} on; on accept the step is {after}", search.memory)
+        }
+    };
     say!("controls    {:?}: {:?}", recipe.controls, recipe.moves);
     say!("sees        {:?}, {} features", recipe.features, recipe.features.names().len());
-    say!("decides     at each of the first {} steps, then {later}", d.probe_steps);
+    say!("decides     {decides}");
     say!("network     {:?}, dueling {}", recipe.network.hidden, recipe.network.dueling);
 }
 
@@ -69,6 +76,10 @@ fn print_card(card: &Card) {
 }
 
 fn print_portrait(portrait: &Portrait) {
+    // A controller for line searches drives none of its runs.
+    if portrait.rows.is_empty() {
+        return;
+    }
     say!(
         "What it does (share of halve / accept / grow, and the learning rate at the end of the phase over the one it started with):"
     );

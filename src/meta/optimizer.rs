@@ -1,5 +1,6 @@
 //! The inner optimizers on plain memory: SGD, momentum, Adam and AdamW with PyTorch's formulas and defaults.
 
+use super::simd::vectorized;
 use serde::{Deserialize, Serialize};
 
 /// Which optimizer trains the target net.
@@ -98,11 +99,13 @@ impl InnerOptimizer {
                 let correction1 = 1.0 - f64::from(Self::BETA1).powf(self.t as f64);
                 let correction2 = (1.0 - f64::from(Self::BETA2).powf(self.t as f64)).sqrt() as f32;
                 let size = (lr / correction1) as f32;
-                for (((x, &g), m), v) in x.iter_mut().zip(&*grad).zip(&mut self.first).zip(&mut self.second) {
-                    *m += (1.0 - Self::BETA1) * (g - *m);
-                    *v = Self::BETA2 * *v + (1.0 - Self::BETA2) * g * g;
-                    *x -= size * *m / (v.sqrt() / correction2 + Self::EPS);
-                }
+                vectorized(|| {
+                    for (((x, &g), m), v) in x.iter_mut().zip(&*grad).zip(&mut self.first).zip(&mut self.second) {
+                        *m += (1.0 - Self::BETA1) * (g - *m);
+                        *v = Self::BETA2 * *v + (1.0 - Self::BETA2) * g * g;
+                        *x -= size * *m / (v.sqrt() / correction2 + Self::EPS);
+                    }
+                });
             }
         }
     }

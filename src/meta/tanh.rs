@@ -8,6 +8,11 @@
 //!
 //! The operations are fdlibm's, in its order. So the results are those of its `tanhf`, bit for bit (compared over all floats from 0 to infinity
 //! with the one of glibc 2.36), and on every machine the same, which libm's are not.
+//!
+//! Copyright (C) 1993 by Sun Microsystems, Inc. All rights reserved. Permission to use, copy, modify, and distribute this software is freely
+//! granted, provided that this notice is preserved.
+
+use super::simd::vectorized;
 
 /// ln 2 in two parts, its inverse, and the polynomial of fdlibm.
 const LN2_HI: f32 = f32::from_bits(0x3f31_7180);
@@ -29,7 +34,7 @@ const WHOLE: f32 = 8_388_608.0;
 
 /// tanh of every value.
 pub(super) fn tanh_in_place(values: &mut [f32]) {
-    values.iter_mut().for_each(|v| *v = tanh(*v));
+    vectorized(|| values.iter_mut().for_each(|v| *v = tanh(*v)));
 }
 
 #[inline(always)]

@@ -1,0 +1,9 @@
+//! Vector instructions of the processor at hand, without `unsafe`.
+
+/// Runs `work` compiled for AVX2, where the processor has it. Whatever it calls must be `#[inline(always)]`, or it is compiled plainly.
+///
+/// The compiler neither reorders a sum nor fuses a product with it, so that the results are the same bits on every processor.
+#[inline]
+pub(super) fn vectorized<T>(work: impl FnOnce() -> T) -> T {
+    pulp::Arch::new().dispatch(work)
+}
