@@ -6,10 +6,7 @@ use super::tasks::Task;
 use crate::controller::{
     Action, DecisionConfig, Driver, Features, LineSearchConfig, LossWindow, Measure, Recipe, Signals, Verdict,
 };
-use crate::dqn::{
-    AgentConfig, Episode, Explorer, QNetwork, Scratch,
-    network::{argmax, mean_q_values},
-};
+use crate::dqn::{AgentConfig, Episode, Explorer, QNetwork, Scratch, network::mean_q_values};
 use crate::policy::{Decision, Policy, Reason};
 use crate::rng::stream;
 use rand_chacha::ChaCha8Rng;
