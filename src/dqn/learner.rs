@@ -50,7 +50,6 @@ pub struct AgentConfig {
     /// See the table.
     pub max_grad_norm: f32,
     /// See the table.
-    #[serde(skip_serializing_if = "Bootstrap::is_lowest")]
     pub bootstrap: Bootstrap,
     /// See the table.
     pub double: bool,
@@ -65,12 +64,6 @@ pub enum Bootstrap {
     Lowest,
     /// The mean.
     Mean,
-}
-
-impl Bootstrap {
-    fn is_lowest(&self) -> bool {
-        *self == Self::Lowest
-    }
 }
 
 impl Default for AgentConfig {
