@@ -141,7 +141,7 @@ fn a_cooldown_sets_the_learning_rate_of_every_step_also_between_decisions() {
     let config = DriverConfig { cooldown: 1.0, total_steps: Some(20), ..DriverConfig::default() };
     let mut opt = controlled.ours(Algorithm::ADAM, 1e-2, Pilot::new(Every(1.0, 7)).with_config(config));
     for step in 0..20 {
-        bare.set_lr(1e-2 * f64::from(20 - step) / 20.0);
+        bare.set_lr(1e-2 * f64::from(20 - step) / 20.0).unwrap();
         bare.backward_step(&plain.loss()).unwrap();
         opt.backward_step(&controlled.loss()).unwrap();
     }
