@@ -155,6 +155,23 @@ mod tests {
     }
 
     #[test]
+    fn rows_of_charts_share_one_legend_of_all_names() {
+        let chart = |names: &[&str]| {
+            let line = |name: &&str| Line::new(name, Color::BLUE, vec![(1.0, 1.0), (2.0, 4.0)]);
+            let lines = names.iter().map(line).collect();
+            Chart { title: String::new(), x: Axis::linear("x"), y: Axis::linear("y"), lines }
+        };
+        let charts = [chart(&["first", "second"]), chart(&["second"]), chart(&["second", "third"])];
+        let picture = svg_in_rows("", "", &charts, 2);
+        for name in ["first", "second", "third"] {
+            assert_eq!(picture.matches(&format!(">{name}<")).count(), 1, "{name}");
+        }
+        // Two rows of panels under the heading, one row of the legend.
+        assert!(picture.contains("viewBox=\"0 0 880 702\""), "{picture}");
+        assert_eq!(svg("", "", &charts), svg_in_rows("", "", &charts, 3));
+    }
+
+    #[test]
     fn a_picture_without_charts_is_a_picture() {
         assert!(svg("nothing", "", &[]).contains("nothing"));
     }

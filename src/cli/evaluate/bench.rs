@@ -37,13 +37,6 @@ struct Tally {
     all_s: f64,
 }
 
-/// How many runs there are, and how many of them have to be made.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Counts {
-    pub cells: u64,
-    pub run: u64,
-}
-
 /// The work before it has begun.
 struct Missing {
     coarse: Vec<Cell>,
@@ -54,27 +47,22 @@ struct Missing {
 }
 
 /// Runs what is missing.
-pub fn fill(plan: &Plan, cache: &Cache, machine: &Machine, n_jobs: usize) -> Result<Counts, Failure> {
+pub fn fill(plan: &Plan, cache: &Cache, machine: &Machine, n_jobs: usize) -> Result<(), Failure> {
     let missing = Missing::of(plan, cache);
-    let counts = Counts { cells: missing.n_cells, run: missing.n_runs() };
-    let place = cache.path().display();
-    if counts.run == 0 {
-        note!("all {} runs are in {place}: 0 to run", counts.cells);
-        return Ok(counts);
+    let (n_cells, n_runs, place) = (missing.n_cells, missing.n_runs(), cache.path().display());
+    if n_runs == 0 {
+        note!("all {n_cells} runs are in {place}: 0 to run");
+        return Ok(());
     }
     let bench = Bench::new(plan, cache, machine, &missing)?;
-    let hours = duration(bench.all_s() / n_jobs as f64);
-    note!(
-        "{} of {} runs are in {place}: {} to run, about {hours}",
-        counts.cells - counts.run,
-        counts.cells,
-        counts.run
-    );
+    let time = duration(bench.all_s() / n_jobs as f64);
+    note!("{} of {n_cells} runs are in {place}: {n_runs} to run, about {time}", n_cells - n_runs);
     cache.open()?;
-    bench.run(missing.coarse, n_jobs)?;
-    bench.run(Missing::of(plan, cache).refined, n_jobs)?;
+    let coarse = bench.run(missing.coarse, n_jobs);
+    // Now every best start is known.
+    let all = coarse.and_then(|()| bench.run(Missing::of(plan, cache).refined, n_jobs));
     bench.progress.finish();
-    Ok(counts)
+    all
 }
 
 impl Missing {
