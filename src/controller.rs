@@ -21,7 +21,7 @@ mod trace;
 
 pub use actions::{Action, Controls, Move};
 pub use driver::{DecisionCallback, DecisionCounts, Driver, DriverConfig, DriverError, DriverState, Pilot};
-pub use features::{FeatureSet, Features, Hansen6, ScaleFree};
+pub use features::{FeatureSet, Features, Hansen6, ScaleFree, Validated};
 pub use guard::{Guard, GuardConfig, Verdict};
 pub use line_search::{Direction, LineSearch, LineSearchConfig, LineSearchError, LineSearchStep, Minimized, minimize};
 pub use online::{OnlineConfig, OnlineError};
@@ -267,7 +267,7 @@ impl Policy for Controller {
         self.value();
         let (action, reason) = if out_of_range { self.refuse_to_act(signals) } else { self.act(signals) };
         self.last_action = Some(action);
-        Decision::of(action, reason)
+        self.recipe().decisions.decision(action, reason)
     }
 
     fn interval(&self, step: u64) -> u64 {

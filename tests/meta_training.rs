@@ -2,6 +2,7 @@
 
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
+use qgd::controller::ScaleFree;
 use qgd::meta::{InverseDistance, Judge, MetaTraining, RewardConfig, ValidationSet};
 use qgd::{Controls, Pretrained, Recipe};
 use std::path::Path;
@@ -56,7 +57,7 @@ fn a_run_that_was_cut_and_resumed_ends_in_the_same_bytes_with_any_number_of_thre
 fn line_searches_are_meta_trained_and_resumed_like_schedules() {
     let folder = tempfile::tempdir().unwrap();
     let (output, checkpoint) = (folder.path().join("a.qgd"), folder.path().join("checkpoint"));
-    for name in ["lr-line-search", "hu-lr"] {
+    for name in ["lr-line-search", "hu-lr", "hu-lambda"] {
         let whole = finish(MetaTraining::new(tiny_of(name), 5, 1), &output);
         let mut training = MetaTraining::new(tiny_of(name), 5, 2);
         let report = training.round().unwrap();
@@ -68,6 +69,29 @@ fn line_searches_are_meta_trained_and_resumed_like_schedules() {
         let trained = Pretrained::load(&output).unwrap();
         assert!(trained.recipe().line_search.is_some() && trained.card().updates >= 6);
         assert!(trained.card().evaluation.iter().all(|row| row.tuned_ratio.is_finite()), "{name}");
+    }
+}
+
+#[test]
+fn controllers_of_the_weight_decay_are_meta_trained_and_resumed_to_the_byte() {
+    let folder = tempfile::tempdir().unwrap();
+    let (output, checkpoint) = (folder.path().join("a.qgd"), folder.path().join("checkpoint"));
+    for name in ["weight-decay", "joint"] {
+        let whole = finish(MetaTraining::new(tiny_of(name), 5, 1), &output);
+        let mut training = MetaTraining::new(tiny_of(name), 5, 2);
+        let report = training.round().unwrap();
+        assert!(report.action_shares.iter().all(|&share| share > 0.0), "{name}: {:?}", report.action_shares);
+        training.checkpoint(&checkpoint).unwrap();
+        let resumed = MetaTraining::resume(&checkpoint, tiny_of(name), 5, 2).unwrap();
+        assert_eq!(finish(resumed, &output), whole, "{name}");
+        let trained = Pretrained::load(&output).unwrap();
+        assert!(trained.card().evaluation.iter().all(|row| row.tuned_ratio.is_finite()), "{name}");
+        // The features about the validation were alive.
+        assert!(
+            trained.ranges()[ScaleFree::NAMES.len()..].iter().all(|[low, high]| high > low),
+            "{name}: {:?}",
+            trained.ranges()
+        );
     }
 }
 
@@ -135,7 +159,7 @@ fn the_shipped_controller_loses_no_start_on_tasks_it_has_never_seen() {
         let set = ValidationSet::draw(&recipe, seed, 2);
         let score = set.score(&shipped, 2);
         let cosine: f64 =
-            score.rows.iter().map(|r| f64::from(r.n_tasks) * r.cosine_median_ratio.ln()).sum::<f64>() / 10.0;
+            score.rows.iter().map(|r| f64::from(r.n_tasks) * r.rival_median_ratio.ln()).sum::<f64>() / 10.0;
         assert!(
             score.tuned_ratio < 2.0,
             "seed {seed}: median start {:.2} times the best-tuned cosine",

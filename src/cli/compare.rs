@@ -1,4 +1,4 @@
-//! `qgd compare`: controllers and schedules on one task, from the same starts, with the same seeds and batches.
+//! `qgd compare`: controllers and schedules on one task, from the same learning rates or weight decays, with the same seeds and batches.
 
 use super::decider::Decider;
 use super::failure::Failure;
@@ -7,6 +7,7 @@ use super::setting::{self, Machine, Overrides};
 use anyhow::anyhow;
 use qgd::report::{Align, Axis, Chart, Color, Line, Table, number, svg};
 use qgd::statistics::{mean, median};
+use qgd::task::TaskSpec;
 use serde::Serialize;
 use std::path::PathBuf;
 
@@ -14,12 +15,16 @@ const EXAMPLES: &str = "Examples:
   The digits that ship with qgd, from learning rates over five decades:
     qgd compare examples/tasks/digits.toml
   More seeds, a controller of your own, and a picture:
-    qgd compare examples/tasks/digits.toml --methods my.qgd,lr,cosine --seeds 5 --svg digits.svg";
+    qgd compare examples/tasks/digits.toml --methods my.qgd,lr,cosine --seeds 5 --svg digits.svg
+  Where nets overfit: a controller of the weight decay against fixed ones:
+    qgd compare examples/tasks/mnist-1000.toml --methods weight-decay,constant --weight-decays 1e-4,1e-3,1e-2,0.1";
 
-/// Train the net of a task file with several controllers and schedules, from several learning rates
+/// Train the net of a task file with several controllers and schedules, from several learning rates or weight decays
 ///
 /// Every method sees the same split, initial weights and batches. Printed are the training losses after the last step (mean over the
-/// training split, geometric mean over seeds): from the best start, the median over the starts, and from the worst.
+/// training split, geometric mean over seeds): from the best start, the median over the starts, and from the worst. With --weight-decays it is
+/// the validation error (the loss, in regression), mean over seeds. A controller that moves the weight decay is told the loss of the first
+/// 512 validation examples at each of its decisions.
 #[derive(clap::Args)]
 #[command(after_help = EXAMPLES)]
 pub struct CompareArgs {
@@ -37,6 +42,9 @@ pub struct CompareArgs {
         allow_negative_numbers = true
     )]
     starts: Vec<f64>,
+    /// Weight decays to start from instead, all at the task's learning rate
+    #[arg(long, value_name = "WDS", value_delimiter = ',', allow_negative_numbers = true, conflicts_with = "starts")]
+    weight_decays: Option<Vec<f64>>,
     /// How many seeds
     #[arg(long, value_name = "N", default_value_t = 3, value_parser = clap::value_parser!(u64).range(1..))]
     seeds: u64,
@@ -65,8 +73,19 @@ struct Comparison {
     version: &'static str,
     steps: u64,
     seeds: Vec<u64>,
+    swept: Swept,
     starts: Vec<f64>,
     methods: Vec<Method>,
+}
+
+/// In what the runs of a method differ; and with it, what they are judged by.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+enum Swept {
+    /// The learning rate they start from: the training loss.
+    Lr,
+    /// The weight decay: the validation error.
+    WeightDecay,
 }
 
 /// One method; all lists but the seeds' go along the starts.
@@ -78,6 +97,12 @@ struct Method {
     /// Each `[seed]`; null where a run diverged.
     train_loss_by_seed: Vec<Vec<f64>>,
     /// Mean over the seeds.
+    validation_loss: Vec<f64>,
+    /// Mean over the seeds; null in regression.
+    validation_error: Vec<Option<f64>>,
+    /// Each `[seed]`.
+    validation_error_by_seed: Vec<Vec<Option<f64>>>,
+    /// Mean over the seeds.
     test_loss: Vec<f64>,
     /// Mean over the seeds; null in regression.
     test_accuracy: Vec<Option<f64>>,
@@ -88,8 +113,12 @@ impl CompareArgs {
     pub fn run(&self) -> Result<(), Failure> {
         let task = self.overrides.load(&self.task, None)?;
         let deciders = self.methods.iter().map(|name| Decider::named(name)).collect::<Result<Vec<_>, _>>()?;
-        if deciders.is_empty() || self.starts.is_empty() {
-            return Err(Failure::BadInput(anyhow!("--methods and --starts need at least one value each")));
+        let (swept, starts) = match &self.weight_decays {
+            Some(weight_decays) => (Swept::WeightDecay, weight_decays),
+            None => (Swept::Lr, &self.starts),
+        };
+        if deciders.is_empty() || starts.is_empty() {
+            return Err(Failure::BadInput(anyhow!("--methods and the starts need at least one value each")));
         }
         setting::check_output("--json", self.json.as_deref())?;
         setting::check_output("--svg", self.svg.as_deref())?;
@@ -97,12 +126,15 @@ impl CompareArgs {
         let grid = Grid::new(&task, &self.machine, seeds.iter().copied())?;
         let cells: Vec<Cell<'_>> = deciders
             .iter()
-            .flat_map(|decider| self.starts.iter().map(move |&lr| (decider, lr)))
-            .flat_map(|(decider, lr)| seeds.iter().map(move |&seed| Cell { decider, lr, seed }))
+            .flat_map(|decider| starts.iter().map(move |&start| (decider, start)))
+            .flat_map(|(decider, start)| {
+                let (lr, weight_decay) = swept.values(&task, start);
+                seeds.iter().map(move |&seed| Cell { decider, lr, weight_decay, seed })
+            })
             .collect();
         grid.check(&cells)?;
         let results = grid.run(&cells, super::setting::jobs(self.jobs))?;
-        let by_method = results.chunks(self.starts.len() * seeds.len()).zip(&deciders);
+        let by_method = results.chunks(starts.len() * seeds.len()).zip(&deciders);
         let methods = by_method.map(|(runs, decider)| Method::of(decider.name(), runs, seeds.len())).collect();
         let version = env!("CARGO_PKG_VERSION");
         let comparison = Comparison {
@@ -110,7 +142,8 @@ impl CompareArgs {
             version,
             steps: task.train.steps,
             seeds,
-            starts: self.starts.clone(),
+            swept,
+            starts: starts.clone(),
             methods,
         };
         self.write(&comparison)?;
@@ -129,7 +162,39 @@ impl CompareArgs {
     }
 }
 
+impl Swept {
+    /// The learning rate and the weight decay of a run from `start`.
+    fn values(self, task: &TaskSpec, start: f64) -> (f64, f64) {
+        match self {
+            Self::Lr => (start, task.train.weight_decay),
+            Self::WeightDecay => (task.train.lr, start),
+        }
+    }
+
+    /// What `method` is judged by, along the starts: lower is better.
+    fn figures(self, method: &Method) -> Vec<f64> {
+        let errors: Option<Vec<f64>> = method.validation_error.iter().copied().collect();
+        match self {
+            Self::Lr => method.train_loss.clone(),
+            Self::WeightDecay => errors.unwrap_or_else(|| method.validation_loss.clone()),
+        }
+    }
+
+    /// What the figures are, what is taken of them over the seeds, and what they go along.
+    fn words(self, is_regression: bool) -> [&'static str; 3] {
+        match self {
+            Self::Lr => ["training loss", "geometric mean", "learning rate at the start"],
+            Self::WeightDecay if is_regression => ["validation loss", "mean", "weight decay at the start"],
+            Self::WeightDecay => ["validation error", "mean", "weight decay at the start"],
+        }
+    }
+}
+
 impl Comparison {
+    fn words(&self) -> [&'static str; 3] {
+        self.swept.words(self.methods.iter().any(|method| method.validation_error.contains(&None)))
+    }
+
     fn table(&self) -> String {
         use Align::{Left, Right};
         let (n_seeds, n_starts) = (self.seeds.len(), self.starts.len());
@@ -145,36 +210,38 @@ impl Comparison {
         let percent =
             |accuracy: Option<f64>| accuracy.map_or("-".to_owned(), |accuracy| format!("{:.1} %", 100.0 * accuracy));
         for method in &self.methods {
-            let losses = &method.train_loss;
-            let best = (0..n_starts).min_by(|&a, &b| losses[a].total_cmp(&losses[b])).unwrap_or(0);
+            let figures = self.swept.figures(method);
+            let best = (0..n_starts).min_by(|&a, &b| figures[a].total_cmp(&figures[b])).unwrap_or(0);
             let accuracies: Vec<f64> = method.test_accuracy.iter().copied().flatten().collect();
             table.row([
                 method.name.clone(),
                 number(self.starts[best]),
-                number(losses[best]),
-                number(median(losses)),
-                number(losses.iter().copied().fold(0.0, f64::max)),
+                number(figures[best]),
+                number(median(&figures)),
+                number(figures.iter().copied().fold(0.0, f64::max)),
                 percent(method.test_accuracy[best]),
                 percent((!accuracies.is_empty()).then(|| median(&accuracies))),
             ]);
         }
+        let [what, mean, _] = self.words();
         format!(
-            "{}: training loss after {} steps over {n_starts} starts, geometric mean of {n_seeds} seeds\n\n{table}",
+            "{}: {what} after {} steps over {n_starts} starts, {mean} of {n_seeds} seeds\n\n{table}",
             self.task, self.steps
         )
     }
 
     fn picture(&self) -> String {
         let line = |(i, method): (usize, &Method)| {
-            let points = self.starts.iter().copied().zip(method.train_loss.iter().copied()).collect();
+            let points = self.starts.iter().copied().zip(self.swept.figures(method)).collect();
             Line::new(&method.name, Color::MANY[i % Color::MANY.len()], points).marked()
         };
         let mut lines: Vec<Line> = self.methods.iter().enumerate().map(line).collect();
         // The first method is what the picture is about, so it is drawn last, on top.
         lines.reverse();
-        let chart =
-            Chart { title: String::new(), x: Axis::log("learning rate at the start"), y: Axis::log("loss"), lines };
-        let about = format!("training loss after {} steps, geometric mean of {} seeds", self.steps, self.seeds.len());
+        let [what, mean, along] = self.words();
+        let y = what.split(' ').next_back().unwrap_or(what);
+        let chart = Chart { title: String::new(), x: Axis::log(along), y: Axis::log(y), lines };
+        let about = format!("{what} after {} steps, {mean} of {} seeds", self.steps, self.seeds.len());
         svg(&self.task, &about, &[chart])
     }
 }
@@ -184,6 +251,7 @@ impl Method {
     fn of(name: &str, runs: &[Finished], n_seeds: usize) -> Self {
         let by_start = || runs.chunks(n_seeds);
         let train = |run: &Finished| run.scores.train.loss;
+        let validation_error = |run: &Finished| run.scores.validation.accuracy.map(|accuracy| 1.0 - accuracy);
         let accuracy = |runs: &[Finished]| {
             let accuracies: Option<Vec<f64>> = runs.iter().map(|run| run.scores.test.accuracy).collect();
             accuracies.map(mean)
@@ -192,6 +260,14 @@ impl Method {
             name: name.to_owned(),
             train_loss: by_start().map(|runs| mean_loss(runs.iter().map(train))).collect(),
             train_loss_by_seed: by_start().map(|runs| runs.iter().map(train).collect()).collect(),
+            validation_loss: by_start().map(|runs| mean(runs.iter().map(|run| run.scores.validation.loss))).collect(),
+            validation_error: by_start()
+                .map(|runs| {
+                    let errors: Option<Vec<f64>> = runs.iter().map(validation_error).collect();
+                    errors.map(mean)
+                })
+                .collect(),
+            validation_error_by_seed: by_start().map(|runs| runs.iter().map(validation_error).collect()).collect(),
             test_loss: by_start().map(|runs| mean(runs.iter().map(|run| run.scores.test.loss))).collect(),
             test_accuracy: by_start().map(accuracy).collect(),
             rollbacks: by_start().map(|runs| runs.iter().map(|run| run.rollbacks).sum()).collect(),

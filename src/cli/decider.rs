@@ -1,14 +1,14 @@
-//! What moves the learning rate: nothing, a schedule, or a learned controller.
+//! What moves the learning rate or the weight decay: nothing, a schedule, or a learned controller.
 
 use super::failure::Failure;
 use super::{is_file, open_controller};
 use anyhow::Context;
-use qgd::Controller;
 use qgd::controller::{Pilot, Pretrained};
 use qgd::rng::fnv1a;
 use qgd::schedule::Schedule;
+use qgd::{Controller, Controls};
 
-/// What moves the learning rate.
+/// What moves the learning rate or the weight decay.
 #[derive(Debug, Clone)]
 pub enum Decider {
     /// A fixed rule; [`Schedule::Constant`] for nothing at all.
@@ -55,6 +55,16 @@ impl Decider {
             Self::Schedule(schedule) => schedule.name(),
             Self::Controller(name, ..) => name,
         }
+    }
+
+    /// Whether it is to be told the validation loss at its decisions.
+    pub fn watches_validation(&self) -> bool {
+        matches!(self, Self::Controller(_, controller, _) if controller.recipe().watches_validation())
+    }
+
+    /// Whether the weight decay is all it moves.
+    pub fn moves_only_weight_decay(&self) -> bool {
+        matches!(self, Self::Controller(_, controller, _) if controller.recipe().controls == Controls::WeightDecay)
     }
 
     /// What tells this controller from another of the same name.

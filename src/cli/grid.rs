@@ -32,6 +32,7 @@ pub struct Grid {
 pub struct Cell<'a> {
     pub decider: &'a Decider,
     pub lr: f64,
+    pub weight_decay: f64,
     pub seed: u64,
 }
 
@@ -61,10 +62,10 @@ impl Grid {
 
     /// Tries whether every run can start, so that bad input is found before hours of work.
     pub fn check(&self, cells: &[Cell<'_>]) -> Result<(), Failure> {
-        let mut seen: Vec<(&str, f64)> = Vec::new();
+        let mut seen: Vec<(&str, [u64; 2])> = Vec::new();
         for cell in cells {
-            let key = (cell.decider.name(), cell.lr);
-            if !seen.iter().any(|(name, lr)| *name == key.0 && lr.to_bits() == key.1.to_bits()) {
+            let key = (cell.decider.name(), [cell.lr, cell.weight_decay].map(f64::to_bits));
+            if !seen.contains(&key) {
                 seen.push(key);
                 self.start(cell)?;
             }
@@ -91,7 +92,7 @@ impl Grid {
     /// The net of a cell before its first step.
     pub fn start(&self, cell: &Cell<'_>) -> Result<(Run, &Dataset), Failure> {
         let mut task = self.task.clone();
-        task.train.lr = cell.lr;
+        (task.train.lr, task.train.weight_decay) = (cell.lr, cell.weight_decay);
         task.check().map_err(Failure::bad_input)?;
         let data = self.datasets.get(&cell.seed).ok_or_else(|| anyhow::anyhow!("no data for seed {}", cell.seed))?;
         Ok((Run::new(&task, data, cell.decider, cell.seed, self.device)?, data))

@@ -2,10 +2,10 @@
 
 use anyhow::Result;
 use clap::Args;
-use qgd::Recipe;
 use qgd::controller::{Card, EvaluationRow};
-use qgd::meta::Portrait;
+use qgd::meta::{Judge, Portrait};
 use qgd::report::{Align, Table};
+use qgd::{Controls, Recipe};
 use serde_json::json;
 
 /// Show what a pretrained controller is, how it was trained, and what it does where.
@@ -29,7 +29,7 @@ pub fn run(args: &InspectArgs) -> Result<()> {
         return Ok(());
     }
     print_recipe(controller.recipe());
-    print_card(controller.card());
+    print_card(controller.recipe(), controller.card());
     print_portrait(&portrait);
     Ok(())
 }
@@ -52,24 +52,41 @@ fn print_recipe(recipe: &Recipe) {
     say!("network     {:?}, dueling {}", recipe.network.hidden, recipe.network.dueling);
 }
 
-fn print_card(card: &Card) {
+/// What validation tasks are judged by, and what the rival is.
+fn measured_by(recipe: &Recipe) -> (&'static str, &'static str) {
+    let judged = match recipe.meta.reward.of {
+        Judge::Loss => "loss",
+        Judge::ValidationLoss => "validation loss",
+        Judge::ValidationError => "validation error",
+        Judge::Validation => "validation loss times error, square root,",
+    };
+    let rival = match recipe.controls {
+        Controls::Lr => "best-tuned cosine",
+        Controls::WeightDecay => "the best fixed weight decay",
+        Controls::Both => "best-tuned cosine with the best fixed weight decay",
+    };
+    (judged, rival)
+}
+
+fn print_card(recipe: &Recipe, card: &Card) {
     say!("trained     by qgd {}, recipe {}, seed {}", card.crate_version, card.recipe_hash, card.seed);
     say!("            {} nets, {} inner steps, {} updates\n", card.episodes, card.inner_steps, card.updates);
-    say!("On validation tasks that meta-training never drew (final loss + 0.01, over best-tuned cosine's):");
+    let (judged, rival) = measured_by(recipe);
+    say!("On validation tasks that meta-training never drew (final {judged} + 0.01, over that of {rival}):");
     let mut table = Table::new(&[
         ("family", Align::Left),
         ("tasks", Align::Right),
         ("median start", Align::Right),
         ("worst start", Align::Right),
-        ("cosine, median start", Align::Right),
+        ("rival, median", Align::Right),
     ]);
-    for EvaluationRow { family, n_tasks, tuned_ratio, worst_ratio, cosine_median_ratio } in &card.evaluation {
+    for EvaluationRow { family, n_tasks, tuned_ratio, worst_ratio, rival_median_ratio } in &card.evaluation {
         table.row([
             family.clone(),
             n_tasks.to_string(),
             format!("{tuned_ratio:.2}"),
             format!("{worst_ratio:.2}"),
-            format!("{cosine_median_ratio:.2}"),
+            format!("{rival_median_ratio:.2}"),
         ]);
     }
     say!("{table}");
@@ -80,18 +97,19 @@ fn print_portrait(portrait: &Portrait) {
     if portrait.rows.is_empty() {
         return;
     }
+    let value = portrait.value;
     say!(
-        "What it does (share of halve / accept / grow, and the learning rate at the end of the phase over the one it started with):"
+        "What it does (share of halve / accept / grow, and {value} at the end of the phase over the {value} it started with):"
     );
     let mut table = Table::new(&[
         ("run", Align::Left),
         ("start", Align::Right),
         ("steps 0-63", Align::Right),
-        ("lr", Align::Right),
+        (value, Align::Right),
         ("to half time", Align::Right),
-        ("lr", Align::Right),
+        (value, Align::Right),
         ("second half", Align::Right),
-        ("lr", Align::Right),
+        (value, Align::Right),
         ("loss", Align::Right),
     ]);
     for row in &portrait.rows {
@@ -99,7 +117,7 @@ fn print_portrait(portrait: &Portrait) {
         for phase in &row.phases {
             let shares: Vec<String> = phase.shares.iter().map(|s| format!("{:.0}", 100.0 * s)).collect();
             cells.push(shares.join(" / "));
-            cells.push(format!("x{:.3e}", phase.lr_ratio));
+            cells.push(format!("x{:.3e}", phase.ratio));
         }
         cells.push(format!("{:.3} to {:.3}", row.losses[0], row.losses[1]));
         table.row(cells);

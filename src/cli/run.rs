@@ -2,6 +2,7 @@
 
 use super::decider::Decider;
 use super::failure::Failure;
+use anyhow::anyhow;
 use qgd::data::{Batches, Dataset};
 use qgd::nets::{self, Evaluation, Mode, Net, NetError, TensorSplit};
 use qgd::rng;
@@ -22,7 +23,12 @@ pub struct Run {
     pub dropout: ChaCha8Rng,
     net: Net,
     train: TensorSplit,
+    /// What the validation loss is taken on, where the controller is told one.
+    watched: Option<TensorSplit>,
 }
+
+/// So many validation examples at most make the loss that a controller is told.
+const N_WATCHED: i64 = 512;
 
 /// How good a net is in the end. Losses are means over whole splits, without penalties.
 #[derive(Debug, Clone, Copy)]
@@ -40,11 +46,17 @@ impl Run {
         let batches = Batches::new(seed, data.train.len(), task.train.batch_size).map_err(Failure::bad_input)?;
         let optimizer = optimizer(task, &vs, decider, seed)?;
         let train = TensorSplit::new(&data.train, device).map_err(net_failure)?;
-        Ok(Self { vs, optimizer, batches, dropout: rng::stream(seed, "dropout"), net, train })
+        let watched = watched(task, data, decider, device)?;
+        Ok(Self { vs, optimizer, batches, dropout: rng::stream(seed, "dropout"), net, train, watched })
     }
 
     /// One optimizer step. Answers its loss, still on the device.
+    ///
+    /// A controller that moves the weight decay is told the validation loss before each of its decisions, of the first 512 validation examples.
     pub fn step(&mut self) -> Result<Tensor, Failure> {
+        if let Some(split) = self.watched.as_ref().filter(|_| self.optimizer.is_due()) {
+            self.optimizer.observe_validation(nets::evaluate(&self.net, split)?.loss);
+        }
         let indices = self.batches.draw();
         let (inputs, targets) = self.train.batch(indices.as_deref())?;
         let output = self.net.forward(&inputs, Mode::Train(&mut self.dropout))?;
@@ -67,6 +79,29 @@ impl Run {
     pub fn n_parameters(&self) -> usize {
         self.net.n_parameters()
     }
+}
+
+/// The validation examples for a controller that watches them.
+fn watched(task: &TaskSpec, data: &Dataset, decider: &Decider, device: Device) -> Result<Option<TensorSplit>, Failure> {
+    if decider.moves_only_weight_decay() && task.train.weight_decay <= 0.0 {
+        let name = decider.controller_name();
+        return Err(Failure::BadInput(anyhow!(
+            "`train.weight_decay` is 0, but must be positive: {name} multiplies the weight decay, and moves nothing else"
+        )));
+    }
+    if !decider.watches_validation() {
+        return Ok(None);
+    }
+    if data.validation.is_empty() {
+        let name = decider.controller_name();
+        return Err(Failure::BadInput(anyhow!(
+            "`data.split` leaves no validation examples, but {name} looks at their loss"
+        )));
+    }
+    let all = TensorSplit::new(&data.validation, device).map_err(net_failure)?;
+    let first: Vec<i64> = (0..N_WATCHED.min(all.len() as i64)).collect();
+    let (inputs, targets) = all.batch(Some(&first))?;
+    Ok(Some(TensorSplit { inputs, targets, kind: all.kind }))
 }
 
 fn optimizer(task: &TaskSpec, vs: &nn::VarStore, decider: &Decider, seed: u64) -> Result<QController, Failure> {

@@ -4,9 +4,11 @@
 
 mod hansen6;
 mod scalefree;
+mod validated;
 
 pub use hansen6::Hansen6;
 pub use scalefree::ScaleFree;
+pub use validated::Validated;
 
 use super::actions::{Action, Controls};
 use super::signals::Signals;
@@ -19,6 +21,8 @@ pub enum Features {
     ScaleFree(Box<ScaleFree>),
     /// The six features of the paper.
     Hansen6(Box<Hansen6>),
+    /// Those of [`ScaleFree`], and more about weight decay and validation.
+    Validated(Box<Validated>),
 }
 
 /// The name of a feature set, as a recipe gives it.
@@ -29,6 +33,8 @@ pub enum FeatureSet {
     Scalefree,
     /// See [`Hansen6`].
     Hansen6,
+    /// See [`Validated`].
+    ScalefreeValidation,
 }
 
 impl FeatureSet {
@@ -36,6 +42,7 @@ impl FeatureSet {
     pub fn tracker(self, controls: Controls) -> Features {
         match self {
             Self::Scalefree => Features::ScaleFree(Box::default()),
+            Self::ScalefreeValidation => Features::Validated(Box::default()),
             Self::Hansen6 => Features::Hansen6(Box::new(Hansen6::new(controls))),
         }
     }
@@ -45,6 +52,7 @@ impl FeatureSet {
         match self {
             Self::Scalefree => &ScaleFree::NAMES,
             Self::Hansen6 => &Hansen6::NAMES,
+            Self::ScalefreeValidation => &Validated::NAMES,
         }
     }
 }
@@ -56,6 +64,7 @@ impl Features {
     pub fn update(&mut self, signals: &Signals, last_action: Option<Action>, out: &mut [f32]) {
         match self {
             Self::ScaleFree(features) => features.update(signals, last_action, out),
+            Self::Validated(features) => features.update(signals, last_action, out),
             Self::Hansen6(features) => features.update(signals, last_action, out),
         }
     }

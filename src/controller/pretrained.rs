@@ -39,12 +39,13 @@ pub struct EvaluationRow {
     pub family: String,
     /// How many tasks.
     pub n_tasks: u32,
-    /// Geometric mean over the tasks of (median over starts with the controller + 1e-2) / (best start of cosine + 1e-2).
+    /// Geometric mean over the tasks of (median over starts with the controller + 1e-2) / (tuned rival + 1e-2). The rival is cosine from its best
+    /// learning rate; for controllers of the weight decay, the best fixed one ([`ValidationSet::draw`](crate::meta::ValidationSet::draw)).
     pub tuned_ratio: f64,
     /// The same with the worst start in place of the median.
     pub worst_ratio: f64,
-    /// What cosine itself gets over the same starts: its median / its best.
-    pub cosine_median_ratio: f64,
+    /// What the rival itself gets over its grid: its median / its best.
+    pub rival_median_ratio: f64,
 }
 
 /// A pretrained controller, as it is in its file.

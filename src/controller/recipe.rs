@@ -1,12 +1,13 @@
 //! Recipes: what a controller sees, does, and how it is meta-trained. `controllers/NAME.toml` in the repository, TOML text inside a pretrained file.
 
-use super::actions::{Controls, Move};
+use super::actions::{Action, Controls, Move};
 use super::driver::DriverConfig;
 use super::features::FeatureSet;
 use super::guard::GuardConfig;
 use super::line_search::LineSearchConfig;
 use crate::dqn::{ActionPrior, AgentConfig, EpsilonGreedy, EpsilonSchedule, Exploration, ReplayConfig};
 use crate::meta::MetaConfig;
+use crate::policy::{Decision, Reason};
 use crate::rng::fnv1a;
 use serde::{Deserialize, Serialize};
 use std::path::{Path, PathBuf};
@@ -74,6 +75,7 @@ fn exploration() -> Exploration {
 /// | `per-doubling` | 8 | then so many decisions per doubling of the step count | [1, 1000] |
 /// | `fixed` | none | or every so many steps, instead of `per-doubling` | [1, ∞) |
 /// | `cooldown` | 0 | share of a known budget over whose end the learning rate falls linearly to 0, underneath the decisions | [0, 1] |
+/// | `weight-decay-power` | 1 | a move of the weight decay counts so often (3: ⅛ and 1.95): it acts slowly, so small moves are lost in noise. Not in line searches | [1, 8] |
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields, rename_all = "kebab-case")]
 pub struct DecisionConfig {
@@ -87,15 +89,22 @@ pub struct DecisionConfig {
     /// See the table.
     #[serde(skip_serializing_if = "is_zero")]
     pub cooldown: f64,
+    /// See the table.
+    #[serde(skip_serializing_if = "is_one")]
+    pub weight_decay_power: u32,
 }
 
 fn is_zero(v: &f64) -> bool {
     *v == 0.0
 }
 
+fn is_one(power: &u32) -> bool {
+    *power == 1
+}
+
 impl Default for DecisionConfig {
     fn default() -> Self {
-        Self { probe_steps: 64, per_doubling: 8, fixed: None, cooldown: 0.0 }
+        Self { probe_steps: 64, per_doubling: 8, fixed: None, cooldown: 0.0, weight_decay_power: 1 }
     }
 }
 
@@ -113,6 +122,21 @@ impl DecisionConfig {
         }
         let growth = 2f64.powf(1.0 / f64::from(self.per_doubling.max(1))) - 1.0;
         self.fixed.unwrap_or((step as f64 * growth) as u64).max(1)
+    }
+
+    /// The decision that `action` stands for in a schedule.
+    ///
+    /// ```
+    /// # use qgd::controller::DecisionConfig;
+    /// # use qgd::{Action, Move, Reason};
+    /// let decisions = DecisionConfig { weight_decay_power: 3, ..DecisionConfig::default() };
+    /// let decision = decisions.decision(Action { lr: Move::Halve, weight_decay: Move::Halve }, Reason::Policy);
+    /// assert_eq!((decision.lr_factor, decision.weight_decay_factor), (0.5, 0.125));
+    /// ```
+    pub fn decision(&self, action: Action, reason: Reason) -> Decision {
+        let decision = Decision::of(action, reason);
+        let weight_decay_factor = decision.weight_decay_factor.powi(self.weight_decay_power as i32);
+        Decision { weight_decay_factor, ..decision }
     }
 }
 
@@ -226,6 +250,12 @@ impl Recipe {
         }
     }
 
+    /// Whether its controller is to be told the validation loss, once a decision is enough: whether it moves the weight decay, in a schedule.
+    /// (In a line search the validation pays for it, but is not seen.)
+    pub fn watches_validation(&self) -> bool {
+        self.controls != Controls::Lr && self.line_search.is_none()
+    }
+
     fn check(&self, origin: &str) -> Result<(), RecipeError> {
         let refuse = |table: &str, key: &str, value: f64, allowed| {
             let key = if table.is_empty() { key.to_owned() } else { format!("{table}.{key}") };
@@ -267,6 +297,10 @@ impl Recipe {
         }
         if !(0.0..=1.0).contains(&self.decisions.cooldown) {
             return refuse("decisions", "cooldown", self.decisions.cooldown, "in [0, 1]");
+        }
+        if !(1..=8).contains(&self.decisions.weight_decay_power) {
+            let power = f64::from(self.decisions.weight_decay_power);
+            return refuse("decisions", "weight-decay-power", power, "in [1, 8]");
         }
         let tasks = &self.meta.tasks;
         if let Some(config) = self.line_search {
@@ -312,6 +346,7 @@ mod tests {
             ["line-search", "inverse-distance", "\nstart", "cooldown"].iter().all(|key| !text.contains(key)),
             "{text}"
         );
+        assert!(!text.contains("weight-decay-power") && !text.contains("examples"), "{text}");
     }
 
     #[test]
@@ -331,6 +366,10 @@ mod tests {
             ("[decisions]\nper-doubling = 0", "decisions.per-doubling"),
             ("[decisions]\nfixed = 0", "decisions.fixed"),
             ("[decisions]\ncooldown = 1.5", "decisions.cooldown"),
+            ("[decisions]\nweight-decay-power = 9", "decisions.weight-decay-power"),
+            ("[meta.tasks]\nweight-decay = [0.0, 1.0]", "meta.tasks.weight-decay"),
+            ("[meta.tasks]\nstart-decades = 6.0", "meta.tasks.start-decades"),
+            ("[meta.tasks]\nexamples = [4, 8]", "meta.tasks.examples"),
             ("[replay.uniform]\ncapacity = 0", "replay.capacity"),
             ("[line-search]\nmemory = 0", "line-search.memory"),
             ("[line-search]", "meta.tasks.optimizers"),

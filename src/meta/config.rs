@@ -42,13 +42,14 @@ pub struct MetaConfig {
 ///                        r = c2 / max(f_t - f_lb, δ)        accept: x̄ is x_t then
 /// ```
 ///
-/// both cut to [-clip, clip], f the loss on a fixed evaluation batch of the task, or its validation error (equation 9). The paper's reward is there for fidelity: it is flat, always positive and bound to the unit of the loss.
+/// both cut to [-clip, clip], f the loss on a fixed evaluation batch of the task, or what examples held out of the training say: their loss, or
+/// their error (equation 9). The paper's reward is there for fidelity: it is flat, always positive and bound to the unit of the loss.
 ///
 /// | Name | Default | Purpose | Range |
 /// |---|---|---|---|
 /// | `delta` | 3e-3 | δ: below it improvement no longer counts | (0, ∞) |
 /// | `clip` | 2 | bound on the size of one reward | (0, ∞) |
-/// | `of` | loss | what f is: `loss`, or `validation-error` as the paper has it for λ, on examples held out of the training | |
+/// | `of` | loss | what f is: `loss`; on examples held out of the training `validation-loss`, `validation-error` as the paper has it for λ, or `validation`, the geometric mean of both | |
 /// | `inverse-distance` | none | the paper's reward instead, see [`InverseDistance`] | |
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields, rename_all = "kebab-case")]
@@ -72,8 +73,12 @@ pub enum Judge {
     /// The loss on the evaluation batch, a part of the training examples.
     #[default]
     Loss,
+    /// The loss on examples held out of the training: smooth, but falls too where outputs only get less sure of themselves.
+    ValidationLoss,
     /// The share of held-out examples that are classified wrongly; in regression the squared error on them.
     ValidationError,
+    /// The geometric mean of the two: smooth, and nothing is gained by being less sure of what is wrong anyway.
+    Validation,
 }
 
 impl Judge {
@@ -150,9 +155,13 @@ impl RewardConfig {
 /// | `horizon` | [200, 1600] | inner steps, log-uniform | 1 ≤ low ≤ high |
 /// | `known-budget` | 0.7 | share of tasks whose controller is told the horizon | [0, 1] |
 /// | `separable` | 0.6 | share of classification tasks without label noise | [0, 1] |
+/// | `label-noise` | [0.02, 0.4] | in the others the share of labels that are random, log-uniform | 0 < low ≤ high ≤ 1 |
 /// | `families` | [0.1, 0.1, 0.6, 0.2] | weights of quadratics, logistic regression, MLP classification, MLP regression | ≥ 0, not all 0 |
 /// | `optimizers` | [0.25, 0.25, 0.4, 0.1] | weights of SGD, momentum, Adam, AdamW | ≥ 0, not all 0 |
 /// | `start` | the optimizer's five decades | where the learning rate starts, log-uniform | 0 < low ≤ high |
+/// | `start-decades` | 5 | or the middle of them, so many decades wide: a learning rate that somebody has chosen with some care | (0, 5] |
+/// | `weight-decay` | off in 60 %, else [1e-6, 1e-2] | where the weight decay starts, log-uniform | 0 < low ≤ high |
+/// | `examples` | none | training examples, log-uniform: with few, and labels from a random teacher, nets overfit; 512 more are held out. Without it there are 256 to 12,000, of which a quarter is held out where something asks for it | 16 ≤ low ≤ high ≤ 100,000 |
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields, rename_all = "kebab-case")]
 pub struct TaskConfig {
@@ -163,18 +172,44 @@ pub struct TaskConfig {
     /// See the table.
     pub separable: f64,
     /// See the table.
+    #[serde(skip_serializing_if = "is_default_noise")]
+    pub label_noise: [f64; 2],
+    /// See the table.
     pub families: [f64; 4],
     /// See the table.
     pub optimizers: [f64; 4],
     /// See the table.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub start: Option<[f64; 2]>,
+    /// See the table.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub start_decades: Option<f64>,
+    /// See the table.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub weight_decay: Option<[f64; 2]>,
+    /// See the table.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub examples: Option<[u64; 2]>,
+}
+
+const DEFAULT_NOISE: [f64; 2] = [0.02, 0.4];
+
+fn is_default_noise(noise: &[f64; 2]) -> bool {
+    noise.map(f64::to_bits) == DEFAULT_NOISE.map(f64::to_bits)
 }
 
 impl TaskConfig {
     /// Where the learning rate of this optimizer starts: lowest and highest.
     pub fn start_range(&self, algorithm: Algorithm) -> [f64; 2] {
-        self.start.unwrap_or(algorithm.start_range())
+        let [low, high] = self.start.unwrap_or(algorithm.start_range());
+        let Some(decades) = self.start_decades else { return [low, high] };
+        let (middle, half) = ((low * high).sqrt(), 10f64.powf(0.5 * decades));
+        [low.max(middle / half), high.min(middle * half)]
+    }
+
+    /// Where the weight decay starts where a controller moves it: lowest and highest. Five decades, where the recipe says nothing.
+    pub fn weight_decay_range(&self) -> [f64; 2] {
+        self.weight_decay.unwrap_or([1e-5, 1.0])
     }
 }
 
@@ -205,9 +240,13 @@ impl Default for TaskConfig {
             horizon: [200, 1600],
             known_budget: 0.7,
             separable: 0.6,
+            label_noise: DEFAULT_NOISE,
             families: [0.1, 0.1, 0.6, 0.2],
             optimizers: [0.25, 0.25, 0.4, 0.1],
             start: None,
+            start_decades: None,
+            weight_decay: None,
+            examples: None,
         }
     }
 }
@@ -219,6 +258,11 @@ impl MetaConfig {
         let weights = |w: &[f64; 4]| w.iter().all(|&v| v >= 0.0 && v.is_finite()) && w.iter().sum::<f64>() > 0.0;
         let ([shortest, longest], tasks) = (self.tasks.horizon, &self.tasks);
         let [low, high] = tasks.start.unwrap_or([1.0, 1.0]);
+        let [lowest_decay, highest_decay] = tasks.weight_decay.unwrap_or([1.0, 1.0]);
+        let [fewest, most] = tasks.examples.unwrap_or([16, 16]);
+        let decades = tasks.start_decades.unwrap_or(5.0);
+        let [least, loudest] = tasks.label_noise;
+        let range = |low: f64, high: f64| 0.0 < low && low <= high && high.is_finite();
         let checks = [
             ("rounds", f64::from(self.rounds), self.rounds >= 1, "at least 1"),
             ("episodes-per-round", f64::from(self.episodes_per_round), self.episodes_per_round >= 1, "at least 1"),
@@ -233,8 +277,27 @@ impl MetaConfig {
             ),
             ("tasks.known-budget", tasks.known_budget, share(tasks.known_budget), "in [0, 1]"),
             ("tasks.separable", tasks.separable, share(tasks.separable), "in [0, 1]"),
+            (
+                "tasks.label-noise",
+                least,
+                range(least, loudest) && loudest <= 1.0,
+                "[low, high] with 0 < low <= high <= 1",
+            ),
             ("tasks.families", tasks.families[0], weights(&tasks.families), "four weights >= 0, not all 0"),
-            ("tasks.start", low, 0.0 < low && low <= high && high.is_finite(), "[low, high] with 0 < low <= high"),
+            ("tasks.start", low, range(low, high), "[low, high] with 0 < low <= high"),
+            ("tasks.start-decades", decades, 0.0 < decades && decades <= 5.0, "in (0, 5]"),
+            (
+                "tasks.weight-decay",
+                lowest_decay,
+                range(lowest_decay, highest_decay),
+                "[low, high] with 0 < low <= high",
+            ),
+            (
+                "tasks.examples",
+                fewest as f64,
+                16 <= fewest && fewest <= most && most <= 100_000,
+                "[low, high] with 16 <= low <= high <= 100000",
+            ),
             ("tasks.optimizers", tasks.optimizers[0], weights(&tasks.optimizers), "four weights >= 0, not all 0"),
         ];
         let invalid = checks.into_iter().find(|check| !check.2).map(|(name, value, _, allowed)| (name, value, allowed));

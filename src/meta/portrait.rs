@@ -1,10 +1,11 @@
-//! What a controller does where: its actions on a few fixed tasks from a low, a middling and a high start.
+//! What a controller does where: its actions on a few fixed tasks from a low, a middling and a high start of the value it moves (of the
+//! learning rate, where it moves both).
 
 use super::config::TaskConfig;
 use super::optimizer::Algorithm;
 use super::rollout::rollout;
 use super::tasks::Task;
-use crate::controller::{Controller, Driver, Move};
+use crate::controller::{Controller, Controls, Driver, Move, TraceRecord};
 use crate::rng::stream;
 use serde::Serialize;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -19,8 +20,8 @@ const SEED: u64 = 0;
 pub struct Phase {
     /// Halve, accept, grow; the guard's decisions included.
     pub shares: [f64; 3],
-    /// The learning rate at the end of the phase over the one the run started with.
-    pub lr_ratio: f64,
+    /// The value at the end of the phase over the one the run started with.
+    pub ratio: f64,
 }
 
 /// One run.
@@ -28,17 +29,19 @@ pub struct Phase {
 pub struct PortraitRow {
     /// Family and optimizer.
     pub run: String,
-    /// The learning rate it started with.
+    /// What the value was at the start.
     pub start: f64,
-    /// Loss at the start and at the end, on the evaluation batch.
+    /// What the recipe's rewards are made of (most often the loss on the evaluation batch), at the start and at the end.
     pub losses: [f64; 2],
     /// Steps 0 to 63, up to half time, the second half.
     pub phases: [Phase; 3],
 }
 
-/// A controller's behaviour on fixed MLP tasks of 800 steps, one an optimizer.
+/// A controller's behaviour on fixed MLP tasks of 800 steps, one an optimizer. Empty for a line search.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Portrait {
+    /// The value: `lr`, or `λ`.
+    pub value: &'static str,
     /// All runs.
     pub rows: Vec<PortraitRow>,
 }
@@ -46,28 +49,40 @@ pub struct Portrait {
 impl Portrait {
     /// Runs the controller.
     pub fn of(controller: &Controller) -> Self {
+        let decays = controller.recipe().controls == Controls::WeightDecay;
         let algorithms = [Algorithm::Sgd, Algorithm::Momentum, Algorithm::Adam];
-        let runs = algorithms.into_iter().enumerate().flat_map(|(i, algorithm)| {
-            let [low, high] = algorithm.start_range();
-            [low, (low * high).sqrt(), high].map(|start| (i, start))
+        let runs = algorithms.into_iter().flat_map(|algorithm| {
+            let [low, high] = if decays { tasks(controller).weight_decay_range() } else { algorithm.start_range() };
+            [low, (low * high).sqrt(), high].map(|start| (algorithm, start))
         });
-        Self { rows: runs.filter_map(|(i, start)| row(controller, i, start)).collect() }
+        let rows = runs.filter_map(|(algorithm, start)| row(controller, algorithm, start)).collect();
+        Self { value: if decays { "λ" } else { "lr" }, rows }
     }
 }
 
-fn row(controller: &Controller, algorithm: usize, start: f64) -> Option<PortraitRow> {
-    let mut optimizers = [0.0; 4];
-    optimizers[algorithm] = 1.0;
-    let config = TaskConfig { families: [0.0, 0.0, 1.0, 0.0], optimizers, ..TaskConfig::default() };
-    let mut task = Task::draw(&config, &mut stream(SEED, "portrait"));
+/// For controllers of the learning rate always the same tasks; where the weight decay matters, those of the recipe.
+fn tasks(controller: &Controller) -> TaskConfig {
+    let recipe = controller.recipe();
+    if recipe.watches_validation() { recipe.meta.tasks.clone() } else { TaskConfig::default() }
+}
+
+fn row(controller: &Controller, algorithm: Algorithm, start: f64) -> Option<PortraitRow> {
+    let optimizers = Algorithm::ALL.map(|other| if other == algorithm { 1.0 } else { 0.0 });
+    let config = TaskConfig { families: [0.0, 0.0, 1.0, 0.0], optimizers, ..tasks(controller) };
+    let mut task = Task::draw(&config, &mut stream(SEED, "portrait")).of_recipe(controller.recipe());
     task.horizon = HORIZON;
-    let first_loss = task.problem.evaluate(&task.start);
+    let decays = controller.recipe().controls == Controls::WeightDecay;
+    let (lr, weight_decay) = if decays { (task.lr, start) } else { (start, task.weight_decay) };
+    let x = task.start.clone();
+    let first_loss = task.evaluate(&x);
     let driver_config = controller.driver_config(Some(HORIZON));
-    let mut driver = Driver::new(controller.clone(), start, task.weight_decay, driver_config).ok()?;
+    let mut driver = Driver::new(controller.clone(), lr, weight_decay, driver_config).ok()?;
     let seen = Arc::new(Mutex::new(Vec::new()));
     let log = seen.clone();
-    driver.on_decision(Box::new(move |record| {
-        log.lock().unwrap_or_else(PoisonError::into_inner).push((record.step, record.action.map(|a| a.lr), record.lr));
+    driver.on_decision(Box::new(move |record: &TraceRecord<'_>| {
+        let moved = record.action.map(|a| if decays { a.weight_decay } else { a.lr });
+        let value = if decays { record.weight_decay } else { record.lr };
+        log.lock().unwrap_or_else(PoisonError::into_inner).push((record.step, moved, value));
     }));
     let last_loss = rollout(&mut task, &mut driver, false).final_loss();
     let seen = seen.lock().unwrap_or_else(PoisonError::into_inner);
@@ -76,7 +91,7 @@ fn row(controller: &Controller, algorithm: usize, start: f64) -> Option<Portrait
         let share =
             |m: Move| within.iter().filter(|(_, a, _)| *a == Some(m)).count() as f64 / within.len().max(1) as f64;
         let last = seen.iter().rev().find(|(step, ..)| *step < to);
-        Phase { shares: Move::ALL.map(share), lr_ratio: last.map_or(1.0, |(_, _, lr)| lr / start) }
+        Phase { shares: Move::ALL.map(share), ratio: last.map_or(1.0, |(_, _, value)| value / start) }
     };
     let phases = [phase(0, 64), phase(64, HORIZON / 2), phase(HORIZON / 2, HORIZON)];
     let run = format!("{} {}", task.family.name(), task.algorithm.name());

@@ -2,7 +2,7 @@
 
 use super::config::RewardConfig;
 use super::optimizer::InnerOptimizer;
-use super::tasks::Task;
+use super::tasks::{HeldOut, Task};
 use crate::controller::{
     Action, DecisionConfig, Driver, Features, LineSearchConfig, LossWindow, Measure, Recipe, Signals, Verdict,
 };
@@ -28,7 +28,8 @@ impl Run {
     }
 }
 
-/// Trains the task under the driver. With `evaluate_decisions` the evaluation loss is taken at every decision too.
+/// Trains the task under the driver. With `evaluate_decisions` the evaluation loss is taken at every decision too. Where the task reports its
+/// validation loss, the driver is told it at every decision, as by a user's `observe_validation`.
 pub fn rollout<P: Policy>(task: &mut Task, driver: &mut Driver<P>, evaluate_decisions: bool) -> Run {
     let mut rng = stream(task.batch_seed, "batches");
     let n = task.problem.n_params();
@@ -68,8 +69,9 @@ pub fn rollout<P: Policy>(task: &mut Task, driver: &mut Driver<P>, evaluate_deci
                 None => snapshot = Some((x.clone(), optimizer.clone())),
             }
             let measured = measure.measure(&x, &grad);
+            let reported = report_validation(task, driver, &x);
             if evaluate_decisions {
-                evaluations.push(task.evaluate(&x));
+                evaluations.push(task.evaluate_after(reported, &x));
             }
             driver.decide(&window, &measured);
         }
@@ -81,10 +83,19 @@ pub fn rollout<P: Policy>(task: &mut Task, driver: &mut Driver<P>, evaluate_deci
     if evaluate_decisions {
         // What a truncated episode bootstraps from.
         losses.push(task.loss_and_grad(&x, &mut grad, &mut rng));
+        report_validation(task, driver, &x);
         driver.decide(&LossWindow::of(&losses), &measure.measure(&x, &grad));
     }
     evaluations.push(task.evaluate(&x));
     Run { evaluations, inner_steps: driver.step() }
+}
+
+fn report_validation<P: Policy>(task: &mut Task, driver: &mut Driver<P>, x: &[f32]) -> Option<HeldOut> {
+    let found = task.reported_validation(x);
+    if let Some(found) = found {
+        driver.observe_validation(found.loss);
+    }
+    found
 }
 
 /// A Q-network that explores, and writes down what it saw and did.
@@ -168,7 +179,7 @@ impl Policy for Actor {
         mean_q_values(networks, obs, &mut self.scratch, &mut self.q_row, &mut self.q_values);
         let choice = self.explorer.act(&self.q_values, self.time, &mut self.rng);
         self.taken.push(choice.action as u8);
-        Decision::of(self.actions[choice.action], choice.reason())
+        self.decisions.decision(self.actions[choice.action], choice.reason())
     }
 
     fn interval(&self, step: u64) -> u64 {
@@ -177,5 +188,89 @@ impl Policy for Actor {
 
     fn line_search(&self) -> Option<LineSearchConfig> {
         self.line_search
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::controller::{DriverConfig, FeatureSet, Move};
+    use crate::dqn::{EpsilonGreedy, EpsilonSchedule, Exploration};
+    use std::path::Path;
+
+    fn recipe(name: &str) -> Recipe {
+        let mut recipe = Recipe::load(Path::new(&format!("controllers/{name}.toml"))).unwrap();
+        recipe.meta.tasks.horizon = [300, 300];
+        recipe
+    }
+
+    fn task(recipe: &Recipe, seed: u64) -> Task {
+        Task::draw(&recipe.meta.tasks, &mut stream(seed, "task")).of_recipe(recipe)
+    }
+
+    /// Always the same move of the weight decay, at every 20th step.
+    struct Always(Move);
+    impl Policy for Always {
+        fn decide(&mut self, _: &Signals) -> Decision {
+            Decision::of(Action { lr: Move::Accept, weight_decay: self.0 }, Reason::Policy)
+        }
+        fn interval(&self, _: u64) -> u64 {
+            20
+        }
+    }
+
+    #[test]
+    fn the_weight_decay_changes_what_a_run_ends_at_and_what_it_earns() {
+        let recipe = recipe("weight-decay");
+        for seed in 0..4 {
+            let run = |moved| {
+                let mut task = task(&recipe, seed);
+                let mut driver = Driver::new(Always(moved), task.lr, 0.01, DriverConfig::default()).unwrap();
+                rollout(&mut task, &mut driver, true)
+            };
+            let [up, down] = [Move::Grow, Move::Halve].map(run);
+            assert_eq!(up.evaluations.len(), down.evaluations.len());
+            assert!((up.evaluations[0] - down.evaluations[0]).abs() < 1e-12, "nothing has moved yet");
+            assert!((up.final_loss() - down.final_loss()).abs() > 1e-3, "seed {seed}");
+            let earned = |run: &Run| {
+                let pairs = run.evaluations.windows(2);
+                pairs.map(|f| f64::from(recipe.meta.reward.reward(false, f[0], f[1]))).sum::<f64>()
+            };
+            assert_eq!(earned(&up) > earned(&down), up.final_loss() < down.final_loss());
+        }
+    }
+
+    #[test]
+    fn what_a_controller_is_told_of_the_validation_varies_over_an_episode_of_the_random_policy() {
+        for name in ["weight-decay", "joint"] {
+            let recipe = recipe(name);
+            let n_scalefree = FeatureSet::Scalefree.names().len();
+            let (names, actions) = (FeatureSet::ScalefreeValidation.names(), recipe.controls.actions(&recipe.moves));
+            let network = QNetwork::new(names.len(), &[8], actions.len(), true, &mut stream(1, "network"));
+            let epsilon = EpsilonSchedule::Constant(1.0);
+            let random = Exploration::EpsilonGreedy(EpsilonGreedy { epsilon, ..EpsilonGreedy::default() });
+            let mut task = task(&recipe, 2);
+            let explorer = Explorer::for_actions(random, &actions).unwrap();
+            let actor = Actor::new(&recipe, Arc::new(vec![network]), explorer, 0.0, stream(3, "actor"));
+            let [low, high] = task.algorithm.start_range();
+            let mut driver = Driver::new(actor, (low * high).sqrt(), 0.01, recipe.driver_config(Some(300))).unwrap();
+            rollout(&mut task, &mut driver, true);
+            let seen = driver.into_policy().observations;
+            for feature in ["validation_gap", "decay_share"].iter().chain(&names[n_scalefree..]) {
+                let column = names.iter().position(|name| name == feature).unwrap();
+                let values: Vec<f64> = seen.chunks_exact(names.len()).map(|row| f64::from(row[column])).collect();
+                let mean = values.iter().sum::<f64>() / values.len() as f64;
+                let variance = values.iter().map(|v| (v - mean).powi(2)).sum::<f64>() / values.len() as f64;
+                assert!(variance > 1e-5, "{name}: {feature} hardly varies ({variance:.1e})");
+            }
+        }
+    }
+
+    #[test]
+    fn a_controller_of_the_learning_rate_is_told_no_validation_loss() {
+        let recipe = recipe("lr");
+        let task = &mut task(&recipe, 2);
+        let x = task.start.clone();
+        assert!(!task.reports_validation && task.reported_validation(&x).is_none());
     }
 }

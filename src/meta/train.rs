@@ -224,7 +224,7 @@ impl MetaTraining {
         let explorer = Explorer::for_actions(recipe.exploration, &recipe.controls.actions(&recipe.moves))?;
         let done = parallel(n, self.n_threads, |i| {
             let mut rng = stream(state.seed, &format!("round {} episode {i}", state.round));
-            let mut task = Task::draw(&meta.tasks, &mut rng).judged_by(meta.reward.of);
+            let mut task = Task::draw(&meta.tasks, &mut rng).of_recipe(recipe);
             let explorer = explorer.clone().in_parallel(i, n);
             let actor = Actor::new(recipe, networks.clone(), explorer, f64::from(state.round), rng);
             let (actor, run) = live(recipe, &mut task, actor)?;

@@ -1,24 +1,24 @@
-//! Validation: tasks that meta-training never draws, each from five starts, against the best-tuned cosine on the same batches.
+//! Validation: tasks that meta-training never draws, each from five starts, against a tuned rival on the same batches.
+
+mod rival;
 
 use super::config::TaskConfig;
 use super::line_search::line_search_rollout;
 use super::rollout::rollout;
 use super::tasks::Task;
 use crate::controller::{
-    Controller, Driver, DriverConfig, EvaluationRow, LineSearch, LineSearchError, Pretrained, Recipe,
+    Controller, Controls, Driver, DriverConfig, EvaluationRow, LineSearch, LineSearchError, Pretrained, Recipe,
 };
 use crate::parallel::parallel;
 use crate::policy::Policy;
 use crate::rng::stream;
-use crate::schedule::{Cosine, Schedule};
 use crate::statistics::median;
+use rival::Start;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-/// How many starts, spread log-evenly over the optimizer's five decades.
+/// How many starts, spread log-evenly over the range of the controlled value.
 const N_STARTS: usize = 5;
-/// Starts a decade over which cosine is tuned.
-const TUNED_PER_DECADE: usize = 2;
 /// Added to every loss before ratios are taken: below it a task is solved.
 const SOLVED: f64 = 1e-2;
 /// What a diverged run counts as.
@@ -27,35 +27,46 @@ const DIVERGED: f64 = 1e3;
 /// Fixed validation tasks with the figures of the tuned rival.
 #[derive(Debug, Clone)]
 pub struct ValidationSet {
-    config: TaskConfig,
     tasks: Vec<Task>,
-    cosine_best: Vec<f64>,
-    cosine_median: Vec<f64>,
+    /// For each task, where the controller starts.
+    starts: Vec<[Start; N_STARTS]>,
+    rival_best: Vec<f64>,
+    rival_median: Vec<f64>,
 }
 
 /// How a controller does on a [`ValidationSet`].
 #[derive(Debug, Clone, PartialEq)]
 pub struct Score {
-    /// Mean over tasks and starts of ln((final + 1e-2) / (best cosine + 1e-2)): lower is better.
+    /// Mean over tasks and starts of ln((final + 1e-2) / (tuned rival + 1e-2)): lower is better.
     pub mean_log_ratio: f64,
-    /// Geometric mean over tasks of median start / best cosine.
+    /// Geometric mean over tasks of median start / tuned rival.
     pub tuned_ratio: f64,
-    /// Geometric mean over tasks of worst start / best cosine.
+    /// Geometric mean over tasks of worst start / tuned rival.
     pub worst_ratio: f64,
     /// The same by family and optimizer.
     pub rows: Vec<EvaluationRow>,
 }
 
 impl ValidationSet {
-    /// Draws the tasks (streams of their own, never used in training) and tunes cosine on each. They come from the default
-    /// distribution whatever the recipe trains on, so that the scores of different recipes can be compared. Those of line searches are
-    /// not: they train by SGD on the full batch, with the horizons and the starts of the recipe, and so does the cosine beside them.
+    /// Draws the tasks (streams of their own, never used in training) and tunes the rival on each:
+    ///
+    /// | controls | starts | rival |
+    /// |---|---|---|
+    /// | lr | five learning rates | the best of cosine from 11 learning rates |
+    /// | weight-decay | five weight decays, at the task's learning rate | the best of 9 fixed weight decays at that learning rate |
+    /// | both | five pairs | the better of cosine from 11 learning rates at the task's weight decay, and from its best one with 9 weight decays |
+    ///
+    /// all log-evenly over the range of the optimizer (of the recipe, for the weight decay), and judged as the recipe's rewards are.
+    /// For controllers of the learning rate, tasks come from the default distribution whatever the recipe trains on, so that the scores of
+    /// different recipes can be compared; where the weight decay matters they come from the recipe's. Those of line searches
+    /// train by SGD on the full batch, with the horizons and the starts of the recipe, and so does the rival beside them.
     pub fn draw(recipe: &Recipe, seed: u64, n_threads: usize) -> Self {
         let n = recipe.meta.validation_tasks as usize;
         let own = &recipe.meta.tasks;
-        let config = match recipe.line_search {
-            None => TaskConfig::default(),
-            Some(_) => TaskConfig {
+        let config = match recipe.controls {
+            Controls::WeightDecay | Controls::Both => own.clone(),
+            Controls::Lr if recipe.line_search.is_none() => TaskConfig::default(),
+            Controls::Lr => TaskConfig {
                 horizon: own.horizon,
                 start: own.start,
                 optimizers: own.optimizers,
@@ -65,24 +76,16 @@ impl ValidationSet {
         let tasks: Vec<Task> = (0..n)
             .map(|i| {
                 let mut task = Task::draw(&config, &mut stream(seed, &format!("validation {i}")));
-                task = task.judged_by(recipe.meta.reward.of);
+                task = task.of_recipe(recipe);
                 task.known_budget = true;
                 task.full_batch = recipe.line_search.is_some();
                 task
             })
             .collect();
-        let mut tuned = parallel(n, n_threads, |i| {
-            let [low, high] = tasks[i].algorithm.start_range();
-            let n_tuned = 5 * TUNED_PER_DECADE + 1;
-            let config = Schedule::driver_config(Some(tasks[i].horizon));
-            let cosine = || Cosine { total_steps: tasks[i].horizon };
-            let losses: Vec<f64> =
-                log_spaced(low, high, n_tuned).map(|lr| final_loss(&tasks[i], lr, cosine(), config.clone())).collect();
-            let best = losses.iter().copied().fold(DIVERGED, f64::min);
-            (best, median(&losses))
-        });
-        let (cosine_best, cosine_median) = tuned.drain(..).unzip();
-        Self { config, tasks, cosine_best, cosine_median }
+        let starts = tasks.iter().map(|task| rival::starts(recipe.controls, &config, task)).collect();
+        let rivals = parallel(n, n_threads, |i| rival::tune(recipe.controls, &config, &tasks[i]));
+        let (rival_best, rival_median) = rivals.into_iter().unzip();
+        Self { tasks, starts, rival_best, rival_median }
     }
 
     /// Runs the controller, greedily, on every task from every start.
@@ -90,14 +93,13 @@ impl ValidationSet {
         let n = self.tasks.len();
         let finals = parallel(n * N_STARTS, n_threads, |k| {
             let task = &self.tasks[k / N_STARTS];
-            let [low, high] = self.config.start_range(task.algorithm);
-            let lr = log_spaced(low, high, N_STARTS).nth(k % N_STARTS).unwrap_or(low);
+            let start = self.starts[k / N_STARTS][k % N_STARTS];
             let controller = Controller::new(pretrained.clone());
             let config = controller.driver_config(Some(task.horizon));
             match controller.recipe().line_search {
-                None => final_loss(task, lr, controller, config),
+                None => final_loss(task, start, controller, config),
                 Some(line_search) => {
-                    let search = LineSearch::new(lr, task.weight_decay, line_search, config);
+                    let search = LineSearch::new(start.lr, start.weight_decay, line_search, config);
                     searched_loss(task, search, controller)
                 }
             }
@@ -110,10 +112,10 @@ impl ValidationSet {
         let mut sum = 0.0;
         for (i, task) in self.tasks.iter().enumerate() {
             let own = &finals[i * N_STARTS..(i + 1) * N_STARTS];
-            let log_ratio = |f: f64| ((f + SOLVED) / (self.cosine_best[i] + SOLVED)).ln();
+            let log_ratio = |f: f64| ((f + SOLVED) / (self.rival_best[i] + SOLVED)).ln();
             sum += own.iter().map(|&f| log_ratio(f)).sum::<f64>() / N_STARTS as f64;
             let worst = own.iter().copied().fold(0.0, f64::max);
-            let logs = [log_ratio(median(own)), log_ratio(worst), log_ratio(self.cosine_median[i])];
+            let logs = [log_ratio(median(own)), log_ratio(worst), log_ratio(self.rival_median[i])];
             families.entry((task.family, task.algorithm)).or_default().push(logs);
         }
         let geometric =
@@ -124,7 +126,7 @@ impl ValidationSet {
             n_tasks: logs.len() as u32,
             tuned_ratio: geometric(logs, 0),
             worst_ratio: geometric(logs, 1),
-            cosine_median_ratio: geometric(logs, 2),
+            rival_median_ratio: geometric(logs, 2),
         });
         Score {
             mean_log_ratio: sum / self.tasks.len() as f64,
@@ -135,10 +137,10 @@ impl ValidationSet {
     }
 }
 
-/// The loss after a whole run from `lr`; [`DIVERGED`] at most.
-fn final_loss<P: Policy>(task: &Task, lr: f64, policy: P, config: DriverConfig) -> f64 {
+/// What the task is judged by after a whole run from `start`; [`DIVERGED`] at most.
+fn final_loss<P: Policy>(task: &Task, start: Start, policy: P, config: DriverConfig) -> f64 {
     let mut task = task.clone();
-    let Ok(mut driver) = Driver::new(policy, lr, task.weight_decay, config) else { return DIVERGED };
+    let Ok(mut driver) = Driver::new(policy, start.lr, start.weight_decay, config) else { return DIVERGED };
     counted(rollout(&mut task, &mut driver, false).final_loss())
 }
 

@@ -183,7 +183,8 @@ impl QController {
         self.losses.observe(loss)
     }
 
-    /// Notes a validation loss or error, for policies that look at it.
+    /// Notes a validation loss or error, for policies that look at it: the newest one counts. Controllers that move the weight decay were
+    /// trained with the loss on held-out examples, told at every decision ([`QController::is_due`]).
     pub fn observe_validation(&mut self, error: f64) {
         self.driver.observe_validation(error);
     }
@@ -253,6 +254,11 @@ impl QController {
     /// The weight decay now (PyTorch's: the gradient of the penalty is `weight_decay * x`).
     pub fn weight_decay(&self) -> f64 {
         self.driver.weight_decay()
+    }
+
+    /// Whether the coming step starts with a decision: what was observed by then is what the policy sees.
+    pub fn is_due(&self) -> bool {
+        self.driver.is_due()
     }
 
     /// Inner steps so far.

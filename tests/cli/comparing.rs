@@ -1,6 +1,7 @@
 //! `qgd compare` and `qgd demo`.
 
 use crate::sandbox::{Sandbox, shipped};
+use serde_json::Value;
 
 fn digits() -> String {
     shipped("examples/tasks/digits.toml")
@@ -80,4 +81,54 @@ fn the_demo_shows_that_the_controller_finds_the_learning_rate() {
     assert!(!output.stdout.contains('\x1b'), "no colors in a pipe");
     assert!(sandbox.read("demo.svg").contains("with qgd, from 1e-5"));
     sandbox.refuses(&["demo", "--task", "missing.toml"], &["missing.toml"]);
+}
+
+#[test]
+fn weight_decays_are_compared_by_the_validation_error() {
+    let sandbox = Sandbox::new();
+    let compare = ["compare", &digits(), "--steps", "60", "--weight-decays", "1e-4,0.9", "--seeds", "2"];
+    let output = sandbox.qgd(&[&compare[..], &["--methods", "weight-decay,constant", "--json", "c.json"]].concat());
+    assert_eq!(output.code, 0, "{}", output.stderr);
+    assert!(
+        output.stdout.contains("validation error after 60 steps over 2 starts, mean of 2 seeds"),
+        "{}",
+        output.stdout
+    );
+    let json = sandbox.json("c.json");
+    assert_eq!((&json["swept"], json["starts"][1].as_f64()), (&Value::from("weight_decay"), Some(0.9)));
+    let errors = |method: usize| {
+        let errors = json["methods"][method]["validation_error"].as_array().unwrap();
+        errors.iter().map(|error| error.as_f64().unwrap()).collect::<Vec<_>>()
+    };
+    assert!(errors(1)[0] < 0.5 && errors(1)[1] > errors(1)[0], "0.9 is too much: {:?}", errors(1));
+    let by_seed = json["methods"][1]["validation_error_by_seed"][0].as_array().unwrap();
+    let mean = by_seed.iter().map(|error| error.as_f64().unwrap()).sum::<f64>() / 2.0;
+    assert!((mean - errors(1)[0]).abs() < 1e-12);
+    // One run of it by itself: the same start, seed and batches.
+    sandbox.qgd(&[
+        "train",
+        &digits(),
+        "--steps",
+        "60",
+        "--weight-decay",
+        "1e-4",
+        "--controller",
+        "weight-decay",
+        "--json",
+        "t",
+    ]);
+    let accuracy = sandbox.json("t")["validation_accuracy"].as_f64().unwrap();
+    let alone = json["methods"][0]["validation_error_by_seed"][0][0].as_f64().unwrap();
+    assert!((1.0 - accuracy - alone).abs() < 1e-12, "{accuracy} {alone}");
+}
+
+#[test]
+fn bad_weight_decays_are_refused() {
+    let sandbox = Sandbox::new();
+    let compare = |more: &[&str], needles: &[&str]| {
+        sandbox.refuses(&[&["compare", &digits(), "--json", "o"], more].concat(), needles);
+    };
+    compare(&["--weight-decays", "1e-3", "--starts", "0.1"], &["--weight-decays", "--starts"]);
+    compare(&["--weight-decays", "1e-3,-1"], &["train.weight_decay", "-1"]);
+    compare(&["--weight-decays", "0", "--methods", "weight-decay"], &["train.weight_decay", "0", "weight-decay"]);
 }

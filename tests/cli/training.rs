@@ -1,6 +1,7 @@
 //! What a finished `qgd train` says, to people and to programs.
 
 use crate::sandbox::{Sandbox, shipped};
+use qgd::controller::ScaleFree;
 use serde_json::Value;
 
 fn digits() -> String {
@@ -141,4 +142,40 @@ fn a_reader_that_has_seen_enough_is_no_error() {
     drop((child.stdout.take(), child.stderr.take()));
     assert_eq!(child.wait().unwrap().code(), Some(0));
     assert_eq!(sandbox.json("out.json")["steps"], 200);
+}
+
+#[test]
+fn a_controller_of_the_weight_decay_is_told_the_validation_loss() {
+    let sandbox = Sandbox::new();
+    let trace = |controller: &str| {
+        let args = ["train", &digits(), "--steps", "80", "--weight-decay", "1e-3", "--controller", controller];
+        let output = sandbox.qgd(&[&args[..], &["--trace", "t.jsonl", "--json", "o"]].concat());
+        assert_eq!(output.code, 0, "{}", output.stderr);
+        let trace = sandbox.read("t.jsonl");
+        trace.lines().map(|line| serde_json::from_str::<Value>(line).unwrap()).collect::<Vec<_>>()
+    };
+    let gap = ScaleFree::NAMES.iter().position(|name| *name == "validation_gap").unwrap();
+    let gaps = |lines: &[Value]| {
+        lines.iter().filter_map(|line| line["features"].get(gap)?.as_f64()).filter(|gap| gap.abs() > 1e-6).count()
+    };
+    let lines = trace("weight-decay");
+    assert!(gaps(&lines) * 2 > lines.len(), "{} of {}", gaps(&lines), lines.len());
+    assert!(lines.iter().all(|line| line["lr"] == lines[0]["lr"]), "it moves the weight decay alone");
+    assert_eq!(gaps(&trace("lr")), 0, "a controller of the learning rate is not trained for it");
+}
+
+#[test]
+fn a_weight_decay_of_zero_or_no_validation_split_is_refused_where_a_controller_needs_them() {
+    let sandbox = Sandbox::new();
+    let refuses = |task: &str, decay: &str, needles: &[&str]| {
+        sandbox
+            .refuses(&["train", task, "--controller", "weight-decay", "--weight-decay", decay, "--json", "o"], needles);
+    };
+    refuses(&digits(), "0", &["train.weight_decay", "0", "weight-decay"]);
+    let rows: String = (0..40).map(|i| format!("{i},{}\n", 3 * i)).collect();
+    sandbox.write("line.csv", rows);
+    let text = "[data]\nformat = \"csv\"\npath = \"line.csv\"\ntarget = 1\nkind = \"regression\"\nsplit = [0.8, 0.0, 0.2]\n\
+                [net]\nkind = \"mlp\"\n[train]\nlr = 0.1\nsteps = 20\n";
+    sandbox.write("line.toml", text);
+    refuses("line.toml", "1e-3", &["data.split", "validation", "weight-decay"]);
 }

@@ -148,7 +148,9 @@ impl<'a> Bench<'a> {
     }
 
     fn on_grid(&self, cell: &Cell) -> grid::Cell<'a> {
-        grid::Cell { decider: &self.plan.methods[cell.method], lr: cell.lr, seed: cell.seed }
+        let task = self.plan.problems[cell.problem].task;
+        let weight_decay = self.plan.tasks[task].spec.train.weight_decay;
+        grid::Cell { decider: &self.plan.methods[cell.method], lr: cell.lr, weight_decay, seed: cell.seed }
     }
 
     fn expected_s(&self, problem: usize) -> f64 {

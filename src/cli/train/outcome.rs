@@ -29,6 +29,8 @@ pub struct Outcome {
     /// Mean over the whole training split after the last step, without any penalty.
     train_loss: f64,
     validation_loss: f64,
+    /// Null in regression.
+    validation_accuracy: Option<f64>,
     test_loss: f64,
     /// Null in regression.
     test_accuracy: Option<f64>,
@@ -69,6 +71,7 @@ impl Outcome {
             threads: args.threads,
             train_loss: train.loss,
             validation_loss: validation.loss,
+            validation_accuracy: validation.accuracy,
             test_loss: test.loss,
             test_accuracy: test.accuracy,
             diverged: ![train.loss, validation.loss, test.loss].into_iter().all(f64::is_finite),

@@ -22,19 +22,19 @@ const TINY: f64 = 1e-12;
 
 /// An exponential moving average over decisions.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
-struct Ema {
+pub(super) struct Ema {
     rate: f64,
     value: f64,
 }
 
 impl Ema {
     /// `half_life` in decisions.
-    fn new(half_life: f64) -> Self {
+    pub(super) fn new(half_life: f64) -> Self {
         Self { rate: 1.0 - 0.5f64.powf(1.0 / half_life), value: f64::NAN }
     }
 
     /// Takes in a value; anything that is not finite is left out.
-    fn push(&mut self, v: f64) -> f64 {
+    pub(super) fn push(&mut self, v: f64) -> f64 {
         if v.is_finite() {
             self.value = if self.value.is_nan() { v } else { self.value + self.rate * (v - self.value) };
         }
@@ -235,7 +235,7 @@ impl ScaleFree {
 }
 
 /// Remembers the first finite value.
-fn first(slot: &mut f64, v: f64) {
+pub(super) fn first(slot: &mut f64, v: f64) {
     if slot.is_nan() && v.is_finite() {
         *slot = v;
     }

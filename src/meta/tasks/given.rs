@@ -68,7 +68,7 @@ impl NetProblem {
         }
         let net = Mlp::new(sizes.to_vec(), activation);
         let (batch, rows) = (Vec::new(), Vec::new());
-        Ok(Self { net, n_in, inputs, target, n_train: n, n_evaluation: n, batch_size, batch, rows })
+        Ok(Self { net, n_in, inputs, target, n_train: n, n_evaluation: n, n_held_out: n / 4, batch_size, batch, rows })
     }
 
     /// With the first `n` training examples (all, where there are fewer) as the evaluation batch and full batch; at least one.

@@ -1,0 +1,217 @@
+//! `scalefree-validation`: the features of [`ScaleFree`], then ten for a controller that moves the weight decay.
+//!
+//! They too do not change with the unit of the loss or of time, and averages run over decisions.
+//!
+//! ```text
+//! λ, x, g     weight decay, ||parameters||, ||gradient||        τ    the budget in steps where it is known, else the steps so far
+//! v           validation loss as last reported                  gap  ln(v / training loss), the latter's EMA with half-life 8
+//! ```
+//!
+//! Where no validation loss was reported, what is made of it is 0.
+
+use super::scalefree::{Ema, ScaleFree, first};
+use super::{scaled, softsign};
+use crate::controller::actions::{Action, Move};
+use crate::controller::signals::Signals;
+use serde::{Deserialize, Serialize};
+
+/// The smallest loss that logarithms see.
+const TINY: f64 = 1e-12;
+
+/// The tracker of the `scalefree-validation` set: what it remembers of a run.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Validated {
+    scalefree: ScaleFree,
+    train: Ema,
+    fast: Ema,
+    slow: Ema,
+    gap: Ema,
+    moves: Ema,
+    first: f64,
+    lowest: f64,
+    last: f64,
+}
+
+impl Default for Validated {
+    fn default() -> Self {
+        Self {
+            scalefree: ScaleFree::default(),
+            train: Ema::new(8.0),
+            fast: Ema::new(2.0),
+            slow: Ema::new(8.0),
+            gap: Ema::new(8.0),
+            moves: Ema::new(6.0),
+            first: f64::NAN,
+            lowest: f64::INFINITY,
+            last: f64::NAN,
+        }
+    }
+}
+
+const N_SCALEFREE: usize = ScaleFree::NAMES.len();
+const OWN: [&str; 10] = [
+    "decay_ratio",
+    "decay_force",
+    "decay_rate",
+    "decay_move",
+    "decay_moves_ema",
+    "validation_change",
+    "validation_trend",
+    "validation_min",
+    "validation_first",
+    "gap_change",
+];
+
+impl Validated {
+    /// The features, in order.
+    pub const NAMES: [&'static str; N_SCALEFREE + OWN.len()] = {
+        let mut names = [""; N_SCALEFREE + OWN.len()];
+        let mut i = 0;
+        while i < names.len() {
+            names[i] = if i < N_SCALEFREE { ScaleFree::NAMES[i] } else { OWN[i - N_SCALEFREE] };
+            i += 1;
+        }
+        names
+    };
+
+    /// Takes in one decision window and writes the features: those of [`ScaleFree::update`], then
+    ///
+    /// | Feature | Formula before it is cut to [-1, 1] |
+    /// |---|---|
+    /// | decay_ratio | log10(λ / λ_0) / 5 |
+    /// | decay_force | log10(λ x / g) / 4: how the penalty's gradient compares with the loss's |
+    /// | decay_rate | log10(lr λ τ) / 4: 0 where the decay alone would shrink the parameters to 1/e |
+    /// | decay_move, its EMA | -1 halve, 0 accept, 1 grow, of the weight decay |
+    /// | validation_change | 10 ln(v_prev / v), softsign |
+    /// | validation_trend | 5 ln(EMA v, half-life 8 / EMA v, half-life 2), softsign |
+    /// | validation_min | 3 ln(v / min v), softsign |
+    /// | validation_first | ln(v / first v) / 3 |
+    /// | gap_change | 3 (gap - its EMA, half-life 8), softsign |
+    pub fn update(&mut self, signals: &Signals, last_action: Option<Action>, out: &mut [f32]) {
+        let (shared, own) = out.split_at_mut(N_SCALEFREE);
+        self.scalefree.update(signals, last_action, shared);
+        let m = &signals.measured;
+        let (lr, decay) = (signals.lr, signals.weight_decay);
+        let steps = signals.total_steps.unwrap_or(signals.step + 1) as f64;
+        let moved = last_action.map_or(0.0, |action| match action.weight_decay {
+            Move::Halve => -1.0,
+            Move::Accept => 0.0,
+            Move::Grow => 1.0,
+        });
+        let loss = self.train.push(signals.window.mean.max(TINY));
+        let v = signals.validation.map_or(f64::NAN, |v| if v.is_nan() { f64::INFINITY } else { v.max(TINY) });
+        first(&mut self.first, v);
+        self.lowest = self.lowest.min(v);
+        let (fast, slow) = (self.fast.push(v), self.slow.push(v));
+        let gap = (v / loss).ln();
+        let usual_gap = self.gap.push(gap);
+        own.copy_from_slice(&[
+            scaled((decay / signals.weight_decay_base).log10(), 5.0),
+            scaled((decay * m.param_norm / m.grad_norm).log10(), 4.0),
+            scaled((lr * decay * steps).log10(), 4.0),
+            moved as f32,
+            scaled(self.moves.push(moved), 1.0),
+            softsign(10.0 * (self.last / v).ln()),
+            softsign(5.0 * (slow / fast).ln()),
+            softsign(3.0 * (v / self.lowest).ln()),
+            scaled((v / self.first).ln(), 3.0),
+            softsign(3.0 * (gap - usual_gap)),
+        ]);
+        self.last = v;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::controller::signals::{LossWindow, Measured};
+    use proptest::prelude::*;
+
+    const N: usize = Validated::NAMES.len();
+
+    fn signals(step: u64, loss: f64, validation: f64, decay: f64) -> Signals {
+        let measured = Measured { grad_norm: 0.2, param_norm: 4.0, ..Measured::default() };
+        let window = LossWindow { n: 1, mean: loss, std: 0.0, last: loss, recent: loss };
+        Signals {
+            step,
+            total_steps: Some(1000),
+            window,
+            measured,
+            lr: 0.1,
+            lr_base: 0.1,
+            weight_decay: decay,
+            weight_decay_base: 1e-3,
+            validation: Some(validation),
+        }
+    }
+
+    fn own(tracker: &mut Validated, signals: &Signals) -> Vec<f32> {
+        let mut out = [f32::NAN; N];
+        tracker.update(signals, Some(Action { lr: Move::Accept, weight_decay: Move::Grow }), &mut out);
+        out[N_SCALEFREE..].to_vec()
+    }
+
+    #[test]
+    fn each_feature_follows_its_formula() {
+        let s = |x: f64| x / (1.0 + x.abs());
+        let mut tracker = Validated::default();
+        own(&mut tracker, &signals(0, 2.0, 2.0, 1e-3));
+        let found = own(&mut tracker, &signals(1, 2.0, 1.0, 1e-2));
+        let ema = |half_life: f64| 2.0 + (1.0 - 0.5f64.powf(1.0 / half_life)) * (1.0 - 2.0);
+        let gap = 0.5f64.ln();
+        let usual_gap = (1.0 - 0.5f64.powf(0.125)) * gap;
+        let expected = [
+            0.2,
+            (1e-2 * 4.0 / 0.2f64).log10() / 4.0,
+            0.0,
+            1.0,
+            1.0,
+            s(10.0 * 2f64.ln()),
+            s(5.0 * (ema(8.0) / ema(2.0)).ln()),
+            0.0,
+            gap / 3.0,
+            s(3.0 * (gap - usual_gap)),
+        ];
+        assert!(found.iter().zip(&expected).all(|(&f, e)| (f64::from(f) - e).abs() < 1e-5), "{found:?} {expected:?}");
+        let worse = own(&mut tracker, &signals(2, 2.0, 1.5, 1e-2));
+        assert!((f64::from(worse[7]) - s(3.0 * 1.5f64.ln())).abs() < 1e-6);
+    }
+
+    #[test]
+    fn the_first_features_are_those_of_scalefree() {
+        let (mut all, mut some) = (Validated::default(), ScaleFree::default());
+        let (mut a, mut b) = ([0.0; N], [0.0; N_SCALEFREE]);
+        for step in 0..9 {
+            let signals = signals(step, 2.0 / (1.0 + step as f64), 1.0, 1e-3);
+            all.update(&signals, None, &mut a);
+            some.update(&signals, None, &mut b);
+            assert_eq!(a[..N_SCALEFREE].iter().map(|v| v.to_bits()).collect::<Vec<_>>(), b.map(f32::to_bits));
+        }
+        assert_eq!((Validated::NAMES[0], Validated::NAMES[N - 1]), ("rank", "gap_change"));
+    }
+
+    #[test]
+    fn without_a_validation_loss_its_features_are_0() {
+        let mut tracker = Validated::default();
+        for step in 0..5 {
+            let found = own(&mut tracker, &Signals { validation: None, ..signals(step, 1.0, 0.0, 1e-3) });
+            assert!(found[5..].iter().all(|v| v.abs() < 1e-9), "{found:?}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn every_feature_is_defined_whatever_comes(values in prop::collection::vec(prop_oneof![
+            Just(f64::NAN), Just(f64::INFINITY), Just(f64::NEG_INFINITY), Just(0.0), -1e30..1e30f64, -1.0..1.0f64], 7 * 6)) {
+            let mut tracker = Validated::default();
+            for (step, v) in values.chunks_exact(7).enumerate() {
+                let measured = Measured { grad_norm: v[0], param_norm: v[1], ..Measured::default() };
+                let window = LossWindow { n: 1, mean: v[2], std: 0.0, last: v[2], recent: v[2] };
+                let signals = Signals { step: step as u64, total_steps: None, window, measured, lr: v[3], lr_base: v[3],
+                    weight_decay: v[4], weight_decay_base: v[5], validation: Some(v[6]) };
+                let found = own(&mut tracker, &signals);
+                prop_assert!(found.iter().all(|v| (-1.0..=1.0).contains(v)), "{found:?}");
+            }
+        }
+    }
+}
