@@ -9,6 +9,7 @@
 //!
 //! Data come from random teacher networks or from clusters. None of it comes from a data set that controllers are evaluated on.
 
+mod data;
 mod given;
 mod held_out;
 
@@ -18,6 +19,7 @@ pub(super) use held_out::HeldOut;
 use super::config::{Judge, TaskConfig};
 use super::mlp::{Activation, Mlp, Target};
 use super::optimizer::Algorithm;
+use data::{clusters, raw_inputs, rescale, teacher_classes, teacher_values};
 use rand::RngExt;
 use rand_chacha::ChaCha8Rng;
 
@@ -282,113 +284,6 @@ fn net_problem(family: Family, config: &TaskConfig, rng: &mut ChaCha8Rng) -> (Pr
     (Problem::Net(Box::new(problem)), start)
 }
 
-/// Correlated normal inputs: independent ones, column j scaled by `(j + 1)^-p`, then mixed at random.
-fn raw_inputs(n: usize, n_in: usize, rng: &mut ChaCha8Rng) -> Vec<f32> {
-    let power = rng.random_range(0.0..1.2f32);
-    let scales: Vec<f32> = (0..n_in).map(|j| ((j + 1) as f32).powf(-power)).collect();
-    let mixed = rng.random_bool(0.7);
-    let mixing: Vec<f32> = (0..n_in * n_in).map(|_| normal(rng) / (n_in as f32).sqrt()).collect();
-    let mut inputs = Vec::with_capacity(n * n_in);
-    for _ in 0..n {
-        let z: Vec<f32> = scales.iter().map(|s| s * normal(rng)).collect();
-        if mixed {
-            inputs.extend(mixing.chunks_exact(n_in).map(|row| row.iter().zip(&z).map(|(m, z)| m * z).sum::<f32>()));
-        } else {
-            inputs.extend(z);
-        }
-    }
-    standardize(&mut inputs, n_in);
-    inputs
-}
-
-/// A random teacher's outputs `[n, n_out]`, each column standardised.
-fn teacher(inputs: &[f32], n_in: usize, n_out: usize, rng: &mut ChaCha8Rng) -> Vec<f32> {
-    let width = log_uniform(4.0, 48.0, rng) as usize;
-    let sizes = if rng.random_bool(0.2) { vec![n_in, n_out] } else { vec![n_in, width, n_out] };
-    let mut net = Mlp::new(sizes, Activation::Tanh);
-    let params = net.init(log_uniform(1.5, 6.0, rng) as f32, rng);
-    let mut outputs = net.forward(&params, inputs).to_vec();
-    standardize(&mut outputs, n_out);
-    outputs
-}
-
-fn teacher_classes(
-    inputs: &[f32],
-    n_in: usize,
-    n_classes: usize,
-    noise: Option<[f64; 2]>,
-    rng: &mut ChaCha8Rng,
-) -> Vec<u16> {
-    let logits = teacher(inputs, n_in, n_classes, rng);
-    let mut classes: Vec<u16> = logits.chunks_exact(n_classes).map(arg_max).collect();
-    flip_labels(&mut classes, n_classes, noise, rng);
-    classes
-}
-
-/// Gaussian clusters, one to four a class, far apart where the classes are to be separable. Overwrites the inputs.
-fn clusters(inputs: &mut [f32], n_in: usize, n_classes: usize, separable: bool, rng: &mut ChaCha8Rng) -> Vec<u16> {
-    let per_class = rng.random_range(1..=4);
-    let distance = if separable { log_uniform(1.0, 3.0, rng) } else { log_uniform(0.3, 1.0, rng) } as f32;
-    let centers: Vec<f32> = (0..per_class * n_classes * n_in).map(|_| distance * normal(rng)).collect();
-    let classes = inputs
-        .chunks_exact_mut(n_in)
-        .map(|row| {
-            let cluster = rng.random_range(0..per_class * n_classes);
-            row.iter_mut().zip(&centers[cluster * n_in..]).for_each(|(x, c)| *x += c);
-            (cluster % n_classes) as u16
-        })
-        .collect();
-    standardize(inputs, n_in);
-    classes
-}
-
-/// A share of labels, log-uniform in `noise`, becomes random.
-fn flip_labels(classes: &mut [u16], n_classes: usize, noise: Option<[f64; 2]>, rng: &mut ChaCha8Rng) {
-    if let Some([low, high]) = noise {
-        let share = log_uniform(low, high, rng);
-        for class in classes {
-            if rng.random_bool(share) {
-                *class = rng.random_range(0..n_classes) as u16;
-            }
-        }
-    }
-}
-
-/// A third of the targets have heavy tails, as counts, prices and concentrations do: their batches hold outliers.
-fn teacher_values(inputs: &[f32], n_in: usize, noiseless: bool, rng: &mut ChaCha8Rng) -> (Target, usize) {
-    let mut values = teacher(inputs, n_in, 1, rng);
-    if !noiseless {
-        let noise = log_uniform(0.03, 1.0, rng) as f32;
-        values.iter_mut().for_each(|v| *v += noise * normal(rng));
-    }
-    if rng.random_bool(1.0 / 3.0) {
-        let tail = rng.random_range(0.5..1.5f32);
-        values.iter_mut().for_each(|v| *v = (tail * *v).exp());
-    }
-    standardize(&mut values, 1);
-    (Target::Values(values), 1)
-}
-
-/// What users leave undone: some inputs are not standardised.
-fn rescale(inputs: &mut [f32], n_in: usize, rng: &mut ChaCha8Rng) {
-    if rng.random_bool(0.3) {
-        let overall = log_uniform(0.2, 5.0, rng) as f32;
-        let columns: Vec<f32> = (0..n_in).map(|_| overall * log_uniform(0.5, 2.0, rng) as f32).collect();
-        inputs.chunks_exact_mut(n_in).for_each(|row| row.iter_mut().zip(&columns).for_each(|(x, s)| *x *= s));
-    }
-}
-
-/// Mean 0 and deviation 1 in every column.
-fn standardize(values: &mut [f32], n_columns: usize) {
-    let n = (values.len() / n_columns) as f32;
-    for j in 0..n_columns {
-        let column = || (j..values.len()).step_by(n_columns);
-        let mean = column().map(|i| values[i]).sum::<f32>() / n;
-        let deviation = (column().map(|i| (values[i] - mean).powi(2)).sum::<f32>() / n).sqrt() + 1e-8;
-        column().for_each(|i| values[i] = (values[i] - mean) / deviation);
-    }
-}
-
 fn arg_max(row: &[f32]) -> u16 {
     crate::dqn::network::argmax(row.into()) as u16
 }
@@ -468,17 +363,5 @@ mod tests {
             let loss = a.problem.evaluate(&a.start);
             assert!(loss.is_finite() && loss > 0.0, "{:?}: {loss}", a.family);
         }
-    }
-
-    #[test]
-    fn labels_are_noisy_only_where_the_task_is_not_separable() {
-        let mut rng = stream(4, "labels");
-        let mut classes = vec![7u16; 1000];
-        flip_labels(&mut classes, 10, None, &mut rng);
-        assert!(classes.iter().all(|&c| c == 7));
-        flip_labels(&mut classes, 10, Some([0.3, 0.3]), &mut rng);
-        // A tenth of the random labels are right.
-        let wrong = classes.iter().filter(|&&c| c != 7).count();
-        assert!((220..320).contains(&wrong), "{wrong}");
     }
 }

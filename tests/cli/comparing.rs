@@ -86,8 +86,9 @@ fn the_demo_shows_that_the_controller_finds_the_learning_rate() {
 #[test]
 fn weight_decays_are_compared_by_the_validation_error() {
     let sandbox = Sandbox::new();
+    sandbox.weight_decay_controller("w.qgd");
     let compare = ["compare", &digits(), "--steps", "60", "--weight-decays", "1e-4,0.9", "--seeds", "2"];
-    let output = sandbox.qgd(&[&compare[..], &["--methods", "weight-decay,constant", "--json", "c.json"]].concat());
+    let output = sandbox.qgd(&[&compare[..], &["--methods", "w.qgd,constant", "--json", "c.json"]].concat());
     assert_eq!(output.code, 0, "{}", output.stderr);
     assert!(
         output.stdout.contains("validation error after 60 steps over 2 starts, mean of 2 seeds"),
@@ -113,7 +114,7 @@ fn weight_decays_are_compared_by_the_validation_error() {
         "--weight-decay",
         "1e-4",
         "--controller",
-        "weight-decay",
+        "w.qgd",
         "--json",
         "t",
     ]);
@@ -125,10 +126,11 @@ fn weight_decays_are_compared_by_the_validation_error() {
 #[test]
 fn bad_weight_decays_are_refused() {
     let sandbox = Sandbox::new();
+    sandbox.weight_decay_controller("w.qgd");
     let compare = |more: &[&str], needles: &[&str]| {
         sandbox.refuses(&[&["compare", &digits(), "--json", "o"], more].concat(), needles);
     };
     compare(&["--weight-decays", "1e-3", "--starts", "0.1"], &["--weight-decays", "--starts"]);
     compare(&["--weight-decays", "1e-3,-1"], &["train.weight_decay", "-1"]);
-    compare(&["--weight-decays", "0", "--methods", "weight-decay"], &["train.weight_decay", "0", "weight-decay"]);
+    compare(&["--weight-decays", "0", "--methods", "w.qgd"], &["train.weight_decay", "0", "w.qgd"]);
 }

@@ -64,6 +64,20 @@ impl Sandbox {
         Output { code: output.status.code().unwrap_or(-1), stdout, stderr }
     }
 
+    /// Meta-trains a controller of the weight decay, for a moment only.
+    #[cfg(feature = "torch")]
+    pub fn weight_decay_controller(&self, name: &str) {
+        self.write(
+            "recipe.toml",
+            "name = 'w'\ndescription = 'test'\ncontrols = 'weight-decay'\nmoves = ['halve', 'accept', 'grow']\n\
+             features = 'scalefree-validation'\n[decisions]\nprobe-steps = 30\n[network]\nhidden = [4]\n\
+             [meta]\nrounds = 1\nepisodes-per-round = 4\nupdates-per-round = 1\nvalidation-tasks = 1\n\
+             [meta.reward]\nof = 'validation'\n[meta.tasks]\nhorizon = [40, 40]\nexamples = [32, 64]\nweight-decay = [1e-4, 1.0]",
+        );
+        let output = self.qgd(&["meta-train", "recipe.toml", "-o", name]);
+        assert_eq!(output.code, 0, "{}", output.stderr);
+    }
+
     /// Runs what must be refused: exit code 2, nothing written, and a message on one line that names all of `needles`.
     pub fn refuses(&self, args: &[&str], needles: &[&str]) {
         let before = self.listing();

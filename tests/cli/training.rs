@@ -147,6 +147,7 @@ fn a_reader_that_has_seen_enough_is_no_error() {
 #[test]
 fn a_controller_of_the_weight_decay_is_told_the_validation_loss() {
     let sandbox = Sandbox::new();
+    sandbox.weight_decay_controller("w.qgd");
     let trace = |controller: &str| {
         let args = ["train", &digits(), "--steps", "80", "--weight-decay", "1e-3", "--controller", controller];
         let output = sandbox.qgd(&[&args[..], &["--trace", "t.jsonl", "--json", "o"]].concat());
@@ -158,7 +159,7 @@ fn a_controller_of_the_weight_decay_is_told_the_validation_loss() {
     let gaps = |lines: &[Value]| {
         lines.iter().filter_map(|line| line["features"].get(gap)?.as_f64()).filter(|gap| gap.abs() > 1e-6).count()
     };
-    let lines = trace("weight-decay");
+    let lines = trace("w.qgd");
     assert!(gaps(&lines) * 2 > lines.len(), "{} of {}", gaps(&lines), lines.len());
     assert!(lines.iter().all(|line| line["lr"] == lines[0]["lr"]), "it moves the weight decay alone");
     assert_eq!(gaps(&trace("lr")), 0, "a controller of the learning rate is not trained for it");
@@ -167,15 +168,15 @@ fn a_controller_of_the_weight_decay_is_told_the_validation_loss() {
 #[test]
 fn a_weight_decay_of_zero_or_no_validation_split_is_refused_where_a_controller_needs_them() {
     let sandbox = Sandbox::new();
+    sandbox.weight_decay_controller("w.qgd");
     let refuses = |task: &str, decay: &str, needles: &[&str]| {
-        sandbox
-            .refuses(&["train", task, "--controller", "weight-decay", "--weight-decay", decay, "--json", "o"], needles);
+        sandbox.refuses(&["train", task, "--controller", "w.qgd", "--weight-decay", decay, "--json", "o"], needles);
     };
-    refuses(&digits(), "0", &["train.weight_decay", "0", "weight-decay"]);
+    refuses(&digits(), "0", &["train.weight_decay", "0", "w.qgd"]);
     let rows: String = (0..40).map(|i| format!("{i},{}\n", 3 * i)).collect();
     sandbox.write("line.csv", rows);
     let text = "[data]\nformat = \"csv\"\npath = \"line.csv\"\ntarget = 1\nkind = \"regression\"\nsplit = [0.8, 0.0, 0.2]\n\
                 [net]\nkind = \"mlp\"\n[train]\nlr = 0.1\nsteps = 20\n";
     sandbox.write("line.toml", text);
-    refuses("line.toml", "1e-3", &["data.split", "validation", "weight-decay"]);
+    refuses("line.toml", "1e-3", &["data.split", "validation", "w.qgd"]);
 }
