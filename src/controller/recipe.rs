@@ -29,6 +29,9 @@ pub struct Recipe {
     /// When it decides.
     #[serde(default)]
     pub decisions: DecisionConfig,
+    /// When it decides while it is meta-trained, where that is otherwise than in use: more decisions teach more.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub rehearsal: Option<DecisionConfig>,
     /// Where the controlled values may go.
     #[serde(default)]
     pub bounds: Bounds,
@@ -109,6 +112,18 @@ impl Default for DecisionConfig {
 }
 
 impl DecisionConfig {
+    /// The first field outside its range, as (name, value, what was allowed).
+    fn invalid_field(&self) -> Option<(&'static str, f64, &'static str)> {
+        let (per_doubling, power) = (self.per_doubling, self.weight_decay_power);
+        let checks = [
+            ("per-doubling", f64::from(per_doubling), (1..=1000).contains(&per_doubling), "in [1, 1000]"),
+            ("fixed", 0.0, self.fixed != Some(0), "at least 1"),
+            ("cooldown", self.cooldown, (0.0..=1.0).contains(&self.cooldown), "in [0, 1]"),
+            ("weight-decay-power", f64::from(power), (1..=8).contains(&power), "in [1, 8]"),
+        ];
+        checks.into_iter().find(|check| !check.2).map(|(name, value, _, allowed)| (name, value, allowed))
+    }
+
     /// Steps to the next decision, for one taken at `step`.
     ///
     /// ```
@@ -239,6 +254,11 @@ impl Recipe {
         format!("{:016x}", fnv1a(self.to_toml().as_bytes()))
     }
 
+    /// The recipe that rollouts of meta-training follow: decisions come as in [`Recipe::rehearsal`].
+    pub fn rehearsed(&self) -> Self {
+        Self { decisions: self.rehearsal.unwrap_or(self.decisions), rehearsal: None, ..self.clone() }
+    }
+
     /// The part that a [`Driver`](super::Driver) needs.
     pub fn driver_config(&self, total_steps: Option<u64>) -> DriverConfig {
         DriverConfig {
@@ -289,18 +309,10 @@ impl Recipe {
             let widest = widths.iter().max().copied().unwrap_or(0);
             return refuse("network", "hidden", widest as f64, "at most 4 layers of 1 to 1024");
         }
-        if !(1..=1000).contains(&self.decisions.per_doubling) {
-            return refuse("decisions", "per-doubling", f64::from(self.decisions.per_doubling), "in [1, 1000]");
-        }
-        if self.decisions.fixed == Some(0) {
-            return refuse("decisions", "fixed", 0.0, "at least 1");
-        }
-        if !(0.0..=1.0).contains(&self.decisions.cooldown) {
-            return refuse("decisions", "cooldown", self.decisions.cooldown, "in [0, 1]");
-        }
-        if !(1..=8).contains(&self.decisions.weight_decay_power) {
-            let power = f64::from(self.decisions.weight_decay_power);
-            return refuse("decisions", "weight-decay-power", power, "in [1, 8]");
+        for (table, decisions) in [("decisions", Some(self.decisions)), ("rehearsal", self.rehearsal)] {
+            if let Some((key, value, allowed)) = decisions.and_then(|decisions| decisions.invalid_field()) {
+                return refuse(table, key, value, allowed);
+            }
         }
         let tasks = &self.meta.tasks;
         if let Some(config) = self.line_search {
@@ -343,7 +355,9 @@ mod tests {
     fn what_a_recipe_does_not_use_is_not_in_its_text_so_that_its_hash_stays() {
         let text = Recipe::parse(SMALLEST, "test").unwrap().to_toml();
         assert!(
-            ["line-search", "inverse-distance", "\nstart", "cooldown"].iter().all(|key| !text.contains(key)),
+            ["line-search", "rehearsal", "inverse-distance", "\nstart", "cooldown"]
+                .iter()
+                .all(|key| !text.contains(key)),
             "{text}"
         );
         assert!(!text.contains("weight-decay-power") && !text.contains("examples"), "{text}");
@@ -365,6 +379,7 @@ mod tests {
             ("[network]\nhidden = [4096]", "network.hidden"),
             ("[decisions]\nper-doubling = 0", "decisions.per-doubling"),
             ("[decisions]\nfixed = 0", "decisions.fixed"),
+            ("[rehearsal]\nper-doubling = 1001", "rehearsal.per-doubling"),
             ("[decisions]\ncooldown = 1.5", "decisions.cooldown"),
             ("[decisions]\nweight-decay-power = 9", "decisions.weight-decay-power"),
             ("[meta.tasks]\nweight-decay = [0.0, 1.0]", "meta.tasks.weight-decay"),

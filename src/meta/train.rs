@@ -218,7 +218,7 @@ impl MetaTraining {
     }
 
     fn rollouts(&self) -> Result<Vec<(Option<Episode>, u64)>, MetaTrainingError> {
-        let (recipe, meta, state) = (&self.recipe, &self.recipe.meta, &self.state);
+        let (recipe, meta, state) = (&self.recipe.rehearsed(), &self.recipe.meta, &self.state);
         let networks = Arc::new(state.learner.networks().cloned().collect::<Vec<_>>());
         let n = meta.episodes_per_round as usize;
         let explorer = Explorer::for_actions(recipe.exploration, &recipe.controls.actions(&recipe.moves))?;
