@@ -2,8 +2,8 @@
 
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
-use qgd::meta::{InverseDistance, Judge, MetaTraining, RewardConfig, ValidationSet};
 use qgd::controller::{LineSearch, minimize};
+use qgd::meta::{InverseDistance, Judge, MetaTraining, RewardConfig, ValidationSet};
 use qgd::{Controller, Controls, Policy, Pretrained, Recipe};
 use std::path::Path;
 use std::sync::Arc;
