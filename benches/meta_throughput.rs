@@ -85,31 +85,65 @@ fn normal(rng: &mut impl rand::Rng) -> f32 {
 
 fn beside_jax(tasks: &[Task], n_threads: usize) -> Result<()> {
     let jax = Jax::find();
-    let (mut ours, mut theirs, mut ratios) = (Vec::new(), Vec::new(), Vec::new());
+    let [mut ours, mut theirs, mut ratios, mut busy_ours, mut busy_theirs] = [const { Vec::new() }; 5];
     let mut version = String::new();
     kernel(tasks, n_threads)?;
     for _ in 0..TURNS {
+        let before = cpu_seconds();
         let own = median((0..REPEATS).map(|_| kernel(tasks, n_threads)).collect::<Result<_>>()?);
+        let n_steps = (REPEATS * N_NETS) as f64 * STEPS as f64;
+        busy_ours.extend(before.zip(cpu_seconds()).map(|(from, to)| n_steps / (to.own - from.own)));
         ours.push(own);
         if let Ok(jax) = &jax {
-            let (rate, line) = jax.measure()?;
-            println!("    ours {own:>8.0}   {line}");
-            version = line.split(':').next().unwrap_or("jax").to_owned();
-            theirs.push(rate);
-            ratios.push(own / rate);
+            let (short, long) = (jax.measure(STEPS)?, jax.measure(4 * STEPS)?);
+            println!("    ours {own:>8.0}   {}", short.line);
+            short.line.split(':').next().unwrap_or("jax").clone_into(&mut version);
+            theirs.push(short.rate);
+            ratios.push(own / short.rate);
+            // The script warms up once. What importing and compiling cost is in both.
+            let n_steps = ((REPEATS + 1) * N_NETS) as f64 * 3.0 * STEPS as f64;
+            busy_theirs.extend(long.busy.zip(short.busy).map(|(long, short)| n_steps / (long - short)));
         }
     }
     println!("(a) the kernel alone: {:.0} inner steps/s", median(ours));
-    match jax {
-        Ok(_) => {
-            let ratio = median(ratios);
-            let verdict = if ratio >= 1.5 { "ok" } else { "MISSED" };
-            println!("    {version}: {:.0} inner steps/s", median(theirs));
-            println!("    ratio {ratio:.2} (target 1.5: {verdict})");
-        }
-        Err(reason) => println!("    JAX not found: {reason}"),
+    if let Err(reason) = jax {
+        println!("    JAX not found: {reason}");
+        return Ok(());
+    }
+    let ratio = median(ratios);
+    let verdict = if ratio >= 1.5 { "ok" } else { "MISSED" };
+    println!("    {version}: {:.0} inner steps/s", median(theirs));
+    println!("    ratio {ratio:.2} (target 1.5: {verdict})");
+    if !busy_ours.is_empty() && !busy_theirs.is_empty() {
+        let (own, their) = (median(busy_ours), median(busy_theirs));
+        println!("    a second of processor time: ours {own:.0}, JAX {their:.0} inner steps, ratio {:.2}", own / their);
     }
     Ok(())
+}
+
+/// Processor time so far.
+struct CpuSeconds {
+    own: f64,
+    children: f64,
+}
+
+/// As Linux tells it, in hundredths of a second; `None` elsewhere. On a machine that does other work too, it says more than the clock.
+fn cpu_seconds() -> Option<CpuSeconds> {
+    let stat = std::fs::read_to_string("/proc/self/stat").ok()?;
+    // The name of the program, in parentheses, may hold blanks. Fields 14 to 17 of proc(5) follow.
+    let fields: Vec<f64> = stat.rsplit(')').next()?.split_whitespace().skip(11).take(4).flat_map(str::parse).collect();
+    let [user, system, child_user, child_system] = fields.try_into().ok()?;
+    Some(CpuSeconds { own: (user + system) / 100.0, children: (child_user + child_system) / 100.0 })
+}
+
+/// What the script said.
+struct JaxRun {
+    /// Inner steps a second.
+    rate: f64,
+    /// Its line.
+    line: String,
+    /// Processor time of all of it.
+    busy: Option<f64>,
 }
 
 /// A Python with JAX, and the script.
@@ -137,16 +171,18 @@ impl Jax {
         Ok(Self { python, script })
     }
 
-    /// Its inner steps a second, and the line it printed.
-    fn measure(&self) -> Result<(f64, String)> {
-        let arguments = [&self.script, &N_NETS.to_string(), &STEPS.to_string()];
+    /// Runs it with so many steps.
+    fn measure(&self, steps: u64) -> Result<JaxRun> {
+        let arguments = [&self.script, &N_NETS.to_string(), &steps.to_string()];
+        let before = cpu_seconds();
         let output = Command::new(&self.python).args(arguments).output()?;
+        let busy = before.zip(cpu_seconds()).map(|(from, to)| to.children - from.children);
         let line = String::from_utf8_lossy(&output.stdout).trim().to_owned();
         let words: Vec<&str> = line.split_whitespace().collect();
         let at = words.iter().position(|&word| word == "inner").filter(|&at| at > 0);
         let rate = at.and_then(|at| words[at - 1].parse().ok());
         let errors = || format!("{}: {}", self.script, String::from_utf8_lossy(&output.stderr));
-        Ok((rate.ok_or_else(errors)?, line))
+        Ok(JaxRun { rate: rate.ok_or_else(errors)?, line, busy })
     }
 }
 

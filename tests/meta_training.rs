@@ -2,9 +2,9 @@
 
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
-use qgd::controller::ScaleFree;
+use qgd::controller::{LineSearch, ScaleFree, minimize};
 use qgd::meta::{InverseDistance, Judge, MetaTraining, RewardConfig, ValidationSet};
-use qgd::{Controls, Pretrained, Recipe};
+use qgd::{Controller, Controls, Policy, Pretrained, Recipe};
 use std::path::Path;
 use std::sync::Arc;
 
@@ -135,6 +135,11 @@ fn every_recipe_loads_and_every_pretrained_file_matches_its_card() {
             Recipe::load(&path).unwrap();
         }
     }
+    for entry in std::fs::read_dir("pretrained").unwrap() {
+        let path = entry.unwrap().path();
+        let name = path.file_stem().unwrap().to_str().unwrap();
+        assert!(Pretrained::NAMES.contains(&name), "{} does not ship inside the crate", path.display());
+    }
     for name in Pretrained::NAMES {
         let shipped = Pretrained::shipped(name).unwrap();
         assert_eq!(&shipped.recipe().name, name);
@@ -171,5 +176,23 @@ fn the_shipped_controller_loses_no_start_on_tasks_it_has_never_seen() {
             score.worst_ratio,
             cosine.exp()
         );
+    }
+}
+
+#[test]
+fn the_shipped_line_search_descends_a_valley_from_any_start() {
+    // ½ Σ h x² in 30 dimensions, h from 1 down to 1/100: no step above 2 can be kept.
+    let h = |i: usize| 100f64.powf(-(i as f64) / 29.0);
+    let f = |x: &[f32], grad: &mut [f32]| {
+        (0..30).for_each(|i| grad[i] = (h(i) * f64::from(x[i])) as f32);
+        (0..30).map(|i| 0.5 * h(i) * f64::from(x[i]).powi(2)).sum::<f64>()
+    };
+    for start in [1e-3, 0.1, 1.0, 10.0] {
+        let mut controller = Controller::pretrained("lr-line-search").unwrap();
+        let (config, bounds) = (controller.line_search().unwrap(), controller.driver_config(None));
+        let search = LineSearch::new(start, 0.0, config, bounds).unwrap();
+        let losses = minimize(f, &[1.0; 30], &mut controller, search, 300).unwrap().losses;
+        let lowest = losses.iter().copied().fold(f64::INFINITY, f64::min);
+        assert!(lowest < 0.01 * losses[0], "from {start}: {lowest} of {}", losses[0]);
     }
 }

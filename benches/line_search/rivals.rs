@@ -3,8 +3,9 @@
 //! ```text
 //! constant      x ← x - α ∇f(x)
 //! Armijo        α first 2 × the last one taken, then halved until f(x - α ∇f) ≤ f(x) - c α ||∇f||²                      (Armijo 1966)
-//! nonmonotone   the same with max(f of the last 10 iterates) in place of f(x)                          (Grippo, Lampariello, Lucidi 1986)
-//! spectral      nonmonotone, α first sᵀs / sᵀy with s, y the last differences of x and ∇f     (Barzilai, Borwein 1988; Raydan 1997)
+//! nonmonotone   the same with max(f of the last 10 iterates) in place of f(x)                          (Grippo, Lampariello, Lucidi 1986),
+//!               and α first sᵀs / sᵀy with s, y the last differences of x and ∇f              (Barzilai, Borwein 1988; Raydan 1997):
+//!               with doubling instead, steps that the rule lets pass grow until nothing converges
 //! L-BFGS        d from the last 10 pairs (s, y), α by bisection for the weak Wolfe conditions   (Liu, Nocedal 1989; Lewis, Overton 2013)
 //! ```
 //!
@@ -94,17 +95,15 @@ pub enum Rival {
     Constant,
     /// Backtracking.
     Armijo,
-    /// Backtracking from the highest of the last values.
+    /// Backtracking from the step of Barzilai and Borwein, against the highest of the last values.
     Nonmonotone,
-    /// The same from the step of Barzilai and Borwein.
-    Spectral,
     /// Limited-memory quasi-Newton.
     Lbfgs,
 }
 
 impl Rival {
     /// All of them.
-    pub const ALL: [Self; 5] = [Self::Constant, Self::Armijo, Self::Nonmonotone, Self::Spectral, Self::Lbfgs];
+    pub const ALL: [Self; 4] = [Self::Constant, Self::Armijo, Self::Nonmonotone, Self::Lbfgs];
 
     /// Its name in the table.
     pub fn name(self) -> &'static str {
@@ -112,7 +111,6 @@ impl Rival {
             Self::Constant => "constant",
             Self::Armijo => "Armijo",
             Self::Nonmonotone => "nonmonotone",
-            Self::Spectral => "nonmonotone, spectral",
             Self::Lbfgs => "L-BFGS",
         }
     }
@@ -121,9 +119,8 @@ impl Rival {
     pub fn minimize(self, objective: &mut Objective, x: Vec<f32>, alpha: f64) -> Vec<f32> {
         match self {
             Self::Constant => constant(objective, x, alpha),
-            Self::Armijo => backtracking(objective, x, alpha, 1, false),
-            Self::Nonmonotone => backtracking(objective, x, alpha, MEMORY, false),
-            Self::Spectral => backtracking(objective, x, alpha, MEMORY, true),
+            Self::Armijo => backtracking(objective, x, alpha, false),
+            Self::Nonmonotone => backtracking(objective, x, alpha, true),
             Self::Lbfgs => lbfgs(objective, x, alpha),
         }
     }
@@ -140,7 +137,8 @@ fn constant(objective: &mut Objective, mut x: Vec<f32>, alpha: f64) -> Vec<f32> 
     x
 }
 
-fn backtracking(objective: &mut Objective, mut x: Vec<f32>, alpha: f64, memory: usize, spectral: bool) -> Vec<f32> {
+fn backtracking(objective: &mut Objective, mut x: Vec<f32>, alpha: f64, nonmonotone: bool) -> Vec<f32> {
+    let memory = if nonmonotone { MEMORY } else { 1 };
     let (mut grad, mut first) = (vec![0.0; x.len()], alpha);
     let mut last = VecDeque::from([objective.both(&x, &mut grad)]);
     while !objective.is_over() {
@@ -148,18 +146,21 @@ fn backtracking(objective: &mut Objective, mut x: Vec<f32>, alpha: f64, memory: 
         let mut alpha = first;
         let mut candidate = moved(&x, &grad, -alpha);
         let mut value = objective.value(&candidate);
-        for _ in 0..MAX_TRIALS {
-            // A value that is not a number is not below anything.
-            if value <= reference - DECREASE * alpha * square || objective.is_over() {
-                break;
+        // A value that is not a number is not below anything. At the smallest steps rounding hides the decrease.
+        let is_enough = |value: f64, alpha: f64| value <= reference - DECREASE * alpha * square;
+        let mut n_trials = 1;
+        while !is_enough(value, alpha) && n_trials < MAX_TRIALS {
+            if objective.is_over() {
+                return x;
             }
             alpha *= 0.5;
             candidate = moved(&x, &grad, -alpha);
             value = objective.value(&candidate);
+            n_trials += 1;
         }
         let mut new_grad = vec![0.0; x.len()];
         objective.gradient(&candidate, &mut new_grad);
-        first = if spectral { barzilai_borwein(&x, &candidate, &grad, &new_grad) } else { 2.0 * alpha };
+        first = if nonmonotone { barzilai_borwein(&x, &candidate, &grad, &new_grad) } else { 2.0 * alpha };
         (x, grad) = (candidate, new_grad);
         last.push_back(value);
         if last.len() > memory {
