@@ -7,10 +7,11 @@ use serde::{Deserialize, Serialize};
 use std::path::{Path, PathBuf};
 
 /// The files that ship inside the crate.
-const SHIPPED: [(&str, &[u8]); 3] = [
+const SHIPPED: [(&str, &[u8]); 4] = [
     ("lr", include_bytes!("../../pretrained/lr.qgd")),
     ("lr-line-search", include_bytes!("../../pretrained/lr-line-search.qgd")),
     ("hu-lr", include_bytes!("../../pretrained/hu-lr.qgd")),
+    ("hu-lambda", include_bytes!("../../pretrained/hu-lambda.qgd")),
 ];
 
 /// What a pretrained file says of itself. Wall time is not part of it: the same seed gives the same bytes.
@@ -98,7 +99,7 @@ pub enum PretrainedError {
 
 impl Pretrained {
     /// The names of the controllers that ship inside the crate.
-    pub const NAMES: [&'static str; SHIPPED.len()] = [SHIPPED[0].0, SHIPPED[1].0, SHIPPED[2].0];
+    pub const NAMES: [&'static str; SHIPPED.len()] = [SHIPPED[0].0, SHIPPED[1].0, SHIPPED[2].0, SHIPPED[3].0];
 
     /// The widest ensemble that is read.
     const MAX_NETWORKS: usize = 16;
