@@ -31,9 +31,12 @@ pub struct Cost {
     pub gradients: u64,
 }
 
+/// The loss at a point, and its gradient where there is room for it.
+pub type Function<'a> = dyn FnMut(&[f32], Option<&mut [f32]>) -> f64 + 'a;
+
 /// A function that counts, until its last target is reached or its budget is spent.
 pub struct Objective<'a> {
-    f: &'a mut dyn FnMut(&[f32], Option<&mut [f32]>) -> f64,
+    f: &'a mut Function<'a>,
     targets: Vec<f64>,
     budget: u64,
     cost: Cost,
@@ -45,7 +48,7 @@ pub struct Objective<'a> {
 
 impl<'a> Objective<'a> {
     /// `f(x, grad)` gives f(x) and, where asked, writes its gradient. `budget` bounds values and gradients, each.
-    pub fn new(f: &'a mut dyn FnMut(&[f32], Option<&mut [f32]>) -> f64, targets: Vec<f64>, budget: u64) -> Self {
+    pub fn new(f: &'a mut Function<'a>, targets: Vec<f64>, budget: u64) -> Self {
         let reached = vec![None; targets.len()];
         Self { f, targets, budget, cost: Cost::default(), reached, lowest: f64::INFINITY }
     }

@@ -53,7 +53,7 @@ impl NetProblem {
             Target::Classes(classes) => (classes.len(), classes.iter().map(|&c| usize::from(c) + 1).max().unwrap_or(0)),
             Target::Values(values) => (values.len() / n_out, n_out),
         };
-        if inputs.is_empty() || inputs.len() % n_in != 0 {
+        if inputs.is_empty() || !inputs.len().is_multiple_of(n_in) {
             return wrong("inputs", inputs.len(), &format!("a multiple of {n_in} above 0"));
         }
         let n = inputs.len() / n_in;
