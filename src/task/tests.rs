@@ -39,7 +39,10 @@ fn every_example_task_is_read() {
         .map(|path| TaskSpec::load(&path).unwrap_or_else(|error| panic!("{error}")).name())
         .collect();
     names.sort();
-    assert_eq!(names, ["chars-gru", "cifar-cnn", "digits", "imdb-lstm", "letter", "mnist-cnn", "wine"]);
+    assert_eq!(
+        names,
+        ["chars-gru", "cifar-1000", "cifar-cnn", "digits", "imdb-lstm", "letter", "mnist-1000", "mnist-cnn", "wine"]
+    );
 }
 
 #[test]
