@@ -18,7 +18,7 @@ use serde::{Deserialize, Serialize};
 const N_LOWEST: usize = 10;
 
 /// The smallest loss that logarithms see: below it a task is solved.
-const TINY: f64 = 1e-12;
+pub(super) const TINY: f64 = 1e-12;
 
 /// An exponential moving average over decisions.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
@@ -176,7 +176,7 @@ impl ScaleFree {
         if m.update_norm.is_finite() {
             self.travelled += m.update_norm * m.update_norm;
         }
-        let last_move = last_action.map_or(0.0, moved);
+        let last_move = last_action.map_or(0.0, |action| signed(action.main_move()));
         let decay = signals.weight_decay * m.param_norm * m.param_norm;
         let t = signals.step as f64;
 
@@ -242,8 +242,8 @@ pub(super) fn first(slot: &mut f64, v: f64) {
 }
 
 /// Down, stay or up, as a number.
-fn moved(action: Action) -> f64 {
-    match action.main_move() {
+pub(super) fn signed(direction: Move) -> f64 {
+    match direction {
         Move::Halve => -1.0,
         Move::Accept => 0.0,
         Move::Grow => 1.0,

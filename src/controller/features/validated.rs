@@ -9,14 +9,11 @@
 //!
 //! Where no validation loss was reported, what is made of it is 0.
 
-use super::scalefree::{Ema, ScaleFree, first};
+use super::scalefree::{Ema, ScaleFree, TINY, first, signed};
 use super::{scaled, softsign};
-use crate::controller::actions::{Action, Move};
+use crate::controller::actions::Action;
 use crate::controller::signals::Signals;
 use serde::{Deserialize, Serialize};
-
-/// The smallest loss that logarithms see.
-const TINY: f64 = 1e-12;
 
 /// The tracker of the `scalefree-validation` set: what it remembers of a run.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -93,11 +90,7 @@ impl Validated {
         let m = &signals.measured;
         let (lr, decay) = (signals.lr, signals.weight_decay);
         let steps = signals.total_steps.unwrap_or(signals.step + 1) as f64;
-        let moved = last_action.map_or(0.0, |action| match action.weight_decay {
-            Move::Halve => -1.0,
-            Move::Accept => 0.0,
-            Move::Grow => 1.0,
-        });
+        let moved = last_action.map_or(0.0, |action| signed(action.weight_decay));
         let loss = self.train.push(signals.window.mean.max(TINY));
         let v = signals.validation.map_or(f64::NAN, |v| if v.is_nan() { f64::INFINITY } else { v.max(TINY) });
         first(&mut self.first, v);
@@ -124,6 +117,7 @@ impl Validated {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::controller::actions::Move;
     use crate::controller::signals::{LossWindow, Measured};
     use proptest::prelude::*;
 
