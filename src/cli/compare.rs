@@ -17,7 +17,7 @@ const EXAMPLES: &str = "Examples:
   More seeds, a controller of your own, and a picture:
     qgd compare examples/tasks/digits.toml --methods my.qgd,lr,cosine --seeds 5 --svg digits.svg
   Where nets overfit: a controller of the weight decay against fixed ones:
-    qgd compare examples/tasks/mnist-1000.toml --methods weight-decay,constant --weight-decays 1e-4,1e-3,1e-2,0.1";
+    qgd compare examples/tasks/mnist-1000.toml --methods my-decay.qgd,constant --weight-decays 1e-4,1e-3,1e-2,0.1";
 
 /// Train the net of a task file with several controllers and schedules, from several learning rates or weight decays
 ///
@@ -252,24 +252,18 @@ impl Method {
         let by_start = || runs.chunks(n_seeds);
         let train = |run: &Finished| run.scores.train.loss;
         let validation_error = |run: &Finished| run.scores.validation.accuracy.map(|accuracy| 1.0 - accuracy);
-        let accuracy = |runs: &[Finished]| {
-            let accuracies: Option<Vec<f64>> = runs.iter().map(|run| run.scores.test.accuracy).collect();
-            accuracies.map(mean)
+        let mean_of_each = |runs: &[Finished], value: fn(&Finished) -> Option<f64>| {
+            runs.iter().map(value).collect::<Option<Vec<f64>>>().map(mean)
         };
         Self {
             name: name.to_owned(),
             train_loss: by_start().map(|runs| mean_loss(runs.iter().map(train))).collect(),
             train_loss_by_seed: by_start().map(|runs| runs.iter().map(train).collect()).collect(),
             validation_loss: by_start().map(|runs| mean(runs.iter().map(|run| run.scores.validation.loss))).collect(),
-            validation_error: by_start()
-                .map(|runs| {
-                    let errors: Option<Vec<f64>> = runs.iter().map(validation_error).collect();
-                    errors.map(mean)
-                })
-                .collect(),
+            validation_error: by_start().map(|runs| mean_of_each(runs, validation_error)).collect(),
             validation_error_by_seed: by_start().map(|runs| runs.iter().map(validation_error).collect()).collect(),
             test_loss: by_start().map(|runs| mean(runs.iter().map(|run| run.scores.test.loss))).collect(),
-            test_accuracy: by_start().map(accuracy).collect(),
+            test_accuracy: by_start().map(|runs| mean_of_each(runs, |run| run.scores.test.accuracy)).collect(),
             rollbacks: by_start().map(|runs| runs.iter().map(|run| run.rollbacks).sum()).collect(),
         }
     }
