@@ -17,8 +17,8 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     let mut driver = Driver::new(controller, 1e-5, 0.0, config)?;
 
     let mut rng = qgd::rng::stream(0, "noise");
-    let mut x = [1.0f32, -2.0];
-    let mut snapshot = x;
+    let start = [1.0f32, -2.0];
+    let (mut x, mut snapshot) = (start, start);
     let mut measure = Measure::default();
     let mut losses = Vec::new();
 
@@ -30,23 +30,33 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         if driver.is_due() {
             let window = LossWindow::of(&losses);
             losses.clear();
-            match driver.check(&window, grad.iter().all(|g| g.is_finite())) {
-                Verdict::Good => {
+            let mut verdict = driver.check(&window, grad.iter().all(|g| g.is_finite()));
+            if verdict == Verdict::Good {
+                let measured = measure.measure(&x, &grad);
+                verdict = driver.check_first_step(&window, &measured);
+                if verdict == Verdict::Good {
                     snapshot = x;
-                    let decision = driver.decide(&window, &measure.measure(&x, &grad));
+                    let decision = driver.decide(&window, &measured);
                     if driver.step().is_power_of_two() {
                         let (step, lr) = (driver.step(), driver.lr());
                         println!("step {step:4}  loss {:9.2e}  lr {lr:8.2e}  {:?}", window.mean, decision.action);
                     }
                 }
-                verdict => {
-                    if verdict != Verdict::Hold {
-                        x = snapshot;
-                        measure.rolled_back(&x);
-                    }
-                    driver.advance();
-                    continue;
+            }
+            match verdict {
+                Verdict::Good | Verdict::Hold => {}
+                Verdict::RollBack { .. } => {
+                    x = snapshot;
+                    measure.rolled_back(&x);
                 }
+                Verdict::Restart => {
+                    (x, snapshot) = (start, start);
+                    measure = Measure::default();
+                }
+            }
+            if verdict != Verdict::Good {
+                driver.advance();
+                continue;
             }
         }
         [0, 1].iter().for_each(|&i| x[i] -= driver.lr() as f32 * grad[i]);

@@ -141,6 +141,8 @@ pub enum Reason {
     LossExploded,
     /// The guard: the first steps went far and the loss is no better for it, so the run begins again.
     GotNowhere,
+    /// The guard: the first step went too far, so the run begins again with a lower learning rate.
+    FirstStepTooFar,
 }
 
 /// What a learned policy saw and computed at its last decision.

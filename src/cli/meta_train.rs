@@ -4,7 +4,7 @@ use anyhow::{Context, Result};
 use clap::Args;
 use indicatif::{ProgressBar, ProgressStyle};
 use qgd::Recipe;
-use qgd::meta::{MetaTraining, RoundReport};
+use qgd::meta::{MetaTraining, RoundReport, Stage};
 use std::fs::{File, OpenOptions};
 use std::io::Write;
 use std::path::{Path, PathBuf};
@@ -44,13 +44,12 @@ pub fn run(args: &MetaTrainArgs) -> Result<()> {
     let checkpoint = checkpoint_path(&args.output);
     let mut log = args.log.as_deref().map(open_log).transpose()?;
     note!("meta-training {} (recipe {}, seed {}, {threads} threads)", recipe.name, recipe.hash(), args.seed);
-    let rounds = recipe.meta.rounds;
     let mut training = if args.resume && checkpoint.exists() {
         MetaTraining::resume(&checkpoint, recipe, args.seed, threads)?
     } else {
         MetaTraining::new(recipe, args.seed, threads)
     };
-    let bar = progress_bar(rounds, training.rounds_done());
+    let bar = progress_bar(training.n_rounds(), training.rounds_done());
     let start = Instant::now();
     let mut steps_before = None;
     while !training.is_finished() {
@@ -94,24 +93,25 @@ fn progress_bar(rounds: u32, done: u32) -> ProgressBar {
 /// The bar on a terminal; a line for every validation in any case.
 fn show(bar: &ProgressBar, report: &RoundReport, rate: f64) {
     bar.set_position(report.round.into());
-    let shares: Vec<String> = report.action_shares.iter().map(|s| format!("{:.0}%", 100.0 * s)).collect();
-    bar.set_message(format!(
-        "return {:+.2}  actions {}  loss {:.4}  |Q| {:.2}  {rate:.0} steps/s",
-        report.mean_return,
-        shares.join("/"),
-        report.q_loss,
-        report.mean_abs_q
-    ));
+    let message = format!("{}  {rate:.0} steps/s", described(&report.stage));
     if let Some((score, tuned, worst)) = report.validation {
+        let best = if report.is_best { " (best)" } else { "" };
         let line = format!(
-            "round {:>4}  return {:+.2}  actions {}  loss {:.4}  |Q| {:.2}  validation {score:+.3}: tuned ratio {tuned:.2}, worst {worst:.2}{}  {rate:.0} steps/s",
+            "round {:>4}  {message}  validation {score:+.3}: tuned ratio {tuned:.2}, worst {worst:.2}{best}",
             report.round,
-            report.mean_return,
-            shares.join("/"),
-            report.q_loss,
-            report.mean_abs_q,
-            if report.is_best { " (best)" } else { "" }
         );
         if bar.is_hidden() { note!("{line}") } else { bar.println(line) }
+    }
+    bar.set_message(message);
+}
+
+fn described(stage: &Stage) -> String {
+    match stage {
+        Stage::Learning { mean_return, action_shares, q_loss, mean_abs_q } => {
+            let shares: Vec<String> = action_shares.iter().map(|s| format!("{:.0}%", 100.0 * s)).collect();
+            let shares = shares.join("/");
+            format!("return {mean_return:+.2}  actions {shares}  loss {q_loss:.4}  |Q| {mean_abs_q:.2}")
+        }
+        Stage::Polishing { mean_difference } => format!("polishing: pairs differ by {mean_difference:.3}"),
     }
 }

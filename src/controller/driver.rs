@@ -4,9 +4,12 @@
 //!
 //! ```text
 //! not due:   apply the step with lr(), weight_decay();                      advance()
-//! due:       check(losses of the window) -> RollBack: restore the snapshot; advance()
+//! due:       check(losses of the window) -> RollBack: restore the snapshot;                     advance()
+//!                                        -> Restart:  restore the state before the first step; advance()
 //!                                        -> Hold:     advance()
-//!                                        -> Good:     take a snapshot, measure, decide(), apply the step; advance()
+//!                                        -> Good:     measure
+//!            check_first_step(measured)  -> Restart:  restore the state before the first step; advance()
+//!                                        -> Good:     take a snapshot, decide(), apply the step; advance()
 //! ```
 //!
 //! [`torch::QController`](crate::torch) and the rollouts of meta-training both run on it, so a controller meets in use what it met in training.
@@ -26,6 +29,7 @@ use serde::{Deserialize, Serialize};
 /// | `weight_decay_bounds` | [1e-8, 10] | a positive weight decay never leaves them | 0 < low ≤ high |
 /// | `total_steps` | none | the budget, where it is known | ≥ 1 |
 /// | `cooldown` | 0 | share of a known budget over whose end the learning rate falls to 0, underneath what the policy does | [0, 1] |
+/// | `first_update` | none | how far the first step may go, as a share of the norm of the parameters; needs a guard | (0, ∞) |
 /// | `guard` | none | rolls back after explosions and NaN | see [`GuardConfig`] |
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct DriverConfig {
@@ -38,6 +42,8 @@ pub struct DriverConfig {
     /// See the table.
     pub cooldown: f64,
     /// See the table.
+    pub first_update: Option<f64>,
+    /// See the table.
     pub guard: Option<GuardConfig>,
 }
 
@@ -48,6 +54,7 @@ impl Default for DriverConfig {
             weight_decay_bounds: [1e-8, 10.0],
             total_steps: None,
             cooldown: 0.0,
+            first_update: None,
             guard: None,
         }
     }
@@ -165,6 +172,10 @@ impl DecisionCounts {
 pub struct DriverState {
     lr: f64,
     lr_base: f64,
+    /// The learning rate of the first step that was kept.
+    lr_first: f64,
+    /// That at which the guard last undid a step.
+    lr_ceiling: Option<f64>,
     weight_decay: f64,
     weight_decay_base: f64,
     step: u64,
@@ -172,6 +183,8 @@ pub struct DriverState {
     recover_until: u64,
     validation: Option<f64>,
     went_far: bool,
+    /// The norm of the parameters before the first step, until the length of that step is known.
+    start_norm: Option<f64>,
     guard: Option<Guard>,
     counts: DecisionCounts,
     rollbacks: u64,
@@ -207,6 +220,8 @@ impl<P: Policy> Driver<P> {
         let state = DriverState {
             lr,
             lr_base: lr,
+            lr_first: lr,
+            lr_ceiling: None,
             weight_decay,
             weight_decay_base: weight_decay,
             step: 0,
@@ -214,6 +229,7 @@ impl<P: Policy> Driver<P> {
             recover_until: 0,
             validation: None,
             went_far: false,
+            start_norm: None,
             guard: config.guard.clone().map(Guard::new),
             counts: DecisionCounts::default(),
             rollbacks: 0,
@@ -263,7 +279,8 @@ impl<P: Policy> Driver<P> {
 
     /// Whether the guard may still ask for the state before the first step ([`Verdict::Restart`]).
     pub fn may_restart(&self) -> bool {
-        self.state.guard.as_ref().is_some_and(|guard| guard.may_give_up(self.state.step))
+        let Some(guard) = &self.state.guard else { return false };
+        guard.may_give_up(self.state.step) || (self.config.first_update.is_some() && self.state.start_norm.is_some())
     }
 
     /// Whether the coming step starts with a decision.
@@ -290,6 +307,9 @@ impl<P: Policy> Driver<P> {
             }
             Verdict::Restart => Decision::of(Action::ACCEPT, Reason::GotNowhere),
         };
+        if matches!(verdict, Verdict::RollBack { halve: true, .. }) {
+            self.state.lr_ceiling = Some(self.lr());
+        }
         if verdict != Verdict::Hold {
             self.state.recover_until = next + recovery_steps;
             self.state.rollbacks += 1;
@@ -301,6 +321,27 @@ impl<P: Policy> Driver<P> {
         verdict
     }
 
+    /// Shows the guard how far the first step went, once that is measured: the first step says how long the steps of this learning rate are.
+    /// Where it went further than `first_update` allows, the learning rate is scaled down to that, and the answer is [`Verdict::Restart`].
+    pub fn check_first_step(&mut self, window: &LossWindow, measured: &Measured) -> Verdict {
+        let (Some(allowed), Some(_)) = (self.config.first_update, &self.state.guard) else { return Verdict::Good };
+        if self.state.step == 0 {
+            self.state.start_norm = Some(measured.param_norm);
+        }
+        let Some(start_norm) = self.state.start_norm.filter(|_| measured.distance > 0.0) else { return Verdict::Good };
+        self.state.start_norm = None;
+        let excess = measured.distance / (allowed * start_norm);
+        if !(excess > 1.0 && excess.is_finite()) {
+            return Verdict::Good;
+        }
+        self.apply(Decision { lr_factor: 1.0 / excess, ..Decision::of(Action::ACCEPT, Reason::FirstStepTooFar) });
+        self.state.lr_first = self.state.lr;
+        self.state.next_decision = self.state.step + 1;
+        self.state.rollbacks += 1;
+        self.record(window, false);
+        Verdict::Restart
+    }
+
     /// Lets the policy decide, and applies what it decided to [`Driver::lr`] and [`Driver::weight_decay`].
     pub fn decide(&mut self, window: &LossWindow, measured: &Measured) -> Decision {
         let state = &self.state;
@@ -310,7 +351,8 @@ impl<P: Policy> Driver<P> {
             window: *window,
             measured: *measured,
             lr: self.lr(),
-            lr_base: state.lr_base,
+            lr_base: state.lr_first,
+            lr_ceiling: state.lr_ceiling,
             weight_decay: state.weight_decay,
             weight_decay_base: state.weight_decay_base,
             validation: state.validation,
@@ -542,6 +584,33 @@ mod tests {
         driver.decide(&LossWindow::of(&[1.0]), &Measured::default());
         driver.advance();
         assert!(!driver.is_due());
+    }
+
+    #[test]
+    fn a_first_step_that_goes_too_far_is_undone_once_and_scaled_to_what_is_allowed() {
+        let config = DriverConfig {
+            first_update: Some(0.1),
+            guard: Some(GuardConfig { restart: 0.0, ..GuardConfig::default() }),
+            ..DriverConfig::default()
+        };
+        let (window, at) =
+            (LossWindow::of(&[1.0]), |distance| Measured { param_norm: 2.0, distance, ..Measured::default() });
+        let first_step = |distance| {
+            let mut driver = Driver::new(Always(1.0, 1), 0.4, 0.0, config.clone()).unwrap();
+            assert_eq!(driver.check_first_step(&window, &at(0.0)), Verdict::Good);
+            driver.decide(&window, &at(0.0));
+            assert!(driver.may_restart());
+            driver.advance();
+            let verdict = driver.check_first_step(&window, &at(distance));
+            (verdict, driver)
+        };
+        let (verdict, mut driver) = first_step(4.0);
+        assert_eq!((verdict, driver.last_decision().unwrap().reason), (Verdict::Restart, Reason::FirstStepTooFar));
+        assert!((driver.lr() - 0.4 / 20.0).abs() < 1e-12 && !driver.may_restart());
+        assert_eq!(driver.check_first_step(&window, &at(4.0)), Verdict::Good, "only the first step is looked at");
+        driver.advance();
+        assert!(driver.is_due());
+        assert_eq!(first_step(0.1).0, Verdict::Good);
     }
 
     #[test]

@@ -280,6 +280,7 @@ impl LineSearch {
             measured: *measured,
             lr: self.lr,
             lr_base: self.lr_base,
+            lr_ceiling: None,
             weight_decay: self.weight_decay,
             weight_decay_base: self.weight_decay_base,
             validation: None,

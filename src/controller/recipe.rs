@@ -78,6 +78,7 @@ fn exploration() -> Exploration {
 /// | `per-doubling` | 8 | then so many decisions per doubling of the step count | [1, 1000] |
 /// | `fixed` | none | or every so many steps, instead of `per-doubling` | [1, ∞) |
 /// | `cooldown` | 0 | share of a known budget over whose end the learning rate falls linearly to 0, underneath the decisions | [0, 1] |
+/// | `first-update` | none | where the first step goes further than this share of the norm of the parameters, it is undone and the learning rate scaled down to it | (0, ∞) |
 /// | `weight-decay-power` | 1 | a move of the weight decay counts so often (3: ⅛ and 1.95): it acts slowly, so small moves are lost in noise. Not in line searches | [1, 8] |
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields, rename_all = "kebab-case")]
@@ -95,6 +96,9 @@ pub struct DecisionConfig {
     /// See the table.
     #[serde(skip_serializing_if = "is_one")]
     pub weight_decay_power: u32,
+    /// See the table.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub first_update: Option<f64>,
 }
 
 fn is_zero(v: &f64) -> bool {
@@ -107,7 +111,7 @@ fn is_one(power: &u32) -> bool {
 
 impl Default for DecisionConfig {
     fn default() -> Self {
-        Self { probe_steps: 64, per_doubling: 8, fixed: None, cooldown: 0.0, weight_decay_power: 1 }
+        Self { probe_steps: 64, per_doubling: 8, fixed: None, cooldown: 0.0, weight_decay_power: 1, first_update: None }
     }
 }
 
@@ -115,7 +119,9 @@ impl DecisionConfig {
     /// The first field outside its range, as (name, value, what was allowed).
     fn invalid_field(&self) -> Option<(&'static str, f64, &'static str)> {
         let (per_doubling, power) = (self.per_doubling, self.weight_decay_power);
+        let first = self.first_update.unwrap_or(1.0);
         let checks = [
+            ("first-update", first, 0.0 < first && first.is_finite(), "positive"),
             ("per-doubling", f64::from(per_doubling), (1..=1000).contains(&per_doubling), "in [1, 1000]"),
             ("fixed", 0.0, self.fixed != Some(0), "at least 1"),
             ("cooldown", self.cooldown, (0.0..=1.0).contains(&self.cooldown), "in [0, 1]"),
@@ -266,6 +272,7 @@ impl Recipe {
             weight_decay_bounds: self.bounds.weight_decay,
             total_steps,
             cooldown: self.decisions.cooldown,
+            first_update: self.decisions.first_update,
             guard: Some(self.guard.clone()),
         }
     }

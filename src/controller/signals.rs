@@ -19,6 +19,8 @@ pub struct Signals {
     pub lr: f64,
     /// The learning rate the run started with.
     pub lr_base: f64,
+    /// The learning rate at which the guard last undid a step, where it did.
+    pub lr_ceiling: Option<f64>,
     /// The weight decay now (PyTorch's: the gradient of the penalty is `weight_decay * x`).
     pub weight_decay: f64,
     /// The weight decay the run started with.
@@ -212,7 +214,9 @@ impl Measure {
 
     /// After a rollback: the way from here to there was not a step, so the next window starts at `x`.
     pub fn rolled_back(&mut self, x: &[f32]) {
-        self.x_prev.copy_from_slice(x);
+        if !self.x_prev.is_empty() {
+            self.x_prev.copy_from_slice(x);
+        }
     }
 }
 

@@ -166,6 +166,20 @@ impl QNetwork {
         outputs
     }
 
+    /// What the head reads: the activations of the last hidden layer `[batch, width]`, or the features where there is none.
+    pub(crate) fn last_hidden(&self, features: ArrayView2<f32>) -> Array2<f32> {
+        let mut outputs = self.activations(&features);
+        outputs.truncate(self.hidden.len());
+        outputs.pop().unwrap_or_else(|| features.to_owned())
+    }
+
+    /// Adds `weights · last hidden layer + bias` to the value of one action, up to what dueling heads take off all actions alike.
+    pub(crate) fn add_to_action(&mut self, action: usize, weights: &[f64], bias: f64) {
+        let column = action + usize::from(self.dueling);
+        self.head.w.column_mut(column).iter_mut().zip(weights).for_each(|(w, &v)| *w += v as f32);
+        self.head.b[column] += bias as f32;
+    }
+
     fn q_values(&self, head: &Array2<f32>) -> Array2<f32> {
         if !self.dueling {
             return head.clone();

@@ -1,6 +1,7 @@
 //! The `[meta]` table of a recipe.
 
 use super::optimizer::Algorithm;
+use super::polish::PolishConfig;
 use serde::{Deserialize, Serialize};
 
 /// How long and on what a controller is meta-trained.
@@ -28,6 +29,9 @@ pub struct MetaConfig {
     pub validation_tasks: u32,
     /// See the table.
     pub average: f32,
+    /// What comes after the rounds, where there is more. See [`PolishConfig`].
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub polish: Option<PolishConfig>,
     /// What a decision earns.
     pub reward: RewardConfig,
     /// What the tasks are.
@@ -222,6 +226,7 @@ impl Default for MetaConfig {
             validate_every: 10,
             validation_tasks: 48,
             average: 0.02,
+            polish: None,
             reward: RewardConfig::default(),
             tasks: TaskConfig::default(),
         }
@@ -301,7 +306,8 @@ impl MetaConfig {
             ("tasks.optimizers", tasks.optimizers[0], weights(&tasks.optimizers), "four weights >= 0, not all 0"),
         ];
         let invalid = checks.into_iter().find(|check| !check.2).map(|(name, value, _, allowed)| (name, value, allowed));
-        invalid.or_else(|| self.reward.invalid_field())
+        let polish = || self.polish.as_ref().and_then(PolishConfig::invalid_field);
+        invalid.or_else(|| self.reward.invalid_field()).or_else(polish)
     }
 }
 

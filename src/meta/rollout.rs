@@ -4,7 +4,7 @@ use super::config::RewardConfig;
 use super::optimizer::InnerOptimizer;
 use super::tasks::{HeldOut, Task};
 use crate::controller::{
-    Action, DecisionConfig, Driver, Features, LineSearchConfig, LossWindow, Measure, Recipe, Signals, Verdict,
+    Action, DecisionConfig, Driver, Features, LineSearchConfig, LossWindow, Measure, Measured, Recipe, Signals, Verdict,
 };
 use crate::dqn::{AgentConfig, Episode, Explorer, QNetwork, Scratch, network::mean_q_values};
 use crate::policy::{Decision, Policy, Reason};
@@ -47,7 +47,12 @@ pub fn rollout<P: Policy>(task: &mut Task, driver: &mut Driver<P>, evaluate_deci
         if driver.is_due() {
             let window = LossWindow::of(&losses);
             losses.clear();
-            let verdict = driver.check(&window, finite);
+            let mut verdict = driver.check(&window, finite);
+            let mut measured = Measured::default();
+            if verdict == Verdict::Good {
+                measured = measure.measure(&x, &grad);
+                verdict = driver.check_first_step(&window, &measured);
+            }
             if verdict == Verdict::Restart {
                 snapshot = Some((task.start.clone(), InnerOptimizer::new(task.algorithm, n)));
             }
@@ -55,7 +60,11 @@ pub fn rollout<P: Policy>(task: &mut Task, driver: &mut Driver<P>, evaluate_deci
             {
                 x.copy_from_slice(good_x);
                 optimizer.clone_from(good_optimizer);
-                measure.rolled_back(&x);
+                if verdict == Verdict::Restart {
+                    measure = Measure::default();
+                } else {
+                    measure.rolled_back(&x);
+                }
             }
             if verdict != Verdict::Good {
                 driver.advance();
@@ -68,7 +77,6 @@ pub fn rollout<P: Policy>(task: &mut Task, driver: &mut Driver<P>, evaluate_deci
                 }
                 None => snapshot = Some((x.clone(), optimizer.clone())),
             }
-            let measured = measure.measure(&x, &grad);
             let reported = report_validation(task, driver, &x);
             if evaluate_decisions {
                 evaluations.push(task.evaluate_after(reported, &x));

@@ -1,15 +1,18 @@
 //! The outer loop of meta-training, round by round, with a checkpoint after each.
 
 use super::line_search::line_search_rollout;
+use super::polish::{Polish, PolishConfig};
 use super::rollout::{Actor, Run, rollout};
 use super::tasks::Task;
-use super::validation::{Score, ValidationSet};
+use super::validation::{self, Score, ValidationSet};
 use crate::controller::artifact::{self, ArtifactError, Kind};
-use crate::controller::{Card, Driver, DriverError, LineSearch, LineSearchError, Pretrained, PretrainedError, Recipe};
+use crate::controller::{
+    Action, Card, Driver, DriverError, LineSearch, LineSearchError, Pretrained, PretrainedError, Recipe,
+};
 use crate::dqn::{Episode, ExplorationError, Explorer, Learner, QNetwork, Replay, UpdateReport};
 use crate::parallel::parallel;
 use crate::rng::stream;
-use ndarray::ShapeError;
+use ndarray::{ArrayView2, ShapeError};
 use serde::{Deserialize, Serialize};
 use std::path::Path;
 use std::sync::Arc;
@@ -35,6 +38,7 @@ struct State {
     inner_steps: u64,
     episodes: u64,
     best: Option<Best>,
+    polish: Option<Polish>,
 }
 
 /// The best averaged networks so far.
@@ -54,18 +58,35 @@ pub struct RoundReport {
     pub rounds: u32,
     /// Inner steps so far.
     pub inner_steps: u64,
-    /// Mean return of the round's episodes, exploration included: nats of loss gained a run.
-    pub mean_return: f64,
-    /// Shares of the actions, in the order of the Q-network's outputs.
-    pub action_shares: Vec<f64>,
-    /// Mean loss of the updates.
-    pub q_loss: f32,
-    /// Mean |Q|; growing without bound means that the agent diverges.
-    pub mean_abs_q: f32,
+    /// What was done in it.
+    #[serde(flatten)]
+    pub stage: Stage,
     /// The validation of this round, where there was one: (mean log ratio, tuned ratio, worst ratio).
     pub validation: Option<(f64, f64, f64)>,
     /// Whether it was the best so far.
     pub is_best: bool,
+}
+
+/// The two stages of meta-training.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+#[serde(tag = "stage", rename_all = "kebab-case")]
+pub enum Stage {
+    /// Rollouts that explore, and updates of the Q-networks.
+    Learning {
+        /// Mean return of the round's episodes, exploration included: nats of loss gained a run.
+        mean_return: f64,
+        /// Shares of the actions, in the order of the Q-network's outputs.
+        action_shares: Vec<f64>,
+        /// Mean loss of the updates.
+        q_loss: f32,
+        /// Mean |Q|; growing without bound means that the agent diverges.
+        mean_abs_q: f32,
+    },
+    /// Evolution strategies on what runs end at (see [`PolishConfig`]).
+    Polishing {
+        /// Mean size of the difference between the two runs of a pair, in nats.
+        mean_difference: f64,
+    },
 }
 
 /// Meta-training cannot go on.
@@ -119,6 +140,9 @@ pub enum MetaTrainingError {
 /// Values beyond those of so many best possible rewards mean divergence.
 const DIVERGED_REWARDS: f64 = 500.0;
 
+/// States from the replay memory whose principal components the polish looks at.
+const POLISH_STATES: usize = 4096;
+
 /// Lets the actor live through the task, under the semantics of its recipe.
 fn live(recipe: &Recipe, task: &mut Task, mut actor: Actor) -> Result<(Actor, Run), MetaTrainingError> {
     let config = recipe.driver_config(task.known_budget.then_some(task.horizon));
@@ -152,6 +176,7 @@ impl MetaTraining {
             inner_steps: 0,
             episodes: 0,
             best: None,
+            polish: None,
         };
         let validation = ValidationSet::draw(&recipe, seed, n_threads);
         Self { recipe, n_threads, validation, state }
@@ -184,7 +209,12 @@ impl MetaTraining {
 
     /// Whether all rounds are done.
     pub fn is_finished(&self) -> bool {
-        self.state.round >= self.recipe.meta.rounds
+        self.state.round >= self.n_rounds()
+    }
+
+    /// Rounds in all: those of Q-learning, then those of the polish.
+    pub fn n_rounds(&self) -> u32 {
+        self.recipe.meta.rounds + self.recipe.meta.polish.as_ref().map_or(0, |polish| polish.rounds)
     }
 
     /// Rounds done.
@@ -192,29 +222,36 @@ impl MetaTraining {
         self.state.round
     }
 
-    /// One round: rollouts, updates, now and then a validation.
+    /// One round: rollouts and updates, or a step of the polish; now and then a validation.
     ///
     /// # Errors
     /// When the agent diverges.
     pub fn round(&mut self) -> Result<RoundReport, MetaTrainingError> {
-        let episodes = self.rollouts()?;
-        let (mean_return, action_shares) = self.remember(episodes);
-        let learned = self.learn()?;
+        let stage = match self.recipe.meta.polish.clone() {
+            Some(polish) if self.state.round >= self.recipe.meta.rounds => self.polish(&polish)?,
+            _ => self.learning_round()?,
+        };
         self.state.round += 1;
         let meta = &self.recipe.meta;
-        let validate = self.state.round.is_multiple_of(meta.validate_every) || self.is_finished();
+        // The polish starts from the best networks, so there must be some.
+        let ends_a_stage = self.state.round == meta.rounds || self.is_finished();
+        let validate = self.state.round.is_multiple_of(meta.validate_every) || ends_a_stage;
         let (validation, is_best) = if validate { self.validate()? } else { (None, false) };
         Ok(RoundReport {
             round: self.state.round,
-            rounds: self.recipe.meta.rounds,
+            rounds: self.n_rounds(),
             inner_steps: self.state.inner_steps,
-            mean_return,
-            action_shares,
-            q_loss: learned.loss,
-            mean_abs_q: learned.mean_abs_q,
+            stage,
             validation: validation.map(|s| (s.mean_log_ratio, s.tuned_ratio, s.worst_ratio)),
             is_best,
         })
+    }
+
+    fn learning_round(&mut self) -> Result<Stage, MetaTrainingError> {
+        let episodes = self.rollouts()?;
+        let (mean_return, action_shares) = self.remember(episodes);
+        let UpdateReport { loss: q_loss, mean_abs_q, .. } = self.learn()?;
+        Ok(Stage::Learning { mean_return, action_shares, q_loss, mean_abs_q })
     }
 
     fn rollouts(&self) -> Result<Vec<(Option<Episode>, u64)>, MetaTrainingError> {
@@ -278,14 +315,49 @@ impl MetaTraining {
         Ok(mean)
     }
 
+    /// One round of the polish; the first one takes the best networks so far, and states from the replay memory.
+    fn polish(&mut self, config: &PolishConfig) -> Result<Stage, MetaTrainingError> {
+        let mut polish = match self.state.polish.take() {
+            Some(polish) => polish,
+            None => self.begin_polish(config)?,
+        };
+        let (recipe, seed, round) = (&self.recipe, self.state.seed, polish.round());
+        let tasks: Vec<Task> = (0..config.episodes_per_round)
+            .map(|i| {
+                let mut rng = stream(seed, &format!("polish {round} task {i}"));
+                Task::draw(&recipe.meta.tasks, &mut rng).of_recipe(recipe)
+            })
+            .collect();
+        let card = self.card();
+        let mean_difference = polish.step(config, seed, self.n_threads, |i, networks| {
+            let candidate = self.pretrained(networks, card.clone())?;
+            Ok::<_, MetaTrainingError>(validation::log_loss(&tasks[i], &Arc::new(candidate)))
+        })?;
+        self.state.inner_steps += tasks.iter().map(|task| 2 * task.horizon).sum::<u64>();
+        self.state.episodes += 2 * tasks.len() as u64;
+        self.state.polish = Some(polish);
+        Ok(Stage::Polishing { mean_difference })
+    }
+
+    fn begin_polish(&self, config: &PolishConfig) -> Result<Polish, MetaTrainingError> {
+        let unfinished = MetaTrainingError::Unfinished { rounds: self.recipe.meta.rounds };
+        let networks = self.state.best.as_ref().ok_or(unfinished)?.networks.clone();
+        let mut rng = stream(self.state.seed, "polish states");
+        let batch = self.state.replay.sample(POLISH_STATES, 1, &mut rng);
+        let states = ArrayView2::from_shape((batch.actions.len(), networks[0].n_features()), &batch.obs)?;
+        let actions = self.recipe.controls.actions(&self.recipe.moves);
+        let reference = actions.iter().position(|&action| action == Action::ACCEPT).unwrap_or(0);
+        Ok(Polish::new(networks, reference, states, config.components))
+    }
+
     fn validate(&mut self) -> Result<(Option<Score>, bool), MetaTrainingError> {
         let mut card = self.card();
-        let candidate = self.pretrained(self.state.average.clone(), card.clone())?;
+        let networks = self.state.polish.as_ref().map_or_else(|| self.state.average.clone(), Polish::networks);
+        let candidate = self.pretrained(networks.clone(), card.clone())?;
         let score = self.validation.score(&Arc::new(candidate), self.n_threads);
         let is_best = self.state.best.as_ref().is_none_or(|best| score.mean_log_ratio < best.mean_log_ratio);
         if is_best {
             card.evaluation = score.rows.clone();
-            let networks = self.state.average.clone();
             self.state.best = Some(Best { networks, card, mean_log_ratio: score.mean_log_ratio });
         }
         Ok((Some(score), is_best))

@@ -94,15 +94,7 @@ impl ValidationSet {
         let finals = parallel(n * N_STARTS, n_threads, |k| {
             let task = &self.tasks[k / N_STARTS];
             let start = self.starts[k / N_STARTS][k % N_STARTS];
-            let controller = Controller::new(pretrained.clone());
-            let config = controller.driver_config(Some(task.horizon));
-            match controller.recipe().line_search {
-                None => final_loss(task, start, controller, config),
-                Some(line_search) => {
-                    let search = LineSearch::new(start.lr, start.weight_decay, line_search, config);
-                    searched_loss(task, search, controller)
-                }
-            }
+            controlled_loss(task, start, pretrained)
         });
         self.summarise(&finals)
     }
@@ -137,7 +129,26 @@ impl ValidationSet {
     }
 }
 
-/// What the task is judged by after a whole run from `start`; [`DIVERGED`] at most.
+/// The logarithm of what the task ends at under a controller, from the task's own start.
+pub(super) fn log_loss(task: &Task, pretrained: &Arc<Pretrained>) -> f64 {
+    let start = Start { lr: task.lr, weight_decay: task.weight_decay };
+    (controlled_loss(task, start, pretrained) + SOLVED).ln()
+}
+
+/// What the task is judged by after a whole run from `start` under a controller that neither explores nor learns.
+fn controlled_loss(task: &Task, start: Start, pretrained: &Arc<Pretrained>) -> f64 {
+    let controller = Controller::new(pretrained.clone());
+    let config = controller.driver_config(task.known_budget.then_some(task.horizon));
+    match controller.recipe().line_search {
+        None => final_loss(task, start, controller, config),
+        Some(line_search) => {
+            let search = LineSearch::new(start.lr, start.weight_decay, line_search, config);
+            searched_loss(task, search, controller)
+        }
+    }
+}
+
+/// The same for any policy; [`DIVERGED`] at most.
 fn final_loss<P: Policy>(task: &Task, start: Start, policy: P, config: DriverConfig) -> f64 {
     let mut task = task.clone();
     let Ok(mut driver) = Driver::new(policy, start.lr, start.weight_decay, config) else { return DIVERGED };

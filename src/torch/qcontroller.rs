@@ -341,12 +341,16 @@ impl QController {
         if verdict != Verdict::Good {
             return Ok(verdict);
         }
+        let measured = self.measure.signals(&sums);
+        let verdict = self.driver.check_first_step(&self.losses.window(), &measured);
+        if verdict != Verdict::Good {
+            return Ok(verdict);
+        }
         if self.driver.is_guarded() {
             self.snapshot.take(self.target.params(), self.target.ours())?;
             self.keep_first()?;
         }
         self.measure.remember(pending)?;
-        let measured = self.measure.signals(&sums);
         self.driver.decide(&self.losses.window(), &measured);
         self.losses.clear();
         Ok(Verdict::Good)
@@ -371,7 +375,7 @@ impl QController {
             (Verdict::Restart, Some(first)) => {
                 self.target.restore(first)?;
                 self.snapshot.take(self.target.params(), self.target.ours())?;
-                self.measure.rolled_back(self.target.params().data())?;
+                self.measure.reset();
             }
             (Verdict::RollBack { .. }, _) => {
                 self.target.restore(&mut self.snapshot)?;

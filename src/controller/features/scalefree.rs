@@ -1,4 +1,4 @@
-//! `scalefree`: 29 features that do not change when the loss, the parameters or the time are measured in another unit.
+//! `scalefree`: 32 features that do not change when the loss, the parameters or the time are measured in another unit.
 //!
 //! All averages run over *decisions*, not steps, with half-lives in decisions. Decisions come at every step while probing and then a fixed
 //! number per doubling of the step count, so the same features mean the same in a run of 400 steps and in one of 40,000.
@@ -56,6 +56,7 @@ pub struct ScaleFree {
     grad_fast: Ema,
     grad_slow: Ema,
     moves: Ema,
+    highest_lr: f64,
     travelled: f64,
     lowest: Vec<f64>,
     fast_min: f64,
@@ -81,6 +82,7 @@ impl Default for ScaleFree {
             grad_fast: Ema::new(2.0),
             grad_slow: Ema::new(12.0),
             moves: Ema::new(6.0),
+            highest_lr: 0.0,
             travelled: 0.0,
             lowest: Vec::with_capacity(N_LOWEST + 1),
             fast_min: f64::INFINITY,
@@ -96,7 +98,7 @@ impl Default for ScaleFree {
 
 impl ScaleFree {
     /// The features, in order.
-    pub const NAMES: [&'static str; 29] = [
+    pub const NAMES: [&'static str; 32] = [
         "rank",
         "alignment",
         "alignment_ema",
@@ -107,7 +109,10 @@ impl ScaleFree {
         "grad_cosine",
         "grad_snr",
         "lr_ratio",
+        "below_highest",
+        "below_ceiling",
         "relative_update",
+        "predicted_descent",
         "loss_change",
         "loss_fast_slow",
         "loss_slow_run",
@@ -140,7 +145,10 @@ impl ScaleFree {
     /// | grad_cosine | cos(g, g of the last decision) | |
     /// | grad_snr | 2 ‖EMA g‖ / ‖g‖ - 1 | |
     /// | lr_ratio | log10(lr / lr_0) / 5 | |
+    /// | below_highest | log10(highest lr so far / lr) / 3 | |
+    /// | below_ceiling | log10(lr at which the guard last undid a step / lr) / 2; 1 where it never did | |
     /// | relative_update | (log10(u / (n x)) + 3.5) / 3.5 | |
+    /// | predicted_descent | (log10(u g / (n L)) + 1.5) / 2.5: by how much of the loss a step along -g would lower it | Polyak 1987 |
     /// | loss_change | ln(L_prev / L), softsign | |
     /// | loss_fast_slow, loss_slow_run | 2 ln(slow / fast), 2 ln(run / slow), softsign | |
     /// | loss_fast_min | ln(fast / min of fast), softsign | |
@@ -180,6 +188,7 @@ impl ScaleFree {
         let decay = signals.weight_decay * m.param_norm * m.param_norm;
         let t = signals.step as f64;
 
+        self.highest_lr = self.highest_lr.max(signals.lr);
         let values = [
             rank,
             scaled(m.alignment, 1.0),
@@ -191,7 +200,10 @@ impl ScaleFree {
             scaled(m.grad_dot / (m.grad_norm * self.last_grad), 1.0),
             scaled(2.0 * m.grad_snr - 1.0, 1.0),
             scaled((signals.lr / signals.lr_base).log10(), 5.0),
+            scaled((self.highest_lr / signals.lr).log10(), 3.0),
+            signals.lr_ceiling.map_or(1.0, |ceiling| scaled((ceiling / signals.lr).log10(), 2.0)),
             scaled((m.update_norm / (n * m.param_norm)).log10() + 3.5, 3.5),
+            scaled((m.update_norm * m.grad_norm / (n * loss)).log10() + 1.5, 2.5),
             softsign((self.last_window / loss).ln()),
             softsign(2.0 * (slow / fast).ln()),
             softsign(2.0 * (run / slow).ln()),
@@ -307,6 +319,20 @@ mod tests {
         assert!(x[at] > 0.6 && noise < 0.4, "{} against {noise}", x[at]);
     }
 
+    #[test]
+    fn it_remembers_the_highest_learning_rate_and_the_one_that_was_undone() {
+        let mut f = ScaleFree::default();
+        let mut seen = |step, lr, lr_ceiling| {
+            let mut x = [0.0; N];
+            f.update(&Signals { lr, lr_ceiling, ..signals(step, 1.0, 1.0) }, None, &mut x);
+            ["below_highest", "below_ceiling"].map(|name| x[ScaleFree::NAMES.iter().position(|&n| n == name).unwrap()])
+        };
+        assert_eq!(seen(0, 0.1, None), [0.0, 1.0]);
+        assert_eq!(seen(1, 1.0, None), [0.0, 1.0]);
+        let [highest, ceiling] = seen(2, 0.1, Some(1.0));
+        assert!((highest - 1.0 / 3.0).abs() < 1e-6 && (ceiling - 0.5).abs() < 1e-6, "{highest}, {ceiling}");
+    }
+
     proptest! {
         #[test]
         fn every_feature_is_defined_whatever_comes(values in prop::collection::vec(prop_oneof![
@@ -318,7 +344,7 @@ mod tests {
                     grad_norm: v[4], grad_snr: v[5], update_norm: v[6], param_norm: v[7], update_cosine: v[12], distance: v[13] };
                 let window = LossWindow { n: step as u32, mean: v[8], std: v[9], last: v[8], recent: v[8] };
                 let signals = Signals { step: step as u64, total_steps: None, window, measured, lr: v[10], lr_base: v[11],
-                    weight_decay: v[10], weight_decay_base: v[11], validation: Some(v[9]) };
+                    lr_ceiling: Some(v[12]), weight_decay: v[10], weight_decay_base: v[11], validation: Some(v[9]) };
                 f.update(&signals, None, &mut x);
                 prop_assert!(x.iter().all(|v| (-1.0..=1.0).contains(v)), "{x:?}");
             }

@@ -133,6 +133,7 @@ mod tests {
             measured,
             lr: 0.1,
             lr_base: 0.1,
+            lr_ceiling: None,
             weight_decay: decay,
             weight_decay_base: 1e-3,
             validation: Some(validation),
@@ -202,7 +203,7 @@ mod tests {
                 let measured = Measured { grad_norm: v[0], param_norm: v[1], ..Measured::default() };
                 let window = LossWindow { n: 1, mean: v[2], std: 0.0, last: v[2], recent: v[2] };
                 let signals = Signals { step: step as u64, total_steps: None, window, measured, lr: v[3], lr_base: v[3],
-                    weight_decay: v[4], weight_decay_base: v[5], validation: Some(v[6]) };
+                    weight_decay: v[4], lr_ceiling: None, weight_decay_base: v[5], validation: Some(v[6]) };
                 let found = own(&mut tracker, &signals);
                 prop_assert!(found.iter().all(|v| (-1.0..=1.0).contains(v)), "{found:?}");
             }

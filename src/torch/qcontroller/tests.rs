@@ -246,6 +246,28 @@ fn a_run_that_went_far_and_got_nowhere_begins_again_also_after_a_resume() {
 }
 
 #[test]
+fn a_first_step_that_goes_too_far_is_undone_and_the_rate_scaled_to_what_is_allowed() {
+    let pilot = || {
+        let config =
+            DriverConfig { first_update: Some(1e-3), guard: Some(GuardConfig::default()), ..DriverConfig::default() };
+        Pilot::new(Every(1.0, 1)).with_config(config)
+    };
+    let norm = |x: &[f32]| x.iter().map(|&v| f64::from(v).powi(2)).sum::<f64>().sqrt();
+    for (task, mut opt) in both(0.3, pilot) {
+        let start = task.numbers();
+        opt.backward_step(&task.loss()).unwrap();
+        assert_ne!(task.numbers(), start);
+        opt.backward_step(&task.loss()).unwrap();
+        assert_eq!((task.numbers(), opt.rollbacks()), (start.clone(), 1));
+        assert_eq!(opt.last_decision().unwrap().reason, Reason::FirstStepTooFar);
+        opt.backward_step(&task.loss()).unwrap();
+        let moved: Vec<f32> = task.numbers().iter().zip(&start).map(|(x, start)| x - start).collect();
+        let share = norm(&moved) / norm(&start);
+        assert!(opt.lr() < 0.1 && (0.5e-3..2e-3).contains(&share), "{share} of the norm at lr {}", opt.lr());
+    }
+}
+
+#[test]
 fn the_buffers_of_batch_norm_are_rolled_back_too() {
     for (task, mut opt) in both(1e-2, || guarded(Every(1.0, 1))) {
         for _ in 0..3 {
