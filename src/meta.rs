@@ -7,6 +7,9 @@
 //!
 //! The tasks of this module are plain Rust, one net a thread with its whole state in cache; no libtorch is needed.
 
+mod architecture;
+#[cfg(feature = "torch")]
+mod batched;
 mod config;
 mod line_search;
 mod mlp;
