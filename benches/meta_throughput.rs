@@ -253,7 +253,7 @@ fn under_control(recipe: &Recipe, tasks: &[Task], n_threads: usize) -> Result<()
 /// Rounds as `qgd meta-train` does them: the data of every task are drawn too.
 fn whole_rounds(mut recipe: Recipe, n_threads: usize) -> Result<()> {
     (recipe.meta.validation_tasks, recipe.meta.validate_every) = (1, u32::MAX);
-    let mut training = MetaTraining::new(recipe, 0, n_threads);
+    let mut training = MetaTraining::new(recipe, 0, n_threads)?;
     let first = training.round()?.inner_steps;
     let (start, mut last) = (Instant::now(), first);
     for _ in 0..TURNS {

@@ -3,8 +3,8 @@
 mod rival;
 
 use super::config::TaskConfig;
+use super::engine::{Engine, EngineError};
 use super::line_search::line_search_rollout;
-use super::rollout::rollout;
 use super::tasks::Task;
 use crate::controller::{
     Controller, Controls, Driver, DriverConfig, EvaluationRow, LineSearch, LineSearchError, Pretrained, Recipe,
@@ -60,7 +60,12 @@ impl ValidationSet {
     /// For controllers of the learning rate, tasks come from the default distribution whatever the recipe trains on, so that the scores of
     /// different recipes can be compared; where the weight decay matters they come from the recipe's. Those of line searches
     /// train by SGD on the full batch, with the horizons and the starts of the recipe, and so does the rival beside them.
-    pub fn draw(recipe: &Recipe, seed: u64, n_threads: usize) -> Self {
+    ///
+    /// # Errors
+    /// When the engine cannot run the tasks.
+    pub fn draw(recipe: &Recipe, seed: u64, engine: impl Into<Engine>) -> Result<Self, EngineError> {
+        let engine = engine.into();
+        engine.check(recipe)?;
         let n = recipe.meta.validation_tasks as usize;
         let own = &recipe.meta.tasks;
         let config = match recipe.controls {
@@ -83,28 +88,33 @@ impl ValidationSet {
             })
             .collect();
         let starts = tasks.iter().map(|task| rival::starts(recipe.controls, &config, task)).collect();
-        let rivals = parallel(n, n_threads, |i| rival::tune(recipe.controls, &config, &tasks[i]));
+        let rivals = rival::tune(engine, recipe.controls, &config, &tasks)?;
         let (rival_best, rival_median) = rivals.into_iter().unzip();
-        Self { tasks, starts, rival_best, rival_median }
+        Ok(Self { tasks, starts, rival_best, rival_median })
     }
 
     /// Runs the controller, greedily, on every task from every start.
-    pub fn score(&self, pretrained: &Arc<Pretrained>, n_threads: usize) -> Score {
-        let n = self.tasks.len();
-        let finals = parallel(n * N_STARTS, n_threads, |k| {
-            let task = &self.tasks[k / N_STARTS];
-            let start = self.starts[k / N_STARTS][k % N_STARTS];
+    ///
+    /// # Errors
+    /// When the engine fails.
+    pub fn score(&self, pretrained: &Arc<Pretrained>, engine: impl Into<Engine>) -> Result<Score, EngineError> {
+        let engine = engine.into();
+        let runs: Vec<(&Task, Start)> =
+            self.tasks.iter().zip(&self.starts).flat_map(|(task, starts)| starts.map(|start| (task, start))).collect();
+        let with_controller = |task: &Task| {
             let controller = Controller::new(pretrained.clone());
             let config = controller.driver_config(Some(task.horizon));
-            match controller.recipe().line_search {
-                None => final_loss(task, start, controller, config),
-                Some(line_search) => {
-                    let search = LineSearch::new(start.lr, start.weight_decay, line_search, config);
-                    searched_loss(task, search, controller)
-                }
-            }
-        });
-        self.summarise(&finals)
+            (controller, config)
+        };
+        let finals = match pretrained.recipe().line_search {
+            None => final_losses(engine, &runs, with_controller)?,
+            Some(line_search) => parallel(runs.len(), engine.n_threads(), |k| {
+                let (task, start) = runs[k];
+                let (controller, config) = with_controller(task);
+                searched_loss(task, LineSearch::new(start.lr, start.weight_decay, line_search, config), controller)
+            }),
+        };
+        Ok(self.summarise(&finals))
     }
 
     fn summarise(&self, finals: &[f64]) -> Score {
@@ -137,11 +147,19 @@ impl ValidationSet {
     }
 }
 
-/// What the task is judged by after a whole run from `start`; [`DIVERGED`] at most.
-fn final_loss<P: Policy>(task: &Task, start: Start, policy: P, config: DriverConfig) -> f64 {
-    let mut task = task.clone();
-    let Ok(mut driver) = Driver::new(policy, start.lr, start.weight_decay, config) else { return DIVERGED };
-    counted(rollout(&mut task, &mut driver, false).final_loss())
+/// What every task is judged by after a whole run from its start; [`DIVERGED`] at most.
+fn final_losses<P: Policy>(
+    engine: Engine,
+    runs: &[(&Task, Start)],
+    with: impl Fn(&Task) -> (P, DriverConfig) + Sync,
+) -> Result<Vec<f64>, EngineError> {
+    let start = |k: usize| {
+        let (task, start) = runs[k];
+        let (policy, config) = with(task);
+        Ok((task.clone(), Driver::new(policy, start.lr, start.weight_decay, config)?))
+    };
+    let done = engine.rollouts(runs.len(), start, false)?;
+    Ok(done.into_iter().map(|(_, run)| counted(run.final_loss())).collect())
 }
 
 /// The same for a line search.

@@ -45,10 +45,9 @@ impl Kind {
     fn of(task: &Task) -> Self {
         let net = match &task.problem {
             Problem::Quadratic { .. } => NetKind::Quadratic,
-            Problem::Net(p) => NetKind::Net {
-                architecture: p.net.architecture(),
-                classifies: matches!(p.target, Target::Classes(_)),
-            },
+            Problem::Net(p) => {
+                NetKind::Net { architecture: p.net.architecture(), classifies: matches!(p.target, Target::Classes(_)) }
+            }
         };
         Self { net, judge: task.judge, reports_validation: task.reports_validation }
     }
