@@ -6,6 +6,7 @@
 mod sandbox;
 
 mod bad_controllers;
+mod meta_training;
 #[cfg(feature = "torch")]
 mod bad_input;
 #[cfg(feature = "torch")]
