@@ -5,6 +5,7 @@
 //! (b) the same nets with signals, guard, exploring Q-networks and evaluations           target: at least 70 % of the kernel's rate
 //!     and then with the learner's updates
 //! (c) the tasks of controllers/lr.toml, net for net, the same two comparisons
+//! (d) whole rounds of B episodes of controllers/lr.toml: in the kernel, batched in tch on the CPU, and on a GPU where there is one
 //! ```
 //!
 //! The workload is that of `meta_throughput_jax.py`: 256 nets 24-24-6 (tanh), each with 768 examples of its own, batches of 64 drawn with
@@ -17,7 +18,7 @@
 
 use qgd::dqn::{Explorer, Learner, Replay};
 use qgd::meta::{
-    Activation, Actor, Algorithm, InnerOptimizer, MetaTraining, NetProblem, Problem, Target, Task, rollout,
+    Activation, Actor, Algorithm, Engine, InnerOptimizer, MetaTraining, NetProblem, Problem, Target, Task, rollout,
 };
 use qgd::rng::stream;
 use qgd::{Driver, Pretrained, Recipe};
@@ -55,7 +56,9 @@ fn main() -> Result<()> {
     let drawn: Vec<Task> = (0..n).map(|_| Task::draw(&recipe.meta.tasks, &mut rng)).collect();
     println!("\n(c) {n} tasks as controllers/lr.toml draws them");
     under_control(&recipe, &drawn, n_threads)?;
-    whole_rounds(recipe, n_threads)
+    let rate = whole_rounds(recipe.clone(), recipe.meta.episodes_per_round, n_threads.into())?;
+    println!("    whole rounds, drawing the data included           {rate:>8.0}");
+    beside_tch(&recipe, n_threads)
 }
 
 /// The nets of the script. Task's other fields come from a draw that nothing else uses.
@@ -250,17 +253,46 @@ fn under_control(recipe: &Recipe, tasks: &[Task], n_threads: usize) -> Result<()
     Ok(())
 }
 
-/// Rounds as `qgd meta-train` does them: the data of every task are drawn too.
-fn whole_rounds(mut recipe: Recipe, n_threads: usize) -> Result<()> {
+/// Inner steps a second of rounds of `n` episodes as `qgd meta-train` does them, drawing the data of every
+/// task included.
+fn whole_rounds(mut recipe: Recipe, n: u32, engine: Engine) -> Result<f64> {
     (recipe.meta.validation_tasks, recipe.meta.validate_every) = (1, u32::MAX);
-    let mut training = MetaTraining::new(recipe, 0, n_threads);
+    recipe.meta.episodes_per_round = n;
+    let mut training = MetaTraining::new(recipe, 0, engine)?;
     let first = training.round()?.inner_steps;
     let (start, mut last) = (Instant::now(), first);
     for _ in 0..TURNS {
         last = training.round()?.inner_steps;
     }
-    let rate = (last - first) as f64 / start.elapsed().as_secs_f64();
-    println!("    whole rounds, drawing the data included           {rate:>8.0}");
+    Ok((last - first) as f64 / start.elapsed().as_secs_f64())
+}
+
+#[cfg(not(feature = "torch"))]
+fn beside_tch(_: &Recipe, _: usize) -> Result<()> {
+    println!("(d) built without libtorch: nothing is batched");
+    Ok(())
+}
+
+#[cfg(feature = "torch")]
+fn beside_tch(recipe: &Recipe, n_threads: usize) -> Result<()> {
+    println!("\n(d) inner steps/s of rounds of B episodes of controllers/lr.toml, without updates");
+    tch::set_num_threads(n_threads as i32);
+    let mut recipe = recipe.clone();
+    recipe.meta.updates_per_round = 0;
+    let tch_on = |device| Engine::Tch { device, n_threads };
+    for n in [64, 256, 1024] {
+        let kernel = whole_rounds(recipe.clone(), n, n_threads.into())?;
+        let cpu = whole_rounds(recipe.clone(), n, tch_on(tch::Device::Cpu))?;
+        println!("    B {n:>6}   kernel {kernel:>8.0}   tch on cpu {cpu:>8.0}   {:.2}", cpu / kernel);
+    }
+    if !tch::Cuda::is_available() {
+        println!("    no GPU here");
+        return Ok(());
+    }
+    for n in [1 << 10, 1 << 12, 1 << 14, 1 << 16] {
+        let rate = whole_rounds(recipe.clone(), n, tch_on(tch::Device::Cuda(0)))?;
+        println!("    B {n:>6}   tch on cuda {rate:>8.0}");
+    }
     Ok(())
 }
 

@@ -82,7 +82,7 @@ impl Command {
             #[cfg(feature = "torch")]
             Self::Evaluate(args) => args.run(),
             Self::Inspect(args) => inspect::run(args).map_err(Failure::of),
-            Self::MetaTrain(args) => meta_train::run(args).map_err(Failure::of),
+            Self::MetaTrain(args) => meta_train::run(args),
             #[cfg(not(feature = "torch"))]
             Self::Train(args) => args.run(),
         }

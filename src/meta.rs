@@ -5,9 +5,14 @@
 //!        learner: Double DQN updates  ->  every few rounds: greedy policy on validation tasks, keep the best network
 //! ```
 //!
-//! The tasks of this module are plain Rust, one net a thread with its whole state in cache; no libtorch is needed.
+//! The tasks are plain Rust, one net a thread with its whole state in cache; no libtorch is needed. With it, the same tasks can run batched on a
+//! GPU: see [`Engine`].
 
+mod architecture;
+#[cfg(feature = "torch")]
+mod batched;
 mod config;
+mod engine;
 mod line_search;
 mod mlp;
 mod optimizer;
@@ -21,6 +26,7 @@ mod train;
 mod validation;
 
 pub use config::{InverseDistance, Judge, MetaConfig, RewardConfig, TaskConfig};
+pub use engine::{Engine, EngineError};
 pub use line_search::line_search_rollout;
 pub use mlp::{Activation, Target};
 pub use optimizer::{Algorithm, InnerOptimizer};

@@ -26,6 +26,20 @@ pub(crate) fn parallel<T: Send>(n: usize, n_threads: usize, f: impl Fn(usize) ->
     done.into_iter().map(|(_, value)| value).collect()
 }
 
+/// `f` on every item, on at most `n_threads` threads. Few items are not worth a thread.
+#[cfg(feature = "torch")]
+pub(crate) fn for_each<T: Send>(items: &mut [T], n_threads: usize, f: impl Fn(&mut T) + Sync) {
+    const WORTH_A_THREAD: usize = 64;
+    let n = items.len().div_ceil(n_threads.max(1)).max(WORTH_A_THREAD);
+    if items.len() <= n {
+        return items.iter_mut().for_each(f);
+    }
+    let f = &f;
+    std::thread::scope(|scope| {
+        items.chunks_mut(n).for_each(|part| drop(scope.spawn(move || part.iter_mut().for_each(f))));
+    });
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -14,7 +14,7 @@ use tch::{Device, Kind, Tensor, nn::VarStore};
 fn controller() -> Controller {
     let mut recipe = Recipe::load(Path::new("controllers/hu-lr.toml")).unwrap();
     (recipe.meta.rounds, recipe.meta.updates_per_round, recipe.meta.validation_tasks) = (2, 2, 1);
-    let mut training = MetaTraining::new(recipe, 1, 1);
+    let mut training = MetaTraining::new(recipe, 1, 1).unwrap();
     while !training.is_finished() {
         training.round().unwrap();
     }

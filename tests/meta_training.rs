@@ -48,9 +48,9 @@ fn finish(mut training: MetaTraining, to: &Path) -> Vec<u8> {
 fn a_run_that_was_cut_and_resumed_ends_in_the_same_bytes_with_any_number_of_threads() {
     let folder = tempfile::tempdir().unwrap();
     let (output, checkpoint) = (folder.path().join("a.qgd"), folder.path().join("checkpoint"));
-    let whole = finish(MetaTraining::new(tiny(), 5, 1), &output);
+    let whole = finish(MetaTraining::new(tiny(), 5, 1).unwrap(), &output);
     for cut_after in 1..6 {
-        let mut training = MetaTraining::new(tiny(), 5, 2);
+        let mut training = MetaTraining::new(tiny(), 5, 2).unwrap();
         for _ in 0..cut_after {
             training.round().unwrap();
         }
@@ -60,7 +60,7 @@ fn a_run_that_was_cut_and_resumed_ends_in_the_same_bytes_with_any_number_of_thre
         assert_eq!(resumed.rounds_done(), cut_after);
         assert_eq!(finish(resumed, &output), whole, "cut after {cut_after} rounds");
     }
-    assert_ne!(finish(MetaTraining::new(tiny(), 6, 2), &output), whole, "another seed, other bytes");
+    assert_ne!(finish(MetaTraining::new(tiny(), 6, 2).unwrap(), &output), whole, "another seed, other bytes");
 }
 
 #[test]
@@ -68,8 +68,8 @@ fn line_searches_are_meta_trained_and_resumed_like_schedules() {
     let folder = tempfile::tempdir().unwrap();
     let (output, checkpoint) = (folder.path().join("a.qgd"), folder.path().join("checkpoint"));
     for name in ["lr-line-search", "hu-lr", "hu-lambda"] {
-        let whole = finish(MetaTraining::new(tiny_of(name), 5, 1), &output);
-        let mut training = MetaTraining::new(tiny_of(name), 5, 2);
+        let whole = finish(MetaTraining::new(tiny_of(name), 5, 1).unwrap(), &output);
+        let mut training = MetaTraining::new(tiny_of(name), 5, 2).unwrap();
         let report = training.round().unwrap();
         let (mean_return, shares) = learned(&report);
         assert!(report.inner_steps >= 6 * 40 && mean_return != 0.0, "{name}");
@@ -88,8 +88,8 @@ fn controllers_of_the_weight_decay_are_meta_trained_and_resumed_to_the_byte() {
     let folder = tempfile::tempdir().unwrap();
     let (output, checkpoint) = (folder.path().join("a.qgd"), folder.path().join("checkpoint"));
     for name in ["weight-decay", "joint"] {
-        let whole = finish(MetaTraining::new(tiny_of(name), 5, 1), &output);
-        let mut training = MetaTraining::new(tiny_of(name), 5, 2);
+        let whole = finish(MetaTraining::new(tiny_of(name), 5, 1).unwrap(), &output);
+        let mut training = MetaTraining::new(tiny_of(name), 5, 2).unwrap();
         let report = training.round().unwrap();
         // A tiny round tries few of the rare pairs of nine.
         let (_, shares) = learned(&report);
@@ -121,7 +121,7 @@ fn a_weight_decay_controller_is_paid_by_the_validation_error_as_the_paper_has_it
         inverse_distance: Some(InverseDistance::default()),
     };
     let recipe = Recipe::parse(&recipe.to_toml(), "test").unwrap();
-    let mut training = MetaTraining::new(recipe, 5, 2);
+    let mut training = MetaTraining::new(recipe, 5, 2).unwrap();
     let report = training.round().unwrap();
     // Every reward is positive; an error of at most 1 earns at least c1 a decision, and there are forty or more in an episode.
     assert!(learned(&report).0 > 20.0, "{}", learned(&report).0);
@@ -133,7 +133,7 @@ fn a_weight_decay_controller_is_paid_by_the_validation_error_as_the_paper_has_it
 fn a_checkpoint_of_another_recipe_or_seed_is_refused() {
     let folder = tempfile::tempdir().unwrap();
     let checkpoint = folder.path().join("checkpoint");
-    MetaTraining::new(tiny(), 5, 1).checkpoint(&checkpoint).unwrap();
+    MetaTraining::new(tiny(), 5, 1).unwrap().checkpoint(&checkpoint).unwrap();
     let error = |recipe, seed| MetaTraining::resume(&checkpoint, recipe, seed, 1).err().unwrap().to_string();
     assert!(error(tiny(), 6).contains("seed 5, not 6"));
     let mut other = tiny();
@@ -175,8 +175,8 @@ fn the_shipped_controller_loses_no_start_on_tasks_it_has_never_seen() {
     recipe.meta.validation_tasks = 10;
     // Seeds that neither its training nor its own validation used.
     for seed in [1001, 1002] {
-        let set = ValidationSet::draw(&recipe, seed, 2);
-        let score = set.score(&shipped, 2);
+        let set = ValidationSet::draw(&recipe, seed, 2).unwrap();
+        let score = set.score(&shipped, 2).unwrap();
         let cosine: f64 =
             score.rows.iter().map(|r| f64::from(r.n_tasks) * r.rival_median_ratio.ln()).sum::<f64>() / 10.0;
         assert!(

@@ -2,7 +2,7 @@
 
 use qgd::controller::artifact::ArtifactError;
 use qgd::controller::{PretrainedError, RecipeError};
-use qgd::meta::MetaTrainingError;
+use qgd::meta::{EngineError, MetaTrainingError};
 use std::fmt;
 use std::process::ExitCode;
 
@@ -26,7 +26,12 @@ impl Failure {
     pub fn of(error: anyhow::Error) -> Self {
         let input = error.chain().any(|cause| {
             let other_run = matches!(cause.downcast_ref(), Some(MetaTrainingError::OtherRun { .. }));
-            other_run || cause.is::<RecipeError>() || cause.is::<PretrainedError>() || cause.is::<ArtifactError>()
+            let line_search = matches!(cause.downcast_ref(), Some(EngineError::LineSearch { .. }));
+            other_run
+                || line_search
+                || cause.is::<RecipeError>()
+                || cause.is::<PretrainedError>()
+                || cause.is::<ArtifactError>()
         });
         if input { Self::BadInput(error) } else { Self::Failed(error) }
     }

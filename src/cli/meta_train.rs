@@ -1,10 +1,12 @@
 //! `qgd meta-train`: from a recipe to a pretrained controller.
 
-use anyhow::{Context, Result};
-use clap::Args;
+use super::failure::Failure;
+use anyhow::{Context, Result, anyhow};
+use clap::{Args, ValueEnum};
 use indicatif::{ProgressBar, ProgressStyle};
 use qgd::Recipe;
-use qgd::meta::{MetaTraining, RoundReport, Stage};
+use qgd::meta::{Engine, MetaTraining, RoundReport, Stage};
+use serde::Serialize;
 use std::fs::{File, OpenOptions};
 use std::io::Write;
 use std::path::{Path, PathBuf};
@@ -16,7 +18,9 @@ use std::time::Instant;
 /// validation problems of its own. The output is written whenever there is a better network. A checkpoint is written after every round beside it
 /// (FILE.checkpoint); a run that was killed goes on with --resume and ends in the same bytes.
 #[derive(Debug, Args)]
-#[command(after_help = "Example:\n  qgd meta-train controllers/lr.toml -o my-lr.qgd --seed 1 --log my-lr.jsonl")]
+#[command(after_help = "Examples:
+  qgd meta-train controllers/lr.toml -o my-lr.qgd --seed 1 --log my-lr.jsonl
+  qgd meta-train big-rounds.toml -o my-lr.qgd --device cuda    # a GPU wants thousands of episodes-per-round")]
 pub struct MetaTrainArgs {
     /// The recipe, as controllers/lr.toml.
     recipe: PathBuf,
@@ -26,7 +30,7 @@ pub struct MetaTrainArgs {
     /// Seed of tasks, initial network and exploration.
     #[arg(long, default_value_t = 0)]
     seed: u64,
-    /// Threads for the rollouts. The result does not depend on it.
+    /// Threads for the rollouts. The result of the kernel does not depend on it.
     #[arg(long, value_name = "N")]
     threads: Option<usize>,
     /// Go on from FILE.checkpoint where it exists.
@@ -35,19 +39,98 @@ pub struct MetaTrainArgs {
     /// Append one JSON line a round to this file.
     #[arg(long, value_name = "FILE")]
     log: Option<PathBuf>,
+    /// What the nets of the tasks are trained on: cpu, cuda or cuda:N.
+    #[arg(long, default_value = "cpu", value_name = "DEVICE", value_parser = device)]
+    device: Place,
+    /// What trains them. [default: kernel on cpu, tch on cuda]
+    ///
+    /// Both draw the same tasks and batches, but round differently: go on with the engine that a run was begun with.
+    #[arg(long, value_name = "ENGINE")]
+    engine: Option<EngineName>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum EngineName {
+    /// Plain Rust, one net a thread: the fastest on a CPU
+    Kernel,
+    /// Many nets at once in tch: for a GPU
+    Tch,
+}
+
+/// Where nets are trained.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Place {
+    Cpu,
+    Cuda(usize),
+}
+
+fn device(name: &str) -> Result<Place, String> {
+    let index = match name {
+        "cpu" => return Ok(Place::Cpu),
+        "cuda" => Some(0),
+        _ => name.strip_prefix("cuda:").and_then(|index| index.parse().ok()),
+    };
+    index.map(Place::Cuda).ok_or_else(|| "must be cpu, cuda or cuda:N".to_owned())
+}
+
+impl MetaTrainArgs {
+    /// The engine, and what the log calls it.
+    fn engine(&self) -> Result<(Engine, String), Failure> {
+        let bad = |reason: &str| Err(Failure::BadInput(anyhow!("{reason}")));
+        let n_threads = self.threads.unwrap_or_else(|| std::thread::available_parallelism().map_or(1, usize::from));
+        let on_cpu = self.device == Place::Cpu;
+        match self.engine.unwrap_or(if on_cpu { EngineName::Kernel } else { EngineName::Tch }) {
+            EngineName::Kernel if on_cpu => Ok((n_threads.into(), "kernel".to_owned())),
+            EngineName::Kernel => {
+                bad("--engine kernel runs on the CPU alone: leave out --device cuda, or use --engine tch")
+            }
+            EngineName::Tch => tch_engine(self.device, n_threads),
+        }
+    }
+}
+
+#[cfg(feature = "torch")]
+fn tch_engine(place: Place, n_threads: usize) -> Result<(Engine, String), Failure> {
+    let (device, name) = match place {
+        Place::Cpu => (tch::Device::Cpu, "tch on cpu".to_owned()),
+        Place::Cuda(index) => (super::setting::cuda(index)?, format!("tch on cuda:{index}")),
+    };
+    tch::set_num_threads(i32::try_from(n_threads).unwrap_or(i32::MAX));
+    Ok((Engine::Tch { device, n_threads }, name))
+}
+
+#[cfg(not(feature = "torch"))]
+fn tch_engine(_: Place, _: usize) -> Result<(Engine, String), Failure> {
+    Err(Failure::BadInput(anyhow!(
+        "--engine tch and --device cuda: this qgd was built without libtorch; build it with the default features"
+    )))
+}
+
+/// What the log says of a round.
+#[derive(Serialize)]
+struct LogLine<'a> {
+    engine: &'a str,
+    #[serde(flatten)]
+    report: &'a RoundReport,
 }
 
 /// Runs the command.
-pub fn run(args: &MetaTrainArgs) -> Result<()> {
+pub fn run(args: &MetaTrainArgs) -> Result<(), Failure> {
+    let (engine, name) = args.engine()?;
+    train(args, engine, &name).map_err(Failure::of)
+}
+
+fn train(args: &MetaTrainArgs, engine: Engine, engine_name: &str) -> Result<()> {
     let recipe = Recipe::load(&args.recipe)?;
-    let threads = args.threads.unwrap_or_else(|| std::thread::available_parallelism().map_or(1, usize::from));
+    engine.check(&recipe)?;
     let checkpoint = checkpoint_path(&args.output);
     let mut log = args.log.as_deref().map(open_log).transpose()?;
-    note!("meta-training {} (recipe {}, seed {}, {threads} threads)", recipe.name, recipe.hash(), args.seed);
+    let (seed, threads) = (args.seed, engine.n_threads());
+    note!("meta-training {} (recipe {}, seed {seed}, {engine_name}, {threads} threads)", recipe.name, recipe.hash());
     let mut training = if args.resume && checkpoint.exists() {
-        MetaTraining::resume(&checkpoint, recipe, args.seed, threads)?
+        MetaTraining::resume(&checkpoint, recipe, seed, engine)?
     } else {
-        MetaTraining::new(recipe, args.seed, threads)
+        MetaTraining::new(recipe, seed, engine)?
     };
     let bar = progress_bar(training.n_rounds(), training.rounds_done());
     let start = Instant::now();
@@ -61,7 +144,7 @@ pub fn run(args: &MetaTrainArgs) -> Result<()> {
         let before = *steps_before.get_or_insert(report.inner_steps);
         show(&bar, &report, (report.inner_steps - before) as f64 / start.elapsed().as_secs_f64());
         if let Some(log) = &mut log {
-            serde_json::to_writer(&*log, &report)?;
+            serde_json::to_writer(&*log, &LogLine { engine: engine_name, report: &report })?;
             writeln!(log)?;
         }
     }

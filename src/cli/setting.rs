@@ -73,24 +73,30 @@ pub struct Machine {
 impl Machine {
     /// The device, if it is there.
     pub fn device(&self) -> Result<Device, Failure> {
-        if self.device != "cuda" {
-            return Ok(Device::Cpu);
-        }
-        if !tch::Cuda::is_available() {
-            let reason = if cfg!(feature = "cuda") {
-                "libtorch finds no CUDA device"
-            } else {
-                "this qgd was built without feature `cuda` (and needs a CUDA libtorch in LIBTORCH)"
-            };
-            return Err(Failure::BadInput(anyhow!("--device cuda: {reason}")));
-        }
-        Ok(Device::Cuda(0))
+        if self.device == "cuda" { cuda(0) } else { Ok(Device::Cpu) }
     }
 
     /// Reads the data of a task; `seed` shuffles and splits them.
     pub fn dataset(&self, task: &TaskSpec, seed: u64) -> Result<Dataset, Failure> {
         data::load(&task.data, task.directory(), self.data_dir.as_deref(), seed).map_err(Failure::bad_input)
     }
+}
+
+/// The CUDA device of this number, if it is there.
+pub fn cuda(index: usize) -> Result<Device, Failure> {
+    let missing = |reason: &str| Err(Failure::BadInput(anyhow!("--device cuda: {reason}")));
+    if !tch::Cuda::is_available() {
+        return missing(if cfg!(feature = "cuda") {
+            "libtorch finds no CUDA device"
+        } else {
+            "this qgd was built without feature `cuda` (and needs a CUDA libtorch in LIBTORCH)"
+        });
+    }
+    let n = tch::Cuda::device_count();
+    if index as i64 >= n {
+        return missing(&format!("there is no device {index}, the devices are 0 to {}", n - 1));
+    }
+    Ok(Device::Cuda(index))
 }
 
 /// Refuses an output file that could not be written in the end, before any work is done.

@@ -71,7 +71,7 @@ pub struct RewardConfig {
 }
 
 /// What the parameters of a task are judged by.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Judge {
     /// The loss on the evaluation batch, a part of the training examples.

@@ -2,6 +2,7 @@
 //!
 //! Parameters are one flat slice: for each layer the weights `[n_in, n_out]` row-major, then the biases `[n_out]`.
 
+use super::architecture::{Architecture, Block};
 use super::tanh::tanh_in_place;
 use ndarray::linalg::general_mat_mul;
 use ndarray::{ArrayView2, ArrayViewMut2};
@@ -49,11 +50,27 @@ impl Mlp {
         self.layers().map(|(n_in, n_out)| (n_in + 1) * n_out).sum()
     }
 
+    /// What it computes.
+    pub(super) fn architecture(&self) -> Architecture {
+        Architecture::Mlp { n_hidden: self.sizes.len() - 2 }
+    }
+
+    /// Between its layers.
+    pub(super) fn activation(&self) -> Activation {
+        self.activation
+    }
+
+    /// Where its parameters stand in the flat slice.
+    pub(super) fn blocks(&self) -> Vec<Block> {
+        self.layers().flat_map(|(n_in, n_out)| [[1, n_in, n_out], [1, 1, n_out]]).collect()
+    }
+
     fn layers(&self) -> impl DoubleEndedIterator<Item = (usize, usize)> + '_ {
         self.sizes.windows(2).map(|w| (w[0], w[1]))
     }
 
-    fn n_out(&self) -> usize {
+    /// Outputs.
+    pub(super) fn n_out(&self) -> usize {
         self.sizes[self.sizes.len() - 1]
     }
 

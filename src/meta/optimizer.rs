@@ -62,10 +62,10 @@ impl Clone for InnerOptimizer {
 }
 
 impl InnerOptimizer {
-    const MOMENTUM: f32 = 0.9;
-    const BETA1: f32 = 0.9;
-    const BETA2: f32 = 0.999;
-    const EPS: f32 = 1e-8;
+    pub(super) const MOMENTUM: f32 = 0.9;
+    pub(super) const BETA1: f32 = 0.9;
+    pub(super) const BETA2: f32 = 0.999;
+    pub(super) const EPS: f32 = 1e-8;
 
     /// A fresh optimizer for `n_params` parameters.
     pub fn new(algorithm: Algorithm, n_params: usize) -> Self {

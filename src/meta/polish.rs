@@ -15,7 +15,6 @@
 
 use super::tasks::normal;
 use crate::dqn::QNetwork;
-use crate::parallel::parallel;
 use crate::rng::stream;
 use ndarray::{Array1, Array2, ArrayView2, Axis};
 use serde::{Deserialize, Serialize};
@@ -141,33 +140,32 @@ impl Polish {
         networks
     }
 
-    /// One round. `log_loss(episode, networks)` is ln f of that episode's task under the greedy policy of these networks. Returns the mean
-    /// size of a difference.
-    pub(super) fn step<E: Send>(
+    /// One round. `log_losses(candidates)` are ln f under the greedy policies of these networks, two for every episode, which share its
+    /// task. Returns the mean size of a difference.
+    pub(super) fn step<E>(
         &mut self,
         config: &PolishConfig,
         seed: u64,
-        n_threads: usize,
-        log_loss: impl Fn(usize, Vec<QNetwork>) -> Result<f64, E> + Sync,
+        log_losses: impl FnOnce(Vec<Vec<QNetwork>>) -> Result<Vec<f64>, E>,
     ) -> Result<f64, E> {
         let n = config.episodes_per_round as usize;
-        let this = &*self;
-        let episodes = parallel(n, n_threads, |i| {
-            let mut rng = stream(seed, &format!("polish {} perturbation {i}", this.round));
-            let noise: Vec<f64> = this.theta.iter().map(|_| f64::from(normal(&mut rng))).collect();
-            let at = |sign: f64| {
-                let theta: Vec<f64> = this.theta.iter().zip(&noise).map(|(t, e)| t + sign * config.sigma * e).collect();
-                log_loss(i, this.corrected(&theta))
-            };
-            Ok(((at(1.0)? - at(-1.0)?).clamp(-config.clip, config.clip), noise))
-        });
+        let noise = |i| -> Vec<f64> {
+            let mut rng = stream(seed, &format!("polish {} perturbation {i}", self.round));
+            self.theta.iter().map(|_| f64::from(normal(&mut rng))).collect()
+        };
+        let noises: Vec<Vec<f64>> = (0..n).map(noise).collect();
+        let perturbed = |noise: &[f64], sign: f64| {
+            let theta: Vec<f64> = self.theta.iter().zip(noise).map(|(t, e)| t + sign * config.sigma * e).collect();
+            self.corrected(&theta)
+        };
+        let found = log_losses(noises.iter().flat_map(|e| [perturbed(e, 1.0), perturbed(e, -1.0)]).collect())?;
         let mut gradient = vec![0.0; self.theta.len()];
         let mut size = 0.0;
-        for episode in episodes {
-            let (difference, noise) = episode?;
+        for (pair, noise) in found.chunks_exact(2).zip(&noises) {
+            let difference = (pair[0] - pair[1]).clamp(-config.clip, config.clip);
             size += difference.abs() / n as f64;
             let scale = difference / (2.0 * config.sigma * n as f64);
-            gradient.iter_mut().zip(&noise).for_each(|(g, e)| *g += scale * e);
+            gradient.iter_mut().zip(noise).for_each(|(g, e)| *g += scale * e);
         }
         self.round += 1;
         self.adam(&gradient, config);
@@ -283,19 +281,24 @@ mod tests {
         let config =
             PolishConfig { rounds: 200, episodes_per_round: 32, lr: 0.02, sigma: 0.05, ..PolishConfig::default() };
         // In state i, the objective wants action 2 to be worth 0.5 more than action 1, and action 0 as much.
-        let log_loss = |i: usize, networks: Vec<QNetwork>| {
+        let log_loss = |i: usize, networks: &[QNetwork]| {
             let q = (networks[0].forward(features.view()) + networks[1].forward(features.view())) / 2.0;
             let row = q.row(i);
             let noise = f64::from(normal(&mut stream(i as u64, "noise")));
-            Ok::<f64, ()>(f64::from((row[2] - row[1] - 0.5).powi(2) + (row[0] - row[1]).powi(2)) + noise)
+            f64::from((row[2] - row[1] - 0.5).powi(2) + (row[0] - row[1]).powi(2)) + noise
         };
         let loss = |polish: &Polish| {
-            let total: f64 = (0..400).map(|i| log_loss(i, polish.networks()).unwrap_or(f64::NAN)).sum();
+            let total: f64 = (0..400).map(|i| log_loss(i, &polish.networks())).sum();
             total / 400.0 - (0..400u64).map(|i| f64::from(normal(&mut stream(i, "noise")))).sum::<f64>() / 400.0
         };
         let before = loss(&polish);
         for round in 0..config.rounds {
-            polish.step(&config, 1, 2, |i, networks| log_loss((i * 7 + round as usize) % 400, networks)).unwrap();
+            let log_losses = |candidates: Vec<Vec<QNetwork>>| {
+                let losses =
+                    candidates.iter().enumerate().map(|(k, c)| log_loss((k / 2 * 7 + round as usize) % 400, c));
+                Ok::<_, ()>(losses.collect())
+            };
+            polish.step(&config, 1, log_losses).unwrap();
         }
         assert!(loss(&polish) < 0.1 * before, "{} after {before}", loss(&polish));
     }

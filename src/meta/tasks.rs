@@ -96,17 +96,17 @@ pub enum Problem {
 /// A net, its data and working memory.
 #[derive(Debug, Clone)]
 pub struct NetProblem {
-    net: Mlp,
-    n_in: usize,
-    inputs: Vec<f32>,
-    target: Target,
+    pub(super) net: Mlp,
+    pub(super) n_in: usize,
+    pub(super) inputs: Vec<f32>,
+    pub(super) target: Target,
     /// The first so many examples are trained on: all of them, until something asks for a validation.
-    n_train: usize,
+    pub(super) n_train: usize,
     /// At most so many of those make the fixed evaluation batch.
-    n_evaluation: usize,
+    pub(super) n_evaluation: usize,
     /// How many of the last examples are held out then.
     n_held_out: usize,
-    batch_size: usize,
+    pub(super) batch_size: usize,
     batch: Vec<f32>,
     rows: Vec<usize>,
 }
@@ -122,6 +122,15 @@ impl Problem {
         match self {
             Self::Quadratic { curvature, .. } => curvature.len(),
             Self::Net(p) => p.net.n_params(),
+        }
+    }
+
+    /// The net on data, where it is one.
+    #[cfg(feature = "torch")]
+    pub(super) fn net(&self) -> Option<&NetProblem> {
+        match self {
+            Self::Quadratic { .. } => None,
+            Self::Net(p) => Some(p),
         }
     }
 
@@ -141,7 +150,7 @@ impl Problem {
                 p.rows.clear();
                 p.batch.clear();
                 for _ in 0..p.batch_size {
-                    let row = rng.random_range(0..p.n_train);
+                    let row = draw_row(p.n_train, rng);
                     p.rows.push(row);
                     p.batch.extend_from_slice(&p.inputs[row * p.n_in..(row + 1) * p.n_in]);
                 }
@@ -178,6 +187,14 @@ impl Problem {
                 f64::from(p.net.loss(x, &p.inputs[..n * p.n_in], &p.target, &[]))
             }
         }
+    }
+}
+
+#[cfg(feature = "torch")]
+impl NetProblem {
+    /// Examples, those held out included.
+    pub(super) fn n_examples(&self) -> usize {
+        self.inputs.len() / self.n_in
     }
 }
 
@@ -286,6 +303,11 @@ fn net_problem(family: Family, config: &TaskConfig, rng: &mut ChaCha8Rng) -> (Pr
 
 fn arg_max(row: &[f32]) -> u16 {
     crate::dqn::network::argmax(row.into()) as u16
+}
+
+/// The row of an example of a minibatch.
+pub(super) fn draw_row(n_train: usize, rng: &mut ChaCha8Rng) -> usize {
+    rng.random_range(0..n_train)
 }
 
 /// A standard normal number (Box and Muller 1958).

@@ -1,14 +1,13 @@
 //! The outer loop of meta-training, round by round, with a checkpoint after each.
 
+use super::engine::{Engine, EngineError};
 use super::line_search::line_search_rollout;
 use super::polish::{Polish, PolishConfig};
-use super::rollout::{Actor, Run, rollout};
+use super::rollout::Actor;
 use super::tasks::Task;
 use super::validation::{self, Score, ValidationSet};
 use crate::controller::artifact::{self, ArtifactError, Kind};
-use crate::controller::{
-    Action, Card, Driver, DriverError, LineSearch, LineSearchError, Pretrained, PretrainedError, Recipe,
-};
+use crate::controller::{Action, Card, Driver, LineSearch, LineSearchError, Pretrained, PretrainedError, Recipe};
 use crate::dqn::{Episode, ExplorationError, Explorer, Learner, QNetwork, Replay, UpdateReport};
 use crate::parallel::parallel;
 use crate::rng::stream;
@@ -20,7 +19,7 @@ use std::sync::Arc;
 /// A meta-training under way. [`MetaTraining::round`] until [`MetaTraining::is_finished`], then [`MetaTraining::finish`].
 pub struct MetaTraining {
     recipe: Recipe,
-    n_threads: usize,
+    engine: Engine,
     validation: ValidationSet,
     state: State,
 }
@@ -109,9 +108,9 @@ pub enum MetaTrainingError {
     /// The network and the memory do not fit each other.
     #[error("the replay memory does not fit the network")]
     Shape(#[from] ShapeError),
-    /// A task has a start that no driver takes.
+    /// The engine cannot run the tasks.
     #[error(transparent)]
-    Driver(#[from] DriverError),
+    Engine(#[from] EngineError),
     /// A task has a start that no line search takes.
     #[error(transparent)]
     LineSearch(#[from] LineSearchError),
@@ -143,22 +142,14 @@ const DIVERGED_REWARDS: f64 = 500.0;
 /// States from the replay memory whose principal components the polish looks at.
 const POLISH_STATES: usize = 4096;
 
-/// Lets the actor live through the task, under the semantics of its recipe.
-fn live(recipe: &Recipe, task: &mut Task, mut actor: Actor) -> Result<(Actor, Run), MetaTrainingError> {
-    let config = recipe.driver_config(task.known_budget.then_some(task.horizon));
-    if let Some(line_search) = recipe.line_search {
-        let search = LineSearch::new(task.lr, task.weight_decay, line_search, config)?;
-        let run = line_search_rollout(task, search, &mut actor, true)?;
-        return Ok((actor, run));
-    }
-    let mut driver = Driver::new(actor, task.lr, task.weight_decay, config)?;
-    let run = rollout(task, &mut driver, true);
-    Ok((driver.into_policy(), run))
-}
-
 impl MetaTraining {
-    /// Starts anew.
-    pub fn new(recipe: Recipe, seed: u64, n_threads: usize) -> Self {
+    /// Starts anew. A number of threads stands for the kernel on so many.
+    ///
+    /// # Errors
+    /// When the engine cannot run the recipe's tasks.
+    pub fn new(recipe: Recipe, seed: u64, engine: impl Into<Engine>) -> Result<Self, MetaTrainingError> {
+        let engine = engine.into();
+        let validation = ValidationSet::draw(&recipe, seed, engine)?;
         let n_features = recipe.features.names().len();
         let n_actions = recipe.controls.actions(&recipe.moves).len();
         let shape = &recipe.network;
@@ -178,15 +169,20 @@ impl MetaTraining {
             best: None,
             polish: None,
         };
-        let validation = ValidationSet::draw(&recipe, seed, n_threads);
-        Self { recipe, n_threads, validation, state }
+        Ok(Self { recipe, engine, validation, state })
     }
 
-    /// Goes on from a checkpoint of the same recipe and seed.
+    /// Goes on from a checkpoint of the same recipe and seed. Only with the same engine it ends in the same bytes.
     ///
     /// # Errors
-    /// When the checkpoint cannot be read or belongs to another recipe or seed.
-    pub fn resume(path: &Path, recipe: Recipe, seed: u64, n_threads: usize) -> Result<Self, MetaTrainingError> {
+    /// When the checkpoint cannot be read or belongs to another recipe or seed, or the engine cannot run the recipe's tasks.
+    pub fn resume(
+        path: &Path,
+        recipe: Recipe,
+        seed: u64,
+        engine: impl Into<Engine>,
+    ) -> Result<Self, MetaTrainingError> {
+        let engine = engine.into();
         let state: State = artifact::read(path, Kind::MetaTraining)?;
         let other = |what, found, expected| Err(MetaTrainingError::OtherRun { what, found, expected });
         if state.recipe_hash != recipe.hash() {
@@ -195,8 +191,8 @@ impl MetaTraining {
         if state.seed != seed {
             return other("seed", state.seed.to_string(), seed.to_string());
         }
-        let validation = ValidationSet::draw(&recipe, seed, n_threads);
-        Ok(Self { recipe, n_threads, validation, state })
+        let validation = ValidationSet::draw(&recipe, seed, engine)?;
+        Ok(Self { recipe, engine, validation, state })
     }
 
     /// Writes a checkpoint.
@@ -259,16 +255,36 @@ impl MetaTraining {
         let networks = Arc::new(state.learner.networks().cloned().collect::<Vec<_>>());
         let n = meta.episodes_per_round as usize;
         let explorer = Explorer::for_actions(recipe.exploration, &recipe.controls.actions(&recipe.moves))?;
-        let done = parallel(n, self.n_threads, |i| {
+        let start = |i: usize| {
             let mut rng = stream(state.seed, &format!("round {} episode {i}", state.round));
-            let mut task = Task::draw(&meta.tasks, &mut rng).of_recipe(recipe);
+            let task = Task::draw(&meta.tasks, &mut rng).of_recipe(recipe);
             let explorer = explorer.clone().in_parallel(i, n);
-            let actor = Actor::new(recipe, networks.clone(), explorer, f64::from(state.round), rng);
-            let (actor, run) = live(recipe, &mut task, actor)?;
-            let episode = actor.into_episode(&run, &meta.reward, &recipe.agent, task.known_budget);
-            Ok((episode, run.inner_steps))
+            (task, Actor::new(recipe, networks.clone(), explorer, f64::from(state.round), rng))
+        };
+        if let Some(config) = recipe.line_search {
+            let search = |i| {
+                let (mut task, mut actor) = start(i);
+                let driver_config = recipe.driver_config(task.known_budget.then_some(task.horizon));
+                let search = LineSearch::new(task.lr, task.weight_decay, config, driver_config)?;
+                let run = line_search_rollout(&mut task, search, &mut actor, true)?;
+                let episode = actor.into_episode(&run, &meta.reward, &recipe.agent, task.known_budget);
+                Ok((episode, run.inner_steps))
+            };
+            return parallel(n, self.engine.n_threads(), search).into_iter().collect();
+        }
+        let drive = |i| {
+            let (task, actor) = start(i);
+            let config = recipe.driver_config(task.known_budget.then_some(task.horizon));
+            let driver = Driver::new(actor, task.lr, task.weight_decay, config)?;
+            Ok((task, driver))
+        };
+        let lived = self.engine.rollouts(n, drive, true)?;
+        let episodes = lived.into_iter().map(|(driver, run)| {
+            let known_budget = driver.total_steps().is_some();
+            let episode = driver.into_policy().into_episode(&run, &meta.reward, &recipe.agent, known_budget);
+            (episode, run.inner_steps)
         });
-        done.into_iter().collect()
+        Ok(episodes.collect())
     }
 
     fn remember(&mut self, episodes: Vec<(Option<Episode>, u64)>) -> (f64, Vec<f64>) {
@@ -329,9 +345,11 @@ impl MetaTraining {
             })
             .collect();
         let card = self.card();
-        let mean_difference = polish.step(config, seed, self.n_threads, |i, networks| {
-            let candidate = self.pretrained(networks, card.clone())?;
-            Ok::<_, MetaTrainingError>(validation::log_loss(&tasks[i], &Arc::new(candidate)))
+        let mean_difference = polish.step(config, seed, |pairs| {
+            let candidate = |networks| Ok(Arc::new(self.pretrained(networks, card.clone())?));
+            let candidates: Vec<_> = pairs.into_iter().map(candidate).collect::<Result<_, MetaTrainingError>>()?;
+            let runs: Vec<_> = candidates.iter().enumerate().map(|(k, candidate)| (&tasks[k / 2], candidate)).collect();
+            Ok::<_, MetaTrainingError>(validation::log_losses(self.engine, &runs)?)
         })?;
         self.state.inner_steps += tasks.iter().map(|task| 2 * task.horizon).sum::<u64>();
         self.state.episodes += 2 * tasks.len() as u64;
@@ -354,7 +372,7 @@ impl MetaTraining {
         let mut card = self.card();
         let networks = self.state.polish.as_ref().map_or_else(|| self.state.average.clone(), Polish::networks);
         let candidate = self.pretrained(networks.clone(), card.clone())?;
-        let score = self.validation.score(&Arc::new(candidate), self.n_threads);
+        let score = self.validation.score(&Arc::new(candidate), self.engine)?;
         let is_best = self.state.best.as_ref().is_none_or(|best| score.mean_log_ratio < best.mean_log_ratio);
         if is_best {
             card.evaluation = score.rows.clone();

@@ -3,8 +3,8 @@
 mod rival;
 
 use super::config::TaskConfig;
+use super::engine::{Engine, EngineError};
 use super::line_search::line_search_rollout;
-use super::rollout::rollout;
 use super::tasks::Task;
 use crate::controller::{
     Controller, Controls, Driver, DriverConfig, EvaluationRow, LineSearch, LineSearchError, Pretrained, Recipe,
@@ -60,7 +60,12 @@ impl ValidationSet {
     /// For controllers of the learning rate, tasks come from the default distribution whatever the recipe trains on, so that the scores of
     /// different recipes can be compared; where the weight decay matters they come from the recipe's. Those of line searches
     /// train by SGD on the full batch, with the horizons and the starts of the recipe, and so does the rival beside them.
-    pub fn draw(recipe: &Recipe, seed: u64, n_threads: usize) -> Self {
+    ///
+    /// # Errors
+    /// When the engine cannot run the tasks.
+    pub fn draw(recipe: &Recipe, seed: u64, engine: impl Into<Engine>) -> Result<Self, EngineError> {
+        let engine = engine.into();
+        engine.check(recipe)?;
         let n = recipe.meta.validation_tasks as usize;
         let own = &recipe.meta.tasks;
         let config = match recipe.controls {
@@ -83,20 +88,19 @@ impl ValidationSet {
             })
             .collect();
         let starts = tasks.iter().map(|task| rival::starts(recipe.controls, &config, task)).collect();
-        let rivals = parallel(n, n_threads, |i| rival::tune(recipe.controls, &config, &tasks[i]));
+        let rivals = rival::tune(engine, recipe.controls, &config, &tasks)?;
         let (rival_best, rival_median) = rivals.into_iter().unzip();
-        Self { tasks, starts, rival_best, rival_median }
+        Ok(Self { tasks, starts, rival_best, rival_median })
     }
 
     /// Runs the controller, greedily, on every task from every start.
-    pub fn score(&self, pretrained: &Arc<Pretrained>, n_threads: usize) -> Score {
-        let n = self.tasks.len();
-        let finals = parallel(n * N_STARTS, n_threads, |k| {
-            let task = &self.tasks[k / N_STARTS];
-            let start = self.starts[k / N_STARTS][k % N_STARTS];
-            controlled_loss(task, start, pretrained)
-        });
-        self.summarise(&finals)
+    ///
+    /// # Errors
+    /// When the engine fails.
+    pub fn score(&self, pretrained: &Arc<Pretrained>, engine: impl Into<Engine>) -> Result<Score, EngineError> {
+        let from_starts = |(task, starts): (_, &[Start; N_STARTS])| starts.map(|start| (task, start, pretrained));
+        let runs: Vec<Controlled<'_>> = self.tasks.iter().zip(&self.starts).flat_map(from_starts).collect();
+        Ok(self.summarise(&controlled_losses(engine.into(), &runs)?))
     }
 
     fn summarise(&self, finals: &[f64]) -> Score {
@@ -129,30 +133,51 @@ impl ValidationSet {
     }
 }
 
-/// The logarithm of what the task ends at under a controller, from the task's own start.
-pub(super) fn log_loss(task: &Task, pretrained: &Arc<Pretrained>) -> f64 {
-    let start = Start { lr: task.lr, weight_decay: task.weight_decay };
-    (controlled_loss(task, start, pretrained) + SOLVED).ln()
+/// A task, where it starts, and what controls it.
+type Controlled<'a> = (&'a Task, Start, &'a Arc<Pretrained>);
+
+/// The logarithms of what tasks end at under controllers, each from the task's own start.
+pub(super) fn log_losses(engine: Engine, runs: &[(&Task, &Arc<Pretrained>)]) -> Result<Vec<f64>, EngineError> {
+    let own_start = |task: &Task| Start { lr: task.lr, weight_decay: task.weight_decay };
+    let runs: Vec<Controlled<'_>> =
+        runs.iter().map(|&(task, pretrained)| (task, own_start(task), pretrained)).collect();
+    Ok(controlled_losses(engine, &runs)?.into_iter().map(|loss| (loss + SOLVED).ln()).collect())
 }
 
-/// What the task is judged by after a whole run from `start` under a controller that neither explores nor learns.
-fn controlled_loss(task: &Task, start: Start, pretrained: &Arc<Pretrained>) -> f64 {
-    let controller = Controller::new(pretrained.clone());
-    let config = controller.driver_config(task.known_budget.then_some(task.horizon));
-    match controller.recipe().line_search {
-        None => final_loss(task, start, controller, config),
-        Some(line_search) => {
-            let search = LineSearch::new(start.lr, start.weight_decay, line_search, config);
-            searched_loss(task, search, controller)
+/// What tasks are judged by after whole runs under controllers, all of one recipe, that neither explore nor learn.
+fn controlled_losses(engine: Engine, runs: &[Controlled<'_>]) -> Result<Vec<f64>, EngineError> {
+    let controller = |k: usize| {
+        let (task, _, pretrained): Controlled<'_> = runs[k];
+        let controller = Controller::new(pretrained.clone());
+        let config = controller.driver_config(task.known_budget.then_some(task.horizon));
+        (controller, config)
+    };
+    match runs.first().and_then(|(_, _, pretrained)| pretrained.recipe().line_search) {
+        None => {
+            let starts: Vec<(&Task, Start)> = runs.iter().map(|&(task, start, _)| (task, start)).collect();
+            final_losses(engine, &starts, controller)
         }
+        Some(line_search) => Ok(parallel(runs.len(), engine.n_threads(), |k| {
+            let (task, start, _) = runs[k];
+            let (controller, config) = controller(k);
+            searched_loss(task, LineSearch::new(start.lr, start.weight_decay, line_search, config), controller)
+        })),
     }
 }
 
-/// The same for any policy; [`DIVERGED`] at most.
-fn final_loss<P: Policy>(task: &Task, start: Start, policy: P, config: DriverConfig) -> f64 {
-    let mut task = task.clone();
-    let Ok(mut driver) = Driver::new(policy, start.lr, start.weight_decay, config) else { return DIVERGED };
-    counted(rollout(&mut task, &mut driver, false).final_loss())
+/// What every task is judged by after a whole run from its start under the policy that `with` makes for it; [`DIVERGED`] at most.
+fn final_losses<P: Policy>(
+    engine: Engine,
+    runs: &[(&Task, Start)],
+    with: impl Fn(usize) -> (P, DriverConfig) + Sync,
+) -> Result<Vec<f64>, EngineError> {
+    let start = |k: usize| {
+        let (task, start) = runs[k];
+        let (policy, config) = with(k);
+        Ok((task.clone(), Driver::new(policy, start.lr, start.weight_decay, config)?))
+    };
+    let done = engine.rollouts(runs.len(), start, false)?;
+    Ok(done.into_iter().map(|(_, run)| counted(run.final_loss())).collect())
 }
 
 /// The same for a line search.

@@ -24,7 +24,7 @@ fn picture_task(sandbox: &Sandbox) {
 }
 
 /// Starts the command and kills it (SIGKILL) once its checkpoint has been replaced `n_checkpoints` times.
-fn start_and_kill(sandbox: &Sandbox, args: &[&str], checkpoint: &str, n_checkpoints: usize) {
+pub fn start_and_kill(sandbox: &Sandbox, args: &[&str], checkpoint: &str, n_checkpoints: usize) {
     let mut child = sandbox.command(args).spawn().unwrap();
     let modified = || std::fs::metadata(sandbox.path(checkpoint)).and_then(|metadata| metadata.modified()).ok();
     let (mut seen, mut last, start) = (0, modified(), Instant::now());

@@ -14,6 +14,7 @@ mod comparing;
 mod evaluating;
 #[cfg(feature = "torch")]
 mod killed;
+mod meta_training;
 #[cfg(feature = "torch")]
 mod training;
 

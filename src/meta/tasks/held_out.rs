@@ -39,10 +39,8 @@ impl Task {
 
     /// [`Task::evaluate`], without looking again at what was just found at the same parameters.
     pub(in crate::meta) fn evaluate_after(&mut self, held_out: Option<HeldOut>, x: &[f32]) -> f64 {
-        match (self.judge, held_out) {
-            (Judge::ValidationLoss, Some(found)) => found.loss,
-            (Judge::ValidationError, Some(found)) => found.error,
-            (Judge::Validation, Some(found)) => (found.loss * found.error).sqrt(),
+        match held_out {
+            Some(found) if self.judge != Judge::Loss => found.judged_by(self.judge),
             _ => self.problem.evaluate(x),
         }
     }
@@ -66,13 +64,29 @@ pub(in crate::meta) struct HeldOut {
     pub error: f64,
 }
 
+impl HeldOut {
+    /// Loss and error; both infinite where the loss is not finite.
+    pub(in crate::meta) fn new(loss: f64, error: f64) -> Self {
+        if loss.is_finite() { Self { loss, error } } else { Self { loss: f64::INFINITY, error: f64::INFINITY } }
+    }
+
+    /// What a judge makes of it; of the judges, [`Judge::Loss`] does not look at it.
+    pub(in crate::meta) fn judged_by(&self, judge: Judge) -> f64 {
+        match judge {
+            Judge::Loss | Judge::ValidationLoss => self.loss,
+            Judge::ValidationError => self.error,
+            Judge::Validation => (self.loss * self.error).sqrt(),
+        }
+    }
+}
+
 impl NetProblem {
     fn validate(&mut self, x: &[f32]) -> HeldOut {
         let held_out = &self.inputs[self.n_train * self.n_in..];
         let n = held_out.len() / self.n_in;
         let outputs = self.net.forward(x, held_out);
         if !outputs.iter().all(|v| v.is_finite()) {
-            return HeldOut { loss: f64::INFINITY, error: f64::INFINITY };
+            return HeldOut::new(f64::INFINITY, f64::INFINITY);
         }
         let width = outputs.len() / n.max(1);
         let rows = outputs.chunks_exact(width);

@@ -1,9 +1,11 @@
 //! What a controller is measured against on a validation task: the same task with the values it moves tuned on a grid.
 
-use super::{DIVERGED, N_STARTS, final_loss, log_spaced};
-use crate::controller::Controls;
+use super::{DIVERGED, N_STARTS, final_losses, log_spaced};
+use crate::controller::{Controls, DriverConfig};
 use crate::meta::config::TaskConfig;
+use crate::meta::engine::{Engine, EngineError};
 use crate::meta::tasks::Task;
+use crate::policy::Policy;
 use crate::schedule::{Constant, Cosine, Schedule};
 use crate::statistics::median;
 
@@ -30,30 +32,55 @@ pub(super) fn starts(controls: Controls, config: &TaskConfig, task: &Task) -> [S
     })
 }
 
-/// What the rival ends at: its best, and its median over the whole grid.
-pub(super) fn tune(controls: Controls, config: &TaskConfig, task: &Task) -> (f64, f64) {
+/// What the rival ends at on every task: its best, and its median over the whole grid.
+pub(super) fn tune(
+    engine: Engine,
+    controls: Controls,
+    config: &TaskConfig,
+    tasks: &[Task],
+) -> Result<Vec<(f64, f64)>, EngineError> {
     // A schedule looks at no validation loss, so none needs to be worked out at its decisions.
-    let task = &Task { reports_validation: false, ..task.clone() };
-    let driver_config = Schedule::driver_config(Some(task.horizon));
-    let cosine = |start: Start| final_loss(task, start, Cosine { total_steps: task.horizon }, driver_config.clone());
-    let constant = |start: Start| final_loss(task, start, Constant, driver_config.clone());
-    let [low, high] = task.algorithm.start_range();
-    let lrs = log_spaced(low, high, N_LRS).map(|lr| Start { lr, weight_decay: task.weight_decay });
+    let tasks: Vec<Task> = tasks.iter().map(|task| Task { reports_validation: false, ..task.clone() }).collect();
+    let cosine = |task: &Task| (Cosine { total_steps: task.horizon }, Schedule::driver_config(Some(task.horizon)));
+    let constant = |task: &Task| (Constant, Schedule::driver_config(Some(task.horizon)));
+    let lrs = |task: &Task| {
+        let [low, high] = task.algorithm.start_range();
+        let start = |lr| Start { lr, weight_decay: task.weight_decay };
+        log_spaced(low, high, N_LRS).map(start).collect::<Vec<_>>()
+    };
     let decays = |lr: f64| {
         let [low, high] = config.weight_decay_range();
-        log_spaced(low, high, N_WEIGHT_DECAYS).map(move |weight_decay| Start { lr, weight_decay })
+        log_spaced(low, high, N_WEIGHT_DECAYS).map(|weight_decay| Start { lr, weight_decay }).collect::<Vec<_>>()
     };
-    let finals: Vec<f64> = match controls {
-        Controls::Lr => lrs.map(cosine).collect(),
-        Controls::WeightDecay => decays(task.lr).map(constant).collect(),
+    let finals = match controls {
+        Controls::Lr => grid(engine, &tasks, |_, task| lrs(task), cosine)?,
+        Controls::WeightDecay => grid(engine, &tasks, |_, task| decays(task.lr), constant)?,
         Controls::Both => {
-            let mut tried: Vec<(f64, f64)> = lrs.map(|start| (cosine(start), start.lr)).collect();
-            let best_lr = tried.iter().copied().min_by(|a, b| a.0.total_cmp(&b.0)).map_or(low, |(_, lr)| lr);
-            tried.extend(decays(best_lr).map(|start| (cosine(start), start.lr)));
-            tried.into_iter().map(|(loss, _)| loss).collect()
+            let mut tried = grid(engine, &tasks, |_, task| lrs(task), cosine)?;
+            let best_lr = |i: usize, task: &Task| {
+                let of_lr = lrs(task).into_iter().zip(&tried[i]).min_by(|a, b| a.1.total_cmp(b.1));
+                of_lr.map_or(task.lr, |(start, _)| start.lr)
+            };
+            let more = grid(engine, &tasks, |i, task| decays(best_lr(i, task)), cosine)?;
+            tried.iter_mut().zip(more).for_each(|(tried, more)| tried.extend(more));
+            tried
         }
     };
-    (finals.iter().copied().fold(DIVERGED, f64::min), median(&finals))
+    Ok(finals.iter().map(|own| (own.iter().copied().fold(DIVERGED, f64::min), median(own))).collect())
+}
+
+/// What every task ends at from each of its starts.
+fn grid<P: Policy>(
+    engine: Engine,
+    tasks: &[Task],
+    starts: impl Fn(usize, &Task) -> Vec<Start>,
+    schedule: impl Fn(&Task) -> (P, DriverConfig) + Sync,
+) -> Result<Vec<Vec<f64>>, EngineError> {
+    let starts: Vec<Vec<Start>> = tasks.iter().enumerate().map(|(i, task)| starts(i, task)).collect();
+    let runs: Vec<(&Task, Start)> =
+        tasks.iter().zip(&starts).flat_map(|(task, starts)| starts.iter().map(move |&start| (task, start))).collect();
+    let mut finals = final_losses(engine, &runs, |k| schedule(runs[k].0))?.into_iter();
+    Ok(starts.iter().map(|starts| finals.by_ref().take(starts.len()).collect()).collect())
 }
 
 #[cfg(test)]
@@ -74,7 +101,7 @@ mod tests {
     #[test]
     fn the_rival_of_a_weight_decay_controller_is_the_best_of_nine_fixed_ones() {
         let (recipe, task) = drawn("weight-decay");
-        let found = tune(recipe.controls, &recipe.meta.tasks, &task);
+        let found = tune(2.into(), recipe.controls, &recipe.meta.tasks, std::slice::from_ref(&task)).unwrap()[0];
         let mut finals: Vec<f64> = (0..9)
             .map(|i| {
                 let weight_decay = 1e-5 * 10f64.powf(5.0 * f64::from(i) / 8.0);
@@ -96,7 +123,7 @@ mod tests {
         decays.sort_by(f64::total_cmp);
         assert!((decays[0] - 1e-5).abs() < 1e-9 && (decays[4] - 1.0).abs() < 1e-9);
         assert!(starts.windows(2).all(|two| two[0].lr < two[1].lr) && decays.windows(2).all(|two| two[0] < two[1]));
-        let (best, middle) = tune(Controls::Both, &recipe.meta.tasks, &task);
+        let (best, middle) = tune(2.into(), Controls::Both, &recipe.meta.tasks, &[task]).unwrap()[0];
         assert!(best.is_finite() && best < middle);
     }
 

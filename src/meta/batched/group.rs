@@ -1,0 +1,72 @@
+//! Which nets run together.
+
+use crate::controller::Driver;
+use crate::meta::architecture::Architecture;
+use crate::meta::config::Judge;
+use crate::meta::mlp::Target;
+use crate::meta::tasks::{Problem, Task};
+use crate::policy::Policy;
+use std::collections::BTreeMap;
+use tch::Device;
+
+/// What must be alike within a group; all else is filled up or differs by column.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct Kind {
+    pub net: NetKind,
+    pub judge: Judge,
+    pub reports_validation: bool,
+}
+
+/// What is computed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum NetKind {
+    Quadratic,
+    Net { architecture: Architecture, classifies: bool },
+}
+
+/// Where a run stands among the others, its task, and who steers it.
+pub(super) type Member<P> = (usize, Task, Driver<P>);
+
+/// Tasks that run together.
+pub(super) struct Group<P: Policy> {
+    pub kind: Kind,
+    pub members: Vec<Member<P>>,
+}
+
+/// No group is cut into parts smaller than this.
+///
+/// A pass over a group costs as many kernel launches however few nets it has: about a hundred, some 5 µs each on a GPU, which is what the passes
+/// themselves take for a few thousand small nets. On a CPU a call costs about as much as the arithmetic of some tens of nets.
+pub(super) fn smallest_part(device: Device) -> usize {
+    if device.is_cuda() { 4096 } else { 64 }
+}
+
+impl Kind {
+    fn of(task: &Task) -> Self {
+        let net = match &task.problem {
+            Problem::Quadratic { .. } => NetKind::Quadratic,
+            Problem::Net(p) => {
+                NetKind::Net { architecture: p.net.architecture(), classifies: matches!(p.target, Target::Classes(_)) }
+            }
+        };
+        Self { net, judge: task.judge, reports_validation: task.reports_validation }
+    }
+}
+
+/// Sorts into kinds, each by size, and cuts each into as many even parts of at least `smallest` as there may be.
+pub(super) fn groups<P: Policy>(members: Vec<Member<P>>, smallest: usize) -> Vec<Group<P>> {
+    let mut kinds: BTreeMap<Kind, Vec<Member<P>>> = BTreeMap::new();
+    for member in members {
+        kinds.entry(Kind::of(&member.1)).or_default().push(member);
+    }
+    let mut groups = Vec::new();
+    for (kind, mut rest) in kinds {
+        rest.sort_by_key(|(_, task, _)| task.problem.n_params());
+        let n_parts = (rest.len() / smallest).max(1);
+        for left in (1..=n_parts).rev() {
+            let tail = rest.split_off(rest.len().div_ceil(left));
+            groups.push(Group { kind, members: std::mem::replace(&mut rest, tail) });
+        }
+    }
+    groups
+}

@@ -1,0 +1,189 @@
+//! What the host keeps of one net: its driver, its random stream, its losses.
+
+use super::state::sums_of;
+use crate::controller::{Driver, LossWindow, Measured, Verdict};
+use crate::meta::config::Judge;
+use crate::meta::rollout::Run;
+use crate::meta::tasks::{HeldOut, Task, draw_row, normal};
+use crate::policy::Policy;
+use crate::rng::stream;
+use rand_chacha::ChaCha8Rng;
+
+/// One net's place in its group.
+pub(super) struct Seat<P: Policy> {
+    /// Where its run stands among all.
+    index: usize,
+    pub driver: Driver<P>,
+    pub feed: Feed,
+    rng: ChaCha8Rng,
+    horizon: u64,
+    n_params: usize,
+    judge: Judge,
+    /// Those of the window under way.
+    pub losses: Vec<f32>,
+    evaluations: Vec<f64>,
+    /// What its coming decision rests on; `None` where none is due.
+    pub report: Option<Report>,
+    /// Whether it was ever found good.
+    pub is_measured: bool,
+    pub outcome: Outcome,
+}
+
+/// What a net draws for one step.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Feed {
+    /// `n` normal numbers, scaled by `noise` and filled up with zeros to `width`.
+    Noise { n: usize, noise: f32, width: usize },
+    /// `batch_size` rows of the first `n_train` from `base` on, filled up to `width` with the first of them.
+    Rows { n_train: usize, batch_size: usize, base: i64, width: usize },
+}
+
+/// What came from the device for one decision.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Report {
+    pub sums: Vec<f64>,
+    /// Whether loss and gradient are.
+    pub is_finite: bool,
+    /// On the evaluation batch.
+    pub loss: Option<f64>,
+    pub held_out: Option<HeldOut>,
+    /// Whether the driver is told what the examples held out say.
+    pub reports_validation: bool,
+    /// Whether decisions are evaluated.
+    pub evaluates_decisions: bool,
+}
+
+/// What is to be done with a net's parameters at a step.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Outcome {
+    /// No decision is due: the step is applied.
+    Step,
+    /// Verified, decided: snapshot, and the step is applied.
+    Good,
+    /// The step is left out.
+    Hold,
+    RollBack,
+    Restart,
+    /// The run is over.
+    Ended,
+}
+
+impl Feed {
+    /// How many numbers a step takes.
+    pub fn width(&self) -> usize {
+        match *self {
+            Self::Noise { width, .. } | Self::Rows { width, .. } => width,
+        }
+    }
+}
+
+impl<P: Policy> Seat<P> {
+    pub fn new(index: usize, task: &Task, driver: Driver<P>, feed: Feed) -> Self {
+        Self {
+            index,
+            driver,
+            feed,
+            rng: stream(task.batch_seed, "batches"),
+            horizon: task.horizon,
+            n_params: task.problem.n_params(),
+            judge: task.judge,
+            losses: Vec::new(),
+            evaluations: Vec::new(),
+            report: None,
+            is_measured: false,
+            outcome: Outcome::Step,
+        }
+    }
+
+    /// Rows for as many steps as `out` has room for, drawn as the kernel draws them.
+    pub fn draw_rows(&mut self, out: &mut [i64]) {
+        let Feed::Rows { n_train, batch_size, base, width } = self.feed else { return };
+        for step in out.chunks_exact_mut(width) {
+            step[..batch_size].fill_with(|| base + draw_row(n_train, &mut self.rng) as i64);
+            let first = step[0];
+            step[batch_size..].fill(first);
+        }
+    }
+
+    /// The ξ of quadratics, likewise.
+    pub fn draw_noise(&mut self, out: &mut [f32]) {
+        let Feed::Noise { n, noise, width } = self.feed else { return };
+        for step in out.chunks_exact_mut(width) {
+            step[..n].fill_with(|| noise * normal(&mut self.rng));
+        }
+    }
+
+    /// Whether the coming losses are those after the last step.
+    pub fn is_last(&self) -> bool {
+        self.driver.step() >= self.horizon
+    }
+
+    pub fn is_over(&self) -> bool {
+        self.outcome == Outcome::Ended
+    }
+
+    /// Steps to go, and the look at the end.
+    pub fn n_left(&self) -> u64 {
+        (self.horizon + 1).saturating_sub(self.driver.step())
+    }
+
+    /// Whether something must be found out before the coming step.
+    pub fn is_due(&self) -> bool {
+        !self.is_over() && (self.driver.is_due() || self.is_last())
+    }
+
+    /// What the kernel does at a step, as far as it is the host's.
+    pub fn decide(&mut self) {
+        if self.is_over() {
+            return;
+        }
+        let Some(report) = self.report.take() else {
+            self.outcome = Outcome::Step;
+            return;
+        };
+        let window = LossWindow::of(&self.losses);
+        self.losses.clear();
+        let measured = Measured::from_sums(&sums_of(&report.sums), self.n_params, self.n_params);
+        let is_last = self.is_last();
+        self.outcome = if is_last { Outcome::Ended } else { self.verdict(&window, &measured, report.is_finite) };
+        let goes_on = self.outcome == Outcome::Good;
+        // A run that begins again is measured as if it were new.
+        self.is_measured = goes_on || self.is_measured && self.outcome != Outcome::Restart;
+        if goes_on || is_last && report.evaluates_decisions {
+            if let Some(found) = report.held_out.filter(|_| report.reports_validation) {
+                self.driver.observe_validation(found.loss);
+            }
+            self.driver.decide(&window, &measured);
+        }
+        if is_last || goes_on && report.evaluates_decisions {
+            self.evaluations.push(self.evaluation(&report));
+        }
+    }
+
+    fn verdict(&mut self, window: &LossWindow, measured: &Measured, is_finite: bool) -> Outcome {
+        let verdict = match self.driver.check(window, is_finite) {
+            Verdict::Good => self.driver.check_first_step(window, measured),
+            verdict => verdict,
+        };
+        match verdict {
+            Verdict::Good => Outcome::Good,
+            Verdict::Hold => Outcome::Hold,
+            Verdict::RollBack { .. } => Outcome::RollBack,
+            Verdict::Restart => Outcome::Restart,
+        }
+    }
+
+    /// What the task is judged by.
+    fn evaluation(&self, report: &Report) -> f64 {
+        match (report.held_out, report.loss) {
+            (Some(held_out), _) if self.judge != Judge::Loss => held_out.judged_by(self.judge),
+            (_, loss) => loss.unwrap_or(f64::NAN),
+        }
+    }
+
+    /// Place, driver and run, once it is over.
+    pub fn finish(self) -> (usize, Driver<P>, Run) {
+        let inner_steps = self.driver.step();
+        (self.index, self.driver, Run { evaluations: self.evaluations, inner_steps })
+    }
+}

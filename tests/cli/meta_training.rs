@@ -1,0 +1,65 @@
+//! `qgd meta-train` with both engines.
+
+use crate::sandbox::{Sandbox, shipped};
+
+/// A recipe that takes a moment, of so many rounds.
+fn recipe(sandbox: &Sandbox, rounds: u32) {
+    sandbox.write(
+        "recipe.toml",
+        format!(
+            "name = 'r'\ndescription = 'test'\ncontrols = 'lr'\nmoves = ['halve', 'accept', 'grow']\n\
+             features = 'scalefree'\n[decisions]\nprobe-steps = 16\n[network]\nhidden = [4]\n\
+             [meta]\nrounds = {rounds}\nepisodes-per-round = 6\nupdates-per-round = 1\nvalidation-tasks = 1\n\
+             [meta.tasks]\nhorizon = [30, 40]"
+        ),
+    );
+}
+
+#[test]
+fn an_engine_that_cannot_do_it_is_refused_before_anything_is_written() {
+    let sandbox = Sandbox::new();
+    recipe(&sandbox, 1);
+    let refuses = |more: &[&str], needles: &[&str]| {
+        sandbox.refuses(&[&["meta-train", "recipe.toml", "-o", "out.qgd"], more].concat(), needles);
+    };
+    refuses(&["--device", "gpu"], &["gpu", "cpu, cuda or cuda:N"]);
+    refuses(&["--engine", "kernel", "--device", "cuda"], &["--engine kernel", "CPU alone"]);
+    refuses(&["--engine", "jax"], &["jax", "kernel"]);
+    #[cfg(not(feature = "torch"))]
+    refuses(&["--engine", "tch"], &["--engine tch", "without libtorch"]);
+    #[cfg(not(feature = "torch"))]
+    refuses(&["--device", "cuda"], &["--device cuda", "without libtorch"]);
+    #[cfg(feature = "torch")]
+    {
+        if !tch::Cuda::is_available() {
+            refuses(&["--device", "cuda"], &["--device cuda"]);
+        }
+        let search = shipped("controllers/hu-lr.toml");
+        let args = ["meta-train", &search, "-o", "out.qgd", "--engine", "tch"];
+        sandbox.refuses(&args, &["hu-lr", "line-search", "--engine tch"]);
+    }
+}
+
+#[cfg(feature = "torch")]
+#[test]
+fn batched_in_tch_a_killed_meta_training_goes_on_to_the_same_bytes_and_the_log_names_the_engine() {
+    let sandbox = Sandbox::new();
+    recipe(&sandbox, 5);
+    let train = ["meta-train", "recipe.toml", "--engine", "tch", "--threads", "1", "--resume"];
+    let whole = [&train[..], &["-o", "whole.qgd", "--log", "whole.jsonl"]].concat();
+    let output = sandbox.qgd(&whole);
+    assert_eq!(output.code, 0, "{}", output.stderr);
+    assert!(output.stderr.contains("tch on cpu"), "{}", output.stderr);
+    let log = sandbox.read("whole.jsonl");
+    assert_eq!(log.lines().count(), 5);
+    assert!(log.lines().all(|line| line.contains("\"engine\":\"tch on cpu\"") && line.contains("\"round\":")), "{log}");
+
+    let killed = [&train[..], &["-o", "killed.qgd"]].concat();
+    crate::killed::start_and_kill(&sandbox, &killed, "killed.qgd.checkpoint", 1);
+    assert!(sandbox.path("killed.qgd.checkpoint").exists());
+    let output = sandbox.qgd(&killed);
+    assert_eq!(output.code, 0, "{}", output.stderr);
+    let bytes = |name| std::fs::read(sandbox.path(name)).unwrap();
+    assert!(bytes("killed.qgd") == bytes("whole.qgd"), "other bytes");
+    assert_eq!(sandbox.qgd(&["inspect", "killed.qgd"]).code, 0);
+}
