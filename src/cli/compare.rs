@@ -30,7 +30,7 @@ const EXAMPLES: &str = "Examples:
 pub struct CompareArgs {
     /// The task: data, net and training (see examples/tasks)
     task: PathBuf,
-    /// Controllers (pretrained, or files) and schedules
+    /// Controllers (pretrained, or files; lr+online: one that goes on learning in every run) and schedules
     #[arg(long, value_name = "NAMES", value_delimiter = ',', default_value = "lr,constant,cosine,plateau,greedy")]
     methods: Vec<String>,
     /// Learning rates to start from

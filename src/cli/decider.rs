@@ -3,10 +3,13 @@
 use super::failure::Failure;
 use super::{is_file, open_controller};
 use anyhow::Context;
-use qgd::controller::{Pilot, Pretrained};
+use qgd::controller::{OnlineConfig, Pilot, Pretrained};
 use qgd::rng::fnv1a;
 use qgd::schedule::Schedule;
 use qgd::{Controller, Controls};
+
+/// After the name of a controller: it goes on learning in every run.
+const ONLINE: &str = "+online";
 
 /// What moves the learning rate or the weight decay.
 #[derive(Debug, Clone)]
@@ -18,13 +21,19 @@ pub enum Decider {
 }
 
 impl Decider {
-    /// `none`, a pretrained controller, or a file.
+    /// `none`, a pretrained controller, or a file; with `+online` after it, one that goes on learning in every run.
     pub fn controller(name: &str) -> Result<Self, Failure> {
         if name == "none" {
             return Ok(Self::Schedule(Schedule::Constant));
         }
-        let controller = open_controller(name).map_err(Failure::bad_input)?;
-        let hash = file_hash(name)?;
+        let file = name.strip_suffix(ONLINE).unwrap_or(name);
+        let controller = open_controller(file).map_err(Failure::bad_input)?;
+        let mut hash = file_hash(file)?;
+        if file.len() < name.len() {
+            controller.clone().online(OnlineConfig::default(), 0).map_err(Failure::bad_input)?;
+            // None of its runs is to be taken for one of the controller that does not learn.
+            hash ^= fnv1a(ONLINE.as_bytes());
+        }
         Ok(Self::Controller(name.to_owned(), Box::new(controller), hash))
     }
 
@@ -88,9 +97,13 @@ impl Decider {
                 let policy = schedule.policy(Some(total_steps), seed).map_err(Failure::bad_input)?;
                 Ok(Pilot { policy, config: Schedule::driver_config(Some(total_steps)) })
             }
-            Self::Controller(_, controller, _) => {
+            Self::Controller(name, controller, _) => {
                 let config = controller.driver_config(Some(total_steps));
-                Ok(Pilot::from((**controller).clone()).with_config(config))
+                let mut controller = (**controller).clone();
+                if name.ends_with(ONLINE) {
+                    controller = controller.online(OnlineConfig::default(), seed).map_err(Failure::bad_input)?;
+                }
+                Ok(Pilot::from(controller).with_config(config))
             }
         }
     }

@@ -37,7 +37,7 @@ const EXAMPLES: &str = "Examples:
 pub struct TrainArgs {
     /// The task: data, net and training (see examples/tasks)
     task: PathBuf,
-    /// What moves the learning rate: `none`, a pretrained controller by name, or a file
+    /// What moves the learning rate: `none`, a pretrained controller by name, or a file; lr+online: it goes on learning
     #[arg(long, value_name = "NAME|FILE")]
     controller: Option<String>,
     /// A schedule instead of a controller

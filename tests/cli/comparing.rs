@@ -41,6 +41,23 @@ fn the_number_of_jobs_does_not_change_a_comparison() {
 }
 
 #[test]
+fn a_controller_that_goes_on_learning_decides_otherwise_and_the_same_every_time() {
+    let sandbox = Sandbox::new();
+    let compare = |out: &str| {
+        let args =
+            ["compare", &digits(), "--steps", "300", "--starts", "1e-4", "--methods", "lr,lr+online", "--seeds", "1"];
+        let output = sandbox.qgd(&[&args[..], &["--json", out]].concat());
+        assert_eq!(output.code, 0, "{}", output.stderr);
+        let json = sandbox.json(out);
+        [0, 1].map(|method| json["methods"][method]["train_loss"][0].as_f64().unwrap())
+    };
+    let [frozen, online] = compare("a.json");
+    assert!(online.is_finite() && online.to_bits() != frozen.to_bits(), "{frozen}, {online}");
+    assert_eq!(compare("b.json").map(f64::to_bits), [frozen, online].map(f64::to_bits));
+    sandbox.refuses(&["compare", &digits(), "--methods", "lr-line-search+online"], &["lr-line-search"]);
+}
+
+#[test]
 fn one_seed_of_a_comparison_is_the_run_that_train_makes() {
     let sandbox = Sandbox::new();
     sandbox.qgd(&[
