@@ -6,7 +6,6 @@
 mod sandbox;
 
 mod bad_controllers;
-mod meta_training;
 #[cfg(feature = "torch")]
 mod bad_input;
 #[cfg(feature = "torch")]
@@ -15,6 +14,7 @@ mod comparing;
 mod evaluating;
 #[cfg(feature = "torch")]
 mod killed;
+mod meta_training;
 #[cfg(feature = "torch")]
 mod training;
 
