@@ -41,7 +41,7 @@
 //! | [`controller`] | the learned policy, its features, guard, recipe and files | no |
 //! | [`dqn`] | the agent: network, replay, exploration, learner | no |
 //! | [`schedule`] | the rivals: constant, step, cosine, one-cycle, plateau, greedy, ... | no |
-//! | [`meta`] | meta-training and its tasks | no |
+//! | [`meta`] | meta-training and its tasks | only to run them batched, on a GPU |
 //! | [`rng`], [`statistics`], [`report`] | random streams; means, tests, intervals; tables and charts | no |
 //! | [`torch`] | `QController`, our optimizers, measurement and snapshots on the device | yes |
 //! | [`nets`], [`data`], [`task`] | target nets, loaders and task files for `qgd train` | yes |

@@ -1,4 +1,4 @@
-//! The controller beside a `tch` training loop. With [`nets`](crate::nets), the only place that names `tch`.
+//! The controller beside a `tch` training loop. With [`nets`](crate::nets) and the batched tasks of [`meta`](crate::meta), the only place that names `tch`.
 //!
 //! - [`QController`] wraps tch's own `nn::Optimizer`, or drives one of ours.
 //! - [`QLineSearch`] is the line search of the paper, for full batches.

@@ -26,9 +26,10 @@ impl Failure {
     pub fn of(error: anyhow::Error) -> Self {
         let input = error.chain().any(|cause| {
             let other_run = matches!(cause.downcast_ref(), Some(MetaTrainingError::OtherRun { .. }));
-            let line_search = matches!(cause.downcast_ref(), Some(EngineError::LineSearch { .. }));
+            let wrong_engine =
+                matches!(cause.downcast_ref(), Some(EngineError::LineSearch { .. } | EngineError::Family { .. }));
             other_run
-                || line_search
+                || wrong_engine
                 || cause.is::<RecipeError>()
                 || cause.is::<PretrainedError>()
                 || cause.is::<ArtifactError>()

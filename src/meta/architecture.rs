@@ -1,4 +1,8 @@
-//! What nets compute, widths aside.
+//! What nets compute, widths aside, and those that only tch computes.
+
+use super::mlp::{Activation, Mlp, Target};
+use rand::RngExt;
+use rand_chacha::ChaCha8Rng;
 
 /// The extents of one weight or bias, `[outer, n_in, n_out]`, row-major; unused ones are 1.
 pub(super) type Block = [usize; 3];
@@ -11,4 +15,171 @@ pub(super) enum Architecture {
         /// How many.
         n_hidden: usize,
     },
+    /// Gray pictures of `side` by `side`: two 3×3 convolutions without padding, the second with stride 2, then one linear layer.
+    Cnn {
+        /// Pixels of one side.
+        side: usize,
+    },
+    /// Sequences of `length`: an Elman net (Elman 1990) with tanh, and a linear layer on its last state.
+    Rnn {
+        /// Places of a sequence.
+        length: usize,
+    },
+}
+
+/// A net of a task.
+#[derive(Debug, Clone)]
+pub(super) enum Net {
+    /// What the kernel computes, and tch too.
+    Mlp(Mlp),
+    /// What only tch computes.
+    Batched(BatchedNet),
+}
+
+/// The shape of a convolutional or recurrent net. It has no loss in the kernel: there all of it is NaN.
+#[derive(Debug, Clone)]
+pub(super) struct BatchedNet {
+    architecture: Architecture,
+    activation: Activation,
+    /// Extents, and over how many inputs an output sums.
+    blocks: Vec<(Block, usize)>,
+    n_out: usize,
+    /// Numbers at one place of an example.
+    n_channels: usize,
+}
+
+/// Pixels, places: over how many a 3×3 convolution goes along one side.
+pub(super) fn convolved(side: usize, stride: usize) -> usize {
+    (side - 3) / stride + 1
+}
+
+impl BatchedNet {
+    /// A convolutional net with these channels.
+    pub fn cnn(side: usize, [first, second]: [usize; 2], n_out: usize, activation: Activation) -> Self {
+        let places = convolved(convolved(side, 1), 2).pow(2);
+        let (inner, top) = (9 * first, places * second);
+        let blocks = vec![
+            ([9, 1, first], 9),
+            ([1, 1, first], 9),
+            ([9, first, second], inner),
+            ([1, 1, second], inner),
+            ([places, second, n_out], top),
+            ([1, 1, n_out], top),
+        ];
+        Self { architecture: Architecture::Cnn { side }, activation, blocks, n_out, n_channels: 1 }
+    }
+
+    /// A recurrent net.
+    pub fn rnn(length: usize, n_channels: usize, width: usize, n_out: usize) -> Self {
+        let blocks = vec![
+            ([1, n_channels, width], width),
+            ([1, width, width], width),
+            ([1, 1, width], width),
+            ([1, width, n_out], width),
+            ([1, 1, n_out], width),
+        ];
+        Self { architecture: Architecture::Rnn { length }, activation: Activation::Tanh, blocks, n_out, n_channels }
+    }
+}
+
+impl Net {
+    /// How many parameters.
+    pub fn n_params(&self) -> usize {
+        match self {
+            Self::Mlp(net) => net.n_params(),
+            Self::Batched(net) => net.blocks.iter().map(|(block, _)| block.iter().product::<usize>()).sum(),
+        }
+    }
+
+    /// PyTorch's default initial weights, U(±1/√n) for sums over n inputs (in a recurrent layer n is its width), times `gain`.
+    pub fn init(&self, gain: f32, rng: &mut ChaCha8Rng) -> Vec<f32> {
+        match self {
+            Self::Mlp(net) => net.init(gain, rng),
+            Self::Batched(net) => {
+                let mut params = Vec::with_capacity(self.n_params());
+                for (block, n_inputs) in &net.blocks {
+                    let bound = gain / (*n_inputs as f32).sqrt();
+                    params.extend((0..block.iter().product()).map(|_| rng.random_range(-bound..bound)));
+                }
+                params
+            }
+        }
+    }
+
+    /// See [`Mlp::forward`].
+    pub fn forward(&mut self, params: &[f32], inputs: &[f32]) -> &[f32] {
+        match self {
+            Self::Mlp(net) => net.forward(params, inputs),
+            Self::Batched(_) => &[f32::NAN],
+        }
+    }
+
+    /// See [`Mlp::loss`].
+    pub fn loss(&mut self, params: &[f32], inputs: &[f32], target: &Target, rows: &[usize]) -> f32 {
+        match self {
+            Self::Mlp(net) => net.loss(params, inputs, target, rows),
+            Self::Batched(_) => f32::NAN,
+        }
+    }
+
+    /// See [`Mlp::loss_and_grad`].
+    pub fn loss_and_grad(
+        &mut self,
+        params: &[f32],
+        inputs: &[f32],
+        target: &Target,
+        rows: &[usize],
+        grad: &mut [f32],
+    ) -> f32 {
+        match self {
+            Self::Mlp(net) => net.loss_and_grad(params, inputs, target, rows, grad),
+            Self::Batched(_) => {
+                grad.fill(f32::NAN);
+                f32::NAN
+            }
+        }
+    }
+}
+
+#[cfg(feature = "torch")]
+impl Net {
+    /// What it computes.
+    pub fn architecture(&self) -> Architecture {
+        match self {
+            Self::Mlp(net) => net.architecture(),
+            Self::Batched(net) => net.architecture,
+        }
+    }
+
+    /// Between its layers.
+    pub fn activation(&self) -> Activation {
+        match self {
+            Self::Mlp(net) => net.activation(),
+            Self::Batched(net) => net.activation,
+        }
+    }
+
+    /// Where its parameters stand in the flat slice.
+    pub fn blocks(&self) -> Vec<Block> {
+        match self {
+            Self::Mlp(net) => net.blocks(),
+            Self::Batched(net) => net.blocks.iter().map(|&(block, _)| block).collect(),
+        }
+    }
+
+    /// Outputs.
+    pub fn n_out(&self) -> usize {
+        match self {
+            Self::Mlp(net) => net.n_out(),
+            Self::Batched(net) => net.n_out,
+        }
+    }
+
+    /// How an example of `n_in` numbers is laid out: `[places, channels]`.
+    pub fn input_shape(&self, n_in: usize) -> [usize; 2] {
+        match self {
+            Self::Mlp(_) => [1, n_in],
+            Self::Batched(net) => [n_in / net.n_channels, net.n_channels],
+        }
+    }
 }

@@ -160,7 +160,7 @@ impl RewardConfig {
 /// | `known-budget` | 0.7 | share of tasks whose controller is told the horizon | [0, 1] |
 /// | `separable` | 0.6 | share of classification tasks without label noise | [0, 1] |
 /// | `label-noise` | [0.02, 0.4] | in the others the share of labels that are random, log-uniform | 0 < low ≤ high ≤ 1 |
-/// | `families` | [0.1, 0.1, 0.6, 0.2] | weights of quadratics, logistic regression, MLP classification, MLP regression | ≥ 0, not all 0 |
+/// | `families` | [0.1, 0.1, 0.6, 0.2] | weights of quadratics, logistic regression, MLP classification, MLP regression; two more for convolutional and recurrent nets, which only [`Engine::Tch`](super::Engine) runs | 4 or 6, ≥ 0, not all 0 |
 /// | `optimizers` | [0.25, 0.25, 0.4, 0.1] | weights of SGD, momentum, Adam, AdamW | ≥ 0, not all 0 |
 /// | `start` | the optimizer's five decades | where the learning rate starts, log-uniform | 0 < low ≤ high |
 /// | `start-decades` | 5 | or the middle of them, so many decades wide: a learning rate that somebody has chosen with some care | (0, 5] |
@@ -179,7 +179,7 @@ pub struct TaskConfig {
     #[serde(skip_serializing_if = "is_default_noise")]
     pub label_noise: [f64; 2],
     /// See the table.
-    pub families: [f64; 4],
+    pub families: Vec<f64>,
     /// See the table.
     pub optimizers: [f64; 4],
     /// See the table.
@@ -246,7 +246,7 @@ impl Default for TaskConfig {
             known_budget: 0.7,
             separable: 0.6,
             label_noise: DEFAULT_NOISE,
-            families: [0.1, 0.1, 0.6, 0.2],
+            families: vec![0.1, 0.1, 0.6, 0.2],
             optimizers: [0.25, 0.25, 0.4, 0.1],
             start: None,
             start_decades: None,
@@ -260,7 +260,7 @@ impl MetaConfig {
     /// The first field outside its range, as (name, value, what was allowed).
     pub fn invalid_field(&self) -> Option<(&'static str, f64, &'static str)> {
         let share = |v: f64| (0.0..=1.0).contains(&v);
-        let weights = |w: &[f64; 4]| w.iter().all(|&v| v >= 0.0 && v.is_finite()) && w.iter().sum::<f64>() > 0.0;
+        let weights = |w: &[f64]| w.iter().all(|&v| v >= 0.0 && v.is_finite()) && w.iter().sum::<f64>() > 0.0;
         let ([shortest, longest], tasks) = (self.tasks.horizon, &self.tasks);
         let [low, high] = tasks.start.unwrap_or([1.0, 1.0]);
         let [lowest_decay, highest_decay] = tasks.weight_decay.unwrap_or([1.0, 1.0]);
@@ -288,7 +288,12 @@ impl MetaConfig {
                 range(least, loudest) && loudest <= 1.0,
                 "[low, high] with 0 < low <= high <= 1",
             ),
-            ("tasks.families", tasks.families[0], weights(&tasks.families), "four weights >= 0, not all 0"),
+            (
+                "tasks.families",
+                tasks.families.first().copied().unwrap_or(f64::NAN),
+                [4, 6].contains(&tasks.families.len()) && weights(&tasks.families),
+                "four or six weights >= 0, not all 0",
+            ),
             ("tasks.start", low, range(low, high), "[low, high] with 0 < low <= high"),
             ("tasks.start-decades", decades, 0.0 < decades && decades <= 5.0, "in (0, 5]"),
             (

@@ -3,7 +3,7 @@
 #[cfg(feature = "torch")]
 use super::batched::Batched;
 use super::rollout::{Run, rollout};
-use super::tasks::Task;
+use super::tasks::{Family, Task};
 use crate::controller::{Driver, DriverError, Recipe};
 use crate::parallel::parallel;
 use crate::policy::Policy;
@@ -59,6 +59,18 @@ pub enum EngineError {
         /// Its name.
         recipe: String,
     },
+    /// A family is for tch.
+    #[error(
+        "the recipe '{recipe}' has tasks of family {family} (weight {weight} in meta.tasks.families), which the kernel cannot compute: use --engine tch"
+    )]
+    Family {
+        /// Its name.
+        recipe: String,
+        /// Which family.
+        family: &'static str,
+        /// Its share.
+        weight: f64,
+    },
 }
 
 impl From<usize> for Engine {
@@ -81,13 +93,19 @@ impl Engine {
     /// Whether it can run what this recipe asks for.
     ///
     /// # Errors
-    /// When it cannot: line searches run in the kernel alone.
+    /// When it cannot: line searches run in the kernel alone, convolutional and recurrent nets in tch.
     pub fn check(&self, recipe: &Recipe) -> Result<(), EngineError> {
         let is_kernel = matches!(self, Self::Kernel { .. });
         if recipe.line_search.is_some() && !is_kernel {
             return Err(EngineError::LineSearch { recipe: recipe.name.clone() });
         }
-        Ok(())
+        let weights = Family::ALL.iter().zip(&recipe.meta.tasks.families).skip(Family::N_IN_KERNEL);
+        match weights.filter(|_| is_kernel).find(|&(_, &weight)| weight > 0.0) {
+            None => Ok(()),
+            Some((family, &weight)) => {
+                Err(EngineError::Family { recipe: recipe.name.clone(), family: family.name(), weight })
+            }
+        }
     }
 
     /// `n` runs, each of which `start` sets up; results are in order.

@@ -68,7 +68,7 @@ fn tasks(controller: &Controller) -> TaskConfig {
 
 fn row(controller: &Controller, algorithm: Algorithm, start: f64) -> Option<PortraitRow> {
     let optimizers = Algorithm::ALL.map(|other| if other == algorithm { 1.0 } else { 0.0 });
-    let config = TaskConfig { families: [0.0, 0.0, 1.0, 0.0], optimizers, ..tasks(controller) };
+    let config = TaskConfig { families: vec![0.0, 0.0, 1.0, 0.0], optimizers, ..tasks(controller) };
     let mut task = Task::draw(&config, &mut stream(SEED, "portrait")).of_recipe(controller.recipe());
     task.horizon = HORIZON;
     let decays = controller.recipe().controls == Controls::WeightDecay;

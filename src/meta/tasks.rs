@@ -6,16 +6,22 @@
 //! | logistic | softmax regression | inputs, classes, batch size, input spectrum and scale, separable or not |
 //! | mlp | one or two hidden layers, classification | the same, widths, activation, gain of the initial weights |
 //! | regression | the same with squared error | the same, noise |
+//! | cnn | a small convolutional net on pictures | channels, classes, picture size, noise, separable or not |
+//! | rnn | a small recurrent net on sequences | width, channels, classes, length, memory of the sequence, separable or not |
+//!
+//! The last two exist batched in tch alone ([`Engine`](super::Engine)); the kernel says NaN of them.
 //!
 //! Data come from random teacher networks or from clusters. None of it comes from a data set that controllers are evaluated on.
 
 mod data;
 mod given;
 mod held_out;
+mod shaped;
 
 pub use given::ProblemError;
 pub(super) use held_out::HeldOut;
 
+use super::architecture::Net;
 use super::config::{Judge, TaskConfig};
 use super::mlp::{Activation, Mlp, Target};
 use super::optimizer::Algorithm;
@@ -34,11 +40,17 @@ pub enum Family {
     Mlp,
     /// Regression by a multi-layer perceptron.
     Regression,
+    /// Classification of pictures by a convolutional net; not in the kernel.
+    Cnn,
+    /// Classification of sequences by a recurrent net; not in the kernel.
+    Rnn,
 }
 
 impl Family {
     /// All of them, in the order of [`TaskConfig::families`].
-    pub const ALL: [Self; 4] = [Self::Quadratic, Self::Logistic, Self::Mlp, Self::Regression];
+    pub const ALL: [Self; 6] = [Self::Quadratic, Self::Logistic, Self::Mlp, Self::Regression, Self::Cnn, Self::Rnn];
+    /// So many of them, the first ones, run in the kernel.
+    pub const N_IN_KERNEL: usize = 4;
 
     /// Its name in tables.
     pub fn name(self) -> &'static str {
@@ -47,6 +59,8 @@ impl Family {
             Self::Logistic => "logistic",
             Self::Mlp => "mlp",
             Self::Regression => "regression",
+            Self::Cnn => "cnn",
+            Self::Rnn => "rnn",
         }
     }
 }
@@ -96,7 +110,7 @@ pub enum Problem {
 /// A net, its data and working memory.
 #[derive(Debug, Clone)]
 pub struct NetProblem {
-    pub(super) net: Mlp,
+    pub(super) net: Net,
     pub(super) n_in: usize,
     pub(super) inputs: Vec<f32>,
     pub(super) target: Target,
@@ -210,6 +224,8 @@ impl Task {
         let algorithm = Algorithm::ALL[weighted(&config.optimizers, rng)];
         let (problem, start) = match family {
             Family::Quadratic => quadratic(rng),
+            Family::Cnn => started(shaped::cnn(config, rng), rng),
+            Family::Rnn => started(shaped::rnn(config, rng), rng),
             _ => net_problem(family, config, rng),
         };
         let [low, high] = config.start_range(algorithm);
@@ -282,8 +298,8 @@ fn net_problem(family: Family, config: &TaskConfig, rng: &mut ChaCha8Rng) -> (Pr
     sizes.extend((0..n_hidden).map(|_| log_uniform(8.0, 64.0, rng) as usize));
     sizes.push(n_out);
     let net = Mlp::new(sizes, if rng.random_bool(0.6) { Activation::Relu } else { Activation::Tanh });
-    let gain = if rng.random_bool(0.6) { 1.0 } else { log_uniform(0.3, 3.0, rng) as f32 };
-    let start = net.init(gain, rng);
+    let net = Net::Mlp(net);
+    let start = net.init(gain(rng), rng);
     let batch_size = [16, 32, 64, 64, 128][rng.random_range(0..5)];
     let (batch, rows) = (Vec::new(), Vec::new());
     let problem = NetProblem {
@@ -299,6 +315,16 @@ fn net_problem(family: Family, config: &TaskConfig, rng: &mut ChaCha8Rng) -> (Pr
         rows,
     };
     (Problem::Net(Box::new(problem)), start)
+}
+
+/// With initial weights.
+fn started(problem: NetProblem, rng: &mut ChaCha8Rng) -> (Problem, Vec<f32>) {
+    let start = problem.net.init(gain(rng), rng);
+    (Problem::Net(Box::new(problem)), start)
+}
+
+fn gain(rng: &mut ChaCha8Rng) -> f32 {
+    if rng.random_bool(0.6) { 1.0 } else { log_uniform(0.3, 3.0, rng) as f32 }
 }
 
 fn arg_max(row: &[f32]) -> u16 {
@@ -355,7 +381,7 @@ mod tests {
     #[test]
     fn the_full_batch_is_the_evaluation_batch_and_its_gradient_that_of_the_evaluation() {
         for (seed, families) in [(1, [1.0, 0.0, 0.0, 0.0]), (2, [0.0, 0.0, 1.0, 0.0]), (3, [0.0, 0.0, 0.0, 1.0])] {
-            let config = TaskConfig { families, ..TaskConfig::default() };
+            let config = TaskConfig { families: families.to_vec(), ..TaskConfig::default() };
             let mut task = Task::draw(&config, &mut stream(seed, "task"));
             task.full_batch = true;
             let (x, mut grad) = (task.start.clone(), vec![0.0; task.start.len()]);

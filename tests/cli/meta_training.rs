@@ -29,6 +29,12 @@ fn an_engine_that_cannot_do_it_is_refused_before_anything_is_written() {
     refuses(&["--engine", "tch"], &["--engine tch", "without libtorch"]);
     #[cfg(not(feature = "torch"))]
     refuses(&["--device", "cuda"], &["--device cuda", "without libtorch"]);
+    let families = "families = [0.0, 0.0, 0.0, 0.0, 1.0, 1.0]";
+    let own = std::fs::read_to_string(sandbox.path("recipe.toml")).unwrap();
+    sandbox.write("shaped.toml", format!("{own}\n{families}"));
+    sandbox.refuses(&["meta-train", "shaped.toml", "-o", "out.qgd"], &["cnn", "meta.tasks.families", "--engine tch"]);
+    sandbox.write("five.toml", format!("{own}\nfamilies = [1.0, 1.0, 1.0, 1.0, 1.0]"));
+    sandbox.refuses(&["meta-train", "five.toml", "-o", "out.qgd"], &["meta.tasks.families", "four or six"]);
     #[cfg(feature = "torch")]
     {
         if !tch::Cuda::is_available() {
@@ -45,6 +51,8 @@ fn an_engine_that_cannot_do_it_is_refused_before_anything_is_written() {
 fn batched_in_tch_a_killed_meta_training_goes_on_to_the_same_bytes_and_the_log_names_the_engine() {
     let sandbox = Sandbox::new();
     recipe(&sandbox, 5);
+    let own = sandbox.read("recipe.toml");
+    sandbox.write("recipe.toml", format!("{own}\nfamilies = [1.0, 1.0, 1.0, 1.0, 1.0, 1.0]"));
     let train = ["meta-train", "recipe.toml", "--engine", "tch", "--threads", "1", "--resume"];
     let whole = [&train[..], &["-o", "whole.qgd", "--log", "whole.jsonl"]].concat();
     let output = sandbox.qgd(&whole);

@@ -1,6 +1,6 @@
 //! The outputs of many nets of one architecture at once.
 
-use crate::meta::architecture::{Architecture, Block};
+use crate::meta::architecture::{Architecture, Block, convolved};
 use crate::meta::mlp::Activation;
 use tch::{Device, TchError, Tensor};
 
@@ -54,6 +54,7 @@ pub(super) fn views(x: &Tensor, blocks: &[Block]) -> Result<Vec<Tensor>, TchErro
 /// The outputs `[n_nets, n, n_out]` for the inputs `[n_nets, n, n_columns]`; `layers` are [`views`].
 pub(super) fn forward(
     architecture: Architecture,
+    geometry: &Geometry,
     activations: &Activations,
     layers: &[Tensor],
     inputs: &Tensor,
@@ -66,6 +67,49 @@ pub(super) fn forward(
             }
             Ok(y)
         }
+        Architecture::Cnn { .. } => {
+            let n = inputs.size()[1];
+            let mut pixels = inputs.f_unsqueeze(3)?;
+            for (patches, layer) in geometry.patches.iter().zip(layers.chunks_exact(2)) {
+                let n_places = patches.numel() as i64 / 9;
+                let patches = pixels.f_index_select(2, patches)?.f_reshape([-1, n * n_places, 9 * pixels.size()[3]])?;
+                let z = linear(&patches, &layer[0], &layer[1])?;
+                pixels = activations.apply(&z)?.f_view([-1, n, n_places, layer[0].size()[2]])?;
+            }
+            linear(&pixels.f_flatten(2, 3)?, &layers[4], &layers[5])
+        }
+        Architecture::Rnn { length } => {
+            let size = inputs.size();
+            let [input, recurrent, biases] = [&layers[0], &layers[1], &layers[2]];
+            let places = inputs.f_reshape([size[0], size[1] * length as i64, -1])?;
+            let driven = linear(&places, input, biases)?.f_view([size[0], size[1], length as i64, -1])?;
+            let mut state = driven.f_select(2, 0)?.f_tanh()?;
+            for place in 1..length as i64 {
+                state = driven.f_select(2, place)?.f_baddbmm(&state, recurrent, 1.0, 1.0)?.f_tanh()?;
+            }
+            linear(&state, &layers[3], &layers[4])
+        }
+    }
+}
+
+/// What the convolutions of an architecture gather.
+pub(super) struct Geometry {
+    /// For each convolution the pixels under its 3×3 kernel, place by place: `[9 * n_places]`.
+    patches: Vec<Tensor>,
+}
+
+impl Geometry {
+    pub fn new(architecture: Architecture, device: Device) -> Result<Self, TchError> {
+        let Architecture::Cnn { side } = architecture else { return Ok(Self { patches: Vec::new() }) };
+        let patches = |side: usize, stride: usize| {
+            let n = convolved(side, stride);
+            let pixel = |i: usize| {
+                let (place, (down, right)) = (i / 9, (i % 9 / 3, i % 3));
+                ((place / n * stride + down) * side + place % n * stride + right) as i64
+            };
+            Tensor::f_from_slice(&(0..9 * n * n).map(pixel).collect::<Vec<_>>())?.f_to_device(device)
+        };
+        Ok(Self { patches: vec![patches(side, 1)?, patches(convolved(side, 1), 2)?] })
     }
 }
 

@@ -1,7 +1,7 @@
 //! The problems of a group as tensors: losses, gradients, evaluations.
 
 use super::group::{Kind, NetKind};
-use super::net::{Activations, forward, views};
+use super::net::{Activations, Geometry, forward, views};
 use super::padding::{n_numbers, pad, widest};
 use super::seat::Feed;
 use super::state::Rows;
@@ -32,6 +32,7 @@ pub(super) struct Bowls {
 pub(super) struct Nets {
     architecture: Architecture,
     blocks: Vec<Block>,
+    geometry: Geometry,
     classifies: bool,
     /// `[n_examples of all nets, n_columns]`
     inputs: Tensor,
@@ -185,6 +186,7 @@ impl Nets {
         let nets = Self {
             architecture,
             blocks,
+            geometry: Geometry::new(architecture, device)?,
             classifies,
             inputs: matrix(&examples.inputs, examples.n, device)?,
             targets: match classifies {
@@ -232,7 +234,7 @@ impl Nets {
         let rows = rows.f_reshape([-1])?;
         let inputs = self.inputs.f_index_select(0, &rows)?.f_view([size[0], size[1], -1])?;
         let targets = self.targets.f_index_select(0, &rows)?;
-        let outputs = forward(self.architecture, &each.activations, layers, &inputs)?;
+        let outputs = forward(self.architecture, &self.geometry, &each.activations, layers, &inputs)?;
         if !self.classifies {
             let off = outputs.f_sub(&targets.f_view([size[0], size[1], -1])?)?;
             let losses = off.f_mul(&off)?.f_sum_dim_intlist(2, false, None)?.f_mul(&each.share)?;
@@ -260,13 +262,14 @@ struct Examples {
 impl Examples {
     fn of(problems: &[&NetProblem], classifies: bool) -> Self {
         let mut all = Self::default();
-        let n_in = problems.iter().map(|p| p.n_in).max().unwrap_or(0);
+        let shapes: Vec<[usize; 2]> = problems.iter().map(|p| p.net.input_shape(p.n_in)).collect();
+        let n_channels = shapes.iter().map(|shape| shape[1]).max().unwrap_or(0);
         let n_out = problems.iter().map(|p| p.net.n_out()).max().unwrap_or(0);
-        for p in problems {
+        for (p, [places, own]) in problems.iter().zip(shapes) {
             let n = p.n_examples();
             all.bases.push(all.n);
             all.n += n;
-            pad(&p.inputs, &[[1, n, p.n_in]], &[[1, n, n_in]], &mut all.inputs);
+            pad(&p.inputs, &[[n, places, own]], &[[n, places, n_channels]], &mut all.inputs);
             match &p.target {
                 Target::Classes(classes) => all.classes.extend(classes.iter().map(|&class| i64::from(class))),
                 Target::Values(values) => {

@@ -25,7 +25,7 @@ pub(super) fn raw_inputs(n: usize, n_in: usize, rng: &mut ChaCha8Rng) -> Vec<f32
 }
 
 /// A random teacher's outputs `[n, n_out]`, each column standardised.
-fn teacher(inputs: &[f32], n_in: usize, n_out: usize, rng: &mut ChaCha8Rng) -> Vec<f32> {
+pub(super) fn teacher_outputs(inputs: &[f32], n_in: usize, n_out: usize, rng: &mut ChaCha8Rng) -> Vec<f32> {
     let width = log_uniform(4.0, 48.0, rng) as usize;
     let sizes = if rng.random_bool(0.2) { vec![n_in, n_out] } else { vec![n_in, width, n_out] };
     let mut net = Mlp::new(sizes, Activation::Tanh);
@@ -42,7 +42,7 @@ pub(super) fn teacher_classes(
     noise: Option<[f64; 2]>,
     rng: &mut ChaCha8Rng,
 ) -> Vec<u16> {
-    let logits = teacher(inputs, n_in, n_classes, rng);
+    let logits = teacher_outputs(inputs, n_in, n_classes, rng);
     let mut classes: Vec<u16> = logits.chunks_exact(n_classes).map(arg_max).collect();
     flip_labels(&mut classes, n_classes, noise, rng);
     classes
@@ -72,7 +72,7 @@ pub(super) fn clusters(
 }
 
 /// A share of labels, log-uniform in `noise`, becomes random.
-fn flip_labels(classes: &mut [u16], n_classes: usize, noise: Option<[f64; 2]>, rng: &mut ChaCha8Rng) {
+pub(super) fn flip_labels(classes: &mut [u16], n_classes: usize, noise: Option<[f64; 2]>, rng: &mut ChaCha8Rng) {
     if let Some([low, high]) = noise {
         let share = log_uniform(low, high, rng);
         for class in classes {
@@ -85,7 +85,7 @@ fn flip_labels(classes: &mut [u16], n_classes: usize, noise: Option<[f64; 2]>, r
 
 /// A third of the targets have heavy tails, as counts, prices and concentrations do: their batches hold outliers.
 pub(super) fn teacher_values(inputs: &[f32], n_in: usize, noiseless: bool, rng: &mut ChaCha8Rng) -> (Target, usize) {
-    let mut values = teacher(inputs, n_in, 1, rng);
+    let mut values = teacher_outputs(inputs, n_in, 1, rng);
     if !noiseless {
         let noise = log_uniform(0.03, 1.0, rng) as f32;
         values.iter_mut().for_each(|v| *v += noise * normal(rng));
@@ -108,7 +108,7 @@ pub(super) fn rescale(inputs: &mut [f32], n_in: usize, rng: &mut ChaCha8Rng) {
 }
 
 /// Mean 0 and deviation 1 in every column.
-fn standardize(values: &mut [f32], n_columns: usize) {
+pub(super) fn standardize(values: &mut [f32], n_columns: usize) {
     let n = (values.len() / n_columns) as f32;
     for j in 0..n_columns {
         let column = || (j..values.len()).step_by(n_columns);

@@ -1,6 +1,7 @@
 //! Problems on data of your own, for benches and comparisons: the same kernel as in meta-training.
 
 use super::NetProblem;
+use crate::meta::architecture::Net;
 use crate::meta::mlp::{Activation, Mlp, Target};
 use rand_chacha::ChaCha8Rng;
 
@@ -66,7 +67,7 @@ impl NetProblem {
         if batch_size == 0 {
             return wrong("examples a batch", 0, &"at least 1");
         }
-        let net = Mlp::new(sizes.to_vec(), activation);
+        let net = Net::Mlp(Mlp::new(sizes.to_vec(), activation));
         let (batch, rows) = (Vec::new(), Vec::new());
         Ok(Self { net, n_in, inputs, target, n_train: n, n_evaluation: n, n_held_out: n / 4, batch_size, batch, rows })
     }

@@ -121,7 +121,7 @@ mod tests {
 
     #[test]
     fn examples_that_are_held_out_are_never_trained_on_and_judge_the_task() {
-        let mlps = TaskConfig { families: [0.0, 0.0, 1.0, 0.0], ..TaskConfig::default() };
+        let mlps = TaskConfig { families: vec![0.0, 0.0, 1.0, 0.0], ..TaskConfig::default() };
         let mut task = Task::draw(&mlps, &mut stream(5, "task")).validated(Judge::ValidationError, false);
         let (x, mut rng) = (task.start.clone(), stream(1, "batch"));
         let mut grad = vec![0.0; x.len()];
@@ -153,7 +153,7 @@ mod tests {
 
     #[test]
     fn the_validation_loss_is_the_mean_over_the_examples_held_out() {
-        for families in [[0.0, 0.0, 1.0, 0.0], [0.0, 0.0, 0.0, 1.0]] {
+        for families in [vec![0.0, 0.0, 1.0, 0.0], vec![0.0, 0.0, 0.0, 1.0]] {
             let config = TaskConfig { families, examples: Some([40, 40]), ..TaskConfig::default() };
             let mut task = Task::draw(&config, &mut stream(3, "task")).validated(Judge::ValidationLoss, true);
             let x = task.start.clone();
@@ -172,7 +172,7 @@ mod tests {
 
     #[test]
     fn a_task_that_nobody_validates_trains_on_all_examples_and_reports_nothing() {
-        let mlps = TaskConfig { families: [0.0, 0.0, 1.0, 0.0], ..TaskConfig::default() };
+        let mlps = TaskConfig { families: vec![0.0, 0.0, 1.0, 0.0], ..TaskConfig::default() };
         let mut task = Task::draw(&mlps, &mut stream(5, "task")).validated(Judge::Loss, false);
         let x = task.start.clone();
         assert_eq!(task.reported_validation(&x), None);
