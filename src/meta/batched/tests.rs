@@ -122,7 +122,7 @@ fn what_the_guard_undoes_is_undone_alike() {
     tasks.iter_mut().for_each(|task| task.lr = 30.0 * task.algorithm.start_range()[1]);
     // So far that the square of a parameter is no float.
     let bowls = tasks.iter_mut().filter(|task| task.family == Family::Quadratic);
-    bowls.step_by(2).for_each(|task| task.lr = 1e25);
+    bowls.step_by(2).for_each(|task| task.lr = 1e35);
     let trace = |first_update| {
         let driver = |i: usize, task: &Task| {
             let config = recipe.driver_config(task.known_budget.then_some(task.horizon));
