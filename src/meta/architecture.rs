@@ -8,6 +8,7 @@ use rand_chacha::ChaCha8Rng;
 pub(super) type Block = [usize; 3];
 
 /// Nets of the same architecture differ in nothing but widths and activation.
+#[cfg_attr(not(feature = "torch"), allow(dead_code, reason = "only tch looks inside"))]
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Architecture {
     /// A multi-layer perceptron with so many hidden layers.
@@ -37,6 +38,7 @@ pub(super) enum Net {
 }
 
 /// The shape of a convolutional or recurrent net. It has no loss in the kernel: there all of it is NaN.
+#[cfg_attr(not(feature = "torch"), allow(dead_code, reason = "only tch looks inside"))]
 #[derive(Debug, Clone)]
 pub(super) struct BatchedNet {
     architecture: Architecture,

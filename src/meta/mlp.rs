@@ -2,6 +2,7 @@
 //!
 //! Parameters are one flat slice: for each layer the weights `[n_in, n_out]` row-major, then the biases `[n_out]`.
 
+#[cfg(feature = "torch")]
 use super::architecture::{Architecture, Block};
 use super::tanh::tanh_in_place;
 use ndarray::linalg::general_mat_mul;
@@ -51,16 +52,19 @@ impl Mlp {
     }
 
     /// What it computes.
+    #[cfg(feature = "torch")]
     pub(super) fn architecture(&self) -> Architecture {
         Architecture::Mlp { n_hidden: self.sizes.len() - 2 }
     }
 
     /// Between its layers.
+    #[cfg(feature = "torch")]
     pub(super) fn activation(&self) -> Activation {
         self.activation
     }
 
     /// Where its parameters stand in the flat slice.
+    #[cfg(feature = "torch")]
     pub(super) fn blocks(&self) -> Vec<Block> {
         self.layers().flat_map(|(n_in, n_out)| [[1, n_in, n_out], [1, 1, n_out]]).collect()
     }

@@ -68,8 +68,8 @@ impl Stack {
     /// The problems of these tasks; with them where they start `[n_nets, n_params]`, and what each draws.
     pub fn new(kind: Kind, tasks: &[Task], device: Device) -> Result<(Self, Tensor, Vec<Feed>)> {
         match kind.net {
-            NetKind::Quadratic => Bowls::new(tasks, device),
-            NetKind::Net { architecture, classifies } => Nets::new(kind, architecture, classifies, tasks, device),
+            NetKind::Quadratic => Bowls::stack(tasks, device),
+            NetKind::Net { architecture, classifies } => Nets::stack(kind, architecture, classifies, tasks, device),
         }
     }
 
@@ -121,7 +121,7 @@ impl Stack {
 }
 
 impl Bowls {
-    fn new(tasks: &[Task], device: Device) -> Result<(Stack, Tensor, Vec<Feed>)> {
+    fn stack(tasks: &[Task], device: Device) -> Result<(Stack, Tensor, Vec<Feed>)> {
         let of = |task: &Task| match &task.problem {
             Problem::Quadratic { curvature, noise } => Some((curvature.clone(), *noise)),
             Problem::Net(_) => None,
@@ -157,7 +157,7 @@ impl Bowls {
 }
 
 impl Nets {
-    fn new(
+    fn stack(
         kind: Kind,
         architecture: Architecture,
         classifies: bool,
