@@ -139,6 +139,8 @@ pub enum Reason {
     NonFinite,
     /// The guard: the loss exploded.
     LossExploded,
+    /// The guard: the loss has been rising for long.
+    LossDrifted,
     /// The guard: the first steps went far and the loss is no better for it, so the run begins again.
     GotNowhere,
     /// The guard: the first step went too far, so the run begins again with a lower learning rate.

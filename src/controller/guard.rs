@@ -24,6 +24,7 @@ use serde::{Deserialize, Serialize};
 /// | `floor` | 0.1 | keeps the noise of a nearly solved task from looking like an explosion | [0, ∞) |
 /// | `peak_decay` | 0.95 | what is left of the peak after a decision | [0, 1) |
 /// | `restart` | 0.95 | at steps 16, 32 and 64, parameters that went far while the loss is still above `restart × first loss` are given up; 0: never | [0, 1] |
+/// | `drift` | none | after the first steps, an average over about two windows above `drift × max(its lowest, floor × first loss)` is bad too: a rate too high for long, where no single step explodes | (1, ∞) |
 /// | `loss_floor` | 0 | subtracted from every loss, where losses may be negative | finite |
 /// | `recovery_steps` | 8 | after a rollback, decide at every step for so long | [1, ∞) |
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -38,6 +39,9 @@ pub struct GuardConfig {
     /// See the table.
     pub restart: f64,
     /// See the table.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub drift: Option<f64>,
+    /// See the table.
     pub loss_floor: f64,
     /// See the table.
     pub recovery_steps: u64,
@@ -45,14 +49,24 @@ pub struct GuardConfig {
 
 impl Default for GuardConfig {
     fn default() -> Self {
-        Self { explosion: 2.0, floor: 0.1, peak_decay: 0.95, restart: 0.95, loss_floor: 0.0, recovery_steps: 8 }
+        Self {
+            explosion: 2.0,
+            floor: 0.1,
+            peak_decay: 0.95,
+            restart: 0.95,
+            drift: None,
+            loss_floor: 0.0,
+            recovery_steps: 8,
+        }
     }
 }
 
 impl GuardConfig {
     /// The first field outside its range, as (name, value, what was allowed).
     pub fn invalid_field(&self) -> Option<(&'static str, f64, &'static str)> {
+        let drift = self.drift.unwrap_or(2.0);
         let checks = [
+            ("drift", drift, 1.0 < drift && drift.is_finite(), "greater than 1"),
             ("explosion", self.explosion, 1.0 < self.explosion && self.explosion.is_finite(), "greater than 1"),
             ("floor", self.floor, 0.0 <= self.floor && self.floor.is_finite(), "at least 0"),
             ("peak-decay", self.peak_decay, (0.0..1.0).contains(&self.peak_decay), "in [0, 1)"),
@@ -89,6 +103,8 @@ pub struct Guard {
     peak: Option<f64>,
     first: f64,
     average: f64,
+    /// The average over about two windows, and its lowest.
+    drifting: Option<[f64; 2]>,
     at_verified: bool,
     suspect: Option<f64>,
 }
@@ -97,11 +113,13 @@ pub struct Guard {
 const RESTART_STEPS: [u64; 3] = [16, 32, 64];
 /// Memory of the loss average that a restart looks at, per decision: about four steps while probing.
 const AVERAGE_DECAY: f64 = 0.8;
+/// Losses a window must have to tell of a drift.
+const DRIFT_LOSSES: u32 = 8;
 
 impl Guard {
     /// A guard that has seen nothing yet.
     pub fn new(config: GuardConfig) -> Self {
-        Self { config, peak: None, first: 0.0, average: 0.0, at_verified: false, suspect: None }
+        Self { config, peak: None, first: 0.0, average: 0.0, drifting: None, at_verified: false, suspect: None }
     }
 
     /// The configuration.
@@ -136,7 +154,23 @@ impl Guard {
         self.peak = Some(loss.max(self.config.peak_decay * peak).max(suspected.unwrap_or(loss)));
         self.average += (1.0 - AVERAGE_DECAY) * (loss - self.average);
         self.at_verified = false;
+        if self.drifts(window) {
+            self.at_verified = true;
+            return Verdict::RollBack { reason: Reason::LossDrifted, halve: true };
+        }
         Verdict::Good
+    }
+
+    /// Whether the loss has been rising for long. Single losses, as while probing, say too little.
+    fn drifts(&mut self, window: &LossWindow) -> bool {
+        let Some(drift) = self.config.drift.filter(|_| window.n >= DRIFT_LOSSES) else { return false };
+        let loss = window.mean - self.config.loss_floor;
+        let [average, lowest] = self.drifting.unwrap_or([loss, loss]);
+        let average = average + 0.5 * (loss - average);
+        let drifts = average > drift * lowest.max(self.config.floor * self.first);
+        // Judged anew from here on, with half the rate.
+        self.drifting = Some([average, if drifts { average } else { lowest.min(average) }]);
+        drifts
     }
 
     /// Whether [`Guard::gives_up`] may still say so after `step`.
@@ -249,12 +283,31 @@ mod tests {
     }
 
     #[test]
+    fn a_loss_that_rises_for_long_is_noticed_and_then_judged_anew() {
+        let config = GuardConfig { drift: Some(1.5), ..GuardConfig::default() };
+        let (mut guard, mut free) = (Guard::new(config), Guard::new(GuardConfig::default()));
+        let rising = (0..40).map(|i| 1.0 + 0.05 * i as f32);
+        let verdicts: Vec<Verdict> =
+            rising.clone().map(|loss| guard.check(&LossWindow::of(&[loss; 8]), true)).collect();
+        let drifted = Verdict::RollBack { reason: Reason::LossDrifted, halve: true };
+        assert_eq!(
+            verdicts.iter().position(|&verdict| verdict == drifted),
+            Some(11),
+            "a loss of 1.55, late by an average"
+        );
+        assert!(verdicts.iter().filter(|&&verdict| verdict == drifted).count() <= 2, "{verdicts:?}");
+        assert!(rising.clone().all(|loss| free.check(&LossWindow::of(&[loss; 8]), true) == Verdict::Good));
+        assert!(rising.clone().all(|loss| check(&mut guard, loss) == Verdict::Good), "single losses do not count");
+    }
+
+    #[test]
     fn every_edge_of_the_table_is_checked() {
         let bad = [
             GuardConfig { explosion: 1.0, ..Default::default() },
             GuardConfig { floor: -0.1, ..Default::default() },
             GuardConfig { peak_decay: 1.0, ..Default::default() },
             GuardConfig { restart: 1.1, ..Default::default() },
+            GuardConfig { drift: Some(1.0), ..Default::default() },
             GuardConfig { loss_floor: f64::NAN, ..Default::default() },
             GuardConfig { recovery_steps: 0, ..Default::default() },
         ];
