@@ -66,6 +66,7 @@ pub mod statistics;
 pub mod task;
 #[cfg(feature = "torch")]
 pub mod torch;
+pub mod tuner;
 
 pub use controller::{
     Action, Controller, Controls, Driver, DriverConfig, LossWindow, Measure, Measured, Move, Pretrained, Recipe,
