@@ -20,7 +20,7 @@ pub use error::TunerError;
 pub use pareto::{dominates, hypervolume};
 pub use pruners::{Judging, Pruner, Verdict};
 pub use samplers::{Ask, Sampler, Setting};
-pub use space::{Condition, Parameter, Point, Space, SpaceError};
+pub use space::{Condition, Parameter, Point, Space, SpaceError, SpaceFile};
 pub use spec::{Spec, SpecError};
 pub use study::{ActiveTrial, Optimize, Outcome, Study, StudyConfig};
 pub use trial::{Assigned, Direction, Past, Trial, TrialState};

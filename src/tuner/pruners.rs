@@ -1,9 +1,15 @@
-//! What stops trials that will come to nothing, one file a pruner.
+//! What stops trials that will come to nothing, one file a pruner. All of them decide as Optuna's pruners of the same name do.
 //!
 //! # Adding one
-//! Write `pruners/NAME.rs` with a type that implements [`Pruner`] and `fn build(spec: &mut Spec, study: &Setting<'_>) -> Result<Box<dyn Pruner>, SpecError>`;
-//! its head gives the rule in two sentences and the paper, its options a table. Register it here: `mod NAME;`, its name in [`NAMES`],
-//! and one line in the `match` of [`build`].
+//! Write `pruners/NAME.rs` with a type that implements [`Pruner`] and
+//! `fn build(spec: &mut Spec) -> Result<Box<dyn Pruner>, SpecError>`; its head gives the rule in two sentences and the paper, its options
+//! a table. Register it here: `mod NAME;`, its name in [`NAMES`], and one line in the `match` of [`build`].
+
+mod asha;
+mod hyperband;
+mod median;
+mod patience;
+mod percentile;
 
 use super::samplers::Setting;
 use super::spec::{Spec, SpecError};
@@ -11,7 +17,7 @@ use super::trial::{Direction, Trial};
 use std::collections::BTreeMap;
 
 /// The pruners that come with qgd. `none` never prunes.
-pub const NAMES: [&str; 1] = ["none"];
+pub const NAMES: [&str; 6] = ["none", "median", "percentile", "asha", "hyperband", "patience"];
 
 /// Says whether a trial should stop.
 ///
@@ -34,6 +40,13 @@ pub struct Judging<'a> {
     pub trials: &'a [&'a Trial],
 }
 
+impl Judging<'_> {
+    /// The intermediate values of a trial, by step, turned so that smaller is better.
+    fn costs(&self, trial: &Trial) -> Vec<(i64, f64)> {
+        trial.intermediate.iter().map(|(&step, &value)| (step, self.direction.cost(value))).collect()
+    }
+}
+
 /// What a pruner says.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Verdict {
@@ -49,16 +62,25 @@ impl From<bool> for Verdict {
     }
 }
 
-/// The pruner that `text` names, for instance `none`.
+/// The pruner that `text` names, for instance `median:n_startup_trials=10`.
 ///
 /// # Errors
-/// When there is none of that name, an option is wrong, or it is not made for this study.
-pub fn build(text: &str, _setting: &Setting<'_>) -> Result<Box<dyn Pruner>, SpecError> {
-    let spec = Spec::parse(text)?;
-    let pruner = match spec.name.as_str() {
+/// When there is none of that name, an option is wrong, or the study has several objectives.
+pub fn build(text: &str, setting: &Setting<'_>) -> Result<Box<dyn Pruner>, SpecError> {
+    let mut spec = Spec::parse(text)?;
+    let pruner: Box<dyn Pruner> = match spec.name.as_str() {
         "none" => Box::new(Never),
+        "median" => median::build(&mut spec)?,
+        "percentile" => percentile::build(&mut spec)?,
+        "asha" => asha::build(&mut spec)?,
+        "hyperband" => hyperband::build(&mut spec)?,
+        "patience" => patience::build(&mut spec)?,
         _ => return Err(SpecError::UnknownName { what: "pruner", name: spec.name, known: NAMES.join(", ") }),
     };
+    if spec.name != "none" && setting.directions.len() != 1 {
+        let found = format!("{} objectives", setting.directions.len());
+        return Err(SpecError::Unsuitable { name: spec.name, needs: "one objective".into(), found });
+    }
     spec.finish()?;
     Ok(pruner)
 }
@@ -70,3 +92,6 @@ impl Pruner for Never {
         false.into()
     }
 }
+
+#[cfg(test)]
+mod tests;

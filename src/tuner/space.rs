@@ -1,5 +1,9 @@
 //! What is searched: named parameters, some of which exist only where others have certain values.
 
+mod read;
+
+pub use read::SpaceFile;
+
 use super::distribution::{Distribution, Value};
 use std::collections::BTreeMap;
 

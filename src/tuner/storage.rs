@@ -1,12 +1,19 @@
 //! Where studies live. Every change is one call, and each call happens as a whole or not at all, whoever else is at work.
 
 mod memory;
+#[cfg(feature = "sqlite")]
+mod sql;
+#[cfg(feature = "sqlite")]
+mod sqlite;
 
 pub use memory::Memory;
+#[cfg(feature = "sqlite")]
+pub use sqlite::open as open_sqlite;
 
 use super::trial::{Assigned, Direction, Trial, TrialState};
 use serde_json::Value as Json;
 use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::time::Duration;
 
 /// A study as a storage keeps it, without its trials.
@@ -173,6 +180,68 @@ pub enum StorageError {
         /// What was asked for.
         id: i64,
     },
+    /// A URL that means nothing.
+    #[error("`{url}` is no storage; there are: {allowed}")]
+    Url {
+        /// The URL.
+        url: String,
+        /// What there is.
+        allowed: &'static str,
+    },
+    /// The database cannot be used at all.
+    #[error("cannot open {place}: {source}")]
+    Open {
+        /// Where it is.
+        place: String,
+        /// What the database says.
+        source: Box<dyn std::error::Error + Send + Sync>,
+    },
+    /// The database did not do what it was asked.
+    #[error("{place} failed: {source}")]
+    Database {
+        /// Where it is.
+        place: String,
+        /// What the database says.
+        source: Box<dyn std::error::Error + Send + Sync>,
+    },
+    /// The tables are those of another version of Optuna.
+    #[error(
+        "the tables of {place} have version {found}, but must have {expected}, that of Optuna 3.2 and later; see `optuna storage upgrade`"
+    )]
+    ForeignSchema {
+        /// Where the database is.
+        place: String,
+        /// Version of its tables.
+        found: String,
+        /// The version that can be read.
+        expected: &'static str,
+    },
+    /// Something in a table means nothing.
+    #[error("{place} is damaged: {what} is {value}")]
+    Damaged {
+        /// Where the database is.
+        place: String,
+        /// Which column.
+        what: &'static str,
+        /// What was found in it.
+        value: String,
+    },
+}
+
+/// The storage that a URL names: `memory:`, `sqlite:///FILE` (`sqlite:////FILE` for a path from the root).
+///
+/// # Errors
+/// When it names none, or one that cannot be opened.
+pub fn open(url: &str) -> Result<Arc<dyn Storage>, StorageError> {
+    if url == "memory:" {
+        return Ok(Arc::new(Memory::new()));
+    }
+    #[cfg(feature = "sqlite")]
+    if let Some(file) = url.strip_prefix("sqlite:///").filter(|file| !file.is_empty()) {
+        return Ok(Arc::new(open_sqlite(std::path::Path::new(file))?));
+    }
+    let allowed = if cfg!(feature = "sqlite") { "sqlite:///FILE, memory:" } else { "memory:" };
+    Err(StorageError::Url { url: url.into(), allowed })
 }
 
 #[cfg(test)]

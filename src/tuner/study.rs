@@ -1,6 +1,7 @@
 //! A study: hands out trials, takes back what came of them.
 
 mod active;
+mod heart;
 mod optimize;
 mod settings;
 
@@ -15,6 +16,7 @@ use super::samplers::{self, Ask, Sampler, Setting};
 use super::space::{Point, Space};
 use super::storage::{Change, Draft, Memory, Reaping, Seen, Storage, StudyRecord};
 use super::trial::{Assigned, CONSTRAINTS, Past, Trial, TrialState};
+use heart::Heart;
 use rand::RngExt;
 use serde_json::{Value as Json, json};
 use std::collections::BTreeMap;
@@ -59,6 +61,8 @@ pub struct Study {
     config: StudyConfig,
     inner: Mutex<Inner>,
     pruner: Mutex<Box<dyn Pruner>>,
+    /// Where workers may die without the storage dying with them.
+    heart: Option<Heart>,
     stopped: AtomicBool,
 }
 
@@ -156,8 +160,11 @@ impl Study {
             }
         }
         let inner = Inner { sampler, history: History::default(), reaped: None };
+        let interval = Duration::from_secs_f64(config.heartbeat_s);
+        let heart = storage.outlives_workers().then(|| Heart::start(storage.clone(), interval));
         let study = Self {
             storage,
+            heart,
             record,
             space,
             config,
@@ -352,7 +359,11 @@ impl Study {
     }
 
     fn change(&self, id: i64, number: usize, change: &Change) -> Result<(), TunerError> {
-        if self.storage.change(id, change)? { Ok(()) } else { Err(self.not_running(number)) }
+        let changed = self.storage.change(id, change)?;
+        if matches!(change, Change::Finish { .. }) || !changed {
+            self.heart.iter().for_each(|heart| heart.remove(id));
+        }
+        if changed { Ok(()) } else { Err(self.not_running(number)) }
     }
 
     /// Trials that are there already must fit the space: not their bounds, but their kinds.
@@ -478,6 +489,7 @@ impl Study {
     }
 
     fn active(&self, id: i64, number: usize, point: &[Option<f64>]) -> ActiveTrial<'_> {
+        self.heart.iter().for_each(|heart| heart.add(id));
         ActiveTrial { study: self, id, number, params: self.space.values(point) }
     }
 }

@@ -93,9 +93,13 @@ impl Trial {
 
     /// Its constraints: it is feasible where none is above 0. Empty where it has none.
     pub fn constraints(&self) -> Vec<f64> {
-        let list = self.system_attrs.get(CONSTRAINTS).and_then(Json::as_array);
+        // Optuna knows two ways to note them: a list, and one by one under names.
+        let list = self.system_attrs.get(CONSTRAINTS).and_then(Json::as_array).into_iter().flatten();
+        let is_named =
+            |(name, _): &(&String, &Json)| name.strip_prefix(CONSTRAINTS).is_some_and(|n| n.starts_with(':'));
+        let named = self.system_attrs.iter().filter(is_named).map(|(_, constraint)| constraint);
         // What is no number was infinite or NaN, which JSON cannot say: not feasible.
-        list.map(|all| all.iter().map(|c| c.as_f64().unwrap_or(f64::INFINITY)).collect()).unwrap_or_default()
+        list.chain(named).map(|constraint| constraint.as_f64().unwrap_or(f64::INFINITY)).collect()
     }
 
     /// Whether no constraint is above 0.
