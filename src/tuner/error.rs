@@ -98,6 +98,14 @@ pub enum TunerError {
         /// Trials so far.
         n_trials: usize,
     },
+    /// Trial after trial fails.
+    #[error("{n} trials in a row have failed, so the next would fail too; the last because: {reason}")]
+    KeepsFailing {
+        /// How many.
+        n: usize,
+        /// Of the last one.
+        reason: String,
+    },
     /// A trial was told too few or too many values.
     #[error("trial {number} was told {found} values, but the study has {expected} objectives")]
     WrongNumberOfValues {

@@ -8,6 +8,8 @@
 //! 2. Register it here: `mod NAME;`, its name in [`NAMES`], and one line in the `match` of [`build`]. It can be named on the command line from then on,
 //!    and the tests below run on it: same answer with and without a cache, and every point inside the space.
 
+mod grid;
+mod qmc;
 mod random;
 
 use super::space::{Point, Space};
@@ -18,7 +20,7 @@ use rand::RngExt;
 use rand_chacha::ChaCha8Rng;
 
 /// The samplers that come with qgd.
-pub const NAMES: [&str; 1] = ["random"];
+pub const NAMES: [&str; 3] = ["random", "grid", "qmc"];
 
 /// Proposes parameters.
 ///
@@ -106,6 +108,8 @@ pub fn build(text: &str, setting: &Setting<'_>) -> Result<Box<dyn Sampler>, Spec
     let mut spec = Spec::parse(text)?;
     let sampler = match spec.name.as_str() {
         "random" => random::build(&mut spec, setting)?,
+        "grid" => grid::build(&mut spec, setting)?,
+        "qmc" => qmc::build(&mut spec, setting)?,
         _ => return Err(SpecError::UnknownName { what: "sampler", name: spec.name, known: NAMES.join(", ") }),
     };
     spec.finish()?;

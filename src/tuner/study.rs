@@ -15,7 +15,7 @@ use super::pruners::{self, Judging, Pruner};
 use super::samplers::{self, Ask, Sampler, Setting};
 use super::space::{Point, Space};
 use super::storage::{Change, Draft, Memory, Reaping, Seen, Storage, StudyRecord};
-use super::trial::{Assigned, CONSTRAINTS, Past, Trial, TrialState};
+use super::trial::{Assigned, CONSTRAINTS, Past, REASON, Trial, TrialState};
 use heart::Heart;
 use rand::RngExt;
 use serde_json::{Value as Json, json};
@@ -26,9 +26,6 @@ use std::time::{Duration, Instant};
 
 /// Where Optuna keeps the parameters that were fixed when a trial was enqueued.
 const FIXED: &str = "fixed_params";
-
-/// Why a trial failed, among its system attributes.
-const REASON: &str = "qgd:reason";
 
 /// Hands out trials and takes back what came of them. All methods take `&self`: threads share one study.
 ///

@@ -107,6 +107,11 @@ impl Trial {
         self.constraints().iter().all(|&constraint| constraint <= 0.0)
     }
 
+    /// Why it failed, as far as that was noted.
+    pub fn reason(&self) -> String {
+        self.system_attrs.get(REASON).and_then(Json::as_str).unwrap_or("no reason is noted").to_owned()
+    }
+
     /// The last step that was reported, and its value.
     pub fn last_report(&self) -> Option<(i64, f64)> {
         self.intermediate.last_key_value().map(|(&step, &value)| (step, value))
@@ -124,6 +129,9 @@ impl Trial {
 
 /// Where Optuna keeps the constraints of a trial, among its system attributes.
 pub(super) const CONSTRAINTS: &str = "constraints";
+
+/// Why a trial failed, among its system attributes.
+pub(super) const REASON: &str = "qgd:reason";
 
 /// A trial as samplers see it.
 #[derive(Debug, Clone, PartialEq)]

@@ -56,7 +56,7 @@ fn run(name: &str, space: &Space, lag: usize, anew: bool) -> Vec<Point> {
 #[test]
 fn every_sampler_says_the_same_with_and_without_a_cache() {
     let numbers = Space::new(space().parameters()[..1].to_vec()).unwrap();
-    for name in NAMES {
+    for name in NAMES.map(|name| if name == "grid" { "grid:n=20" } else { name }) {
         for (space, lag) in [(&numbers, 1), (&numbers, 4), (&space(), 3)] {
             assert_eq!(run(name, space, lag, false), run(name, space, lag, true), "{name} with lag {lag}");
         }

@@ -4,7 +4,7 @@ use super::{ActiveTrial, Attempt, Outcome, Study};
 use crate::tuner::error::TunerError;
 use crate::tuner::trial::{Trial, TrialState};
 use std::error::Error;
-use std::sync::atomic::Ordering;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -14,6 +14,7 @@ use std::time::{Duration, Instant};
 /// |---|---|---|---|
 /// | `n_trials` | 100 | the study's total of complete and pruned trials; failed ones do not count | any |
 /// | `n_jobs` | 1 | threads; more than the lag of the study do not help | at least 1 |
+/// | `max_failures` | 20 | so many failed trials in a row end it: more would fail too | at least 1 |
 /// | `timeout` | none | no trial is begun after that | any |
 /// | `on_trial` | nothing | called after each trial that ended here | |
 #[derive(Clone, Copy)]
@@ -22,6 +23,8 @@ pub struct Optimize<'a> {
     pub n_trials: usize,
     /// Threads.
     pub n_jobs: usize,
+    /// So many failed trials in a row end it.
+    pub max_failures: usize,
     /// No trial is begun after that.
     pub timeout: Option<Duration>,
     /// Called after each trial that ended here, by the thread that ran it.
@@ -30,7 +33,7 @@ pub struct Optimize<'a> {
 
 impl Default for Optimize<'_> {
     fn default() -> Self {
-        Self { n_trials: 100, n_jobs: 1, timeout: None, on_trial: &|_, _| {} }
+        Self { n_trials: 100, n_jobs: 1, max_failures: 20, timeout: None, on_trial: &|_, _| {} }
     }
 }
 
@@ -65,7 +68,7 @@ impl Study {
     /// ```
     ///
     /// # Errors
-    /// When the storage does not answer. A trial that is told too late, because somebody gave it up, is no error.
+    /// When trial after trial fails, or the storage does not answer. A trial that is told too late, because somebody gave it up, is no error.
     pub fn optimize(
         &self,
         options: &Optimize<'_>,
@@ -73,9 +76,9 @@ impl Study {
     ) -> Result<(), TunerError> {
         let deadline = options.timeout.map(|timeout| Instant::now() + timeout);
         self.stopped.store(false, Ordering::Relaxed);
-        let failed: Mutex<Option<TunerError>> = Mutex::new(None);
+        let (failed, in_a_row): (Mutex<Option<TunerError>>, _) = (Mutex::new(None), AtomicUsize::new(0));
         let work = || {
-            if let Err(error) = self.work(options, deadline, &objective) {
+            if let Err(error) = self.work(options, deadline, &in_a_row, &objective) {
                 self.stop();
                 failed.lock().unwrap_or_else(PoisonError::into_inner).get_or_insert(error);
             }
@@ -96,6 +99,7 @@ impl Study {
         &self,
         options: &Optimize<'_>,
         deadline: Option<Instant>,
+        in_a_row: &AtomicUsize,
         objective: &(impl Fn(&ActiveTrial<'_>) -> Answer + Sync),
     ) -> Result<(), TunerError> {
         while let Some(trial) = self.next(options.n_trials, deadline)? {
@@ -104,17 +108,19 @@ impl Study {
                 Err(TunerError::NotRunning { .. }) => continue,
                 told => told?,
             }
-            (options.on_trial)(self, &self.trial(trial.number)?);
+            let trial = self.trial(trial.number)?;
+            (options.on_trial)(self, &trial);
+            if trial.state != TrialState::Fail {
+                in_a_row.store(0, Ordering::Relaxed);
+            } else if in_a_row.fetch_add(1, Ordering::Relaxed) + 1 >= options.max_failures {
+                return Err(TunerError::KeepsFailing { n: options.max_failures, reason: trial.reason() });
+            }
         }
         Ok(())
     }
 
     /// The next trial, as soon as it may be drawn. None when no trial is to be begun any more, and none is running.
-    pub(crate) fn next(
-        &self,
-        n_trials: usize,
-        deadline: Option<Instant>,
-    ) -> Result<Option<ActiveTrial<'_>>, TunerError> {
+    fn next(&self, n_trials: usize, deadline: Option<Instant>) -> Result<Option<ActiveTrial<'_>>, TunerError> {
         let mut pause = PAUSES[0];
         loop {
             let is_over = self.stopped.load(Ordering::Relaxed) || deadline.is_some_and(|end| Instant::now() >= end);

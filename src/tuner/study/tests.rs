@@ -172,3 +172,11 @@ fn a_study_is_continued_with_its_own_settings_only() {
     assert_eq!((study.space(), study.config()), (&space(), &config));
     assert!(Study::open(storage.clone(), "stduy").unwrap_err().to_string().contains("there are: study"));
 }
+
+#[test]
+fn an_objective_that_always_fails_does_not_go_on_for_ever() {
+    let study = Study::in_memory(space(), StudyConfig::default()).unwrap();
+    let error = study.optimize(&Optimize::default(), |_| Err("no luck".into())).unwrap_err().to_string();
+    assert!(error.contains("20 trials in a row") && error.contains("no luck"), "{error}");
+    assert_eq!(study.trials().unwrap().len(), 20);
+}

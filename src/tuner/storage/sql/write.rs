@@ -3,7 +3,7 @@
 use super::read::{self, rows};
 use super::{Cell, Connection, Done};
 use crate::tuner::storage::{Change, Draft, Reaping, Seen, StorageError};
-use crate::tuner::trial::{Assigned, Direction, TrialState};
+use crate::tuner::trial::{Assigned, Direction, REASON, TrialState};
 use serde_json::{Value as Json, json};
 use std::collections::BTreeMap;
 
@@ -222,7 +222,7 @@ pub(super) fn reap(connection: &mut dyn Connection, study: i64, reaping: Reaping
     for (id, number) in stale {
         let only = Seen { up_to: i64::MAX, unfinished: vec![id] };
         let Some(trial) = read::trials(connection, study, &only)?.pop() else { continue };
-        let silent = BTreeMap::from([("qgd:reason".to_owned(), json!("its worker fell silent"))]);
+        let silent = BTreeMap::from([(REASON.to_owned(), json!("its worker fell silent"))]);
         attributes(connection, "trial_system_attributes", "trial_id", id, &silent)?;
         finish(connection, id, TrialState::Fail, &[])?;
         numbers.push(trial.number);
