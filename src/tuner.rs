@@ -17,7 +17,7 @@ mod trial;
 
 pub use distribution::{Distribution, Value};
 pub use error::TunerError;
-pub use pareto::{dominates, hypervolume};
+pub use pareto::{best_trials, dominates, hypervolume};
 pub use pruners::{Judging, Pruner, Verdict};
 pub use samplers::{Ask, Sampler, Setting};
 pub use space::{Condition, Parameter, Point, Space, SpaceError, SpaceFile};

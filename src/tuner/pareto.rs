@@ -4,12 +4,18 @@ use super::trial::{Direction, Trial, TrialState};
 
 /// The feasible complete trial with the best first value; the first of several.
 pub(super) fn best<'t>(trials: &'t [Trial], directions: &[Direction]) -> Option<&'t Trial> {
-    let cost = |trial: &Trial| directions[0].cost(trial.values[0]);
+    let direction = directions.first().copied().unwrap_or(Direction::Minimize);
+    let cost = |trial: &Trial| trial.values.first().map_or(f64::INFINITY, |&value| direction.cost(value));
     candidates(trials, directions.len()).min_by(|a, b| cost(a).total_cmp(&cost(b)))
 }
 
-/// The feasible complete trials that no other dominates, by number.
-pub(super) fn front<'t>(trials: &'t [Trial], directions: &[Direction]) -> Vec<&'t Trial> {
+/// The feasible complete trials that are best: one with one objective, the first of several as good; with several objectives those that
+/// no other dominates, the Pareto front, by number.
+pub fn best_trials<'t>(trials: &'t [Trial], directions: &[Direction]) -> Vec<&'t Trial> {
+    if directions.len() == 1 { best(trials, directions).into_iter().collect() } else { front(trials, directions) }
+}
+
+fn front<'t>(trials: &'t [Trial], directions: &[Direction]) -> Vec<&'t Trial> {
     let all: Vec<&Trial> = candidates(trials, directions.len()).collect();
     let is_beaten = |trial: &Trial| all.iter().any(|other| dominates(&other.values, &trial.values, directions));
     all.iter().copied().filter(|trial| !is_beaten(trial)).collect()

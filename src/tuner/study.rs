@@ -322,7 +322,7 @@ impl Study {
     pub fn best_trials(&self) -> Result<Vec<Trial>, TunerError> {
         let mut inner = self.inner();
         self.refresh(&mut inner.history)?;
-        Ok(super::pareto::front(&inner.history.trials, &self.config.directions).into_iter().cloned().collect())
+        Ok(super::pareto::best_trials(&inner.history.trials, &self.config.directions).into_iter().cloned().collect())
     }
 
     fn inner(&self) -> MutexGuard<'_, Inner> {

@@ -60,7 +60,11 @@ impl Default for StudyConfig {
 }
 
 impl StudyConfig {
-    pub(super) fn check(&self) -> Result<(), TunerError> {
+    /// Every value in its range; names of samplers and pruners are not looked at.
+    ///
+    /// # Errors
+    /// Names the first that is not.
+    pub fn check(&self) -> Result<(), TunerError> {
         let need = |holds: bool, key, value: String, allowed: &str| {
             if holds { Ok(()) } else { Err(TunerError::OutOfRange { key, value, allowed: allowed.into() }) }
         };
@@ -80,6 +84,15 @@ impl StudyConfig {
             self.heartbeat_s.to_string(),
             "from 0.01 to 86400 seconds",
         )
+    }
+
+    /// The settings that a study was made with. None where there is no such study, or it was not made by qgd.
+    ///
+    /// # Errors
+    /// When they cannot be read, or the storage does not answer.
+    pub fn stored(storage: &dyn Storage, name: &str) -> Result<Option<Self>, TunerError> {
+        let Some(record) = storage.study(name)? else { return Ok(None) };
+        Ok(read(&record)?.map(|(_, config)| config))
     }
 
     /// What is noted in a study that is made with these settings.
