@@ -223,6 +223,7 @@ impl WorkArgs {
 fn show(progress: &Progress, study: &Study, trial: &Trial) {
     if trial.state == TrialState::Fail {
         note!("trial {} failed: {}", trial.number, trial.reason());
+        return;
     }
     let Ok(trials) = study.trials() else { return };
     let count = |state| trials.iter().filter(|trial| trial.state == state).count() as u64;
