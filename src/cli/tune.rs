@@ -37,7 +37,7 @@ pub struct StudyArgs {
     #[arg(long)]
     study: Option<String>,
     /// Seconds between signs of life of a worker; after twice as many without one its trials are tried again. [default: 10]
-    #[arg(long, value_name = "SECONDS")]
+    #[arg(long, value_name = "SECONDS", allow_negative_numbers = true)]
     heartbeat: Option<f64>,
     /// How often the trial of a worker that died is tried again. [default: 3]
     #[arg(long)]
@@ -54,7 +54,7 @@ struct WorkArgs {
     #[arg(long, default_value_t = 1)]
     workers: usize,
     /// A trial that takes longer than so many seconds has failed.
-    #[arg(long, value_name = "SECONDS")]
+    #[arg(long, value_name = "SECONDS", allow_negative_numbers = true)]
     timeout: Option<f64>,
     /// Give up when so many trials in a row have failed.
     #[arg(long, value_name = "N", default_value_t = 20)]

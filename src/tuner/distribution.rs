@@ -383,6 +383,7 @@ mod tests {
         // 1 takes the stretch from ln 0.5 to ln 1.5 of ln 0.5 to ln 8.5.
         let share = 3f64.ln() / 17f64.ln();
         let distribution = Distribution::log_int(1, 8);
-        assert_eq!([share - 0.01, share + 0.01].map(|unit| distribution.from_unit(unit)), [1.0, 2.0]);
+        let at = |unit| distribution.value(distribution.from_unit(unit));
+        assert_eq!([at(share - 0.01), at(share + 0.01)], [1, 2].map(Value::from));
     }
 }

@@ -155,7 +155,7 @@ impl Space {
             let unknown = || SpaceError::UnknownParameter { name: name.clone(), known: self.names() };
             let i = self.position(name).ok_or_else(unknown)?;
             let distribution = &self.parameters[i].distribution;
-            let wrong = || SpaceError::key(name, "", &value.to_string(), distribution.allowed());
+            let wrong = || SpaceError::key(name, "", value, distribution.allowed());
             point[i] = Some(distribution.inner(value).ok_or_else(wrong)?);
         }
         Ok(point)

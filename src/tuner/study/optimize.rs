@@ -147,6 +147,6 @@ impl Study {
             let state = history.trials[number].state;
             history.trials[number].is_awaited() && !(enough && state == TrialState::Waiting)
         };
-        !history.unfinished.iter().any(|number| is_awaited(number))
+        !history.unfinished.iter().any(is_awaited)
     }
 }
