@@ -268,19 +268,22 @@ impl Study {
         let &[direction] = &self.config.directions[..] else {
             return Err(TunerError::PruningManyObjectives { n_objectives: self.config.directions.len() });
         };
-        let trials = self.trials()?;
-        let Some(trial) = trials.get(number).filter(|trial| trial.state == TrialState::Running) else {
-            return Err(self.not_running(number));
-        };
-        if trial.intermediate.is_empty() {
-            return Ok(false);
+        let mut inner = self.inner();
+        self.refresh(&mut inner.history)?;
+        let all: Vec<&Trial> = inner.history.trials.iter().collect();
+        let trial = *all.get(number).ok_or(TunerError::NoTrial { number, n_trials: all.len() })?;
+        match trial.state {
+            TrialState::Running if trial.intermediate.is_empty() => return Ok(false),
+            TrialState::Running => {}
+            state => return Err(TunerError::NotRunning { number, state }),
         }
-        let all: Vec<&Trial> = trials.iter().collect();
         let judging = Judging { study: &self.record.name, direction, trial, trials: &all };
         let verdict = self.pruner.lock().unwrap_or_else(PoisonError::into_inner).judge(&judging);
+        let id = trial.id;
+        drop(inner);
         if !verdict.notes.is_empty() {
             let notes = verdict.notes.into_iter().map(|(name, number)| (name, json!(number))).collect();
-            self.change(trial.id, number, &Change::SystemAttrs(notes))?;
+            self.change(id, number, &Change::SystemAttrs(notes))?;
         }
         Ok(verdict.prune)
     }
