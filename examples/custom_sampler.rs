@@ -25,7 +25,7 @@ impl Sampler for Walk {
 fn best_of(study: &Study) -> Result<f64, Box<dyn Error>> {
     study.optimize(&Optimize { n_trials: 150, ..Optimize::default() }, |trial| {
         let (x, y) = (trial.float("x")?, trial.float("y")?);
-        Ok(((1.0 - x).powi(2) + 100.0 * (y - x * x).powi(2)).into()) // Rosenbrock's valley
+        Ok(((x - 0.7).powi(2) + (y + 0.3).powi(2)).into()) // a bowl
     })?;
     Ok(study.best()?.ok_or("no trial was complete")?.values[0])
 }
@@ -34,7 +34,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     let space = || Space::new(["x", "y"].map(|name| Parameter::new(name, Distribution::float(-2.0, 2.0))));
     let random = Study::in_memory(space()?, StudyConfig::default())?;
     let walk = Study::in_memory(space()?, StudyConfig::default())?.with_sampler(Box::new(Walk));
-    println!("random search {:.4}", best_of(&random)?);
-    println!("a walk        {:.4}", best_of(&walk)?);
+    println!("random search {:.6}", best_of(&random)?);
+    println!("a walk        {:.6}", best_of(&walk)?);
     Ok(())
 }
