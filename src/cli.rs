@@ -4,9 +4,13 @@
 
 #[macro_use]
 mod console;
+mod ask_tell;
 mod failure;
 mod inspect;
 mod meta_train;
+mod progress;
+mod study;
+mod tune;
 
 #[cfg(feature = "torch")]
 mod compare;
@@ -20,8 +24,6 @@ mod evaluate;
 mod grid;
 #[cfg(feature = "torch")]
 mod pool;
-#[cfg(feature = "torch")]
-mod progress;
 #[cfg(feature = "torch")]
 mod run;
 #[cfg(feature = "torch")]
@@ -64,6 +66,13 @@ enum Command {
     Evaluate(evaluate::EvaluateArgs),
     Inspect(inspect::InspectArgs),
     MetaTrain(meta_train::MetaTrainArgs),
+    Tune(tune::TuneArgs),
+    Worker(tune::WorkerArgs),
+    Study(study::StudyArgs),
+    AskTell(ask_tell::AskTellArgs),
+    /// What a worker starts its programs with
+    #[command(name = tune::leash::NAME, hide = true)]
+    OnLeash(tune::leash::LeashArgs),
     /// Not in this program: it was built without libtorch
     #[cfg(not(feature = "torch"))]
     #[command(alias = "demo", alias = "compare", alias = "evaluate")]
@@ -83,6 +92,11 @@ impl Command {
             Self::Evaluate(args) => args.run(),
             Self::Inspect(args) => inspect::run(args).map_err(Failure::of),
             Self::MetaTrain(args) => meta_train::run(args),
+            Self::Tune(args) => args.run(),
+            Self::Worker(args) => args.run(),
+            Self::Study(args) => args.run(),
+            Self::AskTell(args) => args.run(),
+            Self::OnLeash(args) => args.run(),
             #[cfg(not(feature = "torch"))]
             Self::Train(args) => args.run(),
         }

@@ -31,7 +31,8 @@
 //!    The state machine between the two, [`Driver`], knows no framework.
 //! 2. **Meta-training.** [`meta::MetaTraining`] draws thousands of small training problems and trains the agent in [`dqn`] on them: what
 //!    comes out is a [`Pretrained`] file, what goes in a [`Recipe`].
-//! 3. **Tuning** of what is fixed before training (architecture, batch size, optimizer) is still to come.
+//! 3. **Tuning** of what is fixed before training (architecture, batch size, optimizer). [`tuner::Study`] hands out trials and takes back
+//!    what came of them; `qgd tune` does so for any program.
 //!
 //! # The map
 //!
@@ -42,6 +43,7 @@
 //! | [`dqn`] | the agent: network, replay, exploration, learner | no |
 //! | [`schedule`] | the rivals: constant, step, cosine, one-cycle, plateau, greedy, ... | no |
 //! | [`meta`] | meta-training and its tasks | only to run them batched, on a GPU |
+//! | [`tuner`] | spaces, studies, samplers, pruners, and where studies are kept | no |
 //! | [`rng`], [`statistics`], [`report`] | random streams; means, tests, intervals; tables and charts | no |
 //! | [`torch`] | `QController`, our optimizers, measurement and snapshots on the device | yes |
 //! | [`nets`], [`data`], [`task`] | target nets, loaders and task files for `qgd train` | yes |
@@ -66,6 +68,7 @@ pub mod statistics;
 pub mod task;
 #[cfg(feature = "torch")]
 pub mod torch;
+pub mod tuner;
 
 pub use controller::{
     Action, Controller, Controls, Driver, DriverConfig, LossWindow, Measure, Measured, Move, Pretrained, Recipe,

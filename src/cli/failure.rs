@@ -3,6 +3,8 @@
 use qgd::controller::artifact::ArtifactError;
 use qgd::controller::{PretrainedError, RecipeError};
 use qgd::meta::{EngineError, MetaTrainingError};
+use qgd::tuner::TunerError;
+use qgd::tuner::storage::StorageError;
 use std::fmt;
 use std::process::ExitCode;
 
@@ -17,7 +19,6 @@ pub enum Failure {
 
 impl Failure {
     /// For `map_err` where the user's input is to blame.
-    #[cfg(feature = "torch")]
     pub fn bad_input(error: impl Into<anyhow::Error>) -> Self {
         Self::BadInput(error.into())
     }
@@ -35,6 +36,19 @@ impl Failure {
                 || cause.is::<ArtifactError>()
         });
         if input { Self::BadInput(error) } else { Self::Failed(error) }
+    }
+
+    /// A study that cannot be had is the user's to choose; one that breaks is not.
+    pub fn of_tuner(error: TunerError) -> Self {
+        let broke = match &error {
+            TunerError::KeepsFailing { .. } => true,
+            TunerError::Storage(storage) => !matches!(
+                storage,
+                StorageError::Url { .. } | StorageError::Open { .. } | StorageError::ForeignSchema { .. }
+            ),
+            _ => false,
+        };
+        if broke { Self::Failed(error.into()) } else { Self::BadInput(error.into()) }
     }
 
     /// The exit code of the program.

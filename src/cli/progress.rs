@@ -22,6 +22,7 @@ impl Progress {
     }
 
     /// The same for units that do not all take equally long: what is left is for the message to say.
+    #[cfg(feature = "torch")]
     pub fn without_eta(unit: &'static str, total: u64) -> Self {
         Self::with_tail(unit, total, 1, "{msg}")
     }

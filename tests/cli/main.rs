@@ -15,8 +15,11 @@ mod evaluating;
 #[cfg(feature = "torch")]
 mod killed;
 mod meta_training;
+mod optuna;
 #[cfg(feature = "torch")]
 mod training;
+mod tuner_faults;
+mod tuning;
 
 use sandbox::Sandbox;
 
@@ -29,6 +32,10 @@ fn help_teaches_and_is_no_error() {
         &["meta-train", "--help"],
         &["train", "--help"],
         &["evaluate", "--help"],
+        &["tune", "--help"],
+        &["worker", "--help"],
+        &["study", "--help"],
+        &["ask-tell", "--help"],
     ] {
         let output = sandbox.qgd(command);
         assert_eq!(output.code, 0, "{command:?}: {}", output.stderr);

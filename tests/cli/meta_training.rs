@@ -1,6 +1,8 @@
 //! `qgd meta-train` with both engines.
 
-use crate::sandbox::{Sandbox, shipped};
+use crate::sandbox::Sandbox;
+#[cfg(feature = "torch")]
+use crate::sandbox::shipped;
 
 /// A recipe that takes a moment, of so many rounds.
 fn recipe(sandbox: &Sandbox, rounds: u32) {

@@ -30,7 +30,6 @@ impl Sandbox {
         fs::write(self.path(name), content).unwrap();
     }
 
-    #[cfg(feature = "torch")]
     pub fn read(&self, name: &str) -> String {
         fs::read_to_string(self.path(name)).unwrap()
     }

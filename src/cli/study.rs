@@ -1,0 +1,206 @@
+//! `qgd study`: looks at studies, whoever made them.
+
+use super::failure::Failure;
+use super::tune::{DEFAULT_STORAGE, open_existing};
+use anyhow::{Context, anyhow};
+use clap::{Args, Subcommand};
+use qgd::report::{Align, Table, number};
+use qgd::tuner::storage::{Seen, Storage, StudyRecord};
+use qgd::tuner::{Direction, StudyConfig, Trial, TrialState, Value, best_trials};
+use serde_json::{Value as Json, json};
+use std::path::PathBuf;
+use std::sync::Arc;
+
+/// Look at studies: list, show, best, export, delete.
+#[derive(Debug, Args)]
+#[command(after_help = "Example:\n  qgd study best space --json")]
+pub struct StudyArgs {
+    #[command(subcommand)]
+    command: Command,
+    /// Where the studies are kept.
+    #[arg(long, default_value = DEFAULT_STORAGE, global = true)]
+    storage: String,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// All studies
+    List,
+    /// All trials of a study
+    Show { study: String },
+    /// The best trial of a study; with several objectives, the trials that no other beats in all of them
+    Best {
+        study: String,
+        /// Print JSON instead of a table.
+        #[arg(long)]
+        json: bool,
+    },
+    /// All that is known of the trials of a study: one JSON object a line
+    Export {
+        study: String,
+        /// Write a file instead of stdout.
+        #[arg(short, long, value_name = "FILE")]
+        output: Option<PathBuf>,
+    },
+    /// Remove a study with all its trials
+    Delete { study: String },
+}
+
+impl StudyArgs {
+    pub fn run(&self) -> Result<(), Failure> {
+        let storage = open_existing(&self.storage)?;
+        match &self.command {
+            Command::List => list(&*storage),
+            Command::Show { study } => show(&*storage, study),
+            Command::Best { study, json } => best(&*storage, study, *json),
+            Command::Export { study, output } => export(&storage, study, output.as_ref()),
+            Command::Delete { study } => {
+                storage.delete(find(&*storage, study)?.0.id)?;
+                say!("deleted {study}");
+                Ok(())
+            }
+        }
+    }
+}
+
+fn find(storage: &dyn Storage, name: &str) -> Result<(StudyRecord, Vec<Trial>), Failure> {
+    let Some(record) = storage.study(name)? else {
+        let names: Vec<String> = storage.studies()?.into_iter().map(|study| study.name).collect();
+        let known = if names.is_empty() { "none".into() } else { names.join(", ") };
+        return Err(Failure::BadInput(anyhow!("there is no study {name}; there are: {known}")));
+    };
+    let trials = storage.trials(record.id, &Seen::default())?;
+    Ok((record, trials))
+}
+
+fn count(trials: &[Trial], state: TrialState) -> String {
+    trials.iter().filter(|trial| trial.state == state).count().to_string()
+}
+
+fn list(storage: &dyn Storage) -> Result<(), Failure> {
+    let columns = ["complete", "pruned", "failed", "running", "waiting", "best"].map(|name| (name, Align::Right));
+    let mut table = Table::new(&[&[("study", Align::Left)][..], &columns].concat());
+    for StudyRecord { name, directions, id, .. } in storage.studies()? {
+        let trials = storage.trials(id, &Seen::default())?;
+        use TrialState::{Complete, Fail, Pruned, Running, Waiting};
+        let counts = [Complete, Pruned, Fail, Running, Waiting].map(|state| count(&trials, state));
+        let best = match (directions.len(), best_trials(&trials, &directions).first()) {
+            (1, Some(trial)) => number(trial.values[0]),
+            _ => "-".into(),
+        };
+        table.row([name].into_iter().chain(counts).chain([best]));
+    }
+    say!("{table}");
+    Ok(())
+}
+
+fn values(values: &[f64]) -> String {
+    // `number` calls what is infinite diverged: here it may be a value like any other.
+    let text = |value: &f64| if value.is_finite() { number(*value) } else { value.to_string() };
+    values.iter().map(text).collect::<Vec<_>>().join(" ")
+}
+
+fn params(trial: &Trial) -> String {
+    let text = |value: &Value| match value {
+        Value::Float(float) => number(*float),
+        other => other.to_string(),
+    };
+    trial.values_of_params().iter().map(|(name, value)| format!("{name}={}", text(value))).collect::<Vec<_>>().join(" ")
+}
+
+fn show(storage: &dyn Storage, name: &str) -> Result<(), Failure> {
+    let (record, trials) = find(storage, name)?;
+    let directions: Vec<Json> = record.directions.iter().map(|direction| json!(direction)).collect();
+    let directions = directions.iter().filter_map(Json::as_str).collect::<Vec<_>>().join(", ");
+    say!("{}: {directions}, {} trials", record.name, trials.len());
+    if let Ok(Some(c)) = StudyConfig::stored(storage, name) {
+        say!("sampler {}, pruner {}, lag {}, seed {}", c.sampler, c.pruner, c.lag, c.seed);
+    }
+    let columns =
+        [("trial", Align::Right), ("state", Align::Left), ("value", Align::Right), ("parameters", Align::Left)];
+    let mut table = Table::new(&columns);
+    for trial in &trials {
+        let state = format!("{:?}", trial.state).to_lowercase();
+        table.row([trial.number.to_string(), state, values(&trial.values), params(trial)]);
+    }
+    say!("\n{table}");
+    Ok(())
+}
+
+fn best(storage: &dyn Storage, name: &str, as_json: bool) -> Result<(), Failure> {
+    let (record, trials) = find(storage, name)?;
+    let best = best_trials(&trials, &record.directions);
+    if best.is_empty() {
+        return Err(Failure::Failed(anyhow!("{name} has no complete trial yet that keeps its constraints")));
+    }
+    if as_json {
+        let found: Vec<Json> = best.iter().map(|trial| short_json(trial)).collect();
+        let found = if record.directions.len() == 1 { found[0].clone() } else { json!(found) };
+        say!("{}", serde_json::to_string_pretty(&found)?);
+    } else {
+        print_table(&best, &record.directions);
+    }
+    Ok(())
+}
+
+/// The best trial, or the front, for a person; what seed and sampler it took beside it.
+pub fn print_best(config: &StudyConfig, trials: &[Trial]) {
+    let best = best_trials(trials, &config.directions);
+    if best.is_empty() {
+        say!("no trial is complete and keeps its constraints");
+    } else {
+        print_table(&best, &config.directions);
+    }
+}
+
+fn print_table(best: &[&Trial], directions: &[Direction]) {
+    if let ([direction], Some(trial)) = (directions, best.first()) {
+        let which = if *direction == Direction::Minimize { "smallest" } else { "largest" };
+        say!("{which} value {} in trial {}", values(&trial.values), trial.number);
+        trial.values_of_params().iter().for_each(|(name, value)| say!("  {name} = {value}"));
+        return;
+    }
+    let mut table = Table::new(&[("trial", Align::Right), ("values", Align::Left), ("parameters", Align::Left)]);
+    best.iter().for_each(|trial| table.row([trial.number.to_string(), values(&trial.values), params(trial)]));
+    say!("{table}");
+}
+
+/// What JSON has no number for, as a word.
+pub fn number_json(value: f64) -> Json {
+    match value {
+        f64::INFINITY => json!("Infinity"),
+        f64::NEG_INFINITY => json!("-Infinity"),
+        _ if value.is_nan() => json!("NaN"),
+        _ => json!(value),
+    }
+}
+
+/// A trial in short.
+pub fn short_json(trial: &Trial) -> Json {
+    let values: Vec<Json> = trial.values.iter().map(|&value| number_json(value)).collect();
+    json!({ "trial": trial.number, "values": values, "params": trial.values_of_params() })
+}
+
+fn export(storage: &Arc<dyn Storage>, name: &str, output: Option<&PathBuf>) -> Result<(), Failure> {
+    let (_, trials) = find(&**storage, name)?;
+    let line = |trial: &Trial| {
+        let mut json = short_json(trial);
+        json["state"] = json!(trial.state);
+        let steps = trial.intermediate.iter().map(|(step, value)| json!([step, number_json(*value)]));
+        json["intermediate"] = steps.collect();
+        json["user_attrs"] = json!(trial.user_attrs);
+        json["system_attrs"] = json!(trial.system_attrs);
+        json["started"] = json!(trial.started);
+        json["completed"] = json!(trial.completed);
+        json.to_string()
+    };
+    let lines = trials.iter().map(line).collect::<Vec<_>>().join("\n");
+    match output {
+        None => say!("{lines}"),
+        Some(path) => {
+            let written = qgd::controller::artifact::write_bytes(path, (lines + "\n").as_bytes());
+            written.with_context(|| format!("--output {}", path.display())).map_err(Failure::BadInput)?;
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,237 @@
+//! `qgd tune`: tunes any program; and `qgd worker`, which helps with a study that is there.
+
+mod child;
+pub mod leash;
+pub mod output;
+mod template;
+
+use super::failure::Failure;
+use super::progress::Progress;
+use anyhow::{Context, anyhow};
+use child::Runner;
+use clap::Args;
+use qgd::report::number;
+use qgd::tuner::storage::{self, Storage};
+use qgd::tuner::{Optimize, Setting, SpaceFile, Study, StudyConfig, Trial, TrialState, pruners, samplers};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+use template::Template;
+
+/// How a study is set up, for all commands that make one. What is not given is as the study has it, or the default.
+#[derive(Debug, Clone, Args)]
+pub struct StudyArgs {
+    /// What says which parameters to try next: random, grid, qmc; options behind a colon (grid:n=10). [default: random]
+    #[arg(long)]
+    sampler: Option<String>,
+    /// What stops bad trials early: none, median, percentile, asha, hyperband, patience; options behind a colon. [default: none]
+    #[arg(long)]
+    pruner: Option<String>,
+    /// Fixes all that is random. [default: 0]
+    #[arg(long)]
+    seed: Option<u64>,
+    /// So many trials may run at a time; trial n uses the results up to trial n - lag, for any number of workers.
+    #[arg(long)]
+    lag: Option<usize>,
+    /// Name of the study. [default: name of the space file]
+    #[arg(long)]
+    study: Option<String>,
+    /// Seconds between signs of life of a worker; after twice as many without one its trials are tried again. [default: 10]
+    #[arg(long, value_name = "SECONDS", allow_negative_numbers = true)]
+    heartbeat: Option<f64>,
+    /// How often the trial of a worker that died is tried again. [default: 3]
+    #[arg(long)]
+    retries: Option<usize>,
+}
+
+/// How trials are run, and how many.
+#[derive(Debug, Args)]
+struct WorkArgs {
+    /// Total of complete and pruned trials that the study is to have; what it has already counts.
+    #[arg(long, default_value_t = 100)]
+    trials: usize,
+    /// Trials that run side by side here.
+    #[arg(long, default_value_t = 1)]
+    workers: usize,
+    /// A trial that takes longer than so many seconds has failed.
+    #[arg(long, value_name = "SECONDS", allow_negative_numbers = true)]
+    timeout: Option<f64>,
+    /// Give up when so many trials in a row have failed.
+    #[arg(long, value_name = "N", default_value_t = 20)]
+    max_failures: usize,
+    /// Folder for the output of every trial. [default: STUDY-logs]
+    #[arg(long)]
+    logs: Option<PathBuf>,
+    /// The program and its arguments. {name} stands for a parameter, {{ and }} for braces.
+    #[arg(last = true, required = true, value_name = "COMMAND")]
+    command: Vec<String>,
+}
+
+/// Find good parameters of any program.
+///
+/// The program is run once a trial. {name} in its arguments stands for a parameter; parameters are in the environment as QGD_PARAM_NAME too,
+/// and all of them as JSON in QGD_PARAMS. It prints its result as a line {"value": 0.5} or {"values": [0.5, 2]}; the last one counts.
+/// Lines {"step": 3, "value": 0.7} before that let a pruner stop it early.
+#[derive(Debug, Args)]
+#[command(
+    after_help = "Example:\n  qgd tune space.toml --trials 200 --workers 4 -- python train.py --lr {lr} --layers {layers}\n\nThe same line again continues the study, or helps others who run it; see `qgd study --help` for what came out."
+)]
+pub struct TuneArgs {
+    /// What is searched: a TOML file with a table [params.NAME] for each parameter.
+    space: PathBuf,
+    /// Where the study is kept: sqlite:///FILE or memory:
+    #[arg(long, default_value = DEFAULT_STORAGE)]
+    storage: String,
+    #[command(flatten)]
+    study: StudyArgs,
+    #[command(flatten)]
+    work: WorkArgs,
+}
+
+/// Where studies are kept unless the user says otherwise.
+pub const DEFAULT_STORAGE: &str = "sqlite:///qgd.db";
+
+/// Run trials of a study that `qgd tune` has made, here or on another machine.
+#[derive(Debug, Args)]
+#[command(after_help = "Example:\n  qgd worker --storage sqlite:///qgd.db --study space -- python train.py --lr {lr}")]
+pub struct WorkerArgs {
+    /// Where the study is kept.
+    #[arg(long, default_value = DEFAULT_STORAGE)]
+    storage: String,
+    /// Name of the study.
+    #[arg(long)]
+    study: String,
+    #[command(flatten)]
+    work: WorkArgs,
+}
+
+impl TuneArgs {
+    pub fn run(&self) -> Result<(), Failure> {
+        let file = read_space(&self.space)?;
+        self.work.check()?;
+        let template = Template::parse(&self.work.command, &file.space)?;
+        let study = self.study.open(&self.space, file, &self.storage, self.work.workers)?;
+        self.work.run(&study, template)
+    }
+}
+
+impl WorkerArgs {
+    pub fn run(&self) -> Result<(), Failure> {
+        self.work.check()?;
+        let study = Study::open(open_existing(&self.storage)?, &self.study).map_err(Failure::of_tuner)?;
+        let template = Template::parse(&self.work.command, study.space())?;
+        self.work.run(&study, template)
+    }
+}
+
+/// Reads a space file.
+pub fn read_space(path: &Path) -> Result<SpaceFile, Failure> {
+    let named = || format!("cannot read the space {}", path.display());
+    let text = std::fs::read_to_string(path).with_context(named).map_err(Failure::BadInput)?;
+    SpaceFile::parse(&text).with_context(|| path.display().to_string()).map_err(Failure::BadInput)
+}
+
+/// A storage that must be there: one that is only looked at is not made.
+pub fn open_existing(url: &str) -> Result<Arc<dyn Storage>, Failure> {
+    match url.strip_prefix("sqlite:///") {
+        Some(file) if !file.is_empty() && !Path::new(file).exists() => {
+            Err(Failure::BadInput(anyhow!("there is no file {file}, so no study in it")))
+        }
+        _ => storage::open(url).map_err(|error| Failure::of_tuner(error.into())),
+    }
+}
+
+impl StudyArgs {
+    /// The study, made or continued. Nothing is written where something is wrong. A new one has a lag of `workers`, unless told otherwise.
+    pub fn open(&self, path: &Path, file: SpaceFile, url: &str, workers: usize) -> Result<Study, Failure> {
+        let SpaceFile { space, directions } = file;
+        let stem = || path.file_stem().map_or("study".into(), |stem| stem.to_string_lossy().into_owned());
+        let name = self.study.clone().unwrap_or_else(stem);
+        let standard = StudyConfig { name, directions, lag: workers.max(1), ..StudyConfig::default() };
+        let fresh = self.applied(&standard);
+        let setting = Setting { space: &space, directions: &fresh.directions };
+        samplers::build(&fresh.sampler, &setting).map_err(Failure::bad_input)?;
+        pruners::build(&fresh.pruner, &setting).map_err(Failure::bad_input)?;
+        fresh.check().map_err(Failure::of_tuner)?;
+        let storage = storage::open(url).map_err(|error| Failure::of_tuner(error.into()))?;
+        let stored = StudyConfig::stored(&*storage, &fresh.name).map_err(Failure::of_tuner)?;
+        let config =
+            stored.map_or(fresh, |stored| self.applied(&StudyConfig { directions: standard.directions, ..stored }));
+        Study::create_or_open(storage, space, config).map_err(Failure::of_tuner)
+    }
+
+    fn applied(&self, to: &StudyConfig) -> StudyConfig {
+        StudyConfig {
+            name: to.name.clone(),
+            directions: to.directions.clone(),
+            sampler: self.sampler.clone().unwrap_or_else(|| to.sampler.clone()),
+            pruner: self.pruner.clone().unwrap_or_else(|| to.pruner.clone()),
+            seed: self.seed.unwrap_or(to.seed),
+            lag: self.lag.unwrap_or(to.lag),
+            heartbeat_s: self.heartbeat.unwrap_or(to.heartbeat_s),
+            retries: self.retries.unwrap_or(to.retries),
+        }
+    }
+}
+
+impl WorkArgs {
+    fn check(&self) -> Result<(), Failure> {
+        let need = |holds: bool, flag: &str, found: String, allowed: &str| {
+            if holds { Ok(()) } else { Err(Failure::BadInput(anyhow!("`{flag}` is {found}, but must be {allowed}"))) }
+        };
+        need(self.workers >= 1, "--workers", self.workers.to_string(), "at least 1")?;
+        need(self.max_failures >= 1, "--max-failures", self.max_failures.to_string(), "at least 1")?;
+        let timeout = self.timeout.unwrap_or(1.0);
+        need(timeout > 0.0 && timeout <= 1e9, "--timeout", timeout.to_string(), "above 0 and at most 1e9 seconds")
+    }
+
+    fn run(&self, study: &Study, template: Template) -> Result<(), Failure> {
+        let config = study.config();
+        // A name may hold what no folder may.
+        let folder = || PathBuf::from(format!("{}-logs", config.name.replace(['/', '\0'], "_")));
+        let logs = self.logs.clone().unwrap_or_else(folder);
+        child::make_folder(&logs)?;
+        let timeout = self.timeout.map(Duration::from_secs_f64);
+        let prunes = config.directions.len() == 1;
+        let runner = Runner { template, timeout, logs, prunes };
+        let progress = Progress::new("trials", self.trials as u64, 1);
+        note!(
+            "study {}: sampler {}, pruner {}, lag {}, seed {}",
+            config.name,
+            config.sampler,
+            config.pruner,
+            config.lag,
+            config.seed
+        );
+        let on_trial = |study: &Study, trial: &Trial| show(&progress, study, trial);
+        let options = Optimize {
+            n_trials: self.trials,
+            n_jobs: self.workers,
+            max_failures: self.max_failures,
+            timeout: None,
+            on_trial: &on_trial,
+        };
+        let done = study.optimize(&options, |trial| runner.run(trial));
+        progress.finish();
+        done.map_err(Failure::of_tuner)?;
+        super::study::print_best(study.config(), &study.trials().map_err(Failure::of_tuner)?);
+        Ok(())
+    }
+}
+
+/// How far the study is, and the best so far.
+fn show(progress: &Progress, study: &Study, trial: &Trial) {
+    if trial.state == TrialState::Fail {
+        note!("trial {} failed: {}", trial.number, trial.reason());
+        return;
+    }
+    let Ok(trials) = study.trials() else { return };
+    let count = |state| trials.iter().filter(|trial| trial.state == state).count() as u64;
+    let done = count(TrialState::Complete) + count(TrialState::Pruned);
+    if progress.wants(done) {
+        progress.show(done, || match study.best() {
+            Ok(Some(best)) => format!("best {} (trial {})", number(best.values[0]), best.number),
+            _ => "none complete yet".into(),
+        });
+    }
+}

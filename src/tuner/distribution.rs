@@ -1,0 +1,389 @@
+//! The values that one parameter may take.
+//!
+//! Inside, every value is one number, as in Optuna's schema: floats and whole numbers as they are (never their logarithm), a choice as its
+//! index. Samplers work on these numbers, or on [0, 1] by [`Distribution::from_unit`] and [`Distribution::to_unit`].
+
+use serde::{Deserialize, Serialize};
+use serde_json::json;
+use std::fmt;
+
+/// One value of a parameter, as a user writes and reads it.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(untagged)]
+pub enum Value {
+    /// Python's `None`; only studies that Optuna made can hold it.
+    Null,
+    /// True or false.
+    Bool(bool),
+    /// A whole number.
+    Int(i64),
+    /// Any other number.
+    Float(f64),
+    /// A word.
+    Text(String),
+}
+
+impl Value {
+    /// Whether both mean the same: 2 is 2.0, but not "2".
+    pub fn means(&self, other: &Self) -> bool {
+        match (self, other) {
+            (Self::Int(whole), Self::Float(number)) | (Self::Float(number), Self::Int(whole)) => {
+                (*whole as f64 - number).abs() <= 0.0
+            }
+            _ => self == other,
+        }
+    }
+}
+
+impl fmt::Display for Value {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Null => write!(f, "null"),
+            Self::Bool(truth) => write!(f, "{truth}"),
+            Self::Int(whole) => write!(f, "{whole}"),
+            // The shortest text that reads back as the same number, with an exponent where it is far from 1.
+            Self::Float(number) => write!(f, "{number:?}"),
+            Self::Text(text) => write!(f, "{text}"),
+        }
+    }
+}
+
+macro_rules! value_from {
+    ($($from:ty => $variant:ident),*) => { $(
+        impl From<$from> for Value {
+            fn from(value: $from) -> Self { Self::$variant(value.into()) }
+        }
+    )* };
+}
+value_from!(bool => Bool, i64 => Int, i32 => Int, f64 => Float, &str => Text, String => Text);
+
+/// What a parameter may be. Bounds are inclusive.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Distribution {
+    /// A number from `low` to `high`.
+    Float {
+        /// Smallest value; above 0 where `log`.
+        low: f64,
+        /// Largest value.
+        high: f64,
+        /// Whether decades count alike.
+        log: bool,
+        /// Only `low`, `low + step`, ...; not together with `log`.
+        step: Option<f64>,
+    },
+    /// A whole number from `low` to `high`.
+    Int {
+        /// Smallest value; at least 1 where `log`.
+        low: i64,
+        /// Largest value.
+        high: i64,
+        /// Whether decades count alike.
+        log: bool,
+        /// Only `low`, `low + step`, ...; 1 where `log`.
+        step: i64,
+    },
+    /// One of a few.
+    Categorical {
+        /// At least one, each different.
+        choices: Vec<Value>,
+    },
+}
+
+impl Distribution {
+    /// Any number from `low` to `high`.
+    pub fn float(low: f64, high: f64) -> Self {
+        Self::Float { low, high, log: false, step: None }
+    }
+
+    /// Any number from `low` > 0 to `high`, decades alike.
+    pub fn log_float(low: f64, high: f64) -> Self {
+        Self::Float { low, high, log: true, step: None }
+    }
+
+    /// `low`, `low + step`, ... up to `high`.
+    pub fn stepped_float(low: f64, high: f64, step: f64) -> Self {
+        Self::Float { low, high, log: false, step: Some(step) }
+    }
+
+    /// Any whole number from `low` to `high`.
+    pub fn int(low: i64, high: i64) -> Self {
+        Self::Int { low, high, log: false, step: 1 }
+    }
+
+    /// Any whole number from `low` ≥ 1 to `high`, decades alike.
+    pub fn log_int(low: i64, high: i64) -> Self {
+        Self::Int { low, high, log: true, step: 1 }
+    }
+
+    /// `low`, `low + step`, ... up to `high`.
+    pub fn stepped_int(low: i64, high: i64, step: i64) -> Self {
+        Self::Int { low, high, log: false, step }
+    }
+
+    /// One of `choices`.
+    pub fn categorical<V: Into<Value>>(choices: impl IntoIterator<Item = V>) -> Self {
+        Self::Categorical { choices: choices.into_iter().map(Into::into).collect() }
+    }
+
+    /// How many values there are; None for a float without a step.
+    pub fn n_values(&self) -> Option<u64> {
+        match self {
+            Self::Float { step: None, .. } => None,
+            Self::Float { low, high, step: Some(step), .. } => Some(1 + whole_steps(high - low, *step)),
+            Self::Int { low, high, step, .. } => Some(1 + low.abs_diff(*high) / step.unsigned_abs().max(1)),
+            Self::Categorical { choices } => Some(choices.len() as u64),
+        }
+    }
+
+    /// The value with number `index` below [`Distribution::n_values`]; the last one beyond. `low` for a float without a step.
+    pub fn nth(&self, index: u64) -> f64 {
+        let index = index.min(self.n_values().unwrap_or(1).saturating_sub(1));
+        match self {
+            Self::Float { low, step, .. } => low + index as f64 * step.unwrap_or(0.0),
+            Self::Int { low, step, .. } => *low as f64 + index as f64 * *step as f64,
+            Self::Categorical { .. } => index as f64,
+        }
+    }
+
+    /// The value at the place `unit` in [0, 1]: the distribution that every sampler starts from, turned from even to its own scale.
+    /// Where there are finitely many values, each has a stretch of its own: they are equally long unless `log`.
+    pub fn from_unit(&self, unit: f64) -> f64 {
+        let unit = unit.clamp(0.0, 1.0);
+        match self {
+            Self::Float { low, high, log: true, .. } => {
+                (low.ln() + unit * (high.ln() - low.ln())).exp().clamp(*low, *high)
+            }
+            // Written so that a range wider than the largest number does not overflow.
+            Self::Float { low, high, step: None, .. } => (low * (1.0 - unit) + high * unit).clamp(*low, *high),
+            Self::Int { low, high, log: true, .. } => {
+                let (first, last) = log_edges(*low, *high);
+                (first + unit * (last - first)).exp().round().clamp(*low as f64, *high as f64)
+            }
+            _ => {
+                let n = self.n_values().unwrap_or(1);
+                self.nth((unit * n as f64) as u64)
+            }
+        }
+    }
+
+    /// The opposite of [`Distribution::from_unit`]; the middle of the stretch where there are finitely many values.
+    pub fn to_unit(&self, value: f64) -> f64 {
+        let place = |low: f64, high: f64, value: f64| if high > low { (value - low) / (high - low) } else { 0.5 };
+        let unit = match self {
+            Self::Float { low, high, log: true, .. } => place(low.ln(), high.ln(), value.ln()),
+            Self::Float { low, high, step: None, .. } => place(*low, *high, value),
+            Self::Int { low, high, log: true, .. } => {
+                let (first, last) = log_edges(*low, *high);
+                place(first, last, value.ln())
+            }
+            _ => (self.index(value) as f64 + 0.5) / self.n_values().unwrap_or(1) as f64,
+        };
+        unit.clamp(0.0, 1.0)
+    }
+
+    /// The number of the value nearest to `value`, counted from 0; 0 for a float without a step.
+    pub fn index(&self, value: f64) -> u64 {
+        let last = self.n_values().unwrap_or(1).saturating_sub(1);
+        let steps = match self {
+            Self::Float { low, step, .. } => step.map_or(0.0, |step| (value - low) / step),
+            Self::Int { low, step, .. } => (value - *low as f64) / *step as f64,
+            Self::Categorical { .. } => value,
+        };
+        (steps.round().max(0.0) as u64).min(last)
+    }
+
+    /// The value of this distribution that is nearest to `value`; NaN becomes the lowest.
+    pub fn nearest(&self, value: f64) -> f64 {
+        match self {
+            Self::Float { low, high, step: None, .. } => value.max(*low).min(*high),
+            _ => self.nth(self.index(value)),
+        }
+    }
+
+    /// Whether `value` is one of this distribution, as Optuna sees it: a number within the bounds, a step to 1e-8 of its length.
+    pub fn contains(&self, value: f64) -> bool {
+        match self {
+            Self::Float { low, high, step, .. } => {
+                let off = step.map_or(0.0, |step| {
+                    let steps = (value - low) / step;
+                    (steps - steps.round()).abs()
+                });
+                (*low..=*high).contains(&value) && off < 1e-8
+            }
+            _ => {
+                let within = match self {
+                    Self::Int { low, high, .. } => (*low as f64..=*high as f64).contains(&value),
+                    _ => true,
+                };
+                within && (self.nearest(value) - value).abs() <= 0.0
+            }
+        }
+    }
+
+    /// The user's side of an inner value.
+    pub fn value(&self, inner: f64) -> Value {
+        match self {
+            Self::Float { .. } => Value::Float(inner),
+            Self::Int { .. } => Value::Int(inner.round() as i64),
+            Self::Categorical { choices } => choices.get(inner.max(0.0) as usize).cloned().unwrap_or(Value::Null),
+        }
+    }
+
+    /// The inner side of a user's value; None where the distribution does not have it.
+    pub fn inner(&self, value: &Value) -> Option<f64> {
+        let number = match (self, value) {
+            (Self::Categorical { choices }, _) => return choices.iter().position(|c| c.means(value)).map(|i| i as f64),
+            (_, Value::Int(whole)) => *whole as f64,
+            (_, Value::Float(number)) => *number,
+            _ => return None,
+        };
+        self.contains(number).then_some(number)
+    }
+
+    /// What may be written for it, for messages.
+    pub fn allowed(&self) -> String {
+        let steps = |step: &dyn fmt::Display| format!(" in steps of {step}");
+        match self {
+            Self::Float { low, high, step, .. } => {
+                format!("a number from {low:?} to {high:?}{}", step.as_ref().map_or(String::new(), |s| steps(s)))
+            }
+            Self::Int { low, high, step, .. } => {
+                let step = if *step == 1 { String::new() } else { steps(step) };
+                format!("a whole number from {low} to {high}{step}")
+            }
+            Self::Categorical { choices } => {
+                let choices: Vec<String> = choices.iter().map(|c| json!(c).to_string()).collect();
+                format!("one of {}", choices.join(", "))
+            }
+        }
+    }
+
+    /// Whether values of `self` and `other` may stand in one study under one name, by Optuna's rule: the same kind, scale and choices;
+    /// bounds may differ.
+    pub fn agrees_with(&self, other: &Self) -> bool {
+        match (self, other) {
+            (Self::Float { log, .. }, Self::Float { log: other, .. })
+            | (Self::Int { log, .. }, Self::Int { log: other, .. }) => log == other,
+            (Self::Categorical { choices }, Self::Categorical { choices: other }) => {
+                choices.len() == other.len() && choices.iter().zip(other).all(|(a, b)| a.means(b))
+            }
+            _ => false,
+        }
+    }
+
+    /// As Optuna stores it.
+    pub fn to_json(&self) -> serde_json::Value {
+        match self {
+            Self::Float { low, high, log, step } => {
+                json!({"name": "FloatDistribution", "attributes": {"step": step, "low": low, "high": high, "log": log}})
+            }
+            Self::Int { low, high, log, step } => {
+                json!({"name": "IntDistribution", "attributes": {"log": log, "step": step, "low": low, "high": high}})
+            }
+            Self::Categorical { choices } => {
+                json!({"name": "CategoricalDistribution", "attributes": {"choices": choices}})
+            }
+        }
+    }
+
+    /// The opposite of [`Distribution::to_json`]; None where it is no distribution.
+    pub fn from_json(json: &serde_json::Value) -> Option<Self> {
+        let attributes = json.get("attributes").unwrap_or(json);
+        let number = |key: &str| attributes.get(key).and_then(serde_json::Value::as_f64);
+        let whole = |key: &str| attributes.get(key).and_then(serde_json::Value::as_i64);
+        let log = attributes.get("log").and_then(serde_json::Value::as_bool).unwrap_or(false);
+        match json.get("name").or(json.get("type"))?.as_str()? {
+            "FloatDistribution" | "float" => {
+                Some(Self::Float { low: number("low")?, high: number("high")?, log, step: number("step") })
+            }
+            "IntDistribution" | "int" => {
+                Some(Self::Int { low: whole("low")?, high: whole("high")?, log, step: whole("step").unwrap_or(1) })
+            }
+            "CategoricalDistribution" | "categorical" => {
+                let choices = attributes.get("choices")?.as_array()?;
+                let choices = choices.iter().map(|choice| serde_json::from_value(choice.clone()).ok());
+                Some(Self::Categorical { choices: choices.collect::<Option<_>>()? })
+            }
+            _ => None,
+        }
+    }
+}
+
+/// How many times `step` goes into `range`; a step that fits but for rounding errors counts.
+fn whole_steps(range: f64, step: f64) -> u64 {
+    (range / step + 1e-8).floor() as u64
+}
+
+/// Logarithms of the outer edges of the stretches of `low` and `high`, half a number away from each, as in Optuna.
+fn log_edges(low: i64, high: i64) -> (f64, f64) {
+    ((low as f64 - 0.5).ln(), (high as f64 + 0.5).ln())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn any_distribution() -> impl Strategy<Value = Distribution> {
+        let bounds = (-1e6f64..1e6, 1e-6f64..1e6);
+        prop_oneof![
+            bounds.clone().prop_map(|(low, width)| Distribution::float(low, low + width)),
+            (1e-9f64..1e3, 1.001f64..1e6).prop_map(|(low, factor)| Distribution::log_float(low, low * factor)),
+            (bounds, 0.01f64..0.9)
+                .prop_map(|((low, width), part)| { Distribution::stepped_float(low, low + width, width * part) }),
+            (-1000i64..1000, 1i64..5000).prop_map(|(low, width)| Distribution::int(low, low + width)),
+            (1i64..1000, 1i64..5000).prop_map(|(low, width)| Distribution::log_int(low, low + width)),
+            (-1000i64..1000, 1i64..5000, 1i64..50)
+                .prop_map(|(low, width, step)| { Distribution::stepped_int(low, low + width, step) }),
+            (1usize..9).prop_map(|n| Distribution::categorical((0..n).map(|i| format!("c{i}")))),
+        ]
+    }
+
+    proptest! {
+        #[test]
+        fn every_place_holds_a_value_and_every_value_finds_its_place(
+            distribution in any_distribution(), unit in 0.0f64..=1.0
+        ) {
+            let value = distribution.from_unit(unit);
+            prop_assert!(distribution.contains(value), "{value} of {distribution:?}");
+            let again = distribution.from_unit(distribution.to_unit(value));
+            prop_assert!((again - value).abs() <= 1e-9 * value.abs().max(1.0), "{value} became {again}");
+            prop_assert_eq!(distribution.inner(&distribution.value(value)), Some(value));
+            prop_assert!(distribution.contains(distribution.nearest(value + 1e3)));
+        }
+
+        #[test]
+        fn what_is_written_for_optuna_is_read_back(distribution in any_distribution()) {
+            prop_assert_eq!(Distribution::from_json(&distribution.to_json()), Some(distribution));
+        }
+    }
+
+    #[test]
+    fn the_texts_of_optuna_are_read() {
+        let read = |text: &str| Distribution::from_json(&serde_json::from_str(text).unwrap());
+        let float =
+            r#"{"name": "FloatDistribution", "attributes": {"step": null, "low": 1e-05, "high": 0.1, "log": true}}"#;
+        assert_eq!(read(float), Some(Distribution::log_float(1e-5, 0.1)));
+        let choices = r#"{"name": "CategoricalDistribution", "attributes": {"choices": ["relu", null, 3, 2.5, true]}}"#;
+        let expected = vec![Value::from("relu"), Value::Null, Value::Int(3), Value::Float(2.5), Value::Bool(true)];
+        assert_eq!(read(choices), Some(Distribution::Categorical { choices: expected }));
+        assert_eq!(read(r#"{"type": "int", "low": 1, "high": 8}"#), Some(Distribution::int(1, 8)));
+        assert_eq!(read(r#"{"name": "DirichletDistribution", "attributes": {}}"#), None);
+    }
+
+    #[test]
+    fn a_step_that_fits_but_for_rounding_is_the_last_value() {
+        let distribution = Distribution::stepped_float(0.0, 0.3, 0.1);
+        assert_eq!(distribution.n_values(), Some(4));
+        assert!(distribution.inner(&Value::Float(0.2)).is_some() && distribution.inner(&Value::Float(0.25)).is_none());
+    }
+
+    #[test]
+    fn whole_numbers_on_a_log_scale_are_as_even_as_optunas() {
+        // 1 takes the stretch from ln 0.5 to ln 1.5 of ln 0.5 to ln 8.5.
+        let share = 3f64.ln() / 17f64.ln();
+        let distribution = Distribution::log_int(1, 8);
+        let at = |unit| distribution.value(distribution.from_unit(unit));
+        assert_eq!([at(share - 0.01), at(share + 0.01)], [1, 2].map(Value::from));
+    }
+}

@@ -1,0 +1,97 @@
+//! What stops trials that will come to nothing, one file a pruner. All of them decide as Optuna's pruners of the same name do.
+//!
+//! # Adding one
+//! Write `pruners/NAME.rs` with a type that implements [`Pruner`] and
+//! `fn build(spec: &mut Spec) -> Result<Box<dyn Pruner>, SpecError>`; its head gives the rule in two sentences and the paper, its options
+//! a table. Register it here: `mod NAME;`, its name in [`NAMES`], and one line in the `match` of [`build`].
+
+mod asha;
+mod hyperband;
+mod median;
+mod patience;
+mod percentile;
+
+use super::samplers::Setting;
+use super::spec::{Spec, SpecError};
+use super::trial::{Direction, Trial};
+use std::collections::BTreeMap;
+
+/// The pruners that come with qgd. `none` never prunes.
+pub const NAMES: [&str; 6] = ["none", "median", "percentile", "asha", "hyperband", "patience"];
+
+/// Says whether a trial should stop.
+///
+/// What it answers depends on [`Judging`] alone.
+pub trait Pruner: Send {
+    /// Called after a value was reported.
+    fn judge(&self, judging: &Judging<'_>) -> Verdict;
+}
+
+/// All that a verdict may depend on.
+#[derive(Debug, Clone, Copy)]
+pub struct Judging<'a> {
+    /// Name of the study.
+    pub study: &'a str,
+    /// Of its only objective.
+    pub direction: Direction,
+    /// The trial that may be stopped. It has at least one intermediate value.
+    pub trial: &'a Trial,
+    /// All trials of the study, by number, this one among them.
+    pub trials: &'a [&'a Trial],
+}
+
+impl Judging<'_> {
+    /// The intermediate values of a trial, by step, turned so that smaller is better.
+    fn costs(&self, trial: &Trial) -> Vec<(i64, f64)> {
+        trial.intermediate.iter().map(|(&step, &value)| (step, self.direction.cost(value))).collect()
+    }
+}
+
+/// What a pruner says.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Verdict {
+    /// Whether the trial should stop now.
+    pub prune: bool,
+    /// Numbers that the pruner wants to find among the system attributes of this trial, the next time it judges any.
+    pub notes: BTreeMap<String, f64>,
+}
+
+impl From<bool> for Verdict {
+    fn from(prune: bool) -> Self {
+        Self { prune, notes: BTreeMap::new() }
+    }
+}
+
+/// The pruner that `text` names, for instance `median:n_startup_trials=10`.
+///
+/// # Errors
+/// When there is none of that name, an option is wrong, or the study has several objectives.
+pub fn build(text: &str, setting: &Setting<'_>) -> Result<Box<dyn Pruner>, SpecError> {
+    let mut spec = Spec::parse(text)?;
+    let pruner: Box<dyn Pruner> = match spec.name.as_str() {
+        "none" => Box::new(Never),
+        "median" => median::build(&mut spec)?,
+        "percentile" => percentile::build(&mut spec)?,
+        "asha" => asha::build(&mut spec)?,
+        "hyperband" => hyperband::build(&mut spec)?,
+        "patience" => patience::build(&mut spec)?,
+        _ => return Err(SpecError::UnknownName { what: "pruner", name: spec.name, known: NAMES.join(", ") }),
+    };
+    if spec.name != "none" && setting.directions.len() != 1 {
+        let found = format!("{} objectives", setting.directions.len());
+        return Err(SpecError::Unsuitable { name: spec.name, needs: "one objective".into(), found });
+    }
+    spec.finish()?;
+    Ok(pruner)
+}
+
+struct Never;
+
+impl Pruner for Never {
+    fn judge(&self, _judging: &Judging<'_>) -> Verdict {
+        false.into()
+    }
+}
+
+#[cfg(test)]
+mod tests;

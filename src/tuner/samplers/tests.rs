@@ -1,0 +1,85 @@
+//! What holds for every sampler in `NAMES`.
+
+use super::*;
+use crate::tuner::{Distribution, Parameter, TrialState};
+use std::collections::BTreeMap;
+
+fn space() -> Space {
+    Space::new([
+        Parameter::new("lr", Distribution::log_float(1e-5, 1e-1)),
+        Parameter::new("dropout", Distribution::stepped_float(0.0, 0.5, 0.25)),
+        Parameter::new("layers", Distribution::int(1, 3)),
+        Parameter::new("units", Distribution::stepped_int(16, 64, 16)).when("layers", [2, 3]),
+        Parameter::new("shape", Distribution::categorical(["wide", "deep"])).when("units", [16, 32]),
+    ])
+    .unwrap()
+}
+
+/// A bowl in [0, 1]^d; every seventh trial fails, every fifth is pruned.
+fn evaluate(space: &Space, number: usize, point: Point) -> Past {
+    let units = space.parameters().iter().zip(&point).filter_map(|(p, v)| v.map(|v| p.distribution.to_unit(v)));
+    let value = units.map(|unit| (unit - 0.3).powi(2)).sum::<f64>();
+    let (state, values) = match number {
+        n if n % 7 == 6 => (TrialState::Fail, vec![]),
+        n if n % 5 == 4 => (TrialState::Pruned, vec![value]),
+        _ => (TrialState::Complete, vec![value]),
+    };
+    let intermediate = BTreeMap::from([(1, 2.0 * value), (2, value)]);
+    Past { number, state, point, values, intermediate, constraints: vec![] }
+}
+
+/// Proposes for 40 trials, where the results of the last `lag` - 1 are not known; each with `sampler`, or with one made anew.
+fn run(name: &str, space: &Space, lag: usize, anew: bool) -> Vec<Point> {
+    let directions = [Direction::Minimize];
+    let make = || build(name, &Setting { space, directions: &directions }).unwrap();
+    let (mut sampler, mut all): (_, Vec<Past>) = (make(), vec![]);
+    for number in 0..40 {
+        let (settled, hidden) = all.split_at((number + 1usize).saturating_sub(lag));
+        let hide = |past: &Past| Past {
+            state: TrialState::Running,
+            values: vec![],
+            intermediate: BTreeMap::new(),
+            ..past.clone()
+        };
+        let pending: Vec<Past> = hidden.iter().map(hide).collect();
+        if anew {
+            sampler = make();
+        }
+        let ask = Ask { seed: 3, number, space, directions: &directions, settled, pending: &pending };
+        let Some(point) = sampler.propose(&ask) else { break };
+        assert!(space.contains(&point), "{name} proposes {point:?}");
+        all.push(evaluate(space, number, point));
+    }
+    all.into_iter().map(|past| past.point).collect()
+}
+
+#[test]
+fn every_sampler_says_the_same_with_and_without_a_cache() {
+    let numbers = Space::new(space().parameters()[..1].to_vec()).unwrap();
+    for name in NAMES.map(|name| if name == "grid" { "grid:n=20" } else { name }) {
+        for (space, lag) in [(&numbers, 1), (&numbers, 4), (&space(), 3)] {
+            assert_eq!(run(name, space, lag, false), run(name, space, lag, true), "{name} with lag {lag}");
+        }
+    }
+}
+
+#[test]
+fn an_unknown_sampler_or_option_is_named() {
+    let (space, directions) = (space(), [Direction::Minimize]);
+    let refused =
+        |text: &str| build(text, &Setting { space: &space, directions: &directions }).err().unwrap().to_string();
+    assert!(refused("randum").contains("`randum`; there are random"), "{}", refused("randum"));
+    assert!(refused("random:n=3").contains("no option `n`"), "{}", refused("random:n=3"));
+}
+
+#[test]
+fn random_points_are_even_on_the_scale_of_each_parameter() {
+    let space = space();
+    let ask = |number| Ask { seed: 1, number, space: &space, directions: &[], settled: &[], pending: &[] };
+    let points: Vec<Point> = (0..4000).map(|number| ask(number).random_point("test")).collect();
+    let share = |holds: &dyn Fn(&Point) -> bool| points.iter().filter(|p| holds(p)).count() as f64 / 4000.0;
+    // Half of the decades lie below 1e-3; a third of the nets has one layer, and then no units.
+    assert!((share(&|p| p[0].unwrap() < 1e-3) - 0.5).abs() < 0.03);
+    assert!((share(&|p| p[3].is_none()) - 1.0 / 3.0).abs() < 0.03);
+    assert!((share(&|p| p[4].is_some()) - 1.0 / 3.0).abs() < 0.03);
+}

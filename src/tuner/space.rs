@@ -1,0 +1,332 @@
+//! What is searched: named parameters, some of which exist only where others have certain values.
+
+mod read;
+
+pub use read::SpaceFile;
+
+use super::distribution::{Distribution, Value};
+use std::collections::BTreeMap;
+
+/// One parameter of a [`Space`].
+#[derive(Debug, Clone, PartialEq)]
+pub struct Parameter {
+    /// Its name, unique in the space.
+    pub name: String,
+    /// Its values.
+    pub distribution: Distribution,
+    /// It is active only where all of these hold; always, where there are none.
+    pub when: Vec<Condition>,
+}
+
+/// A parent is active and has one of these values.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Condition {
+    /// Name of the parent.
+    pub parent: String,
+    /// Values of the parent, at least one.
+    pub values: Vec<Value>,
+}
+
+impl Parameter {
+    /// A parameter that is always active.
+    pub fn new(name: impl Into<String>, distribution: Distribution) -> Self {
+        Self { name: name.into(), distribution, when: Vec::new() }
+    }
+
+    /// Active only where `parent` is active with one of `values`, and all conditions given before hold too.
+    #[must_use]
+    pub fn when<V: Into<Value>>(mut self, parent: impl Into<String>, values: impl IntoIterator<Item = V>) -> Self {
+        let values = values.into_iter().map(Into::into).collect();
+        self.when.push(Condition { parent: parent.into(), values });
+        self
+    }
+}
+
+/// The inner values of all parameters, in the order of [`Space::parameters`]; None for one that is not active.
+pub type Point = Vec<Option<f64>>;
+
+/// The parameters of a study, parents before their children, else in the order they were given.
+///
+/// ```
+/// use qgd::tuner::{Distribution, Parameter, Space};
+///
+/// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// let space = Space::new([
+///     Parameter::new("lr", Distribution::log_float(1e-5, 1e-1)),
+///     Parameter::new("layers", Distribution::int(1, 3)),
+///     Parameter::new("units_2", Distribution::log_int(8, 256)).when("layers", [2, 3]),
+/// ])?;
+/// let one_layer = space.fill(|_, parameter| parameter.distribution.from_unit(0.0));
+/// assert_eq!(one_layer, [Some(1e-5), Some(1.0), None]);
+/// # Ok(()) }
+/// ```
+#[derive(Debug, Clone, PartialEq)]
+pub struct Space {
+    parameters: Vec<Parameter>,
+    /// For each parameter: index of a parent, and its values that make this one active.
+    conditions: Vec<Vec<(usize, Vec<f64>)>>,
+}
+
+impl Space {
+    /// Checks the parameters and puts parents first.
+    ///
+    /// # Errors
+    /// A name is empty or used twice, a range is empty or does not fit its scale, or a condition names what is not there, or itself.
+    pub fn new(parameters: impl IntoIterator<Item = Parameter>) -> Result<Self, SpaceError> {
+        let given: Vec<Parameter> = parameters.into_iter().collect();
+        if given.is_empty() {
+            return Err(SpaceError::NoParameters);
+        }
+        given.iter().try_for_each(check)?;
+        if let Some(twice) = given.iter().enumerate().find(|(i, p)| given[..*i].iter().any(|q| q.name == p.name)) {
+            return Err(SpaceError::Twice { name: twice.1.name.clone() });
+        }
+        let parameters = parents_first(given)?;
+        let conditions = parameters.iter().map(|p| resolve(p, &parameters)).collect::<Result<_, _>>()?;
+        Ok(Self { parameters, conditions })
+    }
+
+    /// The parameters, parents before their children.
+    pub fn parameters(&self) -> &[Parameter] {
+        &self.parameters
+    }
+
+    /// How many parameters there are, active or not.
+    pub fn len(&self) -> usize {
+        self.parameters.len()
+    }
+
+    /// Never: a space has a parameter.
+    pub fn is_empty(&self) -> bool {
+        self.parameters.is_empty()
+    }
+
+    /// Where in the space a parameter stands.
+    pub fn position(&self, name: &str) -> Option<usize> {
+        self.parameters.iter().position(|parameter| parameter.name == name)
+    }
+
+    /// Whether any parameter has a condition.
+    pub fn is_conditional(&self) -> bool {
+        self.conditions.iter().any(|conditions| !conditions.is_empty())
+    }
+
+    /// Whether parameter `i` is active where the parameters before it are as in `point`.
+    pub fn is_active(&self, i: usize, point: &[Option<f64>]) -> bool {
+        self.conditions[i].iter().all(|(parent, values)| {
+            let found = point.get(*parent).copied().flatten();
+            found.is_some_and(|found| values.iter().any(|value| (value - found).abs() <= 0.0))
+        })
+    }
+
+    /// A point made parameter by parameter: `choose` is asked for those that are active, and what it says is moved to the nearest value
+    /// that is allowed.
+    pub fn fill(&self, mut choose: impl FnMut(usize, &Parameter) -> f64) -> Point {
+        let mut point = Point::with_capacity(self.len());
+        for (i, parameter) in self.parameters.iter().enumerate() {
+            let active = self.is_active(i, &point);
+            point.push(active.then(|| parameter.distribution.nearest(choose(i, parameter))));
+        }
+        point
+    }
+
+    /// Whether exactly the active parameters of `point` have values, all of them allowed.
+    pub fn contains(&self, point: &[Option<f64>]) -> bool {
+        point.len() == self.len()
+            && self.parameters.iter().enumerate().all(|(i, parameter)| match point[i] {
+                Some(value) => self.is_active(i, point) && parameter.distribution.contains(value),
+                None => !self.is_active(i, point),
+            })
+    }
+
+    /// The values of the active parameters by name, as a user reads them.
+    pub fn values(&self, point: &[Option<f64>]) -> BTreeMap<String, Value> {
+        let active = self.parameters.iter().zip(point).filter_map(|(p, value)| Some((p, (*value)?)));
+        active.map(|(p, value)| (p.name.clone(), p.distribution.value(value))).collect()
+    }
+
+    /// Inner values of what a user has fixed, in the order of the space; None where nothing was fixed.
+    ///
+    /// # Errors
+    /// When a name is not in the space, or its value is not allowed.
+    pub fn partial(&self, fixed: &BTreeMap<String, Value>) -> Result<Point, SpaceError> {
+        let mut point = vec![None; self.len()];
+        for (name, value) in fixed {
+            let unknown = || SpaceError::UnknownParameter { name: name.clone(), known: self.names() };
+            let i = self.position(name).ok_or_else(unknown)?;
+            let distribution = &self.parameters[i].distribution;
+            let wrong = || SpaceError::key(name, "", value, distribution.allowed());
+            point[i] = Some(distribution.inner(value).ok_or_else(wrong)?);
+        }
+        Ok(point)
+    }
+
+    /// The names of all parameters, for messages.
+    pub fn names(&self) -> String {
+        self.parameters.iter().map(|parameter| parameter.name.as_str()).collect::<Vec<_>>().join(", ")
+    }
+}
+
+/// Why something is no space, or no point of it.
+#[derive(Debug, Clone, PartialEq, thiserror::Error)]
+#[non_exhaustive]
+pub enum SpaceError {
+    /// The text is not TOML.
+    #[error("the space is no valid TOML: {message}")]
+    NotToml {
+        /// What the parser says, with the line.
+        message: String,
+    },
+    /// There is nothing to search.
+    #[error("`params` is empty, but must hold at least one [params.NAME]")]
+    NoParameters,
+    /// Two parameters share a name.
+    #[error("`params.{name}` is there twice, but every name may be used once")]
+    Twice {
+        /// The name.
+        name: String,
+    },
+    /// A value is out of its range.
+    #[error("`{key}` is {value}, but must be {allowed}")]
+    OutOfRange {
+        /// Path of the key.
+        key: String,
+        /// What was found.
+        value: String,
+        /// What is allowed.
+        allowed: String,
+    },
+    /// A key is missing.
+    #[error("`{key}` is missing; it must be {allowed}")]
+    MissingKey {
+        /// Path of the key.
+        key: String,
+        /// What is allowed.
+        allowed: String,
+    },
+    /// A key means nothing.
+    #[error("`{key}` is not a key here; known are {allowed}")]
+    UnknownKey {
+        /// Path of the key.
+        key: String,
+        /// The keys that mean something.
+        allowed: String,
+    },
+    /// A parameter is not in the space.
+    #[error("there is no parameter `{name}`; the space has {known}")]
+    UnknownParameter {
+        /// The name.
+        name: String,
+        /// All names of the space.
+        known: String,
+    },
+    /// Parameters that wait for each other.
+    #[error("`params.{name}.when` goes round in a circle: {names}")]
+    Cycle {
+        /// One of them.
+        name: String,
+        /// All that could not be put in order.
+        names: String,
+    },
+}
+
+impl SpaceError {
+    pub(super) fn key(name: &str, key: &str, value: impl ToString, allowed: impl Into<String>) -> Self {
+        let key = if key.is_empty() { format!("params.{name}") } else { format!("params.{name}.{key}") };
+        Self::OutOfRange { key, value: value.to_string(), allowed: allowed.into() }
+    }
+}
+
+/// Whole numbers beyond this are not all exact in the 64-bit float that storages keep.
+const MAX_WHOLE: i64 = 1 << 53;
+
+/// The most values a stepped parameter may have: they are counted in a 64-bit float.
+const MAX_VALUES: f64 = 1e15;
+
+fn check(parameter: &Parameter) -> Result<(), SpaceError> {
+    let name = parameter.name.as_str();
+    // What `{name}` on a command line and QGD_PARAM_NAME in the environment can spell; Optuna's column holds 512.
+    let plain = |c: char| c.is_alphanumeric() || matches!(c, '_' | '-' | '.' | '/');
+    if name.is_empty() || name.chars().count() > 512 || !name.chars().all(plain) {
+        let allowed = "1 to 512 letters, digits, `_`, `-`, `.` and `/`";
+        return Err(SpaceError::OutOfRange {
+            key: "params".into(),
+            value: format!("{name:?}"),
+            allowed: allowed.into(),
+        });
+    }
+    let need = |holds: bool, key: &str, value: &dyn ToString, allowed: String| {
+        if holds { Ok(()) } else { Err(SpaceError::key(name, key, value.to_string(), allowed)) }
+    };
+    match &parameter.distribution {
+        Distribution::Float { low, high, log, step } => {
+            need(low.is_finite(), "low", low, "a finite number".into())?;
+            need(high.is_finite() && low < high, "high", high, format!("finite and above low = {low}"))?;
+            need(!log || *low > 0.0, "low", low, "above 0 where log = true".into())?;
+            let Some(step) = step else { return Ok(()) };
+            need(!log, "step", step, "absent where log = true".into())?;
+            let fits = *step > 0.0 && *step <= high - low && (high - low) / step <= MAX_VALUES;
+            need(fits, "step", step, format!("above 0 and at most high - low = {}", high - low))
+        }
+        Distribution::Int { low, high, log, step } => {
+            let exact = |value: &i64| value.abs() <= MAX_WHOLE;
+            need(exact(low), "low", low, format!("from -{MAX_WHOLE} to {MAX_WHOLE}"))?;
+            need(exact(high) && low < high, "high", high, format!("above low = {low} and at most {MAX_WHOLE}"))?;
+            need(!log || *low > 0, "low", low, "at least 1 where log = true".into())?;
+            need(!log || *step == 1, "step", step, "absent where log = true".into())?;
+            need((1..=high - low).contains(step), "step", step, format!("from 1 to high - low = {}", high - low))
+        }
+        Distribution::Categorical { choices } => {
+            need(!choices.is_empty(), "choices", &"[]", "at least one choice".into())?;
+            let finite = |choice: &Value| !matches!(choice, Value::Float(number) if !number.is_finite());
+            let repeated = |(i, c): (usize, &Value)| !finite(c) || choices[..i].iter().any(|other| other.means(c));
+            let wrong = choices.iter().enumerate().find(|&pair| repeated(pair));
+            wrong.map_or(Ok(()), |(_, c)| need(false, "choices", c, "finite values, each of them once".into()))
+        }
+    }
+}
+
+/// Sorts so that every parent stands before its children, keeping the order else.
+fn parents_first(mut given: Vec<Parameter>) -> Result<Vec<Parameter>, SpaceError> {
+    let known = given.iter().map(|parameter| parameter.name.clone()).collect::<Vec<_>>();
+    for parameter in &given {
+        for Condition { parent, .. } in &parameter.when {
+            if !known.contains(parent) {
+                let key = format!("params.{}.when.{parent}", parameter.name);
+                return Err(SpaceError::UnknownKey { key, allowed: known.join(", ") });
+            }
+        }
+    }
+    let mut sorted: Vec<Parameter> = Vec::with_capacity(given.len());
+    while !given.is_empty() {
+        let is_ready = |p: &Parameter| p.when.iter().all(|c| sorted.iter().any(|parent| parent.name == c.parent));
+        let Some(next) = given.iter().position(is_ready) else {
+            let names = given.iter().map(|p| p.name.as_str()).collect::<Vec<_>>().join(", ");
+            return Err(SpaceError::Cycle { name: given[0].name.clone(), names });
+        };
+        sorted.push(given.remove(next));
+    }
+    Ok(sorted)
+}
+
+/// Conditions as indices and inner values.
+fn resolve(parameter: &Parameter, all: &[Parameter]) -> Result<Vec<(usize, Vec<f64>)>, SpaceError> {
+    let resolved = parameter.when.iter().map(|Condition { parent, values }| {
+        let key = format!("when.{parent}");
+        let i = all.iter().position(|other| other.name == *parent).unwrap_or_default();
+        let distribution = &all[i].distribution;
+        if values.is_empty() {
+            return Err(SpaceError::key(&parameter.name, &key, "[]", "at least one value"));
+        }
+        let inner = values.iter().map(|value| {
+            distribution
+                .inner(value)
+                .ok_or_else(|| SpaceError::key(&parameter.name, &key, value, distribution.allowed()))
+        });
+        Ok((i, inner.collect::<Result<_, _>>()?))
+    });
+    resolved.collect()
+}
+
+#[cfg(test)]
+mod tests;

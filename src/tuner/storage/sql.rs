@@ -1,0 +1,210 @@
+//! Studies in a database with Optuna's tables: what all databases have in common.
+//!
+//! The tables are those of Optuna from 3.2 on, byte for byte, so its own workers, its dashboard and its drawings read and continue what is
+//! written here, and the other way round. How values are encoded:
+//!
+//! - parameters by their inner value and their distribution as JSON; choices by index;
+//! - infinite values as NULL with a type beside it; NaN is no value of an objective, but may be an intermediate one;
+//! - times in UTC, heartbeats by the clock of the database;
+//! - the number of a trial is how many the study had before, and one writer at a time sees to that.
+//!
+//! Every call is one transaction.
+
+mod read;
+mod write;
+
+use super::{Change, Draft, Reaping, Seen, Storage, StorageError, StudyRecord};
+use crate::tuner::trial::{Direction, Trial};
+use serde_json::Value as Json;
+use std::collections::BTreeMap;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+/// The version of the tables, as Optuna's migration tool names it.
+pub(super) const REVISION: &str = "v3.2.0.a";
+
+/// The version of the tables, as Optuna itself counts.
+pub(super) const SCHEMA_VERSION: i64 = 12;
+
+/// One cell of a table.
+#[derive(Debug, Clone, PartialEq)]
+pub(super) enum Cell {
+    Null,
+    Int(i64),
+    Real(f64),
+    Text(String),
+}
+
+impl From<i64> for Cell {
+    fn from(value: i64) -> Self {
+        Self::Int(value)
+    }
+}
+
+impl From<&str> for Cell {
+    fn from(value: &str) -> Self {
+        Self::Text(value.into())
+    }
+}
+
+impl From<Option<f64>> for Cell {
+    fn from(value: Option<f64>) -> Self {
+        value.map_or(Self::Null, Self::Real)
+    }
+}
+
+/// What differs from one database to the other.
+pub(super) struct Dialect {
+    /// Begins a transaction that only reads, and sees one state of the database.
+    pub begin_read: &'static str,
+    /// Begins one that writes.
+    pub begin_write: &'static str,
+    /// Behind the SELECT of a row that nobody else may change before the end of the transaction.
+    pub for_update: &'static str,
+    /// UTC, now, as Optuna notes times.
+    pub now: &'static str,
+    /// Now, as heartbeats are noted.
+    pub heartbeat: &'static str,
+    /// How many seconds ago the column `heartbeat` was set.
+    pub silent_s: &'static str,
+}
+
+/// A connection to a database. Parameters are `$1`, `$2`, ... in the order of their first use.
+pub(super) trait Connection: Send {
+    /// What is special about it.
+    fn dialect(&self) -> &'static Dialect;
+
+    /// Where the database is, for messages.
+    fn place(&self) -> &str;
+
+    /// Does something, and answers the rows that come of it.
+    fn query(&mut self, sql: &str, cells: &[Cell]) -> Result<Vec<Vec<Cell>>, StorageError>;
+}
+
+/// Studies in a database.
+pub(super) struct Sql<C> {
+    connection: Mutex<C>,
+}
+
+type Done<T> = Result<T, StorageError>;
+
+impl<C: Connection> Sql<C> {
+    pub fn new(connection: C) -> Self {
+        Self { connection: Mutex::new(connection) }
+    }
+
+    fn connection(&self) -> MutexGuard<'_, C> {
+        // A transaction that was left open by a panic is rolled back by the next one.
+        self.connection.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn reading<T>(&self, work: impl FnOnce(&mut dyn Connection) -> Done<T>) -> Done<T> {
+        let mut connection = self.connection();
+        let begin = connection.dialect().begin_read;
+        transaction(&mut *connection, begin, work)
+    }
+
+    fn writing<T>(&self, work: impl FnOnce(&mut dyn Connection) -> Done<T>) -> Done<T> {
+        let mut connection = self.connection();
+        let begin = connection.dialect().begin_write;
+        transaction(&mut *connection, begin, work)
+    }
+}
+
+/// All of `work`, or nothing of it.
+pub(super) fn transaction<T>(
+    connection: &mut dyn Connection,
+    begin: &str,
+    work: impl FnOnce(&mut dyn Connection) -> Done<T>,
+) -> Done<T> {
+    connection.query(begin, &[])?;
+    let done = work(connection).and_then(|answer| connection.query("COMMIT", &[]).map(|_| answer));
+    if done.is_err() {
+        // The first error is the one to report; without a commit nothing has changed.
+        let _ = connection.query("ROLLBACK", &[]);
+    }
+    done
+}
+
+/// The tables must be those of a version that is known. None of `version` where the study tables are not there yet.
+pub(super) fn check_version(connection: &mut dyn Connection, has_revisions: bool) -> Done<()> {
+    let place = connection.place().to_owned();
+    let versions = connection.query("SELECT schema_version FROM version_info", &[])?;
+    let revisions =
+        if has_revisions { connection.query("SELECT version_num FROM alembic_version", &[])? } else { vec![] };
+    let foreign = |found: String, expected| StorageError::ForeignSchema { place: place.clone(), found, expected };
+    for row in revisions {
+        if row[0] != Cell::from(REVISION) {
+            return Err(foreign(format!("{:?}", row[0]), REVISION));
+        }
+    }
+    for row in versions {
+        if row[0] != Cell::Int(SCHEMA_VERSION) {
+            return Err(foreign(format!("{:?}", row[0]), "12"));
+        }
+    }
+    Ok(())
+}
+
+/// What is noted in new tables.
+pub(super) fn version_rows(connection: &mut dyn Connection) -> Done<()> {
+    let sql = format!(
+        "INSERT INTO version_info (version_info_id, schema_version, library_version) VALUES (1, {SCHEMA_VERSION}, $1)"
+    );
+    connection.query(&sql, &[concat!("qgd ", env!("CARGO_PKG_VERSION")).into()])?;
+    connection.query("INSERT INTO alembic_version (version_num) VALUES ($1)", &[REVISION.into()]).map(|_| ())
+}
+
+impl<C: Connection> Storage for Sql<C> {
+    fn studies(&self) -> Done<Vec<StudyRecord>> {
+        self.reading(read::studies)
+    }
+
+    fn create(&self, name: &str, directions: &[Direction], notes: &BTreeMap<String, Json>) -> Done<()> {
+        self.writing(|connection| write::create(connection, name, directions, notes))
+    }
+
+    fn note(&self, study: i64, notes: &BTreeMap<String, Json>) -> Done<()> {
+        self.writing(|connection| write::attributes(connection, "study_system_attributes", "study_id", study, notes))
+    }
+
+    fn delete(&self, study: i64) -> Done<()> {
+        self.writing(|connection| write::delete(connection, study))
+    }
+
+    fn trials(&self, study: i64, seen: &Seen) -> Done<Vec<Trial>> {
+        self.reading(|connection| read::trials(connection, study, seen))
+    }
+
+    fn begin(&self, study: i64, number: usize, draft: &Draft, limit: usize) -> Done<Option<i64>> {
+        self.writing(|connection| write::begin(connection, study, number, draft, limit))
+    }
+
+    fn enqueue(&self, study: i64, draft: &Draft) -> Done<()> {
+        self.writing(|connection| write::enqueue(connection, study, draft))
+    }
+
+    fn claim(&self, study: i64, limit: usize) -> Done<Option<i64>> {
+        self.writing(|connection| write::claim(connection, study, limit))
+    }
+
+    fn change(&self, trial: i64, change: &Change) -> Done<bool> {
+        self.writing(|connection| write::change(connection, trial, change))
+    }
+
+    fn outlives_workers(&self) -> bool {
+        true
+    }
+
+    fn beat(&self, trials: &[i64]) -> Done<()> {
+        self.writing(|connection| trials.iter().try_for_each(|&trial| write::beat(connection, trial)))
+    }
+
+    fn reap(&self, study: i64, reaping: Reaping) -> Done<Vec<usize>> {
+        // A look without a lock first: nearly always there is nothing to do.
+        let stale = self.reading(|connection| read::stale(connection, study, reaping.grace))?;
+        if stale.is_empty() {
+            return Ok(Vec::new());
+        }
+        self.writing(|connection| write::reap(connection, study, reaping))
+    }
+}

@@ -1,0 +1,225 @@
+//! From tables to studies and trials.
+
+use super::{Cell, Connection, Done};
+use crate::tuner::distribution::Distribution;
+use crate::tuner::storage::{Seen, StorageError, StudyRecord};
+use crate::tuner::trial::{Assigned, Direction, Trial, TrialState};
+use serde_json::Value as Json;
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+/// Cells of a row, taken one after the other.
+pub(super) struct Row<'a> {
+    place: String,
+    cells: std::vec::IntoIter<Cell>,
+    what: std::slice::Iter<'a, &'static str>,
+}
+
+impl Row<'_> {
+    fn damaged(&self, what: &'static str, value: impl std::fmt::Debug) -> StorageError {
+        StorageError::Damaged { place: self.place.clone(), what, value: format!("{value:?}") }
+    }
+
+    fn next(&mut self) -> (&'static str, Cell) {
+        (self.what.next().copied().unwrap_or("a column"), self.cells.next().unwrap_or(Cell::Null))
+    }
+
+    pub fn int(&mut self) -> Done<i64> {
+        match self.next() {
+            (_, Cell::Int(whole)) => Ok(whole),
+            (what, other) => Err(self.damaged(what, other)),
+        }
+    }
+
+    pub fn text(&mut self) -> Done<String> {
+        match self.next() {
+            (_, Cell::Text(text)) => Ok(text),
+            (what, other) => Err(self.damaged(what, other)),
+        }
+    }
+
+    fn optional_text(&mut self) -> Option<String> {
+        match self.next().1 {
+            Cell::Text(text) => Some(text),
+            _ => None,
+        }
+    }
+
+    fn float(&mut self) -> Done<f64> {
+        match self.next() {
+            (_, Cell::Real(number)) => Ok(number),
+            (_, Cell::Int(whole)) => Ok(whole as f64),
+            (what, other) => Err(self.damaged(what, other)),
+        }
+    }
+
+    /// A number, and in the next column what to make of it.
+    fn typed_float(&mut self) -> Done<f64> {
+        let number = self.next();
+        match (self.text()?.as_str(), number) {
+            ("INF_POS", _) => Ok(f64::INFINITY),
+            ("INF_NEG", _) => Ok(f64::NEG_INFINITY),
+            ("NAN", _) => Ok(f64::NAN),
+            ("FINITE", (_, Cell::Real(number))) => Ok(number),
+            ("FINITE", (_, Cell::Int(whole))) => Ok(whole as f64),
+            (kind, (what, cell)) => Err(self.damaged(what, (kind, cell))),
+        }
+    }
+
+    /// What Python wrote as JSON. It writes NaN and Infinity too, which are none: such a text is kept as it is.
+    fn json(&mut self) -> Done<Json> {
+        let text = self.text()?;
+        Ok(serde_json::from_str(&text).unwrap_or(Json::String(text)))
+    }
+
+    fn state(&mut self) -> Done<TrialState> {
+        let text = self.text()?;
+        serde_json::from_value(Json::String(text.clone())).map_err(|_| self.damaged("trials.state", text))
+    }
+}
+
+/// The rows of a SELECT, each with the names of its columns for messages.
+pub(super) fn rows<'a>(
+    connection: &mut dyn Connection,
+    sql: &str,
+    cells: &[Cell],
+    what: &'a [&'static str],
+) -> Done<Vec<Row<'a>>> {
+    let place = connection.place().to_owned();
+    let found = connection.query(sql, cells)?;
+    Ok(found.into_iter().map(|row| Row { place: place.clone(), cells: row.into_iter(), what: what.iter() }).collect())
+}
+
+pub(super) fn studies(connection: &mut dyn Connection) -> Done<Vec<StudyRecord>> {
+    let mut studies = BTreeMap::new();
+    let columns = ["studies.study_id", "studies.study_name"];
+    for mut row in rows(connection, "SELECT study_id, study_name FROM studies", &[], &columns)? {
+        let (id, name) = (row.int()?, row.text()?);
+        let (user_attrs, system_attrs) = (BTreeMap::new(), BTreeMap::new());
+        studies.insert(id, StudyRecord { id, name, directions: Vec::new(), user_attrs, system_attrs });
+    }
+    let sql = "SELECT study_id, CAST(direction AS VARCHAR) FROM study_directions ORDER BY study_id, objective";
+    let columns = ["study_directions.study_id", "study_directions.direction"];
+    for mut row in rows(connection, sql, &[], &columns)? {
+        let (id, text) = (row.int()?, row.text()?);
+        let Some(study) = studies.get_mut(&id) else { continue };
+        study.directions.push(match text.as_str() {
+            // Optuna takes one that was never set as minimize, too.
+            "MINIMIZE" | "NOT_SET" => Direction::Minimize,
+            "MAXIMIZE" => Direction::Maximize,
+            _ => return Err(row.damaged("study_directions.direction", text)),
+        });
+    }
+    for (table, is_user) in [("study_user_attributes", true), ("study_system_attributes", false)] {
+        let sql = format!("SELECT study_id, key, value_json FROM {table}");
+        for mut row in rows(connection, &sql, &[], &["study_id", "key", "value_json"])? {
+            let (id, key, value) = (row.int()?, row.text()?, row.json()?);
+            let Some(study) = studies.get_mut(&id) else { continue };
+            let attrs = if is_user { &mut study.user_attrs } else { &mut study.system_attrs };
+            attrs.insert(key, value);
+        }
+    }
+    Ok(studies.into_values().collect())
+}
+
+/// The trials of a study that `seen` does not know to be finished.
+pub(super) fn trials(connection: &mut dyn Connection, study: i64, seen: &Seen) -> Done<Vec<Trial>> {
+    let mut wanted = format!("trials.study_id = $1 AND (trials.trial_id > {}", seen.up_to);
+    if !seen.unfinished.is_empty() {
+        let ids: Vec<String> = seen.unfinished.iter().map(i64::to_string).collect();
+        wanted += &format!(" OR trials.trial_id IN ({})", ids.join(", "));
+    }
+    let mut trials = heads(connection, study, &(wanted.clone() + ")"))?;
+    if trials.is_empty() {
+        return Ok(Vec::new());
+    }
+    let from = |table: &str, columns: &str| {
+        format!(
+            "SELECT trials.trial_id, {columns} FROM {table} JOIN trials ON trials.trial_id = {table}.trial_id WHERE {wanted})"
+        )
+    };
+    params(connection, study, &mut trials, &from("trial_params", "param_name, param_value, distribution_json"))?;
+    let objectives = "value, CAST(value_type AS VARCHAR)";
+    let sql = from("trial_values", objectives) + " ORDER BY trials.trial_id, objective";
+    for mut row in rows(connection, &sql, &[study.into()], &["trial_id", "trial_values.value", "value_type"])? {
+        let (id, value) = (row.int()?, row.typed_float()?);
+        trials.entry(id).and_modify(|trial| trial.values.push(value));
+    }
+    let sql = from("trial_intermediate_values", "step, intermediate_value, CAST(intermediate_value_type AS VARCHAR)");
+    for mut row in rows(connection, &sql, &[study.into()], &["trial_id", "step", "intermediate_value", "type"])? {
+        let (id, step, value) = (row.int()?, row.int()?, row.typed_float()?);
+        trials.entry(id).and_modify(|trial| _ = trial.intermediate.insert(step, value));
+    }
+    for (table, is_user) in [("trial_user_attributes", true), ("trial_system_attributes", false)] {
+        let sql = from(table, "key, value_json");
+        for mut row in rows(connection, &sql, &[study.into()], &["trial_id", "key", "value_json"])? {
+            let (id, key, value) = (row.int()?, row.text()?, row.json()?);
+            let Some(trial) = trials.get_mut(&id) else { continue };
+            let attrs = if is_user { &mut trial.user_attrs } else { &mut trial.system_attrs };
+            attrs.insert(key, value);
+        }
+    }
+    let mut trials: Vec<Trial> = trials.into_values().collect();
+    trials.sort_by_key(|trial| trial.number);
+    Ok(trials)
+}
+
+fn heads(connection: &mut dyn Connection, study: i64, wanted: &str) -> Done<BTreeMap<i64, Trial>> {
+    let sql = format!(
+        "SELECT trials.trial_id, number, CAST(state AS VARCHAR), CAST(datetime_start AS VARCHAR), \
+         CAST(datetime_complete AS VARCHAR), (SELECT COUNT(*) FROM trial_heartbeats WHERE trial_heartbeats.trial_id = trials.trial_id) \
+         FROM trials WHERE {wanted}"
+    );
+    let columns = ["trials.trial_id", "trials.number", "trials.state", "start", "complete", "heartbeats"];
+    let mut trials = BTreeMap::new();
+    for mut row in rows(connection, &sql, &[study.into()], &columns)? {
+        let (id, number, state) = (row.int()?, row.int()?, row.state()?);
+        let number = usize::try_from(number).map_err(|_| row.damaged("trials.number", number))?;
+        let (started, completed) = (row.optional_text(), row.optional_text());
+        let is_watched = row.int()? > 0;
+        let trial = Trial {
+            id,
+            number,
+            state,
+            params: BTreeMap::new(),
+            values: Vec::new(),
+            intermediate: BTreeMap::new(),
+            user_attrs: BTreeMap::new(),
+            system_attrs: BTreeMap::new(),
+            started,
+            completed,
+            is_watched,
+        };
+        trials.insert(id, trial);
+    }
+    Ok(trials)
+}
+
+fn params(connection: &mut dyn Connection, study: i64, trials: &mut BTreeMap<i64, Trial>, sql: &str) -> Done<()> {
+    let columns = ["trial_id", "trial_params.param_name", "trial_params.param_value", "trial_params.distribution_json"];
+    // Nearly all trials have the same few: a text is taken apart once.
+    let mut known: BTreeMap<String, Distribution> = BTreeMap::new();
+    for mut row in rows(connection, sql, &[study.into()], &columns)? {
+        let (id, name, inner, text) = (row.int()?, row.text()?, row.float()?, row.text()?);
+        if !known.contains_key(&text) {
+            let json = serde_json::from_str(&text).unwrap_or(Json::Null);
+            let damaged = || row.damaged("trial_params.distribution_json", &text);
+            known.insert(text.clone(), Distribution::from_json(&json).ok_or_else(damaged)?);
+        }
+        let assigned = Assigned { distribution: known[&text].clone(), inner };
+        trials.entry(id).and_modify(|trial| _ = trial.params.insert(name, assigned));
+    }
+    Ok(())
+}
+
+/// Running trials whose worker has been silent for longer than `grace`: id and number.
+pub(super) fn stale(connection: &mut dyn Connection, study: i64, grace: Duration) -> Done<Vec<(i64, i64)>> {
+    let sql = format!(
+        "SELECT trials.trial_id, number FROM trials JOIN trial_heartbeats ON trial_heartbeats.trial_id = trials.trial_id \
+         WHERE study_id = $1 AND state = 'RUNNING' AND {} > {:?} ORDER BY number",
+        connection.dialect().silent_s,
+        grace.as_secs_f64()
+    );
+    let found = rows(connection, &sql, &[study.into()], &["trials.trial_id", "trials.number"])?;
+    found.into_iter().map(|mut row| Ok((row.int()?, row.int()?))).collect()
+}

@@ -1,0 +1,191 @@
+//! What holds for every storage.
+
+use super::*;
+use crate::tuner::{Distribution, Optimize, Parameter, Space, Study, StudyConfig, TunerError};
+use serde_json::json;
+use std::collections::BTreeSet;
+
+/// Every storage, with an empty place of its own.
+fn each(test: impl Fn(&str, Arc<dyn Storage>)) {
+    test("memory", Arc::new(Memory::new()));
+    #[cfg(feature = "sqlite")]
+    {
+        let folder = tempfile::tempdir().unwrap();
+        test("sqlite", Arc::new(open_sqlite(&folder.path().join("s.db")).unwrap()));
+    }
+}
+
+fn draft() -> Draft {
+    let lr = Assigned { distribution: Distribution::log_float(1e-5, 0.1), inner: 0.1 + 0.2 - 0.25 };
+    let act = Assigned { distribution: Distribution::categorical(["relu", "tanh"]), inner: 1.0 };
+    Draft {
+        params: BTreeMap::from([("lr".into(), lr), ("act".into(), act)]),
+        user_attrs: BTreeMap::from([("who".into(), json!({"a": [1, null]}))]),
+        system_attrs: BTreeMap::from([("note".into(), json!("\u{1f980} it's"))]),
+    }
+}
+
+fn new_study(storage: &dyn Storage) -> i64 {
+    let directions = [Direction::Minimize, Direction::Maximize];
+    storage.create("first", &directions, &BTreeMap::from([("qgd".into(), json!(1))])).unwrap();
+    storage.study("first").unwrap().unwrap().id
+}
+
+fn finish(values: Vec<f64>) -> Change {
+    Change::Finish { state: TrialState::Complete, values, system_attrs: BTreeMap::new() }
+}
+
+#[test]
+fn what_is_written_is_read_back() {
+    each(|name, storage| {
+        let study = new_study(&*storage);
+        storage.create("first", &[Direction::Minimize], &BTreeMap::new()).unwrap();
+        storage.note(study, &BTreeMap::from([("more".into(), json!([2]))])).unwrap();
+        let record = storage.study("first").unwrap().unwrap();
+        assert_eq!(record.directions, [Direction::Minimize, Direction::Maximize], "{name}");
+        assert_eq!(record.system_attrs, BTreeMap::from([("more".into(), json!([2])), ("qgd".into(), json!(1))]));
+        let id = storage.begin(study, 0, &draft(), 9).unwrap().unwrap();
+        for (step, value) in [(3, 0.5), (1, f64::NAN), (2, f64::NEG_INFINITY), (3, 0.25)] {
+            assert!(storage.change(id, &Change::Report { step, value }).unwrap());
+        }
+        assert!(storage.change(id, &Change::UserAttrs(BTreeMap::from([("who".into(), json!(2))]))).unwrap());
+        assert!(storage.change(id, &finish(vec![f64::INFINITY, -1.5])).unwrap());
+        assert!(!storage.change(id, &finish(vec![0.0, 0.0])).unwrap(), "a second tell is refused");
+        assert!(!storage.change(id + 7, &finish(vec![0.0, 0.0])).unwrap(), "and so is one of nothing");
+        let trials = storage.trials(study, &Seen::default()).unwrap();
+        assert_eq!(trials.len(), 1);
+        let trial = &trials[0];
+        assert_eq!((trial.number, trial.state, &trial.values), (0, TrialState::Complete, &vec![f64::INFINITY, -1.5]));
+        assert_eq!((&trial.params, &trial.system_attrs), (&draft().params, &draft().system_attrs));
+        assert_eq!(trial.user_attrs["who"], json!(2));
+        assert!(trial.intermediate[&1].is_nan() && trial.intermediate[&2] == f64::NEG_INFINITY);
+        assert!((trial.intermediate[&3] - 0.25).abs() < 1e-12 && trial.intermediate.len() == 3);
+        storage.delete(study).unwrap();
+        assert!(storage.studies().unwrap().is_empty());
+    });
+}
+
+#[test]
+fn a_reader_is_told_what_is_new_and_what_was_not_finished() {
+    each(|name, storage| {
+        let study = new_study(&*storage);
+        let ids: Vec<i64> = (0..3).map(|n| storage.begin(study, n, &draft(), 9).unwrap().unwrap()).collect();
+        storage.change(ids[0], &finish(vec![1.0, 1.0])).unwrap();
+        let seen = Seen { up_to: ids[1], unfinished: vec![ids[1]] };
+        let numbers: Vec<usize> = storage.trials(study, &seen).unwrap().iter().map(|trial| trial.number).collect();
+        assert_eq!(numbers, [1, 2], "{name}");
+    });
+}
+
+#[test]
+fn a_number_is_given_once_and_the_limit_holds() {
+    each(|name, storage| {
+        let study = new_study(&*storage);
+        assert!(storage.begin(study, 1, &draft(), 9).unwrap().is_none(), "{name}: there is no trial 0 yet");
+        let first = storage.begin(study, 0, &draft(), 9).unwrap().unwrap();
+        assert!(storage.begin(study, 0, &draft(), 9).unwrap().is_none());
+        assert!(storage.begin(study, 1, &draft(), 1).unwrap().is_none(), "the limit counts running trials");
+        let failed = Change::Finish { state: TrialState::Fail, values: vec![], system_attrs: BTreeMap::new() };
+        storage.change(first, &failed).unwrap();
+        assert!(storage.begin(study, 1, &draft(), 1).unwrap().is_some(), "and no failed ones");
+        storage.enqueue(study, &draft()).unwrap();
+        assert!(storage.claim(study, 1).unwrap().is_none() && storage.begin(study, 3, &draft(), 2).unwrap().is_none());
+        assert!(storage.claim(study, 2).unwrap().is_some());
+        assert!(storage.begin(99, 0, &draft(), 9).is_err());
+    });
+}
+
+#[test]
+fn a_waiting_trial_is_claimed_by_one_worker_only() {
+    each(|name, storage| {
+        let study = new_study(&*storage);
+        (0..40).for_each(|_| storage.enqueue(study, &draft()).unwrap());
+        let claimed: Vec<Vec<i64>> = std::thread::scope(|scope| {
+            let work = || std::iter::from_fn(|| storage.claim(study, usize::MAX).unwrap()).collect();
+            let threads: Vec<_> = (0..4).map(|_| scope.spawn(work)).collect();
+            threads.into_iter().map(|thread| thread.join().unwrap()).collect()
+        });
+        let all: Vec<i64> = claimed.concat();
+        assert_eq!((all.len(), all.iter().collect::<BTreeSet<_>>().len()), (40, 40), "{name}");
+    });
+}
+
+#[cfg(feature = "sqlite")]
+#[test]
+fn a_silent_worker_loses_its_trial_which_is_tried_again_so_many_times() {
+    let folder = tempfile::tempdir().unwrap();
+    let storage = open_sqlite(&folder.path().join("s.db")).unwrap();
+    let study = new_study(&storage);
+    let reaping = Reaping { grace: Duration::from_millis(300), retries: 2 };
+    storage.begin(study, 0, &draft(), 9).unwrap().unwrap();
+    for number in 0..3 {
+        assert!(storage.reap(study, reaping).unwrap().is_empty(), "a fresh trial is not stale");
+        std::thread::sleep(Duration::from_millis(350));
+        assert_eq!(storage.reap(study, reaping).unwrap(), [number]);
+        assert_eq!(storage.claim(study, 9).unwrap().is_some(), number < 2, "two retries");
+    }
+    let trials = storage.trials(study, &Seen::default()).unwrap();
+    assert!(trials.iter().all(|trial| trial.state == TrialState::Fail && trial.params == draft().params));
+    assert_eq!(trials[2].system_attrs["failed_trial"], json!(0));
+    assert_eq!(trials[2].system_attrs["retry_history"], json!([0, 1]));
+    assert!(!storage.change(trials[0].id, &finish(vec![0.0, 0.0])).unwrap(), "a late tell is refused");
+}
+
+#[cfg(feature = "sqlite")]
+#[test]
+fn a_worker_that_lives_keeps_its_trial() {
+    let folder = tempfile::tempdir().unwrap();
+    let open = || -> Arc<dyn Storage> { Arc::new(open_sqlite(&folder.path().join("s.db")).unwrap()) };
+    let space = || Space::new([Parameter::new("x", Distribution::float(0.0, 1.0))]).unwrap();
+    let config = || StudyConfig { heartbeat_s: 0.1, lag: 2, ..StudyConfig::default() };
+    let (slow, quick) = [(); 2].map(|()| Study::create_or_open(open(), space(), config()).unwrap()).into();
+    let trial = slow.ask().unwrap();
+    std::thread::sleep(Duration::from_millis(400));
+    assert_eq!(quick.ask().unwrap().number(), 1);
+    slow.tell(trial.number(), 1.0).unwrap();
+    assert!(matches!(slow.tell(0, 1.0), Err(TunerError::NotRunning { number: 0, state: TrialState::Complete })));
+}
+
+#[cfg(feature = "sqlite")]
+#[test]
+fn the_same_trials_on_every_storage_for_any_number_of_workers() {
+    let folder = tempfile::tempdir().unwrap();
+    let run = |url: &str, n_jobs: usize| {
+        let space = Space::new([Parameter::new("x", Distribution::float(0.0, 1.0))]).unwrap();
+        let study = Study::create_or_open(open(url).unwrap(), space, StudyConfig { lag: 3, ..StudyConfig::default() });
+        let study = study.unwrap();
+        study
+            .optimize(&Optimize { n_trials: 12, n_jobs, ..Optimize::default() }, |t| Ok(t.float("x")?.into()))
+            .unwrap();
+        study.trials().unwrap().into_iter().map(|t| (t.number, t.params, t.values)).collect::<Vec<_>>()
+    };
+    let url = |name: &str| format!("sqlite:///{}", folder.path().join(name).display());
+    let expected = run("memory:", 1);
+    assert_eq!(run(&url("a.db"), 1), expected);
+    assert_eq!(run(&url("b.db"), 3), expected);
+    assert_eq!(run(&url("b.db"), 3), expected, "a finished study is not continued");
+}
+
+#[cfg(feature = "sqlite")]
+#[test]
+fn what_is_no_storage_is_refused() {
+    let folder = tempfile::tempdir().unwrap();
+    let url = |name: &str| format!("sqlite:///{}", folder.path().join(name).display());
+    let refused = |url: &str, needles: &[&str]| {
+        let error = open(url).err().unwrap().to_string();
+        assert!(needles.iter().all(|needle| error.contains(needle)), "{error}");
+    };
+    refused("mysql://host/db", &["`mysql://host/db`", "sqlite:///FILE"]);
+    refused("sqlite:///", &["sqlite:///FILE"]);
+    refused(&url("no/such/folder.db"), &["no/such/folder.db"]);
+    std::fs::write(folder.path().join("text.db"), "this is no database at all".repeat(100)).unwrap();
+    refused(&url("text.db"), &["text.db", "not a database"]);
+    let change = |name: &str, sql: &str| {
+        open(&url(name)).unwrap();
+        rusqlite::Connection::open(folder.path().join(name)).unwrap().execute_batch(sql).unwrap();
+    };
+    change("old.db", "UPDATE alembic_version SET version_num = 'v3.0.0.d'");
+    refused(&url("old.db"), &["v3.0.0.d", "v3.2.0.a"]);
+    change("new.db", "UPDATE version_info SET schema_version = 13");
+    refused(&url("new.db"), &["13", "12"]);
+}

@@ -1,0 +1,100 @@
+//! The trial in the hands of an objective.
+
+use super::Study;
+use crate::tuner::distribution::Value;
+use crate::tuner::error::TunerError;
+use crate::tuner::storage::Change;
+use std::collections::BTreeMap;
+
+/// A running trial: what it is to try, and where to say how it goes. Comes from [`Study::ask`].
+#[derive(Debug)]
+pub struct ActiveTrial<'s> {
+    pub(super) study: &'s Study,
+    pub(super) id: i64,
+    pub(super) number: usize,
+    pub(super) params: BTreeMap<String, Value>,
+}
+
+impl ActiveTrial<'_> {
+    /// Counts the trials of the study from 0.
+    pub fn number(&self) -> usize {
+        self.number
+    }
+
+    /// Its active parameters.
+    pub fn params(&self) -> &BTreeMap<String, Value> {
+        &self.params
+    }
+
+    /// A parameter, or None where it is not active.
+    pub fn get(&self, name: &str) -> Option<&Value> {
+        self.params.get(name)
+    }
+
+    /// A parameter that is a number.
+    ///
+    /// # Errors
+    /// When it is not active, or no number.
+    pub fn float(&self, name: &str) -> Result<f64, TunerError> {
+        match self.get(name) {
+            Some(Value::Float(number)) => Ok(*number),
+            Some(Value::Int(whole)) => Ok(*whole as f64),
+            _ => Err(self.missing("number", name)),
+        }
+    }
+
+    /// A parameter that is a whole number.
+    ///
+    /// # Errors
+    /// When it is not active, or no whole number.
+    pub fn int(&self, name: &str) -> Result<i64, TunerError> {
+        match self.get(name) {
+            Some(Value::Int(whole)) => Ok(*whole),
+            _ => Err(self.missing("whole number", name)),
+        }
+    }
+
+    /// A parameter that is a word.
+    ///
+    /// # Errors
+    /// When it is not active, or no word.
+    pub fn text(&self, name: &str) -> Result<&str, TunerError> {
+        match self.get(name) {
+            Some(Value::Text(text)) => Ok(text),
+            _ => Err(self.missing("word", name)),
+        }
+    }
+
+    fn missing(&self, wanted: &'static str, name: &str) -> TunerError {
+        let known = self.params.iter().map(|(name, value)| format!("{name} = {value}")).collect::<Vec<_>>().join(", ");
+        TunerError::NoParameter { number: self.number, wanted, name: name.into(), known }
+    }
+
+    /// See [`Study::report`].
+    ///
+    /// # Errors
+    /// When the trial is not running any more, or the storage does not answer.
+    pub fn report(&self, step: i64, value: f64) -> Result<(), TunerError> {
+        self.change(&Change::Report { step, value })
+    }
+
+    /// See [`Study::should_prune`].
+    ///
+    /// # Errors
+    /// When the study has several objectives, the trial is not running any more, or the storage does not answer.
+    pub fn should_prune(&self) -> Result<bool, TunerError> {
+        self.study.should_prune(self.number)
+    }
+
+    /// Notes something about the trial, for whoever looks at it later.
+    ///
+    /// # Errors
+    /// When the trial is not running any more, or the storage does not answer.
+    pub fn set_user_attr(&self, name: &str, value: impl Into<serde_json::Value>) -> Result<(), TunerError> {
+        self.change(&Change::UserAttrs(BTreeMap::from([(name.into(), value.into())])))
+    }
+
+    fn change(&self, change: &Change) -> Result<(), TunerError> {
+        self.study.change(self.id, self.number, change)
+    }
+}

@@ -1,0 +1,178 @@
+//! How a study is set up, and how that is noted in its storage for those who continue it.
+
+use crate::tuner::distribution::{Distribution, Value};
+use crate::tuner::error::TunerError;
+use crate::tuner::space::{Condition, Parameter, Space};
+use crate::tuner::storage::{Storage, StudyRecord};
+use crate::tuner::trial::Direction;
+use serde::{Deserialize, Serialize};
+use serde_json::{Value as Json, json};
+use std::collections::BTreeMap;
+
+/// Name of the study attribute that holds the settings.
+const SETTINGS: &str = "qgd";
+
+/// How a study is set up. All but the last two belong to the study for good.
+///
+/// | Name | Default | Purpose | Range |
+/// |---|---|---|---|
+/// | `name` | `"study"` | what it is called in its storage | 1 to 512 characters |
+/// | `directions` | minimize | one an objective | at least one |
+/// | `sampler` | `"random"` | see [`samplers`](crate::tuner::samplers) | a name, with options |
+/// | `pruner` | `"none"` | see [`pruners`](crate::tuner::pruners) | a name, with options |
+/// | `seed` | 0 | all that is random comes from it | below 2^63 |
+/// | `lag` | 1 | so many trials may run at a time; see [`Study`](super::Study) | at least 1 |
+/// | `heartbeat_s` | 10.0 | seconds between signs of life; a worker silent for twice as long is dead | 0.01 to 86400 |
+/// | `retries` | 3 | how often the trial of a dead worker is tried again | any |
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct StudyConfig {
+    /// What it is called.
+    pub name: String,
+    /// One an objective.
+    pub directions: Vec<Direction>,
+    /// Proposes trials.
+    pub sampler: String,
+    /// Stops trials.
+    pub pruner: String,
+    /// Fixes all that is random.
+    pub seed: u64,
+    /// So many trials may run at a time.
+    pub lag: usize,
+    /// Seconds between signs of life.
+    pub heartbeat_s: f64,
+    /// How often a trial is tried again.
+    pub retries: usize,
+}
+
+impl Default for StudyConfig {
+    fn default() -> Self {
+        Self {
+            name: "study".into(),
+            directions: vec![Direction::Minimize],
+            sampler: "random".into(),
+            pruner: "none".into(),
+            seed: 0,
+            lag: 1,
+            heartbeat_s: 10.0,
+            retries: 3,
+        }
+    }
+}
+
+impl StudyConfig {
+    /// Every value in its range; names of samplers and pruners are not looked at.
+    ///
+    /// # Errors
+    /// Names the first that is not.
+    pub fn check(&self) -> Result<(), TunerError> {
+        let need = |holds: bool, key, value: String, allowed: &str| {
+            if holds { Ok(()) } else { Err(TunerError::OutOfRange { key, value, allowed: allowed.into() }) }
+        };
+        need(
+            (1..=512).contains(&self.name.chars().count()),
+            "name",
+            format!("{:?}", self.name),
+            "1 to 512 characters",
+        )?;
+        need(!self.directions.is_empty(), "directions", "[]".into(), "at least one of \"minimize\", \"maximize\"")?;
+        // Whoever reads the notes in another language has signed numbers.
+        need(i64::try_from(self.seed).is_ok(), "seed", self.seed.to_string(), "below 2^63")?;
+        need(self.lag >= 1, "lag", self.lag.to_string(), "at least 1")?;
+        need(
+            (0.01..=86400.0).contains(&self.heartbeat_s),
+            "heartbeat",
+            self.heartbeat_s.to_string(),
+            "from 0.01 to 86400 seconds",
+        )
+    }
+
+    /// The settings that a study was made with. None where there is no such study, or it was not made by qgd.
+    ///
+    /// # Errors
+    /// When they cannot be read, or the storage does not answer.
+    pub fn stored(storage: &dyn Storage, name: &str) -> Result<Option<Self>, TunerError> {
+        let Some(record) = storage.study(name)? else { return Ok(None) };
+        Ok(read(&record)?.map(|(_, config)| config))
+    }
+
+    /// What is noted in a study that is made with these settings.
+    pub(super) fn notes(&self, space: &Space) -> BTreeMap<String, Json> {
+        let parameters: Vec<Json> = space.parameters().iter().map(parameter_json).collect();
+        let settings = json!({ "version": env!("CARGO_PKG_VERSION"), "space": parameters, "settings": self });
+        BTreeMap::from([(SETTINGS.to_owned(), settings)])
+    }
+
+    pub(super) fn must_continue(&self, space: &Space, stored_space: &Space, stored: &Self) -> Result<(), TunerError> {
+        let other = |key, stored: String, given: String| TunerError::OtherStudy {
+            study: self.name.clone(),
+            key,
+            stored,
+            given,
+        };
+        let differs = space.parameters().iter().zip(stored_space.parameters()).find(|(given, stored)| given != stored);
+        if let Some((given, stored)) = differs {
+            return Err(other("space", parameter_json(stored).to_string(), parameter_json(given).to_string()));
+        }
+        if space.len() != stored_space.len() {
+            return Err(other("space", stored_space.names(), space.names()));
+        }
+        self.must_have_directions(&stored.directions)?;
+        let pairs = [
+            ("sampler", &stored.sampler, &self.sampler),
+            ("pruner", &stored.pruner, &self.pruner),
+            ("seed", &stored.seed.to_string(), &self.seed.to_string()),
+            ("lag", &stored.lag.to_string(), &self.lag.to_string()),
+        ];
+        let differs = pairs.into_iter().find(|(_, stored, given)| stored != given);
+        differs.map_or(Ok(()), |(key, stored, given)| Err(other(key, stored.clone(), given.clone())))
+    }
+
+    pub(super) fn must_have_directions(&self, stored: &[Direction]) -> Result<(), TunerError> {
+        if stored == self.directions {
+            return Ok(());
+        }
+        let text = |directions: &[Direction]| json!(directions).to_string();
+        let (study, stored, given) = (self.name.clone(), text(stored), text(&self.directions));
+        Err(TunerError::OtherStudy { study, key: "directions", stored, given })
+    }
+}
+
+/// The study of that name.
+pub(super) fn record(storage: &dyn Storage, name: &str) -> Result<StudyRecord, TunerError> {
+    if let Some(record) = storage.study(name)? {
+        return Ok(record);
+    }
+    let names: Vec<String> = storage.studies()?.into_iter().map(|study| study.name).collect();
+    let known = if names.is_empty() { "none".into() } else { names.join(", ") };
+    Err(TunerError::NoStudy { name: name.into(), known })
+}
+
+/// The space and the settings that a study was made with. None where it was not made by qgd.
+pub(super) fn read(record: &StudyRecord) -> Result<Option<(Space, StudyConfig)>, TunerError> {
+    let Some(noted) = record.system_attrs.get(SETTINGS) else { return Ok(None) };
+    let damaged = |message: String| TunerError::DamagedSettings { name: record.name.clone(), message };
+    let parameters = noted["space"].as_array().into_iter().flatten();
+    let parameters =
+        parameters.map(|json| read_parameter(json).ok_or_else(|| damaged(format!("{json} is no parameter"))));
+    let space = Space::new(parameters.collect::<Result<Vec<_>, _>>()?).map_err(|error| damaged(error.to_string()))?;
+    let config: StudyConfig =
+        serde_json::from_value(noted["settings"].clone()).map_err(|error| damaged(error.to_string()))?;
+    Ok(Some((space, StudyConfig { name: record.name.clone(), ..config })))
+}
+
+fn parameter_json(parameter: &Parameter) -> Json {
+    let when: Vec<Json> = parameter.when.iter().map(|c| json!([c.parent, c.values])).collect();
+    json!({ "name": parameter.name, "distribution": parameter.distribution.to_json(), "when": when })
+}
+
+fn read_parameter(json: &Json) -> Option<Parameter> {
+    let condition = |json: &Json| {
+        let (parent, values): (String, Vec<Value>) = serde_json::from_value(json.clone()).ok()?;
+        Some(Condition { parent, values })
+    };
+    Some(Parameter {
+        name: json["name"].as_str()?.to_owned(),
+        distribution: Distribution::from_json(&json["distribution"])?,
+        when: json["when"].as_array()?.iter().map(condition).collect::<Option<_>>()?,
+    })
+}
