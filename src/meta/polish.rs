@@ -205,7 +205,7 @@ fn principal_components(x: &Array2<f32>, n: usize) -> Vec<Component> {
         for _ in 0..500 {
             let image = covariance.dot(&direction);
             variance = image.dot(&image).sqrt() / direction.dot(&direction).sqrt();
-            if !(variance > floor) {
+            if variance.is_nan() || variance <= floor {
                 return components;
             }
             direction = &image / image.dot(&image).sqrt();

@@ -1,7 +1,9 @@
 //! What holds for every storage.
 
 use super::*;
-use crate::tuner::{Distribution, Optimize, Parameter, Space, Study, StudyConfig, TunerError};
+use crate::tuner::Distribution;
+#[cfg(feature = "sqlite")]
+use crate::tuner::{Optimize, Parameter, Space, Study, StudyConfig, TunerError};
 use serde_json::json;
 use std::collections::BTreeSet;
 
