@@ -2,11 +2,14 @@
 
 mod active;
 mod heart;
+mod history;
 mod optimize;
+mod outcome;
 mod settings;
 
 pub use active::ActiveTrial;
 pub use optimize::Optimize;
+pub use outcome::Outcome;
 pub use settings::StudyConfig;
 
 use super::distribution::Value;
@@ -14,9 +17,10 @@ use super::error::TunerError;
 use super::pruners::{self, Judging, Pruner};
 use super::samplers::{self, Ask, Sampler, Setting};
 use super::space::{Point, Space};
-use super::storage::{Change, Draft, Memory, Reaping, Seen, Storage, StudyRecord};
-use super::trial::{Assigned, CONSTRAINTS, Past, REASON, Trial, TrialState};
+use super::storage::{Change, Draft, Memory, Reaping, Storage, StudyRecord};
+use super::trial::{Assigned, CONSTRAINTS, REASON, Trial, TrialState};
 use heart::Heart;
+use history::History;
 use rand::RngExt;
 use serde_json::{Value as Json, json};
 use std::collections::BTreeMap;
@@ -74,51 +78,6 @@ struct Inner {
     sampler: Box<dyn Sampler>,
     history: History,
     reaped: Option<Instant>,
-}
-
-/// What came of a trial.
-#[derive(Debug, Clone, PartialEq)]
-pub struct Outcome {
-    state: TrialState,
-    values: Vec<f64>,
-    constraints: Vec<f64>,
-    reason: Option<String>,
-}
-
-impl Outcome {
-    /// One value an objective. Infinite ones are kept; where one is NaN, the trial fails.
-    pub fn complete(values: Vec<f64>) -> Self {
-        Self { state: TrialState::Complete, values, constraints: Vec::new(), reason: None }
-    }
-
-    /// Stopped early; its value is the last that was reported.
-    pub fn pruned() -> Self {
-        Self { state: TrialState::Pruned, values: Vec::new(), constraints: Vec::new(), reason: None }
-    }
-
-    /// It came to nothing.
-    pub fn failed(reason: impl Into<String>) -> Self {
-        Self { state: TrialState::Fail, values: Vec::new(), constraints: Vec::new(), reason: Some(reason.into()) }
-    }
-
-    /// The trial is feasible where none of these is above 0.
-    #[must_use]
-    pub fn with_constraints(mut self, constraints: Vec<f64>) -> Self {
-        self.constraints = constraints;
-        self
-    }
-}
-
-impl From<f64> for Outcome {
-    fn from(value: f64) -> Self {
-        Self::complete(vec![value])
-    }
-}
-
-impl From<Vec<f64>> for Outcome {
-    fn from(values: Vec<f64>) -> Self {
-        Self::complete(values)
-    }
 }
 
 /// How an attempt to get a trial went.
@@ -491,87 +450,6 @@ impl Study {
     fn active(&self, id: i64, number: usize, point: &[Option<f64>]) -> ActiveTrial<'_> {
         self.heart.iter().for_each(|heart| heart.add(id));
         ActiveTrial { study: self, id, number, params: self.space.values(point) }
-    }
-}
-
-/// The trials as they were last read, and what of them a sampler may see.
-#[derive(Default)]
-struct History {
-    /// By number.
-    trials: Vec<Trial>,
-    /// Numbers of those that are not finished.
-    unfinished: Vec<usize>,
-    settled: Vec<Past>,
-    /// All trials before this one are settled, but for `overdue`.
-    next: usize,
-    /// Trials nobody waits for, since nobody watches their workers.
-    overdue: Vec<usize>,
-}
-
-impl History {
-    fn seen(&self) -> Seen {
-        let unfinished = self.unfinished.iter().map(|&number| self.trials[number].id).collect();
-        Seen { up_to: self.trials.iter().map(|trial| trial.id).max().unwrap_or(0), unfinished }
-    }
-
-    fn update(&mut self, changed: Vec<Trial>) {
-        for trial in changed {
-            match self.trials.get_mut(trial.number) {
-                Some(known) => *known = trial,
-                None => {
-                    self.unfinished.push(self.trials.len());
-                    self.trials.push(trial);
-                }
-            }
-        }
-        self.unfinished.retain(|&number| !self.trials[number].state.is_finished());
-    }
-
-    fn first_waiting(&self) -> Option<usize> {
-        self.unfinished.iter().copied().find(|&number| self.trials[number].state == TrialState::Waiting)
-    }
-
-    fn needs_proposal(&self, number: usize, space: &Space) -> bool {
-        self.trials[number].point(space).is_none()
-    }
-
-    fn n_not_failed(&self) -> usize {
-        self.trials.iter().filter(|trial| trial.state != TrialState::Fail).count()
-    }
-
-    /// What trial `number` may know: the results of trials before `boundary`, the parameters of those from there on.
-    fn split(&mut self, boundary: usize, number: usize, space: &Space) -> (&[Past], Vec<Past>) {
-        let Self { trials, settled, overdue, .. } = self;
-        overdue.retain(|&late| {
-            let is_over = trials[late].state.is_finished();
-            settled.extend(is_over.then(|| Past::settled(&trials[late], space)).flatten());
-            !is_over
-        });
-        while self.next < boundary.min(trials.len()) {
-            let trial = &trials[self.next];
-            if trial.state.is_finished() {
-                settled.extend(Past::settled(trial, space));
-            } else {
-                overdue.push(self.next);
-            }
-            self.next += 1;
-        }
-        let between = boundary.min(trials.len())..number.min(trials.len());
-        let pending = overdue.iter().copied().filter(|&late| late < number).chain(between);
-        let pending = pending.filter_map(|n| Past::pending(&trials[n], space)).collect();
-        // An enqueued trial may come after later ones have settled.
-        let known = settled.iter().take_while(|past| past.number < boundary).count();
-        (&settled[..known], pending)
-    }
-}
-
-impl Trial {
-    /// Whether it will be finished by somebody.
-    fn is_awaited(&self) -> bool {
-        match self.state {
-            TrialState::Running => self.is_watched,
-            state => state == TrialState::Waiting,
-        }
     }
 }
 
