@@ -11,11 +11,11 @@ pub(super) struct History {
     pub trials: Vec<Trial>,
     /// Numbers of those that are not finished.
     pub unfinished: Vec<usize>,
-    pub settled: Vec<Past>,
+    settled: Vec<Past>,
     /// All trials before this one are settled, but for `overdue`.
-    pub next: usize,
+    next: usize,
     /// Trials nobody waits for, since nobody watches their workers.
-    pub overdue: Vec<usize>,
+    overdue: Vec<usize>,
 }
 
 impl History {
@@ -77,7 +77,7 @@ impl History {
 
 impl Trial {
     /// Whether it will be finished by somebody.
-    pub fn is_awaited(&self) -> bool {
+    pub(super) fn is_awaited(&self) -> bool {
         match self.state {
             TrialState::Running => self.is_watched,
             state => state == TrialState::Waiting,
