@@ -39,7 +39,6 @@ pub struct GuardConfig {
     /// See the table.
     pub restart: f64,
     /// See the table.
-    #[serde(skip_serializing_if = "Option::is_none")]
     pub drift: Option<f64>,
     /// See the table.
     pub loss_floor: f64,
