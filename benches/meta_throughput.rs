@@ -222,7 +222,7 @@ fn under_control(recipe: &Recipe, tasks: &[Task], n_threads: usize) -> Result<()
             let mut task = tasks[i].clone();
             let (explorer, rng) = (explorer.clone().in_parallel(i, tasks.len()), stream(i as u64, "bench actor"));
             let actor = Actor::new(recipe, networks.clone(), explorer, 0.0, rng);
-            let config = recipe.driver_config(task.known_budget.then_some(task.horizon));
+            let config = recipe.driver_config(task.budget());
             let mut driver = Driver::new(actor, task.lr, task.weight_decay, config)?;
             let run = rollout(&mut task, &mut driver, true);
             let episode =

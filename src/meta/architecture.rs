@@ -1,7 +1,6 @@
 //! What nets compute, widths aside, and those that only tch computes.
 
-use super::mlp::{Activation, Mlp, Target};
-use rand::RngExt;
+use super::mlp::{Activation, Mlp, Target, push_initial};
 use rand_chacha::ChaCha8Rng;
 
 /// The extents of one weight or bias, `[outer, n_in, n_out]`, row-major; unused ones are 1.
@@ -100,8 +99,7 @@ impl Net {
             Self::Batched(net) => {
                 let mut params = Vec::with_capacity(self.n_params());
                 for (block, n_inputs) in &net.blocks {
-                    let bound = gain / (*n_inputs as f32).sqrt();
-                    params.extend((0..block.iter().product()).map(|_| rng.random_range(-bound..bound)));
+                    push_initial(&mut params, block.iter().product(), *n_inputs, gain, rng);
                 }
                 params
             }

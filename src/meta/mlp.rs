@@ -39,6 +39,12 @@ pub struct Mlp {
     d_in: Vec<f32>,
 }
 
+/// Adds `n` initial weights of sums over `n_inputs`: U(±1/√n_inputs), times `gain`.
+pub(super) fn push_initial(params: &mut Vec<f32>, n: usize, n_inputs: usize, gain: f32, rng: &mut ChaCha8Rng) {
+    let bound = gain / (n_inputs as f32).sqrt();
+    params.extend((0..n).map(|_| rng.random_range(-bound..bound)));
+}
+
 impl Mlp {
     /// A net with these layer widths, inputs first, outputs last.
     pub fn new(sizes: Vec<usize>, activation: Activation) -> Self {
@@ -82,8 +88,7 @@ impl Mlp {
     pub fn init(&self, gain: f32, rng: &mut ChaCha8Rng) -> Vec<f32> {
         let mut params = Vec::with_capacity(self.n_params());
         for (n_in, n_out) in self.layers() {
-            let bound = gain / (n_in as f32).sqrt();
-            params.extend((0..(n_in + 1) * n_out).map(|_| rng.random_range(-bound..bound)));
+            push_initial(&mut params, (n_in + 1) * n_out, n_in, gain, rng);
         }
         params
     }

@@ -213,6 +213,11 @@ impl NetProblem {
 }
 
 impl Task {
+    /// The horizon, where the controller is told it.
+    pub fn budget(&self) -> Option<u64> {
+        self.known_budget.then_some(self.horizon)
+    }
+
     /// Loss and gradient of one step: on a minibatch drawn by `rng`, or on the full batch.
     pub fn loss_and_grad(&mut self, x: &[f32], grad: &mut [f32], rng: &mut ChaCha8Rng) -> f32 {
         if self.full_batch { self.problem.full_batch(x, grad) } else { self.problem.loss_and_grad(x, grad, rng) }

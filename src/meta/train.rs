@@ -264,7 +264,7 @@ impl MetaTraining {
         if let Some(config) = recipe.line_search {
             let search = |i| {
                 let (mut task, mut actor) = start(i);
-                let driver_config = recipe.driver_config(task.known_budget.then_some(task.horizon));
+                let driver_config = recipe.driver_config(task.budget());
                 let search = LineSearch::new(task.lr, task.weight_decay, config, driver_config)?;
                 let run = line_search_rollout(&mut task, search, &mut actor, true)?;
                 let episode = actor.into_episode(&run, &meta.reward, &recipe.agent, task.known_budget);
@@ -274,7 +274,7 @@ impl MetaTraining {
         }
         let drive = |i| {
             let (task, actor) = start(i);
-            let config = recipe.driver_config(task.known_budget.then_some(task.horizon));
+            let config = recipe.driver_config(task.budget());
             let driver = Driver::new(actor, task.lr, task.weight_decay, config)?;
             Ok((task, driver))
         };

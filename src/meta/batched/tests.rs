@@ -103,7 +103,7 @@ fn every_family_with_every_optimizer_follows_the_trajectory_of_the_kernel_under_
     let recipe = recipe("lr");
     let tasks = tasks([30, 60], |config| config.start_decades = Some(1.0));
     let driver = |i: usize, task: &Task| {
-        let config = recipe.driver_config(task.known_budget.then_some(task.horizon));
+        let config = recipe.driver_config(task.budget());
         let config = DriverConfig { lr_bounds: [1e-8, 0.3], ..config };
         Driver::new(actor(&recipe, i), task.lr, task.weight_decay, config).unwrap()
     };
@@ -125,7 +125,7 @@ fn what_the_guard_undoes_is_undone_alike() {
     bowls.step_by(2).for_each(|task| task.lr = 1e35);
     let trace = |first_update| {
         let driver = |i: usize, task: &Task| {
-            let config = recipe.driver_config(task.known_budget.then_some(task.horizon));
+            let config = recipe.driver_config(task.budget());
             let config = DriverConfig { first_update, ..config };
             Driver::new(actor(&recipe, i), task.lr, task.weight_decay, config).unwrap()
         };
