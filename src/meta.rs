@@ -13,6 +13,7 @@ mod architecture;
 mod batched;
 mod config;
 mod engine;
+mod gemm;
 mod line_search;
 mod mlp;
 mod optimizer;

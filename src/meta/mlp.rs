@@ -4,9 +4,9 @@
 
 #[cfg(feature = "torch")]
 use super::architecture::{Architecture, Block};
+use super::gemm::{Matrix, Panels};
+use super::simd::vectorized;
 use super::tanh::tanh_in_place;
-use ndarray::linalg::general_mat_mul;
-use ndarray::{ArrayView2, ArrayViewMut2};
 use rand::RngExt;
 use rand_chacha::ChaCha8Rng;
 
@@ -17,6 +17,41 @@ pub enum Activation {
     Relu,
     /// tanh z
     Tanh,
+}
+
+impl Activation {
+    fn forward(self, y: &mut [f32]) {
+        match self {
+            Self::Tanh => tanh_in_place(y),
+            Self::Relu => vectorized(
+                #[inline(always)]
+                || {
+                    for y in y {
+                        *y = y.max(0.0);
+                    }
+                },
+            ),
+        }
+    }
+
+    /// Turns the gradient by the outputs `y` into the one by what they are of.
+    fn backward(self, y: &[f32], d: &mut [f32]) {
+        vectorized(
+            #[inline(always)]
+            || match self {
+                Self::Relu => {
+                    for (d, &y) in d.iter_mut().zip(y) {
+                        *d = if y > 0.0 { *d } else { 0.0 };
+                    }
+                }
+                Self::Tanh => {
+                    for (d, &y) in d.iter_mut().zip(y) {
+                        *d *= 1.0 - y * y;
+                    }
+                }
+            },
+        );
+    }
 }
 
 /// What the outputs are compared with, one row an example.
@@ -37,6 +72,7 @@ pub struct Mlp {
     outputs: Vec<Vec<f32>>,
     d_out: Vec<f32>,
     d_in: Vec<f32>,
+    panels: Panels,
 }
 
 /// Adds `n` initial weights of sums over `n_inputs`: U(±1/√n_inputs), times `gain`.
@@ -49,7 +85,7 @@ impl Mlp {
     /// A net with these layer widths, inputs first, outputs last.
     pub fn new(sizes: Vec<usize>, activation: Activation) -> Self {
         let outputs = vec![Vec::new(); sizes.len() - 1];
-        Self { sizes, activation, outputs, d_out: Vec::new(), d_in: Vec::new() }
+        Self { sizes, activation, outputs, d_out: Vec::new(), d_in: Vec::new(), panels: Panels::default() }
     }
 
     /// How many parameters.
@@ -104,13 +140,10 @@ impl Mlp {
             let x: &[f32] = if l == 0 { inputs } else { &before[l - 1] };
             let y = &mut after[0];
             y.resize(n * n_out, 0.0);
-            y.chunks_exact_mut(n_out).for_each(|row| row.copy_from_slice(biases));
-            mat_mul(view(x, n, n_in), view(weights, n_in, n_out), 1.0, view_mut(y, n, n_out));
+            self.panels.pack(Matrix::new(weights, n_out), n_in, n_out);
+            self.panels.multiply(Matrix::new(x, n_in), Some(biases), y);
             if l + 1 < n_layers {
-                match self.activation {
-                    Activation::Relu => y.iter_mut().for_each(|v| *v = v.max(0.0)),
-                    Activation::Tanh => tanh_in_place(y),
-                }
+                self.activation.forward(y);
             }
         }
         &self.outputs[n_layers - 1]
@@ -143,21 +176,14 @@ impl Mlp {
             let (weights, _) = layer(params, &mut at, n_in, n_out);
             let (d_weights, d_biases) = grad[end..end + (n_in + 1) * n_out].split_at_mut(n_in * n_out);
             let x: &[f32] = if l == 0 { inputs } else { &self.outputs[l - 1] };
-            let d_out = view(&self.d_out, n, n_out);
-            mat_mul(view(x, n, n_in).reversed_axes(), d_out, 0.0, view_mut(d_weights, n_in, n_out));
-            d_biases.fill(0.0);
-            for row in self.d_out.chunks_exact(n_out) {
-                d_biases.iter_mut().zip(row).for_each(|(d, r)| *d += r);
-            }
+            self.panels.pack(Matrix::new(&self.d_out, n_out), n, n_out);
+            self.panels.multiply(Matrix::new(x, n_in).transposed(), None, d_weights);
+            sum_rows(&self.d_out, d_biases);
             if l > 0 {
                 self.d_in.resize(n * n_in, 0.0);
-                mat_mul(d_out, view(weights, n_in, n_out).reversed_axes(), 0.0, view_mut(&mut self.d_in, n, n_in));
-                match self.activation {
-                    Activation::Relu => {
-                        self.d_in.iter_mut().zip(x).for_each(|(d, &y)| *d = if y > 0.0 { *d } else { 0.0 })
-                    }
-                    Activation::Tanh => self.d_in.iter_mut().zip(x).for_each(|(d, &y)| *d *= 1.0 - y * y),
-                }
+                self.panels.pack(Matrix::new(weights, n_out).transposed(), n_out, n_in);
+                self.panels.multiply(Matrix::new(&self.d_out, n_out), None, &mut self.d_in);
+                self.activation.backward(x, &mut self.d_in);
                 std::mem::swap(&mut self.d_out, &mut self.d_in);
             }
         }
@@ -180,6 +206,21 @@ impl Mlp {
         }
         sum * scale
     }
+}
+
+/// The sum of all rows.
+fn sum_rows(rows: &[f32], sums: &mut [f32]) {
+    sums.fill(0.0);
+    vectorized(
+        #[inline(always)]
+        || {
+            for row in rows.chunks_exact(sums.len()) {
+                for (sum, v) in sums.iter_mut().zip(row) {
+                    *sum += v;
+                }
+            }
+        },
+    );
 }
 
 /// -ln softmax(z)[class]; `z` becomes `scale` times its gradient.
@@ -209,21 +250,6 @@ fn layer<'a>(params: &'a [f32], at: &mut usize, n_in: usize, n_out: usize) -> (&
     let (weights, rest) = params[*at..].split_at(n_in * n_out);
     *at += (n_in + 1) * n_out;
     (weights, &rest[..n_out])
-}
-
-/// `c = a b + beta c`
-fn mat_mul(a: ArrayView2<f32>, b: ArrayView2<f32>, beta: f32, mut c: ArrayViewMut2<f32>) {
-    general_mat_mul(1.0, &a, &b, beta, &mut c);
-}
-
-#[allow(clippy::expect_used, reason = "every length is the product of the layer widths it is built from")]
-fn view(data: &[f32], rows: usize, columns: usize) -> ArrayView2<'_, f32> {
-    ArrayView2::from_shape((rows, columns), data).expect("length is rows times columns")
-}
-
-#[allow(clippy::expect_used, reason = "every length is the product of the layer widths it is built from")]
-fn view_mut(data: &mut [f32], rows: usize, columns: usize) -> ArrayViewMut2<'_, f32> {
-    ArrayViewMut2::from_shape((rows, columns), data).expect("length is rows times columns")
 }
 
 #[cfg(test)]

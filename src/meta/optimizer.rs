@@ -99,13 +99,17 @@ impl InnerOptimizer {
                 let correction1 = 1.0 - f64::from(Self::BETA1).powf(self.t as f64);
                 let correction2 = (1.0 - f64::from(Self::BETA2).powf(self.t as f64)).sqrt() as f32;
                 let size = (lr / correction1) as f32;
-                vectorized(|| {
-                    for (((x, &g), m), v) in x.iter_mut().zip(&*grad).zip(&mut self.first).zip(&mut self.second) {
-                        *m += (1.0 - Self::BETA1) * (g - *m);
-                        *v = Self::BETA2 * *v + (1.0 - Self::BETA2) * g * g;
-                        *x -= size * *m / (v.sqrt() / correction2 + Self::EPS);
-                    }
-                });
+                let moments = self.first.iter_mut().zip(&mut self.second);
+                vectorized(
+                    #[inline(always)]
+                    || {
+                        for ((x, &g), (m, v)) in x.iter_mut().zip(&*grad).zip(moments) {
+                            *m += (1.0 - Self::BETA1) * (g - *m);
+                            *v = Self::BETA2 * *v + (1.0 - Self::BETA2) * g * g;
+                            *x -= size * *m / (v.sqrt() / correction2 + Self::EPS);
+                        }
+                    },
+                );
             }
         }
     }

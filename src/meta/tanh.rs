@@ -34,7 +34,14 @@ const WHOLE: f32 = 8_388_608.0;
 
 /// tanh of every value.
 pub(super) fn tanh_in_place(values: &mut [f32]) {
-    vectorized(|| values.iter_mut().for_each(|v| *v = tanh(*v)));
+    vectorized(
+        #[inline(always)]
+        || {
+            for v in values {
+                *v = tanh(*v);
+            }
+        },
+    );
 }
 
 #[inline(always)]
