@@ -24,7 +24,7 @@ use serde::{Deserialize, Serialize};
 /// | `floor` | 0.1 | keeps the noise of a nearly solved task from looking like an explosion | [0, ∞) |
 /// | `peak_decay` | 0.95 | what is left of the peak after a decision | [0, 1) |
 /// | `restart` | 0.95 | at steps 16, 32 and 64, parameters that went far while the loss is still above `restart × first loss` are given up; 0: never | [0, 1] |
-/// | `drift` | none | after the first steps, an average over about two windows above `drift × max(its lowest, floor × first loss)` is bad too: a rate too high for long, where no single step explodes | (1, ∞) |
+/// | `drift` | none | an average over about ten steps above `drift × max(its lowest, floor × first loss)` is bad too: a rate too high for long, where no single step explodes | (1, ∞) |
 /// | `loss_floor` | 0 | subtracted from every loss, where losses may be negative | finite |
 /// | `recovery_steps` | 8 | after a rollback, decide at every step for so long | [1, ∞) |
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -102,7 +102,7 @@ pub struct Guard {
     peak: Option<f64>,
     first: f64,
     average: f64,
-    /// The average over about two windows, and its lowest.
+    /// The average over about ten steps, and its lowest.
     drifting: Option<[f64; 2]>,
     at_verified: bool,
     suspect: Option<f64>,
@@ -112,8 +112,8 @@ pub struct Guard {
 const RESTART_STEPS: [u64; 3] = [16, 32, 64];
 /// Memory of the loss average that a restart looks at, per decision: about four steps while probing.
 const AVERAGE_DECAY: f64 = 0.8;
-/// Losses a window must have to tell of a drift.
-const DRIFT_LOSSES: u32 = 8;
+/// Memory per step of the loss average that tells of a drift.
+const DRIFT_DECAY: f64 = 0.9;
 
 impl Guard {
     /// A guard that has seen nothing yet.
@@ -160,12 +160,12 @@ impl Guard {
         Verdict::Good
     }
 
-    /// Whether the loss has been rising for long. Single losses, as while probing, say too little.
+    /// Whether the loss has been rising for long: its average over about ten steps is far above the lowest that this average has been.
     fn drifts(&mut self, window: &LossWindow) -> bool {
-        let Some(drift) = self.config.drift.filter(|_| window.n >= DRIFT_LOSSES) else { return false };
+        let Some(drift) = self.config.drift else { return false };
         let loss = window.mean - self.config.loss_floor;
         let [average, lowest] = self.drifting.unwrap_or([loss, loss]);
-        let average = average + 0.5 * (loss - average);
+        let average = loss + DRIFT_DECAY.powi(window.n as i32) * (average - loss);
         let drifts = average > drift * lowest.max(self.config.floor * self.first);
         // Judged anew from here on, with half the rate.
         self.drifting = Some([average, if drifts { average } else { lowest.min(average) }]);
@@ -296,7 +296,9 @@ mod tests {
         );
         assert!(verdicts.iter().filter(|&&verdict| verdict == drifted).count() <= 2, "{verdicts:?}");
         assert!(rising.clone().all(|loss| free.check(&LossWindow::of(&[loss; 8]), true) == Verdict::Good));
-        assert!(rising.clone().all(|loss| check(&mut guard, loss) == Verdict::Good), "single losses do not count");
+        let noise = (0..400).map(|i| if i % 10 == 0 { 3.0 } else { 1.0 });
+        let mut guard = Guard::new(GuardConfig { drift: Some(1.5), ..GuardConfig::default() });
+        assert!(noise.map(|loss| check(&mut guard, loss)).all(|verdict| verdict != drifted), "one bad batch in ten is noise");
     }
 
     #[test]
