@@ -298,7 +298,10 @@ mod tests {
         assert!(rising.clone().all(|loss| free.check(&LossWindow::of(&[loss; 8]), true) == Verdict::Good));
         let noise = (0..400).map(|i| if i % 10 == 0 { 3.0 } else { 1.0 });
         let mut guard = Guard::new(GuardConfig { drift: Some(1.5), ..GuardConfig::default() });
-        assert!(noise.map(|loss| check(&mut guard, loss)).all(|verdict| verdict != drifted), "one bad batch in ten is noise");
+        assert!(
+            noise.map(|loss| check(&mut guard, loss)).all(|verdict| verdict != drifted),
+            "one bad batch in ten is noise"
+        );
     }
 
     #[test]
