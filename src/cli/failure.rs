@@ -44,7 +44,10 @@ impl Failure {
             TunerError::KeepsFailing { .. } => true,
             TunerError::Storage(storage) => !matches!(
                 storage,
-                StorageError::Url { .. } | StorageError::Open { .. } | StorageError::ForeignSchema { .. }
+                StorageError::Url { .. }
+                    | StorageError::Open { .. }
+                    | StorageError::Empty { .. }
+                    | StorageError::ForeignSchema { .. }
             ),
             _ => false,
         };

@@ -17,7 +17,7 @@ use std::sync::Arc;
 pub struct StudyArgs {
     #[command(subcommand)]
     command: Command,
-    /// Where the studies are kept.
+    /// Where the studies are kept: sqlite:///FILE or postgresql://USER@HOST/DATABASE
     #[arg(long, default_value = DEFAULT_STORAGE, global = true)]
     storage: String,
 }

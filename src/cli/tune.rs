@@ -79,7 +79,7 @@ struct WorkArgs {
 pub struct TuneArgs {
     /// What is searched: a TOML file with a table [params.NAME] for each parameter.
     space: PathBuf,
-    /// Where the study is kept: sqlite:///FILE or memory:
+    /// Where the study is kept: sqlite:///FILE, postgresql://USER@HOST/DATABASE (its password in PGPASSWORD) or memory:
     #[arg(long, default_value = DEFAULT_STORAGE)]
     storage: String,
     #[command(flatten)]
@@ -93,9 +93,9 @@ pub const DEFAULT_STORAGE: &str = "sqlite:///qgd.db";
 
 /// Run trials of a study that `qgd tune` has made, here or on another machine.
 #[derive(Debug, Args)]
-#[command(after_help = "Example:\n  qgd worker --storage sqlite:///qgd.db --study space -- python train.py --lr {lr}")]
+#[command(after_help = "Example:\n  qgd worker --storage postgresql://me@db.example.org/tuning --study space -- python train.py --lr {lr}")]
 pub struct WorkerArgs {
-    /// Where the study is kept.
+    /// Where the study is kept: sqlite:///FILE or postgresql://USER@HOST/DATABASE (its password in PGPASSWORD)
     #[arg(long, default_value = DEFAULT_STORAGE)]
     storage: String,
     /// Name of the study.
@@ -133,12 +133,7 @@ pub fn read_space(path: &Path) -> Result<SpaceFile, Failure> {
 
 /// A storage that must be there: one that is only looked at is not made.
 pub fn open_existing(url: &str) -> Result<Arc<dyn Storage>, Failure> {
-    match url.strip_prefix("sqlite:///") {
-        Some(file) if !file.is_empty() && !Path::new(file).exists() => {
-            Err(Failure::BadInput(anyhow!("there is no file {file}, so no study in it")))
-        }
-        _ => storage::open(url).map_err(|error| Failure::of_tuner(error.into())),
-    }
+    storage::open_existing(url).map_err(|error| Failure::of_tuner(error.into()))
 }
 
 impl StudyArgs {

@@ -3,6 +3,7 @@
 
 #![allow(clippy::unwrap_used, reason = "a test that finds nothing where it looks has failed")]
 
+mod cluster;
 mod sandbox;
 
 mod bad_controllers;
@@ -19,6 +20,7 @@ mod optuna;
 #[cfg(feature = "torch")]
 mod training;
 mod tuner_faults;
+mod tuner_postgres;
 mod tuning;
 
 use sandbox::Sandbox;

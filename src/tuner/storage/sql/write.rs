@@ -217,7 +217,9 @@ fn encoded(value: f64) -> (Cell, &'static str) {
 /// Fails what is stale, and has it tried again as Optuna's own retry callback does.
 pub(super) fn reap(connection: &mut dyn Connection, study: i64, reaping: Reaping) -> Done<Vec<usize>> {
     let mut n_trials: usize = counts(connection, study)?.values().sum();
-    let stale = read::stale(connection, study, reaping.grace)?;
+    // A worker may tell or beat at this very moment: who comes second finds what the first has done.
+    let lock = connection.dialect().for_update;
+    let stale = read::stale(connection, study, reaping.grace, lock)?;
     let mut numbers = Vec::new();
     for (id, number) in stale {
         let only = Seen { up_to: i64::MAX, unfinished: vec![id] };
