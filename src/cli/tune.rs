@@ -93,7 +93,9 @@ pub const DEFAULT_STORAGE: &str = "sqlite:///qgd.db";
 
 /// Run trials of a study that `qgd tune` has made, here or on another machine.
 #[derive(Debug, Args)]
-#[command(after_help = "Example:\n  qgd worker --storage postgresql://me@db.example.org/tuning --study space -- python train.py --lr {lr}")]
+#[command(
+    after_help = "Example:\n  qgd worker --storage postgresql://me@db.example.org/tuning --study space -- python train.py --lr {lr}"
+)]
 pub struct WorkerArgs {
     /// Where the study is kept: sqlite:///FILE or postgresql://USER@HOST/DATABASE (its password in PGPASSWORD)
     #[arg(long, default_value = DEFAULT_STORAGE)]

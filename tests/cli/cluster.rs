@@ -33,7 +33,8 @@ impl Cluster {
     /// A new one.
     pub fn start() -> Option<Self> {
         let Some(bin) = folder_of_programs() else {
-            let required = std::env::var("QGD_REQUIRE").is_ok_and(|list| list.split(',').any(|name| name == "postgres"));
+            let required =
+                std::env::var("QGD_REQUIRE").is_ok_and(|list| list.split(',').any(|name| name == "postgres"));
             assert!(!required, "QGD_REQUIRE asks for postgres, but there is no initdb");
             eprintln!("skipped on PostgreSQL: it is not installed");
             return None;
@@ -66,7 +67,11 @@ impl Cluster {
 
     /// The URL of a database.
     pub fn url(&self, database: &str) -> String {
-        format!("postgresql://qgd:{}@127.0.0.1:{}/{database}", PASSWORD.replace('@', "%40").replace('/', "%2F"), self.port)
+        format!(
+            "postgresql://qgd:{}@127.0.0.1:{}/{database}",
+            PASSWORD.replace('@', "%40").replace('/', "%2F"),
+            self.port
+        )
     }
 
     /// Runs a statement.

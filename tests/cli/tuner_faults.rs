@@ -4,6 +4,7 @@ use crate::cluster::Cluster;
 use crate::sandbox::Sandbox;
 use crate::tuning::{sandbox, trials};
 use rand::RngExt;
+use std::fs::File;
 use std::process::{Child, Stdio};
 use std::time::{Duration, Instant};
 
@@ -54,7 +55,10 @@ fn survives(storage: &str, also: &dyn Fn(usize)) {
     let n_trials = plan.n_trials.to_string();
     let flags = ["tune", "space.toml", "--storage", storage, "--trials", &n_trials, "--lag", "16", "--heartbeat", "1"];
     let tune = [&flags[..], &["--", "sh", "-c", &script]].concat();
-    let start = || sandbox.command(&tune).stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
+    let start = || {
+        let stderr = File::options().create(true).append(true).open(sandbox.path("stderr")).unwrap();
+        sandbox.command(&tune).stdout(Stdio::null()).stderr(stderr).spawn().unwrap()
+    };
     let began = Instant::now();
     let mut workers: Vec<Child> = (0..4).map(|_| start()).collect();
     let mut n_killed = 0;
@@ -69,10 +73,14 @@ fn survives(storage: &str, also: &dyn Fn(usize)) {
         also(round);
         *worker = start();
     }
-    assert!(workers.iter_mut().all(|worker| worker.wait().unwrap().success()));
+    assert!(workers.iter_mut().all(|worker| worker.wait().unwrap().success()), "{}", sandbox.read("stderr"));
     assert!(n_killed >= 2, "{n_killed} workers were killed: make it longer");
     let n_failed = every_trial_ended_once(&sandbox, storage, plan.n_trials);
-    eprintln!("{} trials, {n_killed} workers killed, {n_failed} trials failed and tried again, {:.0} s", plan.n_trials, began.elapsed().as_secs_f64());
+    eprintln!(
+        "{} trials, {n_killed} workers killed, {n_failed} trials failed and tried again, {:.0} s",
+        plan.n_trials,
+        began.elapsed().as_secs_f64()
+    );
 }
 
 /// Answers how many trials failed.

@@ -24,7 +24,8 @@ fn a_study_in_postgresql_is_tuned_helped_with_looked_at_and_deleted() {
     assert_eq!(comparable(&url), comparable("sqlite:///s.db"));
     // As Optuna writes the same address.
     let theirs = url.replace("postgresql://", "postgresql+psycopg2://");
-    let worker = sandbox.qgd(&[&["worker", "--study", "space", "--storage", &theirs, "--trials", "10"], &OBJECTIVE[..]].concat());
+    let worker = sandbox
+        .qgd(&[&["worker", "--study", "space", "--storage", &theirs, "--trials", "10"], &OBJECTIVE[..]].concat());
     assert_eq!((worker.code, comparable(&url).len()), (0, 10), "{}", worker.stderr);
     let on = |command: &[&str]| sandbox.qgd(&[&["study"], command, &["--storage", &url]].concat());
     assert!(on(&["list"]).stdout.contains("space") && on(&["show", "space"]).stdout.contains("10 trials"));
@@ -65,6 +66,7 @@ fn a_server_that_cannot_be_used_is_bad_input_and_the_password_is_not_shown() {
     sandbox.refuses(&["study", "list", "--storage", &good], &["there are no studies in postgresql://qgd@127.0.0.1"]);
     // The password from the environment.
     let url = good.replacen(&good[good.find(":top").unwrap()..good.find('@').unwrap()], "", 1);
-    let mut command = sandbox.command(&[&["tune", "space.toml", "--trials", "1", "--storage", &url], &OBJECTIVE[..]].concat());
+    let mut command =
+        sandbox.command(&[&["tune", "space.toml", "--trials", "1", "--storage", &url], &OBJECTIVE[..]].concat());
     assert!(!url.contains("secret") && command.env("PGPASSWORD", "top@secret/1").status().unwrap().success());
 }

@@ -19,6 +19,9 @@ const TABLES: &str = include_str!("optuna_postgres.sql");
 /// How long to wait for a server that went away.
 const PATIENCE: Duration = Duration::from_secs(60);
 
+/// How long to wait for one that has not been there yet: it may be restarting, and the address may be wrong.
+const FIRST_PATIENCE: Duration = Duration::from_secs(2);
+
 /// Between two attempts to reach it: the first pause and the longest.
 const PAUSES: [Duration; 2] = [Duration::from_millis(50), Duration::from_secs(1)];
 
@@ -48,7 +51,7 @@ pub fn open_postgres(url: &str) -> Result<impl Storage + use<>, StorageError> {
 pub(super) fn open(url: &str, make: bool) -> Result<impl Storage + use<>, StorageError> {
     let place = without_password(url);
     let config = config(url).ok_or_else(|| StorageError::Url { url: place.clone(), allowed: FORM })?;
-    let client = connect(&config, is_starting);
+    let client = connect(&config, FIRST_PATIENCE);
     let client = client.map_err(|error| StorageError::Open { place: place.clone(), source: said(&error) })?;
     let mut server = Server { place, config, client, trouble: None };
     server.prepare(make).map_err(StorageError::opening)?;
@@ -75,12 +78,12 @@ fn config(url: &str) -> Option<Config> {
     Some(config)
 }
 
-/// Goes on trying as long as the error is one that `may_pass`.
-fn connect(config: &Config, may_pass: fn(&postgres::Error) -> bool) -> Result<Client, postgres::Error> {
+/// Goes on trying for so long, as far as the error is one that may pass.
+fn connect(config: &Config, patience: Duration) -> Result<Client, postgres::Error> {
     let (start, mut pause) = (Instant::now(), PAUSES[0]);
     loop {
         match config.connect(NoTls) {
-            Err(error) if may_pass(&error) && start.elapsed() < PATIENCE => {
+            Err(error) if may_pass(&error) && start.elapsed() < patience => {
                 std::thread::sleep(pause);
                 pause = (2 * pause).min(PAUSES[1]);
             }
@@ -89,18 +92,27 @@ fn connect(config: &Config, may_pass: fn(&postgres::Error) -> bool) -> Result<Cl
     }
 }
 
-/// The server is there, but takes nobody at the moment.
-fn is_starting(error: &postgres::Error) -> bool {
-    matches!(error.code(), Some(code) if *code == SqlState::CANNOT_CONNECT_NOW || *code == SqlState::TOO_MANY_CONNECTIONS)
-}
-
 /// The server is down, or takes nobody at the moment.
-fn is_away(error: &postgres::Error) -> bool {
-    error.as_db_error().is_none() || is_starting(error) || is_fatal(error, &[SqlState::ADMIN_SHUTDOWN, SqlState::CRASH_SHUTDOWN])
+fn may_pass(error: &postgres::Error) -> bool {
+    let codes = [
+        SqlState::CANNOT_CONNECT_NOW,
+        SqlState::TOO_MANY_CONNECTIONS,
+        SqlState::ADMIN_SHUTDOWN,
+        SqlState::CRASH_SHUTDOWN,
+    ];
+    match error.code() {
+        Some(code) => codes.contains(code),
+        // A name that means nothing is no error of this kind.
+        None => error.is_closed() || io_error(error).is_some_and(is_of_network),
+    }
 }
 
-fn is_fatal(error: &postgres::Error, codes: &[SqlState]) -> bool {
-    error.code().is_some_and(|code| codes.contains(code))
+fn io_error(error: &postgres::Error) -> Option<&std::io::Error> {
+    error.source()?.downcast_ref()
+}
+
+fn is_of_network(error: &std::io::Error) -> bool {
+    error.raw_os_error().is_some() || error.kind() == std::io::ErrorKind::TimedOut
 }
 
 /// An error with its causes, on one line.
@@ -129,13 +141,9 @@ impl Trouble {
         match said {
             Some(said) if conflicts.contains(&said.code()) => Some(Self::Conflict),
             Some(said) => is_fatal(said.parsed_severity()).then_some(Self::Lost),
-            None => (error.is_closed() || has_io(error)).then_some(Self::Lost),
+            None => (error.is_closed() || io_error(error).is_some()).then_some(Self::Lost),
         }
     }
-}
-
-fn has_io(error: &postgres::Error) -> bool {
-    error.source().is_some_and(|cause| cause.is::<std::io::Error>())
 }
 
 struct Server {
@@ -154,11 +162,11 @@ impl Server {
             sql::transaction(self, Access::Write, make_tables)?;
         }
         let has_revisions = self.has_table("alembic_version")?;
-        sql::check_version(self, has_revisions)
+        sql::transaction(self, Access::Read, |connection| sql::check_version(connection, has_revisions))
     }
 
     fn has_table(&mut self, name: &str) -> Result<bool, StorageError> {
-        Ok(self.query(HAS_TABLE, &[name.into()])? != [[Cell::Null]])
+        sql::transaction(self, Access::Read, |connection| Ok(!connection.query(HAS_TABLE, &[name.into()])?.is_empty()))
     }
 
     fn failed(&self, error: &postgres::Error) -> StorageError {
@@ -166,14 +174,15 @@ impl Server {
     }
 }
 
-const HAS_TABLE: &str = "SELECT CAST(to_regclass($1) AS VARCHAR)";
+/// Not `to_regclass`, which may answer from before a lock was waited for.
+const HAS_TABLE: &str = "SELECT CAST(tablename AS VARCHAR) FROM pg_tables WHERE schemaname = ANY(current_schemas(false)) AND tablename = $1";
 
 /// Of all that make tables at once, one does. The number means nothing to anybody else.
 const LOCK_TABLES: &str = "SELECT CAST(pg_advisory_xact_lock(7236110432) AS VARCHAR)";
 
 fn make_tables(connection: &mut dyn Connection) -> Result<(), StorageError> {
     connection.query(LOCK_TABLES, &[])?;
-    if connection.query(HAS_TABLE, &["studies".into()])? == [[Cell::Null]] {
+    if connection.query(HAS_TABLE, &["studies".into()])?.is_empty() {
         for statement in TABLES.split(';').map(str::trim).filter(|statement| !statement.is_empty()) {
             connection.query(statement, &[])?;
         }
@@ -195,7 +204,8 @@ impl Connection for Server {
         let typed: Vec<_> = cells.iter().map(parameter).collect();
         // One round trip, and nothing is kept for it on either side.
         let rows = self.client.query_typed(sql, &typed);
-        let rows = rows.and_then(|rows| rows.iter().map(|row| (0..row.len()).map(|i| cell(row, i)).collect()).collect());
+        let rows =
+            rows.and_then(|rows| rows.iter().map(|row| (0..row.len()).map(|i| cell(row, i)).collect()).collect());
         rows.map_err(|error: postgres::Error| {
             self.trouble = Trouble::of(&error).or(self.trouble);
             self.failed(&error)
@@ -215,7 +225,7 @@ impl Connection for Server {
             return Err(error);
         }
         tracing::warn!("{error}; connecting again");
-        self.client = connect(&self.config, is_away).map_err(|error| self.failed(&error))?;
+        self.client = connect(&self.config, PATIENCE).map_err(|error| self.failed(&error))?;
         Ok(())
     }
 

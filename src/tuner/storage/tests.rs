@@ -109,6 +109,14 @@ fn a_number_is_given_once_and_the_limit_holds() {
 }
 
 #[test]
+fn those_who_come_first_at_the_same_time_make_the_tables_once() {
+    databases(|url| {
+        std::thread::scope(|scope| (0..8).for_each(|_| _ = scope.spawn(|| _ = new_study(&*open(url).unwrap()))));
+        assert_eq!(open(url).unwrap().studies().unwrap().len(), 1, "{url}");
+    });
+}
+
+#[test]
 fn a_waiting_trial_is_claimed_by_one_worker_only() {
     each(|name, storage| {
         let study = new_study(&*storage);

@@ -213,12 +213,7 @@ fn params(connection: &mut dyn Connection, study: i64, trials: &mut BTreeMap<i64
 }
 
 /// Running trials whose worker has been silent for longer than `grace`: id and number. `lock` is for those who are about to change them.
-pub(super) fn stale(
-    connection: &mut dyn Connection,
-    study: i64,
-    grace: Duration,
-    lock: &str,
-) -> Done<Vec<(i64, i64)>> {
+pub(super) fn stale(connection: &mut dyn Connection, study: i64, grace: Duration, lock: &str) -> Done<Vec<(i64, i64)>> {
     let sql = format!(
         "SELECT trials.trial_id, number FROM trials JOIN trial_heartbeats ON trial_heartbeats.trial_id = trials.trial_id \
          WHERE study_id = $1 AND state = 'RUNNING' AND {} > {:?} ORDER BY number{lock}",
