@@ -12,7 +12,7 @@ use child::Runner;
 use clap::Args;
 use qgd::report::number;
 use qgd::tuner::storage::{self, Storage};
-use qgd::tuner::{Optimize, Setting, SpaceFile, Study, StudyConfig, Trial, TrialState, pruners, samplers};
+use qgd::tuner::{Optimize, Screen, Setting, SpaceFile, Study, StudyConfig, Trial, TrialState, pruners, samplers};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
@@ -33,6 +33,9 @@ pub struct StudyArgs {
     /// So many trials may run at a time; trial n uses the results up to trial n - lag, for any number of workers.
     #[arg(long)]
     lag: Option<usize>,
+    /// After so many trials only so many parameters, those that matter most, are searched; the others stay as in the best trial.
+    #[arg(long, value_name = "TRIALS:PARAMETERS")]
+    screen: Option<Screen>,
     /// Name of the study. [default: name of the space file]
     #[arg(long)]
     study: Option<String>,
@@ -165,6 +168,7 @@ impl StudyArgs {
             pruner: self.pruner.clone().unwrap_or_else(|| to.pruner.clone()),
             seed: self.seed.unwrap_or(to.seed),
             lag: self.lag.unwrap_or(to.lag),
+            screen: self.screen.or(to.screen),
             heartbeat_s: self.heartbeat.unwrap_or(to.heartbeat_s),
             retries: self.retries.unwrap_or(to.retries),
         }
