@@ -47,6 +47,7 @@ impl Failure {
                 StorageError::Url { .. }
                     | StorageError::Open { .. }
                     | StorageError::Empty { .. }
+                    | StorageError::ReadOnly { .. }
                     | StorageError::ForeignSchema { .. }
             ),
             _ => false,

@@ -214,6 +214,12 @@ pub enum StorageError {
         /// What the database says.
         source: Box<dyn std::error::Error + Send + Sync>,
     },
+    /// The database can be read, and no more.
+    #[error("{place} is read-only")]
+    ReadOnly {
+        /// Where it is.
+        place: String,
+    },
     /// The tables are those of another version of Optuna.
     #[error(
         "the tables of {place} have version {found}, but must have {expected}, that of Optuna 3.2 and later; see `optuna storage upgrade`"

@@ -19,6 +19,7 @@ mod meta_training;
 mod optuna;
 #[cfg(feature = "torch")]
 mod training;
+mod tuner_bad_input;
 mod tuner_faults;
 mod tuner_postgres;
 mod tuning;

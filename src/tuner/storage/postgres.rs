@@ -170,6 +170,9 @@ impl Server {
     }
 
     fn failed(&self, error: &postgres::Error) -> StorageError {
+        if error.code() == Some(&SqlState::READ_ONLY_SQL_TRANSACTION) {
+            return StorageError::ReadOnly { place: self.place.clone() };
+        }
         StorageError::Database { place: self.place.clone(), source: said(error) }
     }
 }

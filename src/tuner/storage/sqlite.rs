@@ -121,8 +121,11 @@ impl Connection for File {
     }
 
     fn query(&mut self, sql: &str, cells: &[Cell]) -> Result<Vec<Vec<Cell>>, StorageError> {
-        let failed =
-            |source: rusqlite::Error| StorageError::Database { place: self.place.clone(), source: source.into() };
+        let place = || self.place.clone();
+        let failed = |source: rusqlite::Error| match source.sqlite_error_code() {
+            Some(ErrorCode::ReadOnly) => StorageError::ReadOnly { place: place() },
+            _ => StorageError::Database { place: place(), source: source.into() },
+        };
         let mut statement = self.connection.prepare_cached(sql).map_err(failed)?;
         let n_columns = statement.column_count();
         let row = |row: &rusqlite::Row<'_>| (0..n_columns).map(|i| row.get::<_, SqlValue>(i).map(Cell::from)).collect();
