@@ -6,9 +6,11 @@
 
 mod distribution;
 mod error;
+mod importance;
 mod pareto;
 pub mod pruners;
 pub mod samplers;
+mod screening;
 mod space;
 mod spec;
 pub mod storage;
@@ -17,9 +19,11 @@ mod trial;
 
 pub use distribution::{Distribution, Value};
 pub use error::TunerError;
+pub use importance::importance;
 pub use pareto::{best_trials, dominates, hypervolume};
 pub use pruners::{Judging, Pruner, Verdict};
 pub use samplers::{Ask, Sampler, Setting};
+pub use screening::{Screen, ScreenError};
 pub use space::{Condition, Parameter, Point, Space, SpaceError, SpaceFile};
 pub use spec::{Spec, SpecError};
 pub use study::{ActiveTrial, Optimize, Outcome, Study, StudyConfig};

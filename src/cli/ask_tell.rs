@@ -23,7 +23,7 @@ pub struct AskTellArgs {
     /// What is searched.
     #[arg(long)]
     space: PathBuf,
-    /// Where the study is kept: sqlite:///FILE or memory:
+    /// Where the study is kept: sqlite:///FILE, postgresql://USER@HOST/DATABASE (its password in PGPASSWORD) or memory:
     #[arg(long, default_value = "memory:")]
     storage: String,
     #[command(flatten)]

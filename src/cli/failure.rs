@@ -44,7 +44,11 @@ impl Failure {
             TunerError::KeepsFailing { .. } => true,
             TunerError::Storage(storage) => !matches!(
                 storage,
-                StorageError::Url { .. } | StorageError::Open { .. } | StorageError::ForeignSchema { .. }
+                StorageError::Url { .. }
+                    | StorageError::Open { .. }
+                    | StorageError::Empty { .. }
+                    | StorageError::ReadOnly { .. }
+                    | StorageError::ForeignSchema { .. }
             ),
             _ => false,
         };

@@ -6,18 +6,18 @@ use anyhow::{Context, anyhow};
 use clap::{Args, Subcommand};
 use qgd::report::{Align, Table, number};
 use qgd::tuner::storage::{Seen, Storage, StudyRecord};
-use qgd::tuner::{Direction, StudyConfig, Trial, TrialState, Value, best_trials};
+use qgd::tuner::{Direction, StudyConfig, Trial, TrialState, Value, best_trials, importance};
 use serde_json::{Value as Json, json};
 use std::path::PathBuf;
 use std::sync::Arc;
 
-/// Look at studies: list, show, best, export, delete.
+/// Look at studies: list, show, best, importance, export, delete.
 #[derive(Debug, Args)]
 #[command(after_help = "Example:\n  qgd study best space --json")]
 pub struct StudyArgs {
     #[command(subcommand)]
     command: Command,
-    /// Where the studies are kept.
+    /// Where the studies are kept: sqlite:///FILE or postgresql://USER@HOST/DATABASE
     #[arg(long, default_value = DEFAULT_STORAGE, global = true)]
     storage: String,
 }
@@ -31,6 +31,16 @@ enum Command {
     /// The best trial of a study; with several objectives, the trials that no other beats in all of them
     Best {
         study: String,
+        /// Print JSON instead of a table.
+        #[arg(long)]
+        json: bool,
+    },
+    /// How much each parameter matters: PED-ANOVA, shares that add up to 1
+    Importance {
+        study: String,
+        /// Which objective, counted from 0.
+        #[arg(long, value_name = "N", default_value_t = 0)]
+        objective: usize,
         /// Print JSON instead of a table.
         #[arg(long)]
         json: bool,
@@ -53,6 +63,7 @@ impl StudyArgs {
             Command::List => list(&*storage),
             Command::Show { study } => show(&*storage, study),
             Command::Best { study, json } => best(&*storage, study, *json),
+            Command::Importance { study, objective, json } => shares(&*storage, study, *objective, *json),
             Command::Export { study, output } => export(&storage, study, output.as_ref()),
             Command::Delete { study } => {
                 storage.delete(find(&*storage, study)?.0.id)?;
@@ -114,7 +125,8 @@ fn show(storage: &dyn Storage, name: &str) -> Result<(), Failure> {
     let directions = directions.iter().filter_map(Json::as_str).collect::<Vec<_>>().join(", ");
     say!("{}: {directions}, {} trials", record.name, trials.len());
     if let Ok(Some(c)) = StudyConfig::stored(storage, name) {
-        say!("sampler {}, pruner {}, lag {}, seed {}", c.sampler, c.pruner, c.lag, c.seed);
+        let screen = c.screen.map_or(String::new(), |screen| format!(", screen {screen}"));
+        say!("sampler {}, pruner {}, lag {}{screen}, seed {}", c.sampler, c.pruner, c.lag, c.seed);
     }
     let columns =
         [("trial", Align::Right), ("state", Align::Left), ("value", Align::Right), ("parameters", Align::Left)];
@@ -140,6 +152,28 @@ fn best(storage: &dyn Storage, name: &str, as_json: bool) -> Result<(), Failure>
     } else {
         print_table(&best, &record.directions);
     }
+    Ok(())
+}
+
+fn shares(storage: &dyn Storage, name: &str, objective: usize, as_json: bool) -> Result<(), Failure> {
+    let (record, trials) = find(storage, name)?;
+    let n = record.directions.len();
+    let direction = record.directions.get(objective).copied();
+    let direction = direction.ok_or_else(|| {
+        Failure::BadInput(anyhow!("`--objective` is {objective}, but must be below {n}, the number of objectives"))
+    })?;
+    let shares = importance(&trials, objective, direction);
+    if shares.is_empty() {
+        return Err(Failure::Failed(anyhow!("{name} has no complete trial yet")));
+    }
+    if as_json {
+        let all: Vec<Json> = shares.iter().map(|(name, share)| json!({ "param": name, "importance": share })).collect();
+        say!("{}", serde_json::to_string_pretty(&all)?);
+        return Ok(());
+    }
+    let mut table = Table::new(&[("parameter", Align::Left), ("importance", Align::Right)]);
+    shares.iter().for_each(|(name, share)| table.row([name.clone(), format!("{share:.3}")]));
+    say!("{table}");
     Ok(())
 }
 

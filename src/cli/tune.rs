@@ -12,7 +12,7 @@ use child::Runner;
 use clap::Args;
 use qgd::report::number;
 use qgd::tuner::storage::{self, Storage};
-use qgd::tuner::{Optimize, Setting, SpaceFile, Study, StudyConfig, Trial, TrialState, pruners, samplers};
+use qgd::tuner::{Optimize, Screen, Setting, SpaceFile, Study, StudyConfig, Trial, TrialState, pruners, samplers};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
@@ -33,6 +33,9 @@ pub struct StudyArgs {
     /// So many trials may run at a time; trial n uses the results up to trial n - lag, for any number of workers.
     #[arg(long)]
     lag: Option<usize>,
+    /// After so many trials only so many parameters, those that matter most, are searched; the others stay as in the best trial.
+    #[arg(long, value_name = "TRIALS:PARAMETERS")]
+    screen: Option<Screen>,
     /// Name of the study. [default: name of the space file]
     #[arg(long)]
     study: Option<String>,
@@ -79,7 +82,7 @@ struct WorkArgs {
 pub struct TuneArgs {
     /// What is searched: a TOML file with a table [params.NAME] for each parameter.
     space: PathBuf,
-    /// Where the study is kept: sqlite:///FILE or memory:
+    /// Where the study is kept: sqlite:///FILE, postgresql://USER@HOST/DATABASE (its password in PGPASSWORD) or memory:
     #[arg(long, default_value = DEFAULT_STORAGE)]
     storage: String,
     #[command(flatten)]
@@ -93,9 +96,11 @@ pub const DEFAULT_STORAGE: &str = "sqlite:///qgd.db";
 
 /// Run trials of a study that `qgd tune` has made, here or on another machine.
 #[derive(Debug, Args)]
-#[command(after_help = "Example:\n  qgd worker --storage sqlite:///qgd.db --study space -- python train.py --lr {lr}")]
+#[command(
+    after_help = "Example:\n  qgd worker --storage postgresql://me@db.example.org/tuning --study space -- python train.py --lr {lr}"
+)]
 pub struct WorkerArgs {
-    /// Where the study is kept.
+    /// Where the study is kept: sqlite:///FILE or postgresql://USER@HOST/DATABASE (its password in PGPASSWORD)
     #[arg(long, default_value = DEFAULT_STORAGE)]
     storage: String,
     /// Name of the study.
@@ -133,12 +138,7 @@ pub fn read_space(path: &Path) -> Result<SpaceFile, Failure> {
 
 /// A storage that must be there: one that is only looked at is not made.
 pub fn open_existing(url: &str) -> Result<Arc<dyn Storage>, Failure> {
-    match url.strip_prefix("sqlite:///") {
-        Some(file) if !file.is_empty() && !Path::new(file).exists() => {
-            Err(Failure::BadInput(anyhow!("there is no file {file}, so no study in it")))
-        }
-        _ => storage::open(url).map_err(|error| Failure::of_tuner(error.into())),
-    }
+    storage::open_existing(url).map_err(|error| Failure::of_tuner(error.into()))
 }
 
 impl StudyArgs {
@@ -168,6 +168,7 @@ impl StudyArgs {
             pruner: self.pruner.clone().unwrap_or_else(|| to.pruner.clone()),
             seed: self.seed.unwrap_or(to.seed),
             lag: self.lag.unwrap_or(to.lag),
+            screen: self.screen.or(to.screen),
             heartbeat_s: self.heartbeat.unwrap_or(to.heartbeat_s),
             retries: self.retries.unwrap_or(to.retries),
         }

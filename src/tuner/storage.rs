@@ -1,12 +1,16 @@
 //! Where studies live. Every change is one call, and each call happens as a whole or not at all, whoever else is at work.
 
 mod memory;
-#[cfg(feature = "sqlite")]
+#[cfg(feature = "postgres")]
+mod postgres;
+#[cfg(any(feature = "sqlite", feature = "postgres"))]
 mod sql;
 #[cfg(feature = "sqlite")]
 mod sqlite;
 
 pub use memory::Memory;
+#[cfg(feature = "postgres")]
+pub use postgres::open_postgres;
 #[cfg(feature = "sqlite")]
 pub use sqlite::open as open_sqlite;
 
@@ -196,6 +200,12 @@ pub enum StorageError {
         /// What the database says.
         source: Box<dyn std::error::Error + Send + Sync>,
     },
+    /// There are no tables, and none were to be made.
+    #[error("there are no studies in {place}")]
+    Empty {
+        /// Where the database is, or would be.
+        place: String,
+    },
     /// The database did not do what it was asked.
     #[error("{place} failed: {source}")]
     Database {
@@ -203,6 +213,12 @@ pub enum StorageError {
         place: String,
         /// What the database says.
         source: Box<dyn std::error::Error + Send + Sync>,
+    },
+    /// The database can be read, and no more.
+    #[error("{place} is read-only")]
+    ReadOnly {
+        /// Where it is.
+        place: String,
     },
     /// The tables are those of another version of Optuna.
     #[error(
@@ -228,20 +244,70 @@ pub enum StorageError {
     },
 }
 
-/// The storage that a URL names: `memory:`, `sqlite:///FILE` (`sqlite:////FILE` for a path from the root).
+impl StorageError {
+    /// An error before there was anything to lose.
+    #[cfg(any(feature = "sqlite", feature = "postgres"))]
+    fn opening(self) -> Self {
+        match self {
+            Self::Database { place, source } => Self::Open { place, source },
+            other => other,
+        }
+    }
+}
+
+/// The storages that [`open`] knows.
+const KINDS: &str = match (cfg!(feature = "sqlite"), cfg!(feature = "postgres")) {
+    (true, true) => "sqlite:///FILE, postgresql://USER@HOST/DATABASE, memory:",
+    (true, false) => "sqlite:///FILE, memory:",
+    (false, true) => "postgresql://USER@HOST/DATABASE, memory:",
+    (false, false) => "memory:",
+};
+
+/// The storage that a URL names, made where there is none: `memory:`, `sqlite:///FILE` (`sqlite:////FILE` for a path from the root), or
+/// `postgresql://USER:PASSWORD@HOST:PORT/DATABASE`.
 ///
 /// # Errors
 /// When it names none, or one that cannot be opened.
 pub fn open(url: &str) -> Result<Arc<dyn Storage>, StorageError> {
+    open_or_make(url, true)
+}
+
+/// The same for one that is there already, perhaps made by Optuna: nothing is written.
+///
+/// # Errors
+/// As [`open`], and [`StorageError::Empty`] where there is none.
+pub fn open_existing(url: &str) -> Result<Arc<dyn Storage>, StorageError> {
+    open_or_make(url, false)
+}
+
+fn open_or_make(url: &str, make: bool) -> Result<Arc<dyn Storage>, StorageError> {
     if url == "memory:" {
         return Ok(Arc::new(Memory::new()));
     }
     #[cfg(feature = "sqlite")]
     if let Some(file) = url.strip_prefix("sqlite:///").filter(|file| !file.is_empty()) {
-        return Ok(Arc::new(open_sqlite(std::path::Path::new(file))?));
+        let file = std::path::Path::new(file);
+        if !make && !file.exists() {
+            return Err(StorageError::Empty { place: file.display().to_string() });
+        }
+        return Ok(Arc::new(open_sqlite(file)?));
     }
-    let allowed = if cfg!(feature = "sqlite") { "sqlite:///FILE, memory:" } else { "memory:" };
-    Err(StorageError::Url { url: url.into(), allowed })
+    #[cfg(feature = "postgres")]
+    if ["postgresql://", "postgresql+", "postgres://"].iter().any(|scheme| url.starts_with(scheme)) {
+        return Ok(Arc::new(postgres::open(url, make)?));
+    }
+    let _ = make;
+    Err(StorageError::Url { url: without_password(url), allowed: KINDS })
+}
+
+/// A URL as it may be shown.
+fn without_password(url: &str) -> String {
+    let Some((scheme, address)) = url.split_once("://") else { return url.into() };
+    // A password may hold anything, and may stand behind the question mark too.
+    let (user, host) = address.rsplit_once('@').map_or(("", address), |(user, host)| (user, host));
+    let until = |text: &str, ends: &[char]| text.split(ends).next().unwrap_or_default().to_owned();
+    let user = Some(until(user, &[':', '/', '?'])).filter(|user| !user.is_empty());
+    format!("{scheme}://{}{}", user.map_or(String::new(), |user| user + "@"), until(host, &['?']))
 }
 
 #[cfg(test)]

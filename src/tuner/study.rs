@@ -16,6 +16,7 @@ use super::distribution::Value;
 use super::error::TunerError;
 use super::pruners::{self, Judging, Pruner};
 use super::samplers::{self, Ask, Sampler, Setting};
+use super::screening::Screened;
 use super::space::{Point, Space};
 use super::storage::{Change, Draft, Memory, Reaping, Storage, StudyRecord};
 use super::trial::{Assigned, CONSTRAINTS, REASON, Trial, TrialState};
@@ -103,8 +104,11 @@ impl Study {
     pub fn create_or_open(storage: Arc<dyn Storage>, space: Space, config: StudyConfig) -> Result<Self, TunerError> {
         config.check()?;
         let setting = Setting { space: &space, directions: &config.directions };
-        let (sampler, pruner) =
+        let (mut sampler, pruner) =
             (samplers::build(&config.sampler, &setting)?, pruners::build(&config.pruner, &setting)?);
+        if let Some(screen) = config.screen {
+            sampler = Box::new(Screened::new(screen, &config.sampler, sampler));
+        }
         let notes = config.notes(&space);
         storage.create(&config.name, &config.directions, &notes)?;
         let record = settings::record(&*storage, &config.name)?;
@@ -142,7 +146,8 @@ impl Study {
         Self::create_or_open(storage, space, config)
     }
 
-    /// The same study with a sampler of your own; the study notes no name for it, so every worker must bring it along.
+    /// The same study with a sampler of your own; the study notes no name for it, so every worker must bring it along. It is
+    /// asked from the first trial to the last: [`StudyConfig::screen`] is for named samplers.
     #[must_use]
     pub fn with_sampler(self, sampler: Box<dyn Sampler>) -> Self {
         self.inner().sampler = sampler;

@@ -3,6 +3,7 @@
 
 #![allow(clippy::unwrap_used, reason = "a test that finds nothing where it looks has failed")]
 
+mod cluster;
 mod sandbox;
 
 mod bad_controllers;
@@ -18,7 +19,9 @@ mod meta_training;
 mod optuna;
 #[cfg(feature = "torch")]
 mod training;
+mod tuner_bad_input;
 mod tuner_faults;
+mod tuner_postgres;
 mod tuning;
 
 use sandbox::Sandbox;

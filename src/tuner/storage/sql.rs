@@ -78,6 +78,30 @@ pub(super) trait Connection: Send {
 
     /// Does something, and answers the rows that come of it.
     fn query(&mut self, sql: &str, cells: &[Cell]) -> Result<Vec<Vec<Cell>>, StorageError>;
+
+    /// What [`Connection::was_committed`] knows the transaction by that is under way.
+    fn stamp(&mut self) -> Done<Cell> {
+        Ok(Cell::Null)
+    }
+
+    /// Waits for a connection that was lost. Answers where there is reason to try again, with the error to report where there is none.
+    fn heal(&mut self, error: StorageError) -> Done<()> {
+        Err(error)
+    }
+
+    /// What became of a transaction when nobody has heard of its end.
+    fn was_committed(&mut self, _stamp: &Cell) -> Done<bool> {
+        Ok(false)
+    }
+}
+
+/// What a transaction does.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(super) enum Access {
+    /// It only reads.
+    Read,
+    /// It changes something.
+    Write,
 }
 
 /// Studies in a database.
@@ -97,32 +121,55 @@ impl<C: Connection> Sql<C> {
         self.connection.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn reading<T>(&self, work: impl FnOnce(&mut dyn Connection) -> Done<T>) -> Done<T> {
-        let mut connection = self.connection();
-        let begin = connection.dialect().begin_read;
-        transaction(&mut *connection, begin, work)
+    fn reading<T>(&self, work: impl Fn(&mut dyn Connection) -> Done<T>) -> Done<T> {
+        transaction(&mut *self.connection(), Access::Read, work)
     }
 
-    fn writing<T>(&self, work: impl FnOnce(&mut dyn Connection) -> Done<T>) -> Done<T> {
-        let mut connection = self.connection();
-        let begin = connection.dialect().begin_write;
-        transaction(&mut *connection, begin, work)
+    fn writing<T>(&self, work: impl Fn(&mut dyn Connection) -> Done<T>) -> Done<T> {
+        transaction(&mut *self.connection(), Access::Write, work)
     }
 }
 
-/// All of `work`, or nothing of it.
+/// All of `work`, or nothing of it. Where the connection is lost on the way it is done again, but never counts twice.
 pub(super) fn transaction<T>(
     connection: &mut dyn Connection,
-    begin: &str,
-    work: impl FnOnce(&mut dyn Connection) -> Done<T>,
+    access: Access,
+    work: impl Fn(&mut dyn Connection) -> Done<T>,
 ) -> Done<T> {
-    connection.query(begin, &[])?;
-    let done = work(connection).and_then(|answer| connection.query("COMMIT", &[]).map(|_| answer));
-    if done.is_err() {
-        // The first error is the one to report; without a commit nothing has changed.
-        let _ = connection.query("ROLLBACK", &[]);
+    loop {
+        let mut ready = None;
+        let done = prepared(connection, access, &work).and_then(|answer| {
+            ready = Some(answer);
+            connection.query("COMMIT", &[])
+        });
+        match (done, ready) {
+            (Ok(_), Some((answer, _))) => return Ok(answer),
+            (Ok(_), None) => {}
+            (Err(error), ready) => {
+                // The first error is the one to report; without a commit nothing has changed.
+                let _ = connection.query("ROLLBACK", &[]);
+                connection.heal(error)?;
+                if let Some((answer, stamp)) = ready
+                    && (access == Access::Read || connection.was_committed(&stamp)?)
+                {
+                    return Ok(answer);
+                }
+            }
+        }
     }
-    done
+}
+
+/// All but the commit.
+fn prepared<T>(
+    connection: &mut dyn Connection,
+    access: Access,
+    work: impl Fn(&mut dyn Connection) -> Done<T>,
+) -> Done<(T, Cell)> {
+    let Dialect { begin_read, begin_write, .. } = connection.dialect();
+    connection.query(if access == Access::Read { begin_read } else { begin_write }, &[])?;
+    let answer = work(connection)?;
+    let stamp = if access == Access::Read { Cell::Null } else { connection.stamp()? };
+    Ok((answer, stamp))
 }
 
 /// The tables must be those of a version that is known. None of `version` where the study tables are not there yet.
@@ -201,7 +248,7 @@ impl<C: Connection> Storage for Sql<C> {
 
     fn reap(&self, study: i64, reaping: Reaping) -> Done<Vec<usize>> {
         // A look without a lock first: nearly always there is nothing to do.
-        let stale = self.reading(|connection| read::stale(connection, study, reaping.grace))?;
+        let stale = self.reading(|connection| read::stale(connection, study, reaping.grace, ""))?;
         if stale.is_empty() {
             return Ok(Vec::new());
         }

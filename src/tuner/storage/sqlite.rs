@@ -1,6 +1,6 @@
 //! Studies in an SQLite file: for one machine, any number of processes.
 
-use super::sql::{self, Cell, Connection, Dialect, Sql};
+use super::sql::{self, Access, Cell, Connection, Dialect, Sql};
 use super::{Storage, StorageError};
 use rusqlite::types::{ToSqlOutput, Value as SqlValue};
 use rusqlite::{ErrorCode, ToSql, params_from_iter};
@@ -34,12 +34,12 @@ pub fn open(file: &Path) -> Result<impl Storage + use<>, StorageError> {
     connection.busy_timeout(PATIENCE).map_err(failed)?;
     connection.set_prepared_statement_cache_capacity(64);
     let mut file = File { place: place.clone(), connection };
-    if !file.has_table("studies").map_err(opening)? {
+    if !file.has_table("studies").map_err(StorageError::opening)? {
         file.write_ahead().map_err(failed)?;
-        sql::transaction(&mut file, DIALECT.begin_write, make_tables).map_err(opening)?;
+        sql::transaction(&mut file, Access::Write, make_tables).map_err(StorageError::opening)?;
     }
-    let has_revisions = file.has_table("alembic_version").map_err(opening)?;
-    sql::check_version(&mut file, has_revisions).map_err(opening)?;
+    let has_revisions = file.has_table("alembic_version").map_err(StorageError::opening)?;
+    sql::check_version(&mut file, has_revisions).map_err(StorageError::opening)?;
     file.write_ahead().map_err(failed)?;
     file.connection.pragma_update(None, "synchronous", "NORMAL").map_err(failed)?;
     Ok(Sql::new(file))
@@ -48,14 +48,6 @@ pub fn open(file: &Path) -> Result<impl Storage + use<>, StorageError> {
 struct File {
     place: String,
     connection: rusqlite::Connection,
-}
-
-/// An error before there was anything to lose.
-fn opening(error: StorageError) -> StorageError {
-    match error {
-        StorageError::Database { place, source } => StorageError::Open { place, source },
-        other => other,
-    }
 }
 
 fn make_tables(connection: &mut dyn Connection) -> Result<(), StorageError> {
@@ -129,8 +121,11 @@ impl Connection for File {
     }
 
     fn query(&mut self, sql: &str, cells: &[Cell]) -> Result<Vec<Vec<Cell>>, StorageError> {
-        let failed =
-            |source: rusqlite::Error| StorageError::Database { place: self.place.clone(), source: source.into() };
+        let place = || self.place.clone();
+        let failed = |source: rusqlite::Error| match source.sqlite_error_code() {
+            Some(ErrorCode::ReadOnly) => StorageError::ReadOnly { place: place() },
+            _ => StorageError::Database { place: place(), source: source.into() },
+        };
         let mut statement = self.connection.prepare_cached(sql).map_err(failed)?;
         let n_columns = statement.column_count();
         let row = |row: &rusqlite::Row<'_>| (0..n_columns).map(|i| row.get::<_, SqlValue>(i).map(Cell::from)).collect();

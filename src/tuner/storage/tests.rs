@@ -2,18 +2,29 @@
 
 use super::*;
 use crate::tuner::Distribution;
-#[cfg(feature = "sqlite")]
 use crate::tuner::{Optimize, Parameter, Space, Study, StudyConfig, TunerError};
 use serde_json::json;
 use std::collections::BTreeSet;
 
+#[cfg(feature = "postgres")]
+#[path = "../../../tests/cli/cluster.rs"]
+mod cluster;
+
 /// Every storage, with an empty place of its own.
 fn each(test: impl Fn(&str, Arc<dyn Storage>)) {
     test("memory", Arc::new(Memory::new()));
-    #[cfg(feature = "sqlite")]
-    {
+    databases(|url| test(url, open(url).unwrap()));
+}
+
+/// Every database, by the URL of an empty place.
+fn databases(test: impl Fn(&str)) {
+    if cfg!(feature = "sqlite") {
         let folder = tempfile::tempdir().unwrap();
-        test("sqlite", Arc::new(open_sqlite(&folder.path().join("s.db")).unwrap()));
+        test(&format!("sqlite:///{}", folder.path().join("s.db").display()));
+    }
+    #[cfg(feature = "postgres")]
+    if let Some(cluster) = cluster::Cluster::shared() {
+        test(&cluster.database());
     }
 }
 
@@ -98,6 +109,14 @@ fn a_number_is_given_once_and_the_limit_holds() {
 }
 
 #[test]
+fn those_who_come_first_at_the_same_time_make_the_tables_once() {
+    databases(|url| {
+        std::thread::scope(|scope| (0..8).for_each(|_| _ = scope.spawn(|| _ = new_study(&*open(url).unwrap()))));
+        assert_eq!(open(url).unwrap().studies().unwrap().len(), 1, "{url}");
+    });
+}
+
+#[test]
 fn a_waiting_trial_is_claimed_by_one_worker_only() {
     each(|name, storage| {
         let study = new_study(&*storage);
@@ -112,12 +131,13 @@ fn a_waiting_trial_is_claimed_by_one_worker_only() {
     });
 }
 
-#[cfg(feature = "sqlite")]
 #[test]
 fn a_silent_worker_loses_its_trial_which_is_tried_again_so_many_times() {
-    let folder = tempfile::tempdir().unwrap();
-    let storage = open_sqlite(&folder.path().join("s.db")).unwrap();
-    let study = new_study(&storage);
+    databases(|url| loses_its_trial(&*open(url).unwrap()));
+}
+
+fn loses_its_trial(storage: &dyn Storage) {
+    let study = new_study(storage);
     let reaping = Reaping { grace: Duration::from_millis(300), retries: 2 };
     storage.begin(study, 0, &draft(), 9).unwrap().unwrap();
     for number in 0..3 {
@@ -133,14 +153,15 @@ fn a_silent_worker_loses_its_trial_which_is_tried_again_so_many_times() {
     assert!(!storage.change(trials[0].id, &finish(vec![0.0, 0.0])).unwrap(), "a late tell is refused");
 }
 
-#[cfg(feature = "sqlite")]
 #[test]
 fn a_worker_that_lives_keeps_its_trial() {
-    let folder = tempfile::tempdir().unwrap();
-    let open = || -> Arc<dyn Storage> { Arc::new(open_sqlite(&folder.path().join("s.db")).unwrap()) };
+    databases(keeps_its_trial);
+}
+
+fn keeps_its_trial(url: &str) {
     let space = || Space::new([Parameter::new("x", Distribution::float(0.0, 1.0))]).unwrap();
     let config = || StudyConfig { heartbeat_s: 0.1, lag: 2, ..StudyConfig::default() };
-    let (slow, quick) = [(); 2].map(|()| Study::create_or_open(open(), space(), config()).unwrap()).into();
+    let (slow, quick) = [(); 2].map(|()| Study::create_or_open(open(url).unwrap(), space(), config()).unwrap()).into();
     let trial = slow.ask().unwrap();
     std::thread::sleep(Duration::from_millis(400));
     assert_eq!(quick.ask().unwrap().number(), 1);
@@ -148,10 +169,8 @@ fn a_worker_that_lives_keeps_its_trial() {
     assert!(matches!(slow.tell(0, 1.0), Err(TunerError::NotRunning { number: 0, state: TrialState::Complete })));
 }
 
-#[cfg(feature = "sqlite")]
 #[test]
 fn the_same_trials_on_every_storage_for_any_number_of_workers() {
-    let folder = tempfile::tempdir().unwrap();
     let run = |url: &str, n_jobs: usize| {
         let space = Space::new([Parameter::new("x", Distribution::float(0.0, 1.0))]).unwrap();
         let study = Study::create_or_open(open(url).unwrap(), space, StudyConfig { lag: 3, ..StudyConfig::default() });
@@ -161,11 +180,12 @@ fn the_same_trials_on_every_storage_for_any_number_of_workers() {
             .unwrap();
         study.trials().unwrap().into_iter().map(|t| (t.number, t.params, t.values)).collect::<Vec<_>>()
     };
-    let url = |name: &str| format!("sqlite:///{}", folder.path().join(name).display());
     let expected = run("memory:", 1);
-    assert_eq!(run(&url("a.db"), 1), expected);
-    assert_eq!(run(&url("b.db"), 3), expected);
-    assert_eq!(run(&url("b.db"), 3), expected, "a finished study is not continued");
+    assert_eq!(run("memory:", 3), expected);
+    databases(|url| {
+        assert_eq!(run(url, 3), expected, "{url}");
+        assert_eq!(run(url, 3), expected, "a finished study is not continued");
+    });
 }
 
 #[cfg(feature = "sqlite")]
@@ -190,4 +210,61 @@ fn what_is_no_storage_is_refused() {
     refused(&url("old.db"), &["v3.0.0.d", "v3.2.0.a"]);
     change("new.db", "UPDATE version_info SET schema_version = 13");
     refused(&url("new.db"), &["13", "12"]);
+}
+
+#[cfg(feature = "postgres")]
+#[test]
+fn a_server_that_cannot_be_used_is_named_and_its_password_is_not() {
+    let Some(cluster) = cluster::Cluster::shared() else { return };
+    let refused = |url: &str, needles: &[&str]| {
+        let error = format!("{:#?} {}", open(url).err().unwrap(), open(url).err().unwrap());
+        assert!(needles.iter().all(|needle| error.contains(needle)), "{error}");
+        assert!(!error.contains("secret") && !error.contains("top"), "{error}");
+    };
+    let good = cluster.database();
+    refused(&good.replace("secret", "other"), &["password authentication failed", "postgresql://qgd@127.0.0.1"]);
+    refused(&cluster.url("nowhere"), &["\"nowhere\" does not exist"]);
+    refused("postgresql://qgd:topsecret@127.0.0.1:1/db", &["127.0.0.1:1/db", "refused"]);
+    refused("postgresql://qgd:topsecret@no.such.host.invalid/db", &["no.such.host.invalid"]);
+    refused("postgresql://qgd:top?secret@127.0.0.1/db", &["postgresql://qgd@127.0.0.1/db"]);
+    refused("postgresql://qgd:topsecret@127.0.0.1:port/db", &["postgresql://qgd@127.0.0.1:port/db", "%XX"]);
+    refused("postgresql://127.0.0.1/db?user=qgd&password=topsecret&x=1", &["postgresql://127.0.0.1/db"]);
+    refused("mysql://qgd:topsecret@127.0.0.1/db", &["mysql://qgd@127.0.0.1/db"]);
+    assert!(matches!(open_existing(&good), Err(StorageError::Empty { .. })), "one that is only looked at is not made");
+    open(&good).unwrap();
+    assert!(open_existing(&good).is_ok());
+    cluster.execute(good.rsplit('/').next().unwrap(), "UPDATE alembic_version SET version_num = 'v3.0.0.d'");
+    refused(&good, &["v3.0.0.d", "v3.2.0.a"]);
+}
+
+#[cfg(feature = "postgres")]
+#[test]
+fn a_server_that_is_restarted_is_waited_for_and_nothing_is_done_twice() {
+    let Some(cluster) = cluster::Cluster::start() else { return };
+    let storage = open(&cluster.database()).unwrap();
+    let study = new_study(&*storage);
+    let id = storage.begin(study, 0, &draft(), 9).unwrap().unwrap();
+    for mode in ["fast", "immediate"] {
+        cluster.restart(mode);
+        storage.enqueue(study, &draft()).unwrap();
+    }
+    let stop = std::sync::atomic::AtomicBool::new(false);
+    std::thread::scope(|scope| {
+        let busy = scope.spawn(|| {
+            let mut n = 3;
+            while !stop.load(std::sync::atomic::Ordering::Relaxed) {
+                storage.enqueue(study, &draft()).unwrap();
+                n += 1;
+            }
+            n
+        });
+        ["immediate", "fast", "immediate"].iter().for_each(|mode| cluster.restart(mode));
+        stop.store(true, std::sync::atomic::Ordering::Relaxed);
+        let expected = busy.join().unwrap();
+        let trials = storage.trials(study, &Seen::default()).unwrap();
+        assert_eq!(trials.len(), expected);
+        assert!(trials.iter().enumerate().all(|(i, trial)| trial.number == i));
+    });
+    assert!(storage.reap(study, Reaping { grace: Duration::from_secs(60), retries: 1 }).unwrap().is_empty());
+    assert!(storage.change(id, &finish(vec![0.0, 0.0])).unwrap());
 }

@@ -2,6 +2,7 @@
 
 use crate::tuner::distribution::{Distribution, Value};
 use crate::tuner::error::TunerError;
+use crate::tuner::screening::Screen;
 use crate::tuner::space::{Condition, Parameter, Space};
 use crate::tuner::storage::{Storage, StudyRecord};
 use crate::tuner::trial::Direction;
@@ -22,6 +23,7 @@ const SETTINGS: &str = "qgd";
 /// | `pruner` | `"none"` | see [`pruners`](crate::tuner::pruners) | a name, with options |
 /// | `seed` | 0 | all that is random comes from it | below 2^63 |
 /// | `lag` | 1 | so many trials may run at a time; see [`Study`](super::Study) | at least 1 |
+/// | `screen` | none | when parameters that do not matter are frozen; see [`Screen`] | one objective |
 /// | `heartbeat_s` | 10.0 | seconds between signs of life; a worker silent for twice as long is dead | 0.01 to 86400 |
 /// | `retries` | 3 | how often the trial of a dead worker is tried again | any |
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -38,6 +40,9 @@ pub struct StudyConfig {
     pub seed: u64,
     /// So many trials may run at a time.
     pub lag: usize,
+    /// When parameters that do not matter are frozen.
+    #[serde(default)]
+    pub screen: Option<Screen>,
     /// Seconds between signs of life.
     pub heartbeat_s: f64,
     /// How often a trial is tried again.
@@ -53,6 +58,7 @@ impl Default for StudyConfig {
             pruner: "none".into(),
             seed: 0,
             lag: 1,
+            screen: None,
             heartbeat_s: 10.0,
             retries: 3,
         }
@@ -78,6 +84,11 @@ impl StudyConfig {
         // Whoever reads the notes in another language has signed numbers.
         need(i64::try_from(self.seed).is_ok(), "seed", self.seed.to_string(), "below 2^63")?;
         need(self.lag >= 1, "lag", self.lag.to_string(), "at least 1")?;
+        let screen = self.screen.map_or("none".into(), |screen| screen.to_string());
+        let in_range = self.screen.is_none_or(Screen::is_in_range);
+        need(in_range, "screen", screen.clone(), "at least 10 trials and at least 1 parameter, as 50:3")?;
+        let one = self.directions.len() == 1 || self.screen.is_none();
+        need(one, "screen", screen, "absent where there are several objectives")?;
         need(
             (0.01..=86400.0).contains(&self.heartbeat_s),
             "heartbeat",
@@ -117,11 +128,13 @@ impl StudyConfig {
             return Err(other("space", stored_space.names(), space.names()));
         }
         self.must_have_directions(&stored.directions)?;
+        let text = |screen: Option<Screen>| screen.map_or("none".into(), |screen| screen.to_string());
         let pairs = [
             ("sampler", &stored.sampler, &self.sampler),
             ("pruner", &stored.pruner, &self.pruner),
             ("seed", &stored.seed.to_string(), &self.seed.to_string()),
             ("lag", &stored.lag.to_string(), &self.lag.to_string()),
+            ("screen", &text(stored.screen), &text(self.screen)),
         ];
         let differs = pairs.into_iter().find(|(_, stored, given)| stored != given);
         differs.map_or(Ok(()), |(key, stored, given)| Err(other(key, stored.clone(), given.clone())))

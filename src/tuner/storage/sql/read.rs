@@ -212,11 +212,11 @@ fn params(connection: &mut dyn Connection, study: i64, trials: &mut BTreeMap<i64
     Ok(())
 }
 
-/// Running trials whose worker has been silent for longer than `grace`: id and number.
-pub(super) fn stale(connection: &mut dyn Connection, study: i64, grace: Duration) -> Done<Vec<(i64, i64)>> {
+/// Running trials whose worker has been silent for longer than `grace`: id and number. `lock` is for those who are about to change them.
+pub(super) fn stale(connection: &mut dyn Connection, study: i64, grace: Duration, lock: &str) -> Done<Vec<(i64, i64)>> {
     let sql = format!(
         "SELECT trials.trial_id, number FROM trials JOIN trial_heartbeats ON trial_heartbeats.trial_id = trials.trial_id \
-         WHERE study_id = $1 AND state = 'RUNNING' AND {} > {:?} ORDER BY number",
+         WHERE study_id = $1 AND state = 'RUNNING' AND {} > {:?} ORDER BY number{lock}",
         connection.dialect().silent_s,
         grace.as_secs_f64()
     );

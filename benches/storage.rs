@@ -1,0 +1,72 @@
+//! What a trial costs in each storage, beside Optuna on the same machine: `cargo bench --bench storage`.
+//!
+//! A trial is an ask with 7 parameters and a tell with one value, the parameters drawn at random on both sides, so that what is measured is
+//! the storage. Optuna is the one that `python3` imports; PostgreSQL is a server of its own, on this machine, if it is installed. Both
+//! write to the same kind of place with the same settings.
+
+#[allow(dead_code, clippy::unwrap_used, reason = "shared with the tests")]
+#[path = "../tests/cli/cluster.rs"]
+mod cluster;
+
+use qgd::tuner::{Distribution, Parameter, Space, Study, StudyConfig, storage};
+use std::process::Command;
+use std::time::Instant;
+
+const N_TRIALS: usize = 200;
+
+const PARAMETERS: [&str; 7] = ["a", "b", "c", "d", "e", "f", "g"];
+
+/// Prints the milliseconds of a trial; the URL is the only argument.
+const OPTUNA: &str = "
+import sys, time, optuna
+optuna.logging.set_verbosity(optuna.logging.ERROR)
+url = None if sys.argv[1] == 'memory:' else sys.argv[1]
+study = optuna.create_study(storage=url, sampler=optuna.samplers.RandomSampler(seed=0))
+start = time.perf_counter()
+for _ in range(200):
+    trial = study.ask()
+    value = sum(trial.suggest_float(name, 0.0, 1.0) for name in 'abcdefg')
+    study.tell(trial, value)
+print(1000 * (time.perf_counter() - start) / 200)
+";
+
+fn main() -> Result<(), Box<dyn std::error::Error>> {
+    let folder = tempfile::tempdir()?;
+    let file = |name: &str| format!("sqlite:///{}", folder.path().join(name).display());
+    println!("milliseconds a trial (ask with {} parameters, tell), mean of {N_TRIALS}", PARAMETERS.len());
+    compare("memory", "memory:", "memory:")?;
+    compare("SQLite", &file("ours.db"), &file("theirs.db"))?;
+    if let Some(cluster) = cluster::Cluster::start() {
+        let theirs = cluster.database().replace("postgresql://", "postgresql+psycopg2://");
+        compare("PostgreSQL", &cluster.database(), &theirs)?;
+    }
+    Ok(())
+}
+
+fn compare(name: &str, url: &str, theirs: &str) -> Result<(), Box<dyn std::error::Error>> {
+    let ours = ours(url)?;
+    match optuna(theirs) {
+        Some(theirs) => println!("{name:<11} ours {ours:>8.4}   Optuna {theirs:>8.3}   ratio {:.0}", theirs / ours),
+        None => println!("{name:<11} ours {ours:>8.4}   (python3 has no optuna to compare with)"),
+    }
+    Ok(())
+}
+
+fn ours(url: &str) -> Result<f64, Box<dyn std::error::Error>> {
+    let space = Space::new(PARAMETERS.map(|name| Parameter::new(name, Distribution::float(0.0, 1.0))))?;
+    let study = Study::create_or_open(storage::open(url)?, space, StudyConfig::default())?;
+    let start = Instant::now();
+    for _ in 0..N_TRIALS {
+        let trial = study.ask()?;
+        let value = PARAMETERS.iter().map(|name| trial.float(name)).sum::<Result<f64, _>>()?;
+        study.tell(trial.number(), value)?;
+    }
+    Ok(1000.0 * start.elapsed().as_secs_f64() / N_TRIALS as f64)
+}
+
+fn optuna(url: &str) -> Option<f64> {
+    let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/target/python");
+    let path = std::env::var("PYTHONPATH").map_or(folder.into(), |path| format!("{folder}:{path}"));
+    let output = Command::new("python3").args(["-c", OPTUNA, url]).env("PYTHONPATH", path).output().ok()?;
+    String::from_utf8(output.stdout).ok()?.trim().parse().ok()
+}
