@@ -8,9 +8,11 @@
 //! 2. Register it here: `mod NAME;`, its name in [`NAMES`], and one line in the `match` of [`build`]. It can be named on the command line from then on,
 //!    and the tests below run on it: same answer with and without a cache, and every point inside the space.
 
+mod fronts;
 mod grid;
 mod qmc;
 mod random;
+mod tpe;
 
 use super::space::{Point, Space};
 use super::spec::{Spec, SpecError};
@@ -20,7 +22,7 @@ use rand::RngExt;
 use rand_chacha::ChaCha8Rng;
 
 /// The samplers that come with qgd.
-pub const NAMES: [&str; 3] = ["random", "grid", "qmc"];
+pub const NAMES: [&str; 4] = ["random", "grid", "qmc", "tpe"];
 
 /// Proposes parameters.
 ///
@@ -110,6 +112,7 @@ pub fn build(text: &str, setting: &Setting<'_>) -> Result<Box<dyn Sampler>, Spec
         "random" => random::build(&mut spec, setting)?,
         "grid" => grid::build(&mut spec, setting)?,
         "qmc" => qmc::build(&mut spec, setting)?,
+        "tpe" => tpe::build(&mut spec, setting)?,
         _ => return Err(SpecError::UnknownName { what: "sampler", name: spec.name, known: NAMES.join(", ") }),
     };
     spec.finish()?;
