@@ -31,5 +31,5 @@ lint: libtorch ## Formatting, clippy and rustdoc, warnings are errors
 	$(CARGO) clippy --all-targets $(NO_TORCH) -- -D warnings
 	RUSTDOCFLAGS="-D warnings" $(CARGO) doc --no-deps
 
-bench: libtorch ## Measure what a decision and a controlled step cost
+bench: libtorch ## Measure what a decision, a controlled step and an ask of the tuner cost
 	$(CARGO) bench --bench '*'

@@ -19,7 +19,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     let optuna = optunas();
     println!("milliseconds an ask, 7 parameters    after {} trials   after {} trials", SIZES[0], SIZES[1]);
     let mut tpe = [0.0; 2];
-    for name in ["random", "qmc", "tpe", "tpe:multivariate=false"] {
+    for name in ["random", "qmc", "tpe", "tpe:multivariate=false", "bohb", "nsga2", "cmaes", "gp"] {
         // A Gaussian process has its cost in cubes of trials: it is asked less often.
         let repeats = if name == "gp" { 5 } else { REPEATS };
         let mut found = [0.0; 2];

@@ -6,15 +6,9 @@
 pub(super) fn fronts(costs: &[Vec<f64>]) -> Vec<usize> {
     let n = costs.len();
     let mut n_better = vec![0usize; n];
-    let mut beaten: Vec<Vec<usize>> = vec![Vec::new(); n];
-    for a in 0..n {
-        for b in 0..n {
-            if dominates(&costs[a], &costs[b]) {
-                beaten[a].push(b);
-                n_better[b] += 1;
-            }
-        }
-    }
+    let beaten_by = |a: &Vec<f64>| (0..n).filter(|&b| dominates(a, &costs[b])).collect();
+    let beaten: Vec<Vec<usize>> = costs.iter().map(beaten_by).collect();
+    beaten.iter().flatten().for_each(|&b| n_better[b] += 1);
     let mut front_of = vec![0; n];
     let mut front: Vec<usize> = (0..n).filter(|&i| n_better[i] == 0).collect();
     for number in 0.. {

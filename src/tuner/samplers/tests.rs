@@ -1,8 +1,10 @@
 //! What holds for every sampler in `NAMES`.
 
 use super::*;
-use crate::tuner::{Distribution, Parameter, TrialState};
+use crate::tuner::storage::Memory;
+use crate::tuner::{ActiveTrial, Distribution, Optimize, Outcome, Parameter, Study, StudyConfig, TrialState};
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 fn space() -> Space {
     Space::new([
@@ -65,6 +67,30 @@ fn every_sampler_says_the_same_with_and_without_a_cache() {
         for (space, lag) in [(&numbers, 1), (&numbers, 4), (&space(), 3)] {
             assert_eq!(run(name, space, lag, false), run(name, space, lag, true), "{name} with lag {lag}");
         }
+    }
+}
+
+#[test]
+fn any_number_of_workers_and_any_interruption_leads_to_the_same_trials() {
+    let objective = |trial: &ActiveTrial<'_>| -> Result<Outcome, Box<dyn std::error::Error + Send + Sync>> {
+        std::thread::sleep(std::time::Duration::from_micros(50 * (7 * trial.number() as u64 % 5)));
+        let away = (trial.float("lr")?.log10() + 3.0).powi(2) + trial.float("layers")?;
+        if trial.number() % 6 == 5 { Err("every sixth".into()) } else { Ok(away.into()) }
+    };
+    for name in NAMES.map(with_options) {
+        let run = |n_jobs: usize, stops: &[usize]| {
+            let storage = Arc::new(Memory::new());
+            let trials = stops.iter().map(|&n_trials| {
+                let config = StudyConfig { sampler: name.into(), lag: 3, ..StudyConfig::default() };
+                let study = Study::create_or_open(storage.clone(), space(), config).unwrap();
+                study.optimize(&Optimize { n_trials, n_jobs, ..Optimize::default() }, objective).unwrap();
+                study.trials().unwrap()
+            });
+            trials.last().unwrap()
+        };
+        let alone = run(1, &[26]);
+        assert_eq!(run(3, &[26]), alone, "{name}, three workers");
+        assert_eq!(run(1, &[7, 19, 26]), alone, "{name}, begun three times");
     }
 }
 

@@ -37,15 +37,15 @@ use rand_chacha::ChaCha8Rng;
 use table::Table;
 
 pub(super) fn build(spec: &mut Spec, setting: &Setting<'_>) -> Result<Box<dyn Sampler>, SpecError> {
-    let config = Config::read(spec, setting)?;
-    Ok(Box::new(Tpe { engine: Engine::new(config, setting), order: Order::default() }))
+    let n_startup_trials = spec.option("n_startup_trials", 10, "from 1 to 100000", |n| (1..=100_000).contains(n))?;
+    let engine = Engine::new(Config::read(spec, setting)?, setting);
+    Ok(Box::new(Tpe { n_startup_trials, engine, order: Order::default() }))
 }
 
 /// See the table above.
 #[derive(Debug, Clone)]
 pub(super) struct Config {
     multivariate: bool,
-    pub n_startup_trials: usize,
     n_candidates: usize,
     gamma: f64,
     max_good: usize,
@@ -57,7 +57,6 @@ impl Config {
         let allowed = "from 1 to 100000";
         Ok(Self {
             multivariate: spec.option("multivariate", setting.directions.len() == 1, "true or false", |_| true)?,
-            n_startup_trials: spec.option("n_startup_trials", 10, allowed, count)?,
             n_candidates: spec.option("n_candidates", 24, allowed, count)?,
             gamma: spec.option("gamma", 0.2, "above 0 and below 1", |gamma: &f64| *gamma > 0.0 && *gamma < 1.0)?,
             max_good: spec.option("max_good", 25, allowed, count)?,
@@ -66,6 +65,7 @@ impl Config {
 }
 
 struct Tpe {
+    n_startup_trials: usize,
     engine: Engine,
     order: Order,
 }
@@ -74,7 +74,11 @@ impl Sampler for Tpe {
     fn propose(&mut self, ask: &Ask<'_>) -> Option<Point> {
         self.engine.read(ask);
         self.order.read(ask);
-        Some(self.engine.propose(ask, &self.order.best_first(ask)))
+        let best_first = self.order.best_first(ask);
+        if best_first.len() < self.n_startup_trials {
+            return Some(qmc::startup_point(ask, "tpe"));
+        }
+        Some(self.engine.propose(ask, &best_first))
     }
 }
 
@@ -97,14 +101,11 @@ impl Engine {
         ask.settled[known..].iter().for_each(|past| self.table.push(&past.point));
     }
 
-    /// A point, given the numbers of settled trials, the best first.
+    /// A point, given the numbers of settled trials, the best first; at least one.
     pub fn propose(&mut self, ask: &Ask<'_>, best_first: &[u32]) -> Point {
         let n = best_first.len();
-        if n < self.config.n_startup_trials {
-            return qmc::startup_point(ask, "tpe");
-        }
         let n_good = ((self.config.gamma * n as f64).ceil() as usize).clamp(1, self.config.max_good);
-        let (good, bad) = best_first.split_at(n_good);
+        let (good, bad) = best_first.split_at(n_good.min(n));
         let mut bad = bad.to_vec();
         // The older, the lighter: rows are in the order of time.
         bad.sort_unstable();
@@ -112,7 +113,7 @@ impl Engine {
             bad.push(self.table.len() as u32);
             self.table.push(&past.point);
         }
-        let good: Vec<(u32, f64)> = good.iter().copied().zip(weights_by_rank(n_good)).collect();
+        let good: Vec<(u32, f64)> = good.iter().copied().zip(weights_by_rank(good.len())).collect();
         let bad: Vec<(u32, f64)> = bad.iter().copied().zip(weights_by_age(bad.len())).collect();
         let mut rng = ask.rng("tpe");
         let point = if self.config.multivariate {

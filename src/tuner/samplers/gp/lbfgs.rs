@@ -15,7 +15,8 @@ pub(super) fn minimize(
     n_steps: usize,
     mut f: impl FnMut(&[f64]) -> (f64, Vec<f64>),
 ) -> (Vec<f64>, f64) {
-    let project = |x: Vec<f64>| -> Vec<f64> { x.iter().zip(bounds).map(|(x, (low, high))| x.clamp(*low, *high)).collect() };
+    let project =
+        |x: Vec<f64>| -> Vec<f64> { x.iter().zip(bounds).map(|(x, (low, high))| x.clamp(*low, *high)).collect() };
     let mut x = project(start.to_vec());
     let (mut value, mut gradient) = f(&x);
     let mut pairs: Vec<(Vec<f64>, Vec<f64>)> = Vec::new();

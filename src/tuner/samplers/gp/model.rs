@@ -14,9 +14,6 @@ use nalgebra::{Cholesky, DMatrix, DVector, Dyn};
 /// log w_j of every coordinate, then log s, then log v.
 pub(super) type Theta = Vec<f64>;
 
-/// √5.
-const ROOT5: f64 = 2.236_067_977_499_79;
-
 /// Squared distances are of numbers, or only say whether two choices differ.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Kind {
@@ -71,13 +68,12 @@ impl<'d> Model<'d> {
             }
         }
         // Points that coincide need some noise for the factor to exist; more is tried where that was not enough.
-        let jitters = [0.0, 1e-8, 1e-6, 1e-4, 1e-2].into_iter();
-        let cholesky = jitters.filter_map(|jitter| {
+        let factor = |jitter: f64| {
             let mut noisy = covariance.clone();
             (0..n).for_each(|i| noisy[(i, i)] += noise + jitter * scale);
             noisy.cholesky()
-        });
-        let cholesky = { cholesky }.next()?;
+        };
+        let cholesky = [0.0, 1e-8, 1e-6, 1e-4, 1e-2].into_iter().find_map(factor)?;
         let alpha = cholesky.solve(&data.y);
         Some(Self { data, weights, scale, cholesky, alpha })
     }
@@ -124,9 +120,10 @@ impl<'d> Model<'d> {
         let mut by_variance = vec![0.0; x.len()];
         for (i, other) in self.data.x.iter().enumerate() {
             let slope = self.scale * matern(distance(&self.data.kinds, &self.weights, x, other)).1;
-            for j in 0..x.len() {
-                if self.data.kinds[j] == Kind::Number {
-                    let change = slope * self.weights[j] * 2.0 * (x[j] - other[j]);
+            let pairs = x.iter().zip(other).zip(&self.weights).zip(&self.data.kinds);
+            for (j, (((x, other), weight), kind)) in pairs.enumerate() {
+                if *kind == Kind::Number {
+                    let change = slope * weight * 2.0 * (x - other);
                     by_mean[j] += change * self.alpha[i];
                     by_variance[j] -= 2.0 * change * v[i];
                 }
@@ -175,7 +172,8 @@ mod tests {
         let model = Model::new(&data, &THETA).unwrap();
         let k = |a: &[f64], b: &[f64]| {
             let apart = f64::from(u8::from((a[2] - b[2]).abs() > 0.5));
-            let r2 = 0.7f64.exp() * (a[0] - b[0]).powi(2) + (-0.3f64).exp() * (a[1] - b[1]).powi(2) + 0.2f64.exp() * apart;
+            let r2 =
+                0.7f64.exp() * (a[0] - b[0]).powi(2) + (-0.3f64).exp() * (a[1] - b[1]).powi(2) + 0.2f64.exp() * apart;
             let r = r2.sqrt();
             0.4f64.exp() * (1.0 + 5f64.sqrt() * r + 5.0 / 3.0 * r2) * (-(5f64.sqrt()) * r).exp()
         };
@@ -199,14 +197,14 @@ mod tests {
     fn the_gradient_of_the_evidence_is_its_slope() {
         let data = data();
         let gradient = Model::new(&data, &THETA).unwrap().evidence().1;
-        for i in 0..THETA.len() {
+        for (i, found) in gradient.iter().enumerate() {
             let at = |step: f64| {
                 let mut theta = THETA;
                 theta[i] += step;
                 Model::new(&data, &theta).unwrap().evidence().0
             };
             let slope = (at(1e-5) - at(-1e-5)) / 2e-5;
-            assert!((gradient[i] - slope).abs() < 1e-6 * (1.0 + slope.abs()), "{i}: {} {slope}", gradient[i]);
+            assert!((found - slope).abs() < 1e-6 * (1.0 + slope.abs()), "{i}: {found} {slope}");
         }
     }
 

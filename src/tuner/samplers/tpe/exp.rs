@@ -29,6 +29,25 @@ pub(super) fn sum_of_exp(values: &[f64], shift: f64) -> f64 {
     )
 }
 
+/// The largest value.
+pub(super) fn largest(values: &[f64]) -> f64 {
+    vectorized(
+        #[inline(always)]
+        || {
+            let larger = |a: f64, b: f64| if a > b { a } else { b };
+            let mut largest = [f64::NEG_INFINITY; 8];
+            let chunks = values.chunks_exact(8);
+            let rest = chunks.remainder().iter().copied().fold(f64::NEG_INFINITY, larger);
+            for chunk in chunks {
+                for (a, b) in largest.iter_mut().zip(chunk) {
+                    *a = larger(*a, *b);
+                }
+            }
+            largest.into_iter().fold(rest, larger)
+        },
+    )
+}
+
 /// exp `x` for `x` ≤ 0: x = k ln 2 + r with |r| ≤ ½ ln 2, and the Taylor series of exp r up to r^12, whose rest is below 2e-16.
 #[inline(always)]
 fn exp(x: f64) -> f64 {
@@ -80,5 +99,7 @@ mod tests {
         let plain: f64 = values.iter().map(|v| v.exp()).sum();
         assert!((sum_of_exp(&values, 0.0) - plain).abs() < 1e-14);
         assert!(sum_of_exp(&[], 0.0).abs() <= 0.0);
+        let shuffled: Vec<f64> = (0..103).map(|i| f64::from(i * 37 % 103)).collect();
+        assert!((largest(&shuffled) - 102.0).abs() <= 0.0 && (largest(&[-3.0, -2.0]) + 2.0).abs() <= 0.0);
     }
 }

@@ -9,8 +9,8 @@
 //! A kernel whose trial does not have an active parameter is flat there: 1 for numbers, 1/n for choices. So a point is compared with all
 //! trials, whatever branch they are in.
 
-use super::exp::sum_of_exp;
-use super::table::{Axis, Table};
+use super::exp::{largest, sum_of_exp};
+use super::table::{Axis, Table, stretch};
 use crate::meta::simd::vectorized;
 use crate::rng::standard_normal;
 use crate::tuner::distribution::Distribution;
@@ -33,9 +33,10 @@ enum Kernels {
         /// NaN where the trial has none.
         chosen: Vec<f64>,
         n: usize,
-        /// Density of the own choice, and of each other one.
+        /// Density of the own choice, of each other one, and the logarithm of their ratio.
         own: f64,
         other: f64,
+        gain: f64,
     },
 }
 
@@ -83,7 +84,7 @@ impl Parzen {
                 let mut inside = draws.filter(|x| (0.0..=1.0).contains(x));
                 inside.next().unwrap_or(mu[k])
             }
-            Kernels::Choices { chosen, n, own, other } => {
+            Kernels::Choices { chosen, n, own, other, .. } => {
                 let is_own = rng.random::<f64>() < own - other;
                 if is_own && !chosen[k].is_nan() { chosen[k] } else { rng.random_range(0..*n) as f64 }
             }
@@ -92,75 +93,88 @@ impl Parzen {
 
     /// The logarithm of the density at every point.
     pub fn log_densities(&self, points: &[Coordinates]) -> Vec<f64> {
-        let mut scales: Vec<(Vec<bool>, Vec<f64>)> = Vec::new();
-        let mut logs = vec![0.0; self.log_weights.len()];
-        let density = |point: &Coordinates| {
+        let n_kernels = self.log_weights.len();
+        let mut logs = Vec::with_capacity(points.len() * n_kernels);
+        let mut heights: Vec<(Vec<bool>, Vec<f64>)> = Vec::new();
+        for point in points {
             let active: Vec<bool> = point.iter().map(|x| !x.is_nan()).collect();
-            let known = scales.iter().position(|(other, _)| *other == active);
-            let known = known.unwrap_or_else(|| {
-                let scale = self.log_heights(&active);
-                scales.push((active, scale));
-                scales.len() - 1
+            let known = heights.iter().position(|(other, _)| *other == active).unwrap_or_else(|| {
+                heights.push((active.clone(), self.log_heights(&active)));
+                heights.len() - 1
             });
-            logs.copy_from_slice(&scales[known].1);
-            self.add_distances(point, &mut logs);
-            let largest = logs.iter().copied().fold(f64::NEG_INFINITY, f64::max);
-            largest + sum_of_exp(&logs, largest).ln()
-        };
-        points.iter().map(density).collect()
+            logs.extend_from_slice(&heights[known].1);
+        }
+        vectorized(
+            #[inline(always)]
+            || self.add_distances(points, &mut logs),
+        );
+        logs.chunks(n_kernels).map(log_of_sum).collect()
     }
 
-    /// ln(w_k Π_j f_kj(μ_kj)) over the active numbers.
+    /// ln(w_k Π_j f_kj) over the active parameters, each where kernel k is highest; at another choice than its own for choices.
     fn log_heights(&self, active: &[bool]) -> Vec<f64> {
         let mut logs = self.log_weights.clone();
         let mut products = vec![1.0; logs.len()];
-        let heights = self.axes.iter().zip(active).filter_map(|(kernels, is_active)| match kernels {
-            Kernels::Numbers { height, .. } if *is_active => Some(height),
-            _ => None,
-        });
-        let mut settle = |products: &mut Vec<f64>| {
-            logs.iter_mut().zip(&mut *products).for_each(|(log, product)| *log += product.ln());
-            products.fill(1.0);
-        };
-        for (i, height) in heights.enumerate() {
-            products.iter_mut().zip(height).for_each(|(product, height)| *product *= height);
-            // A logarithm costs much more than a product; heights lie far within 1e-9 to 1e9.
+        for (i, (kernels, _)) in self.axes.iter().zip(active).filter(|(_, active)| **active).enumerate() {
+            match kernels {
+                Kernels::Numbers { height, .. } => products.iter_mut().zip(height).for_each(|(p, height)| *p *= height),
+                Kernels::Choices { chosen, n, other, .. } => {
+                    let of = |chosen: &f64| if chosen.is_nan() { 1.0 / *n as f64 } else { *other };
+                    products.iter_mut().zip(chosen).for_each(|(product, chosen)| *product *= of(chosen));
+                }
+            }
+            // A logarithm costs much more than a product. Factors lie far within 1e-12 to 1e12.
             if i % 16 == 15 {
-                settle(&mut products);
+                settle(&mut logs, &mut products);
             }
         }
-        settle(&mut products);
+        settle(&mut logs, &mut products);
         logs
     }
 
-    fn add_distances(&self, point: &[f64], logs: &mut [f64]) {
-        for (kernels, &x) in self.axes.iter().zip(point).filter(|(_, x)| !x.is_nan()) {
-            match kernels {
-                Kernels::Numbers { mu, inverse, .. } => vectorized(
-                    #[inline(always)]
-                    || {
-                        for ((log, mu), inverse) in logs.iter_mut().zip(mu).zip(inverse) {
-                            let z = (x - mu) * inverse;
-                            *log -= 0.5 * z * z;
+    /// Adds to `logs`, a row a point, what is lost by the distance from each kernel, in blocks that stay in the cache.
+    #[inline(always)]
+    fn add_distances(&self, points: &[Coordinates], logs: &mut [f64]) {
+        let n_kernels = self.log_weights.len();
+        for begin in (0..n_kernels).step_by(BLOCK) {
+            let block = begin..(begin + BLOCK).min(n_kernels);
+            for (point, row) in points.iter().zip(logs.chunks_mut(n_kernels)) {
+                let row = &mut row[block.clone()];
+                for (kernels, &x) in self.axes.iter().zip(point).filter(|(_, x)| !x.is_nan()) {
+                    match kernels {
+                        Kernels::Numbers { mu, inverse, .. } => {
+                            for ((log, mu), inverse) in
+                                row.iter_mut().zip(&mu[block.clone()]).zip(&inverse[block.clone()])
+                            {
+                                let z = (x - mu) * inverse;
+                                *log -= 0.5 * z * z;
+                            }
                         }
-                    },
-                ),
-                Kernels::Choices { chosen, n, own, other } => {
-                    let (own, other, flat) = (own.ln(), other.ln(), -(*n as f64).ln());
-                    for (log, chosen) in logs.iter_mut().zip(chosen) {
-                        let is_own = (chosen - x).abs() <= 0.0;
-                        *log += if chosen.is_nan() {
-                            flat
-                        } else if is_own {
-                            own
-                        } else {
-                            other
-                        };
+                        Kernels::Choices { chosen, gain, .. } => {
+                            for (log, chosen) in row.iter_mut().zip(&chosen[block.clone()]) {
+                                *log += if (*chosen - x).abs() <= 0.0 { *gain } else { 0.0 };
+                            }
+                        }
                     }
                 }
             }
         }
     }
+}
+
+/// Kernels that are looked at together.
+const BLOCK: usize = 128;
+
+fn settle(logs: &mut [f64], products: &mut [f64]) {
+    for (log, product) in logs.iter_mut().zip(products) {
+        *log += product.ln();
+        *product = 1.0;
+    }
+}
+
+fn log_of_sum(logs: &[f64]) -> f64 {
+    let largest = largest(logs);
+    largest + sum_of_exp(logs, largest).ln()
 }
 
 fn kernels(table: &Table, j: usize, rows: &[(u32, f64)]) -> Kernels {
@@ -174,60 +188,61 @@ fn choices(column: &[f64], n: usize, rows: &[(u32, f64)]) -> Kernels {
     let chosen = rows.iter().map(|&(row, _)| column[row as usize]).chain([f64::NAN]).collect();
     let smooth = 1.0 / (rows.len() + 1) as f64;
     let total = 1.0 + n as f64 * smooth;
-    Kernels::Choices { chosen, n, own: (1.0 + smooth) / total, other: smooth / total }
+    Kernels::Choices { chosen, n, own: (1.0 + smooth) / total, other: smooth / total, gain: (1.0 / smooth).ln_1p() }
 }
 
 fn numbers(table: &Table, j: usize, rows: &[(u32, f64)]) -> Kernels {
     let (column, n_kernels) = (&table.columns[j], rows.len() + 1);
     let (mut mu, mut inverse, mut height) = (vec![0.0; n_kernels], vec![0.0; n_kernels], vec![1.0; n_kernels]);
-    let mut set = |k: usize, x: f64, sigma: f64| {
-        mu[k] = x;
-        inverse[k] = 1.0 / sigma;
-        height[k] = peak(&table.axes[j], x, sigma);
+    // In order of size, so that equal ones follow each other.
+    let mut last = (f64::NAN, f64::NAN, 0.0);
+    let mut set = |k: usize, x: f64, width: f64, sigma: f64| {
+        if (last.0, last.1) != (x, sigma) {
+            last = (x, sigma, peak(&table.axes[j], x, width, sigma));
+        }
+        (mu[k], inverse[k], height[k]) = (x, 1.0 / sigma, last.2);
     };
     let mut kernel_of = vec![u32::MAX; table.len()];
     rows.iter().enumerate().for_each(|(k, &(row, _))| kernel_of[row as usize] = k as u32);
-    let own = table.sorted[j].iter().map(|&row| (kernel_of[row as usize], column[row as usize]));
-    let own: Vec<(u32, f64)> = own.filter(|(k, _)| *k != u32::MAX).collect();
+    let own: Vec<u32> = table.sorted[j].iter().copied().filter(|&row| kernel_of[row as usize] != u32::MAX).collect();
+    let at = |i: usize| column[own[i] as usize];
     let narrowest = 1.0 / (1.0 + n_kernels as f64).min(100.0);
-    for (i, &(k, x)) in own.iter().enumerate() {
+    for (i, &row) in own.iter().enumerate() {
+        let (x, is_alone) = (at(i), own.len() == 1);
         // To the farther of both neighbours. An end of the range counts only where there is no neighbour at all.
-        let is_alone = own.len() == 1;
         let left = if i > 0 {
-            x - own[i - 1].1
+            x - at(i - 1)
         } else if is_alone {
             x
         } else {
             0.0
         };
         let right = if i + 1 < own.len() {
-            own[i + 1].1 - x
+            at(i + 1) - x
         } else if is_alone {
             1.0 - x
         } else {
             0.0
         };
-        set(k as usize, x, left.max(right).clamp(narrowest, 1.0));
+        let sigma = left.max(right).clamp(narrowest, 1.0);
+        set(kernel_of[row as usize] as usize, x, table.widths[j][row as usize], sigma);
     }
-    set(n_kernels - 1, 0.5, PRIOR_SIGMA);
+    let middle = table.axes[j].settled(0.5);
+    set(n_kernels - 1, 0.5, table.axes[j].width(middle), PRIOR_SIGMA);
     Kernels::Numbers { mu, inverse, height }
 }
 
-/// The density of a kernel in its middle.
-fn peak(axis: &Axis, x: f64, sigma: f64) -> f64 {
-    if let Axis::Steps(distribution) = axis {
-        let inner = distribution.from_unit(x);
-        let (low, high) = stretch(distribution, distribution.index(inner));
-        if high - low > sigma {
-            return 1.0 / total_over_steps(distribution, x, sigma);
-        }
+/// The density of a kernel in its middle, which lies in a stretch of this width.
+fn peak(axis: &Axis, x: f64, width: f64, sigma: f64) -> f64 {
+    if let Axis::Steps(distribution) = axis
+        && width > sigma
+    {
+        return 1.0 / total_over_steps(distribution, x, sigma);
     }
     // Beyond 7 σ nothing is missing.
-    let side = |distance: f64| {
-        if distance > 7.0 * sigma { 1.0 } else { libm::erf(distance / sigma * std::f64::consts::FRAC_1_SQRT_2) }
-    };
-    let total = sigma * (std::f64::consts::PI / 2.0).sqrt() * (side(x) + side(1.0 - x));
-    1.0 / total
+    let erf = |z: f64| if z > 7.0 { 1.0 } else { libm::erf(z * std::f64::consts::FRAC_1_SQRT_2) };
+    let half = (std::f64::consts::PI / 2.0).sqrt();
+    1.0 / (sigma * half * (erf(x / sigma) + erf((1.0 - x) / sigma)))
 }
 
 /// Σ over all steps v of (length of its stretch) exp(-½ ((v - x) / σ)²).
@@ -243,18 +258,4 @@ fn total_over_steps(distribution: &Distribution, x: f64, sigma: f64) -> f64 {
     let up: f64 = (middle + 1..n).map(term).take_while(falls).sum();
     let down: f64 = (0..middle).rev().map(term).take_while(falls).sum();
     term(middle) + up + down
-}
-
-/// Both ends of the part of [0, 1] that stands for the value with this number.
-fn stretch(distribution: &Distribution, index: u64) -> (f64, f64) {
-    let n = distribution.n_values().unwrap_or(1) as f64;
-    match distribution {
-        Distribution::Int { low, high, log: true, .. } => {
-            let (first, last) = ((*low as f64 - 0.5).ln(), (*high as f64 + 0.5).ln());
-            let edge = |value: f64| (value.ln() - first) / (last - first);
-            let value = distribution.nth(index);
-            (edge(value - 0.5), edge(value + 0.5))
-        }
-        _ => (index as f64 / n, (index as f64 + 1.0) / n),
-    }
 }
