@@ -41,6 +41,7 @@ pub(super) struct Model<'d> {
     data: &'d Data,
     weights: Vec<f64>,
     scale: f64,
+    noise: f64,
     cholesky: Cholesky<f64, Dyn>,
     alpha: DVector<f64>,
 }
@@ -75,7 +76,7 @@ impl<'d> Model<'d> {
         };
         let cholesky = [0.0, 1e-8, 1e-6, 1e-4, 1e-2].into_iter().find_map(factor)?;
         let alpha = cholesky.solve(&data.y);
-        Some(Self { data, weights, scale, cholesky, alpha })
+        Some(Self { data, weights, scale, noise, cholesky, alpha })
     }
 
     /// log p(y) and its gradient by θ.
@@ -88,7 +89,7 @@ impl<'d> Model<'d> {
         for a in 0..n {
             let m = self.alpha[a] * self.alpha[a] - inverse[(a, a)];
             gradient[d] += 0.5 * m * self.scale;
-            gradient[d + 1] += 0.5 * m;
+            gradient[d + 1] += 0.5 * m * self.noise;
             for b in 0..a {
                 // Both halves of the matrix at once.
                 let m = self.alpha[a] * self.alpha[b] - inverse[(a, b)];
