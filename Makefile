@@ -31,5 +31,5 @@ lint: libtorch ## Formatting, clippy and rustdoc, warnings are errors
 	$(CARGO) clippy --all-targets $(NO_TORCH) -- -D warnings
 	RUSTDOCFLAGS="-D warnings" $(CARGO) doc --no-deps
 
-bench: libtorch ## Measure what a decision, a controlled step and a trial cost
+bench: libtorch ## Measure what a decision, a controlled step, an ask of the tuner and a trial cost
 	$(CARGO) bench --bench '*'

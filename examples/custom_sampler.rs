@@ -32,7 +32,7 @@ fn best_of(study: &Study) -> Result<f64, Box<dyn Error>> {
 
 fn main() -> Result<(), Box<dyn Error>> {
     let space = || Space::new(["x", "y"].map(|name| Parameter::new(name, Distribution::float(-2.0, 2.0))));
-    let random = Study::in_memory(space()?, StudyConfig::default())?;
+    let random = Study::in_memory(space()?, StudyConfig { sampler: "random".into(), ..StudyConfig::default() })?;
     let walk = Study::in_memory(space()?, StudyConfig::default())?.with_sampler(Box::new(Walk));
     println!("random search {:.6}", best_of(&random)?);
     println!("a walk        {:.6}", best_of(&walk)?);

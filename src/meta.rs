@@ -20,7 +20,7 @@ mod optimizer;
 mod polish;
 mod portrait;
 mod rollout;
-mod simd;
+pub(crate) mod simd;
 mod tanh;
 mod tasks;
 mod train;

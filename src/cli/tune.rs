@@ -21,7 +21,14 @@ use template::Template;
 /// How a study is set up, for all commands that make one. What is not given is as the study has it, or the default.
 #[derive(Debug, Clone, Args)]
 pub struct StudyArgs {
-    /// What says which parameters to try next: random, grid, qmc; options behind a colon (grid:n=10). [default: random]
+    /// What says which parameters to try next; options behind a colon (tpe:gamma=0.1,n_candidates=50). [default: tpe]
+    ///
+    /// tpe: densities of good and bad trials (multivariate, n_startup_trials, n_candidates, gamma, max_good).
+    /// gp: a Gaussian process, for few and costly trials (acquisition=ei or ucb, beta, n_startup_trials, max_points).
+    /// cmaes: an evolution strategy, for many trials and numbers only (sigma, population, restarts).
+    /// nsga2: a genetic algorithm, for several objectives (population, crossover, mutation, spread).
+    /// bohb: tpe for `--pruner hyperband` (random, and the options of tpe). grid: every combination (n).
+    /// random and qmc: anywhere, evenly.
     #[arg(long)]
     sampler: Option<String>,
     /// What stops bad trials early: none, median, percentile, asha, hyperband, patience; options behind a colon. [default: none]

@@ -5,6 +5,6 @@
 ///
 /// The compiler neither reorders a sum nor fuses a product with it, so that the results are the same bits on every processor.
 #[inline]
-pub(super) fn vectorized<T>(work: impl FnOnce() -> T) -> T {
+pub(crate) fn vectorized<T>(work: impl FnOnce() -> T) -> T {
     pulp::Arch::new().dispatch(work)
 }

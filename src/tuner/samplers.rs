@@ -8,9 +8,15 @@
 //! 2. Register it here: `mod NAME;`, its name in [`NAMES`], and one line in the `match` of [`build`]. It can be named on the command line from then on,
 //!    and the tests below run on it: same answer with and without a cache, and every point inside the space.
 
+mod bohb;
+mod cmaes;
+mod fronts;
+mod gp;
 mod grid;
+mod nsga2;
 mod qmc;
 mod random;
+mod tpe;
 
 use super::space::{Point, Space};
 use super::spec::{Spec, SpecError};
@@ -20,7 +26,7 @@ use rand::RngExt;
 use rand_chacha::ChaCha8Rng;
 
 /// The samplers that come with qgd.
-pub const NAMES: [&str; 3] = ["random", "grid", "qmc"];
+pub const NAMES: [&str; 8] = ["random", "grid", "qmc", "tpe", "gp", "cmaes", "nsga2", "bohb"];
 
 /// Proposes parameters.
 ///
@@ -110,6 +116,11 @@ pub fn build(text: &str, setting: &Setting<'_>) -> Result<Box<dyn Sampler>, Spec
         "random" => random::build(&mut spec, setting)?,
         "grid" => grid::build(&mut spec, setting)?,
         "qmc" => qmc::build(&mut spec, setting)?,
+        "tpe" => tpe::build(&mut spec, setting)?,
+        "gp" => gp::build(&mut spec, setting)?,
+        "cmaes" => cmaes::build(&mut spec, setting)?,
+        "nsga2" => nsga2::build(&mut spec, setting)?,
+        "bohb" => bohb::build(&mut spec, setting)?,
         _ => return Err(SpecError::UnknownName { what: "sampler", name: spec.name, known: NAMES.join(", ") }),
     };
     spec.finish()?;

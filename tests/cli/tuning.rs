@@ -155,7 +155,7 @@ fn a_study_is_not_mixed_with_another() {
         sandbox.refuses(&[&["tune", "space.toml"], flags, &OBJECTIVE].concat(), needles);
     };
     refuses(&["--seed", "4"], &["seed = 3, not 4"]);
-    refuses(&["--sampler", "qmc"], &["sampler = random, not qmc"]);
+    refuses(&["--sampler", "qmc"], &["sampler = tpe, not qmc"]);
     sandbox.write("space.toml", SPACE.replace("high = 3", "high = 4"));
     refuses(&[], &["space", "layers"]);
     sandbox.refuses(&["study", "best", "other"], &["other", "there are: space"]);

@@ -81,6 +81,10 @@ impl Sampler for Grid {
             (1..self.points.len()).rev().for_each(|i| self.points.swap(i, rng.random_range(0..=i)));
             self.is_shuffled = true;
         }
+        if ask.settled.len() < self.n_seen {
+            // An enqueued trial may look at an earlier state of the study.
+            (self.n_seen, self.tried) = (0, BTreeSet::new());
+        }
         self.tried.extend(ask.settled[self.n_seen..].iter().map(|past| key(&past.point)));
         self.n_seen = ask.settled.len();
         let pending: BTreeSet<Vec<u64>> = ask.pending.iter().map(|past: &Past| key(&past.point)).collect();

@@ -26,10 +26,19 @@ struct Sobol;
 
 impl Sampler for Sobol {
     fn propose(&mut self, ask: &Ask<'_>) -> Option<Point> {
-        let scramble: u32 = ask.study_rng(&format!("qmc/{}", ask.number / PERIOD)).random();
-        let place = |i: usize| sobol_burley::sample((ask.number % PERIOD) as u32, i as u32, scramble);
-        Some(ask.space.fill(|i, parameter| parameter.distribution.from_unit(f64::from(place(i)))))
+        Some(point(ask, "qmc"))
     }
+}
+
+fn point(ask: &Ask<'_>, label: &str) -> Point {
+    let scramble: u32 = ask.study_rng(&format!("{label}/{}", ask.number / PERIOD)).random();
+    let place = |i: usize| sobol_burley::sample((ask.number % PERIOD) as u32, i as u32, scramble);
+    ask.space.fill(|i, parameter| parameter.distribution.from_unit(f64::from(place(i))))
+}
+
+/// What samplers that learn begin with: such a point, or a random one where there are too many parameters.
+pub(super) fn startup_point(ask: &Ask<'_>, label: &str) -> Point {
+    if ask.space.len() > MAX_DIMENSIONS { ask.random_point(label) } else { point(ask, &format!("{label}/startup")) }
 }
 
 #[cfg(test)]

@@ -1,8 +1,10 @@
 //! What holds for every sampler in `NAMES`.
 
 use super::*;
-use crate::tuner::{Distribution, Parameter, TrialState};
+use crate::tuner::storage::Memory;
+use crate::tuner::{ActiveTrial, Distribution, Optimize, Outcome, Parameter, Study, StudyConfig, TrialState};
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 fn space() -> Space {
     Space::new([
@@ -13,6 +15,11 @@ fn space() -> Space {
         Parameter::new("shape", Distribution::categorical(["wide", "deep"])).when("units", [16, 32]),
     ])
     .unwrap()
+}
+
+/// Grid search needs to know how many values a float has.
+fn with_options(name: &'static str) -> &'static str {
+    if name == "grid" { "grid:n=20" } else { name }
 }
 
 /// A bowl in [0, 1]^d; every seventh trial fails, every fifth is pruned.
@@ -56,9 +63,96 @@ fn run(name: &str, space: &Space, lag: usize, anew: bool) -> Vec<Point> {
 #[test]
 fn every_sampler_says_the_same_with_and_without_a_cache() {
     let numbers = Space::new(space().parameters()[..1].to_vec()).unwrap();
-    for name in NAMES.map(|name| if name == "grid" { "grid:n=20" } else { name }) {
+    for name in NAMES.map(with_options) {
         for (space, lag) in [(&numbers, 1), (&numbers, 4), (&space(), 3)] {
             assert_eq!(run(name, space, lag, false), run(name, space, lag, true), "{name} with lag {lag}");
+        }
+    }
+}
+
+#[test]
+fn any_number_of_workers_and_any_interruption_leads_to_the_same_trials() {
+    let objective = |trial: &ActiveTrial<'_>| -> Result<Outcome, Box<dyn std::error::Error + Send + Sync>> {
+        std::thread::sleep(std::time::Duration::from_micros(50 * (7 * trial.number() as u64 % 5)));
+        let away = (trial.float("lr")?.log10() + 3.0).powi(2) + trial.float("layers")?;
+        if trial.number() % 6 == 5 { Err("every sixth".into()) } else { Ok(away.into()) }
+    };
+    for name in NAMES.map(with_options) {
+        let run = |n_jobs: usize, stops: &[usize]| {
+            let storage = Arc::new(Memory::new());
+            let trials = stops.iter().map(|&n_trials| {
+                let config = StudyConfig { sampler: name.into(), lag: 3, ..StudyConfig::default() };
+                let study = Study::create_or_open(storage.clone(), space(), config).unwrap();
+                study.optimize(&Optimize { n_trials, n_jobs, ..Optimize::default() }, objective).unwrap();
+                study.trials().unwrap()
+            });
+            trials.last().unwrap()
+        };
+        let alone = run(1, &[26]);
+        assert_eq!(run(3, &[26]), alone, "{name}, three workers");
+        assert_eq!(run(1, &[7, 19, 26]), alone, "{name}, begun three times");
+    }
+}
+
+#[test]
+fn whatever_comes_out_no_sampler_gives_up() {
+    let space = Space::new([
+        Parameter::new("x", Distribution::float(0.0, 1.0)),
+        Parameter::new("n", Distribution::int(1, 2)),
+        Parameter::new("only", Distribution::categorical(["one"])),
+        Parameter::new("y", Distribution::stepped_float(0.0, 1.0, 0.5)).when("n", [2]),
+    ])
+    .unwrap();
+    let infinite = |number: usize| if number % 2 == 0 { f64::INFINITY } else { f64::NEG_INFINITY };
+    let outcomes: [(&str, &dyn Fn(usize) -> Option<f64>); 5] = [
+        ("all fail", &|_| None),
+        ("all the same", &|_| Some(1.0)),
+        ("all infinite", &|number| Some(infinite(number))),
+        ("huge", &|number| Some(if number % 3 == 0 { f64::MAX } else { f64::MIN })),
+        ("one is finite", &|number| Some(if number == 4 { 0.5 } else { f64::INFINITY })),
+    ];
+    for name in NAMES.iter().filter(|name| **name != "grid") {
+        for (what, outcome) in outcomes {
+            let directions = [Direction::Maximize];
+            let mut sampler = build(name, &Setting { space: &space, directions: &directions }).unwrap();
+            let mut settled: Vec<Past> = Vec::new();
+            for number in 0..30 {
+                let ask =
+                    Ask { seed: 5, number, space: &space, directions: &directions, settled: &settled, pending: &[] };
+                let point = sampler.propose(&ask).unwrap();
+                assert!(space.contains(&point), "{name}, {what}: {point:?}");
+                // Every other trial was enqueued, always with the same parameters.
+                let point = if number % 2 == 0 { vec![Some(0.25), Some(1.0), Some(0.0), None] } else { point };
+                let (state, values) = match outcome(number) {
+                    Some(value) => (TrialState::Complete, vec![value]),
+                    None => (TrialState::Fail, vec![]),
+                };
+                settled.push(Past { number, state, point, values, intermediate: BTreeMap::new(), constraints: vec![] });
+            }
+        }
+    }
+}
+
+#[test]
+fn a_sampler_may_be_asked_about_an_earlier_state_of_the_study() {
+    let (space, directions) = (space(), [Direction::Minimize]);
+    fn ask<'a>(number: usize, space: &'a Space, settled: &'a [Past]) -> Ask<'a> {
+        Ask { seed: 2, number, space, directions: &[Direction::Minimize], settled, pending: &[] }
+    }
+    for name in NAMES.map(with_options) {
+        let mut all: Vec<Past> = Vec::new();
+        let mut sampler = build(name, &Setting { space: &space, directions: &directions }).unwrap();
+        let mut first = Vec::new();
+        for number in 0..40 {
+            first.push(sampler.propose(&ask(number, &space, &all)).unwrap());
+            all.push(evaluate(&space, number, first[number].clone()));
+        }
+        for number in [25, 12, 38] {
+            assert_eq!(
+                sampler.propose(&ask(number, &space, &all[..number])).unwrap(),
+                first[number],
+                "{name}, trial {number}"
+            );
         }
     }
 }

@@ -19,7 +19,7 @@ const SETTINGS: &str = "qgd";
 /// |---|---|---|---|
 /// | `name` | `"study"` | what it is called in its storage | 1 to 512 characters |
 /// | `directions` | minimize | one an objective | at least one |
-/// | `sampler` | `"random"` | see [`samplers`](crate::tuner::samplers) | a name, with options |
+/// | `sampler` | `"tpe"` | see [`samplers`](crate::tuner::samplers) | a name, with options |
 /// | `pruner` | `"none"` | see [`pruners`](crate::tuner::pruners) | a name, with options |
 /// | `seed` | 0 | all that is random comes from it | below 2^63 |
 /// | `lag` | 1 | so many trials may run at a time; see [`Study`](super::Study) | at least 1 |
@@ -54,7 +54,7 @@ impl Default for StudyConfig {
         Self {
             name: "study".into(),
             directions: vec![Direction::Minimize],
-            sampler: "random".into(),
+            sampler: "tpe".into(),
             pruner: "none".into(),
             seed: 0,
             lag: 1,

@@ -1,0 +1,74 @@
+//! Trials in order, the best first.
+
+use crate::tuner::samplers::Ask;
+use crate::tuner::samplers::fronts;
+use crate::tuner::trial::{Direction, Past, TrialState};
+use std::cmp::Ordering;
+
+/// What trials are put in order by, smaller is better: feasible and complete ones by cost, pruned ones by how far they came and then by
+/// their last report, those that break constraints by how much. As Optuna does.
+#[derive(Debug, Clone, Copy, PartialEq)]
+struct Key(u8, f64, f64);
+
+impl Key {
+    /// None where a trial says nothing: it failed.
+    fn of(past: &Past, directions: &[Direction]) -> Option<Self> {
+        let cost = |value: f64| directions.first().map_or(value, |direction| direction.cost(value));
+        let violation: f64 = past.constraints.iter().filter(|c| **c > 0.0 || c.is_nan()).sum();
+        match past.state {
+            TrialState::Complete | TrialState::Pruned if violation > 0.0 || violation.is_nan() => {
+                Some(Self(2, violation, 0.0))
+            }
+            TrialState::Complete => Some(Self(0, cost(past.values.first().copied()?), 0.0)),
+            TrialState::Pruned => Some(match past.intermediate.last_key_value() {
+                Some((&step, &value)) if value.is_nan() => Self(1, -(step as f64), f64::INFINITY),
+                Some((&step, &value)) => Self(1, -(step as f64), cost(value)),
+                None => Self(1, f64::INFINITY, 0.0),
+            }),
+            _ => None,
+        }
+    }
+
+    fn compare(&self, other: &Self) -> Ordering {
+        self.0.cmp(&other.0).then(self.1.total_cmp(&other.1)).then(self.2.total_cmp(&other.2))
+    }
+}
+
+/// The order of the settled trials, kept up to date.
+#[derive(Debug, Default)]
+pub(super) struct Order {
+    /// One a settled trial.
+    keys: Vec<Option<Key>>,
+    /// Numbers of those with a key, the best first; trials that are as good in the order of time.
+    sorted: Vec<u32>,
+}
+
+impl Order {
+    /// Takes in what has been settled since the last time.
+    pub fn read(&mut self, ask: &Ask<'_>) {
+        self.keys.truncate(ask.settled.len());
+        self.sorted.retain(|&row| (row as usize) < ask.settled.len());
+        for past in &ask.settled[self.keys.len()..] {
+            let (row, key) = (self.keys.len() as u32, Key::of(past, ask.directions));
+            self.keys.push(key);
+            let Some(key) = key else { continue };
+            let is_before = |other: &u32| self.keys[*other as usize].is_some_and(|other| other.compare(&key).is_le());
+            self.sorted.insert(self.sorted.partition_point(is_before), row);
+        }
+    }
+
+    /// Numbers of the trials that say something, the best first.
+    pub fn best_first(&self, ask: &Ask<'_>) -> Vec<u32> {
+        if ask.directions.len() == 1 {
+            return self.sorted.clone();
+        }
+        // Those with values for all objectives stand first.
+        let is_complete = |row: &&u32| self.keys[**row as usize].is_some_and(|key| key.0 == 0);
+        let complete: Vec<u32> = self.sorted.iter().take_while(is_complete).copied().collect();
+        let cost = |(value, direction): (&f64, &Direction)| direction.cost(*value);
+        let costs = |&row: &u32| ask.settled[row as usize].values.iter().zip(ask.directions).map(cost).collect();
+        let costs: Vec<Vec<f64>> = complete.iter().map(costs).collect();
+        let ranked = fronts::best_first(&costs).into_iter().map(|i| complete[i]);
+        ranked.chain(self.sorted[complete.len()..].iter().copied()).collect()
+    }
+}

@@ -1,0 +1,261 @@
+//! A density over points: a mixture of one kernel a trial and a wide one, the prior.
+//!
+//! ```text
+//! p(x) = Σ_k w_k Π_j f_kj(x_j)        over the parameters j that are active in x
+//! numbers:  f_kj = N(x_j; μ_kj, σ_kj) cut off at 0 and 1; where there are only steps, the same at the steps, scaled to a total of 1
+//! choices:  f_kj = (1[x_j = c_kj] + s) / (1 + n s),  s = 1 / number of kernels;  the prior has 1/n
+//! ```
+//!
+//! A kernel whose trial does not have an active parameter is flat there: 1 for numbers, 1/n for choices. So a point is compared with all
+//! trials, whatever branch they are in.
+
+use super::exp::{largest, sum_of_exp};
+use super::table::{Axis, Table, stretch};
+use crate::meta::simd::vectorized;
+use crate::rng::standard_normal;
+use crate::tuner::distribution::Distribution;
+use rand::RngExt;
+use rand_chacha::ChaCha8Rng;
+
+/// Standard deviation of the prior, whose middle is 0.5.
+const PRIOR_SIGMA: f64 = 1.0;
+
+/// Kernels of one parameter.
+enum Kernels {
+    Numbers {
+        mu: Vec<f64>,
+        /// 1/σ; 0 where it is flat.
+        inverse: Vec<f64>,
+        /// f_kj at μ_kj.
+        height: Vec<f64>,
+    },
+    Choices {
+        /// NaN where the trial has none.
+        chosen: Vec<f64>,
+        n: usize,
+        /// Density of the own choice, of each other one, and the logarithm of their ratio.
+        own: f64,
+        other: f64,
+        gain: f64,
+    },
+}
+
+/// A mixture; the last kernel is the prior.
+pub(super) struct Parzen {
+    axes: Vec<Kernels>,
+    log_weights: Vec<f64>,
+    /// Weights added up, for drawing.
+    cumulated: Vec<f64>,
+}
+
+/// A trial to be: coordinates, NaN where a parameter is not active.
+pub(super) type Coordinates = Vec<f64>;
+
+impl Parzen {
+    /// A kernel for each of these rows of `table` with its weight, and the prior with weight 1. Points have the coordinates `columns`.
+    pub fn new(table: &Table, rows: &[(u32, f64)], columns: &[usize]) -> Self {
+        let total = rows.iter().map(|(_, weight)| weight).sum::<f64>() + 1.0;
+        let weights = || rows.iter().map(|(_, weight)| *weight).chain([1.0]).map(|weight| weight / total);
+        let mut sum = 0.0;
+        let add = |weight| {
+            sum += weight;
+            sum
+        };
+        let cumulated = weights().map(add).collect();
+        let axes = columns.iter().map(|&j| kernels(table, j, rows)).collect();
+        Self { axes, log_weights: weights().map(f64::ln).collect(), cumulated }
+    }
+
+    /// One kernel, by weight.
+    pub fn draw_kernel(&self, rng: &mut ChaCha8Rng) -> usize {
+        let u: f64 = rng.random();
+        self.cumulated.partition_point(|&sum| sum <= u).min(self.cumulated.len() - 1)
+    }
+
+    /// A coordinate drawn from kernel `k`.
+    pub fn draw(&self, axis: usize, k: usize, rng: &mut ChaCha8Rng) -> f64 {
+        match &self.axes[axis] {
+            Kernels::Numbers { mu, inverse, .. } => {
+                if inverse[k] <= 0.0 {
+                    return rng.random();
+                }
+                // At least a third of all draws lies inside.
+                let draws = (0..64).map(|_| mu[k] + standard_normal(rng) / inverse[k]);
+                let mut inside = draws.filter(|x| (0.0..=1.0).contains(x));
+                inside.next().unwrap_or(mu[k])
+            }
+            Kernels::Choices { chosen, n, own, other, .. } => {
+                let is_own = rng.random::<f64>() < own - other;
+                if is_own && !chosen[k].is_nan() { chosen[k] } else { rng.random_range(0..*n) as f64 }
+            }
+        }
+    }
+
+    /// The logarithm of the density at every point.
+    pub fn log_densities(&self, points: &[Coordinates]) -> Vec<f64> {
+        let n_kernels = self.log_weights.len();
+        let mut logs = Vec::with_capacity(points.len() * n_kernels);
+        let mut heights: Vec<(Vec<bool>, Vec<f64>)> = Vec::new();
+        for point in points {
+            let active: Vec<bool> = point.iter().map(|x| !x.is_nan()).collect();
+            let known = heights.iter().position(|(other, _)| *other == active).unwrap_or_else(|| {
+                heights.push((active.clone(), self.log_heights(&active)));
+                heights.len() - 1
+            });
+            logs.extend_from_slice(&heights[known].1);
+        }
+        vectorized(
+            #[inline(always)]
+            || self.add_distances(points, &mut logs),
+        );
+        logs.chunks(n_kernels).map(log_of_sum).collect()
+    }
+
+    /// ln(w_k Π_j f_kj) over the active parameters, each where kernel k is highest; at another choice than its own for choices.
+    fn log_heights(&self, active: &[bool]) -> Vec<f64> {
+        let mut logs = self.log_weights.clone();
+        let mut products = vec![1.0; logs.len()];
+        for (i, (kernels, _)) in self.axes.iter().zip(active).filter(|(_, active)| **active).enumerate() {
+            match kernels {
+                Kernels::Numbers { height, .. } => products.iter_mut().zip(height).for_each(|(p, height)| *p *= height),
+                Kernels::Choices { chosen, n, other, .. } => {
+                    let of = |chosen: &f64| if chosen.is_nan() { 1.0 / *n as f64 } else { *other };
+                    products.iter_mut().zip(chosen).for_each(|(product, chosen)| *product *= of(chosen));
+                }
+            }
+            // A logarithm costs much more than a product. Factors lie far within 1e-12 to 1e12.
+            if i % 16 == 15 {
+                settle(&mut logs, &mut products);
+            }
+        }
+        settle(&mut logs, &mut products);
+        logs
+    }
+
+    /// Adds to `logs`, a row a point, what is lost by the distance from each kernel, in blocks that stay in the cache.
+    #[inline(always)]
+    fn add_distances(&self, points: &[Coordinates], logs: &mut [f64]) {
+        let n_kernels = self.log_weights.len();
+        for begin in (0..n_kernels).step_by(BLOCK) {
+            let block = begin..(begin + BLOCK).min(n_kernels);
+            for (point, row) in points.iter().zip(logs.chunks_mut(n_kernels)) {
+                let row = &mut row[block.clone()];
+                for (kernels, &x) in self.axes.iter().zip(point).filter(|(_, x)| !x.is_nan()) {
+                    match kernels {
+                        Kernels::Numbers { mu, inverse, .. } => {
+                            for ((log, mu), inverse) in
+                                row.iter_mut().zip(&mu[block.clone()]).zip(&inverse[block.clone()])
+                            {
+                                let z = (x - mu) * inverse;
+                                *log -= 0.5 * z * z;
+                            }
+                        }
+                        Kernels::Choices { chosen, gain, .. } => {
+                            for (log, chosen) in row.iter_mut().zip(&chosen[block.clone()]) {
+                                *log += if (*chosen - x).abs() <= 0.0 { *gain } else { 0.0 };
+                            }
+                        }
+                    }
+                }
+            }
+        }
+    }
+}
+
+/// Kernels that are looked at together.
+const BLOCK: usize = 128;
+
+fn settle(logs: &mut [f64], products: &mut [f64]) {
+    for (log, product) in logs.iter_mut().zip(products) {
+        *log += product.ln();
+        *product = 1.0;
+    }
+}
+
+fn log_of_sum(logs: &[f64]) -> f64 {
+    let largest = largest(logs);
+    largest + sum_of_exp(logs, largest).ln()
+}
+
+fn kernels(table: &Table, j: usize, rows: &[(u32, f64)]) -> Kernels {
+    match &table.axes[j] {
+        Axis::Choices(n) => choices(&table.columns[j], *n, rows),
+        Axis::Line(_) | Axis::Steps(_) => numbers(table, j, rows),
+    }
+}
+
+fn choices(column: &[f64], n: usize, rows: &[(u32, f64)]) -> Kernels {
+    let chosen = rows.iter().map(|&(row, _)| column[row as usize]).chain([f64::NAN]).collect();
+    let smooth = 1.0 / (rows.len() + 1) as f64;
+    let total = 1.0 + n as f64 * smooth;
+    Kernels::Choices { chosen, n, own: (1.0 + smooth) / total, other: smooth / total, gain: (1.0 / smooth).ln_1p() }
+}
+
+fn numbers(table: &Table, j: usize, rows: &[(u32, f64)]) -> Kernels {
+    let (column, n_kernels) = (&table.columns[j], rows.len() + 1);
+    let (mut mu, mut inverse, mut height) = (vec![0.0; n_kernels], vec![0.0; n_kernels], vec![1.0; n_kernels]);
+    // In order of size, so that equal ones follow each other.
+    let mut last = (f64::NAN, f64::NAN, 0.0);
+    let mut set = |k: usize, x: f64, width: f64, sigma: f64| {
+        if (last.0, last.1) != (x, sigma) {
+            last = (x, sigma, peak(&table.axes[j], x, width, sigma));
+        }
+        (mu[k], inverse[k], height[k]) = (x, 1.0 / sigma, last.2);
+    };
+    let mut kernel_of = vec![u32::MAX; table.len()];
+    rows.iter().enumerate().for_each(|(k, &(row, _))| kernel_of[row as usize] = k as u32);
+    let own: Vec<u32> = table.sorted[j].iter().copied().filter(|&row| kernel_of[row as usize] != u32::MAX).collect();
+    let at = |i: usize| column[own[i] as usize];
+    let narrowest = 1.0 / (1.0 + n_kernels as f64).min(100.0);
+    for (i, &row) in own.iter().enumerate() {
+        let (x, is_alone) = (at(i), own.len() == 1);
+        // To the farther of both neighbours. An end of the range counts only where there is no neighbour at all.
+        let left = if i > 0 {
+            x - at(i - 1)
+        } else if is_alone {
+            x
+        } else {
+            0.0
+        };
+        let right = if i + 1 < own.len() {
+            at(i + 1) - x
+        } else if is_alone {
+            1.0 - x
+        } else {
+            0.0
+        };
+        let sigma = left.max(right).clamp(narrowest, 1.0);
+        set(kernel_of[row as usize] as usize, x, table.widths[j][row as usize], sigma);
+    }
+    let middle = table.axes[j].settled(0.5);
+    set(n_kernels - 1, 0.5, table.axes[j].width(middle), PRIOR_SIGMA);
+    Kernels::Numbers { mu, inverse, height }
+}
+
+/// The density of a kernel in its middle, which lies in a stretch of this width.
+fn peak(axis: &Axis, x: f64, width: f64, sigma: f64) -> f64 {
+    if let Axis::Steps(distribution) = axis
+        && width > sigma
+    {
+        return 1.0 / total_over_steps(distribution, x, sigma);
+    }
+    // Beyond 7 σ nothing is missing.
+    let erf = |z: f64| if z > 7.0 { 1.0 } else { libm::erf(z * std::f64::consts::FRAC_1_SQRT_2) };
+    let half = (std::f64::consts::PI / 2.0).sqrt();
+    1.0 / (sigma * half * (erf(x / sigma) + erf((1.0 - x) / sigma)))
+}
+
+/// Σ over all steps v of (length of its stretch) exp(-½ ((v - x) / σ)²).
+fn total_over_steps(distribution: &Distribution, x: f64, sigma: f64) -> f64 {
+    let n = distribution.n_values().unwrap_or(1);
+    let middle = distribution.index(distribution.from_unit(x));
+    let term = |index: u64| {
+        let (low, high) = stretch(distribution, index);
+        let z = (distribution.to_unit(distribution.nth(index)) - x) / sigma;
+        (high - low) * (-0.5 * z * z).exp()
+    };
+    let falls = |term: &f64| *term > 1e-12;
+    let up: f64 = (middle + 1..n).map(term).take_while(falls).sum();
+    let down: f64 = (0..middle).rev().map(term).take_while(falls).sum();
+    term(middle) + up + down
+}
