@@ -9,8 +9,12 @@
 //!    and the tests below run on it: same answer with and without a cache, and every point inside the space.
 
 mod grid;
+mod learning;
+mod mohamed;
+mod nas;
 mod qmc;
 mod random;
+mod vashishtha;
 
 use super::space::{Point, Space};
 use super::spec::{Spec, SpecError};
@@ -20,7 +24,7 @@ use rand::RngExt;
 use rand_chacha::ChaCha8Rng;
 
 /// The samplers that come with qgd.
-pub const NAMES: [&str; 3] = ["random", "grid", "qmc"];
+pub const NAMES: [&str; 6] = ["random", "grid", "qmc", "vashishtha", "mohamed", "nas"];
 
 /// Proposes parameters.
 ///
@@ -110,6 +114,9 @@ pub fn build(text: &str, setting: &Setting<'_>) -> Result<Box<dyn Sampler>, Spec
         "random" => random::build(&mut spec, setting)?,
         "grid" => grid::build(&mut spec, setting)?,
         "qmc" => qmc::build(&mut spec, setting)?,
+        "vashishtha" => vashishtha::build(&mut spec, setting)?,
+        "mohamed" => mohamed::build(&mut spec, setting)?,
+        "nas" => nas::build(&mut spec, setting)?,
         _ => return Err(SpecError::UnknownName { what: "sampler", name: spec.name, known: NAMES.join(", ") }),
     };
     spec.finish()?;
