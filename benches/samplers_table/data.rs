@@ -75,6 +75,11 @@ impl DataSet {
         !matches!(self, Self::Wine | Self::Letter)
     }
 
+    /// Whether every combination is tabulated. On the whole ones that `hyperq` may learn from, defaults of the samplers were chosen.
+    pub fn is_whole(self) -> bool {
+        matches!(self, Self::Wine | Self::BreastCancer | Self::Diabetes | Self::Teacher(5))
+    }
+
     /// Reads, shuffles, splits and standardizes it.
     pub fn load(self, folder: &Path) -> Result<Split> {
         let built_in = folder.join("sklearn_builtin");
@@ -146,7 +151,8 @@ fn moments(values: impl Iterator<Item = f32> + Clone) -> [f64; 2] {
     let n = values.clone().count().max(1) as f64;
     let mean = values.clone().map(f64::from).sum::<f64>() / n;
     let variance = values.map(|value| (f64::from(value) - mean).powi(2)).sum::<f64>() / n;
-    [mean, variance.sqrt() + 1e-8]
+    // A column that is constant in training stays as it is elsewhere.
+    [mean, if variance > 0.0 { variance.sqrt() } else { 1.0 }]
 }
 
 fn scale(value: f32, [mean, deviation]: [f64; 2]) -> f32 {

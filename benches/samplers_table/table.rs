@@ -21,7 +21,7 @@ pub const PARAMETERS: [&str; 4] = ["lr", "weight_decay", "batch_size", "hidden"]
 /// Rates of the paper, in ascending order: both for lr and for weight decay.
 const RATES: [f64; 10] = [1e-5, 3e-5, 1e-4, 3e-4, 1e-3, 3e-3, 1e-2, 3e-2, 1e-1, 3e-1];
 const EPOCHS: usize = 15;
-/// Combinations of a data set that is learned from.
+/// Combinations of a data set that is learned from, but for those that are whole.
 const N_OTHER: usize = 600;
 
 /// Validation and test loss.
@@ -34,17 +34,21 @@ pub struct Losses {
 /// The combinations a table is to have.
 pub fn cells(set: &DataSet) -> Vec<Cell> {
     match set {
-        DataSet::Wine => (0..10_000).map(|i| [i / 1000, i / 100 % 10, i / 10 % 10, i % 10]).collect(),
+        set if set.is_whole() => (0..10_000).map(whole).collect(),
         // Every second one of all but the learning rates.
         DataSet::Letter => (0..1250).map(|i| [i / 125, 2 * (i / 25 % 5), 2 * (i / 5 % 5), 1 + 2 * (i % 5)]).collect(),
         other => {
             let mut rng = stream(0, &format!("samplers table/cells/{}", other.name()));
-            let mut all: Vec<Cell> = (0..10_000).map(|i| [i / 1000, i / 100 % 10, i / 10 % 10, i % 10]).collect();
+            let mut all: Vec<Cell> = (0..10_000).map(whole).collect();
             (0..N_OTHER).for_each(|i| all.swap(i, rng.random_range(i..10_000)));
             all.truncate(N_OTHER);
             all
         }
     }
+}
+
+fn whole(i: usize) -> Cell {
+    [i / 1000, i / 100 % 10, i / 10 % 10, i % 10]
 }
 
 /// What a file holds. A line that was cut off is left out.

@@ -9,6 +9,7 @@
 //!    and the tests below run on it: same answer with and without a cache, and every point inside the space.
 
 mod grid;
+pub mod hyperq;
 mod learning;
 mod mohamed;
 mod nas;
@@ -24,7 +25,7 @@ use rand::RngExt;
 use rand_chacha::ChaCha8Rng;
 
 /// The samplers that come with qgd.
-pub const NAMES: [&str; 6] = ["random", "grid", "qmc", "vashishtha", "mohamed", "nas"];
+pub const NAMES: [&str; 7] = ["random", "grid", "qmc", "vashishtha", "mohamed", "nas", "hyperq"];
 
 /// Proposes parameters.
 ///
@@ -117,6 +118,7 @@ pub fn build(text: &str, setting: &Setting<'_>) -> Result<Box<dyn Sampler>, Spec
         "vashishtha" => vashishtha::build(&mut spec, setting)?,
         "mohamed" => mohamed::build(&mut spec, setting)?,
         "nas" => nas::build(&mut spec, setting)?,
+        "hyperq" => hyperq::build(&mut spec, setting)?,
         _ => return Err(SpecError::UnknownName { what: "sampler", name: spec.name, known: NAMES.join(", ") }),
     };
     spec.finish()?;
