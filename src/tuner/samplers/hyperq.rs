@@ -51,7 +51,7 @@ mod view;
 pub use file::Taught;
 pub use teach::{Lesson, TeachConfig, TeachError, teach};
 
-use super::learning::{costs, one_objective, ranks};
+use super::learning::{costs, one_objective, rewards};
 use super::{Ask, Sampler, Setting, Spec, SpecError};
 use crate::rng::standard_normal;
 use crate::tuner::distribution::Distribution;
@@ -64,12 +64,6 @@ use rand_chacha::ChaCha8Rng;
 use std::collections::BTreeSet;
 use std::path::Path;
 use view::{Codec, Facts, Outcome, Seen, State};
-
-/// What a rank in [0, 1] among `n` results earns.
-fn reward(rank: f64, n: usize) -> f64 {
-    let n = n.max(1) as f64 + 1.0;
-    -(1.0 - rank + 1.0 / n).min(1.0).ln() / n.ln()
-}
 
 pub(super) fn build(spec: &mut Spec, setting: &Setting<'_>) -> Result<Box<dyn Sampler>, SpecError> {
     let positive = |v: &f64| *v > 0.0 && v.is_finite();
@@ -205,12 +199,14 @@ impl HyperQ {
     /// The updates that follow trial number `seen.len()`.
     fn learn(&self, agent: &mut Agent, ask: &Ask<'_>, seen: &[Seen], costs: &[Option<f64>]) {
         let mut rng = ask.study_rng(&format!("hyperq/learn/{}", seen.len()));
-        let rewards: Vec<f64> = ranks(costs).into_iter().map(|rank| reward(rank, costs.len())).collect();
+        let rewards = rewards(costs);
         for _ in 0..self.updates {
             let mut transition = || {
                 let t = rng.random_range(0..seen.len());
-                let codes = (0..N_NEXT).map(|_| self.codec().encode(&random_point(ask, &mut rng))).collect();
-                let next = Some((State::new(self.facts, &seen[..=t]), codes));
+                let next = agent.looks_ahead().then(|| {
+                    let codes = (0..N_NEXT).map(|_| self.codec().encode(&random_point(ask, &mut rng))).collect();
+                    (State::new(self.facts, &seen[..=t]), codes)
+                });
                 let state = State::new(self.facts, &seen[..t]);
                 Transition { state, action: seen[t].code.clone(), reward: rewards[t], next }
             };

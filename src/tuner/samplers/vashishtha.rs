@@ -14,9 +14,9 @@
 //! - *State.* `state=paper` is its text: all values picked so far, and of the trial before this one the accuracy (in tenths) and the
 //!   epoch it reached (its logarithm to base 2; 0 where it reported none). That is as good as a new state for every trial, so the
 //!   default `state=chain` keeps which parameter is next and the last `memory` values picked, as Baker et al. 2017 (arXiv 1611.02167) do.
-//! - *Reward.* The paper's is the accuracy. An objective here may be anything, so it is the share of trials so far that are worse: in
-//!   [0, 1] as an accuracy is, and 0 for a trial that failed. It is spread evenly over the picks of an episode (Zhong et al. 2018, arXiv
-//!   1708.05552): paid at the end alone, the first picks would learn from it last.
+//! - *Reward.* The paper's is the accuracy. An objective here may be anything, so it is -ln(1 - u + 1/(n+1)) / ln(n+1), u the share of the n
+//!   trials so far that are worse: in [0, 1] as an accuracy is, 1 for the best and 0 for the worst or one that failed. It is spread
+//!   evenly over the picks of an episode (Zhong et al. 2018, arXiv 1708.05552): paid at the end alone, the first picks would learn from it last.
 //! - *ε.* The text wants a high variance to slow its decay, the formula speeds it up; the text says sigmoid, the formula is an exponential:
 //!   see [`DynamicEpsilon`]. Defaults: the text's sign, the formula's shape.
 //! - *α* is 1/n at the n-th visit of a state and action as long as that is more: the mean of what was seen, then an average that forgets.
@@ -40,7 +40,7 @@
 //! | `variance` | slows | what a high variance does to the decay: `slows` (text), `speeds` (formula) | |
 //! | `shape` | exponential | `exponential` (formula), `sigmoid` (text) | |
 
-use super::learning::{Levels, costs, one_objective, ranks};
+use super::learning::{Levels, costs, one_objective, rewards};
 use super::{Ask, Sampler, Setting, Spec, SpecError};
 use crate::dqn::{DecayShape, DynamicEpsilon, EpsilonSchedule, VarianceEffect};
 use crate::tuner::space::{Point, Space};
@@ -130,7 +130,7 @@ struct Table(BTreeMap<State, Row>);
 impl QLearning {
     /// The table after all these trials.
     fn learned(&self, space: &Space, settled: &[Past]) -> Table {
-        let rewards = ranks(&costs(settled, self.direction));
+        let rewards = rewards(&costs(settled, self.direction));
         let mut table = Table::default();
         for (j, (past, reward)) in settled.iter().zip(&rewards).enumerate() {
             let last_trial = self.last_trial(&settled[..j], &rewards[..j]);
@@ -216,7 +216,7 @@ fn best(row: &Row, rng: &mut ChaCha8Rng) -> usize {
 impl Sampler for QLearning {
     fn propose(&mut self, ask: &Ask<'_>) -> Option<Point> {
         let mut table = self.learned(ask.space, ask.settled);
-        let last = self.last_trial(ask.settled, &ranks(&costs(ask.settled, self.direction)));
+        let last = self.last_trial(ask.settled, &rewards(&costs(ask.settled, self.direction)));
         let key = |past: &Past| self.levels.of(ask.space, &past.point);
         let tried: BTreeSet<Vec<Option<usize>>> = ask.settled.iter().chain(ask.pending).map(key).collect();
         let mut rng = ask.rng("vashishtha");
@@ -271,7 +271,8 @@ mod tests {
 
     #[test]
     fn q_values_are_those_worked_out_by_hand() {
-        // Ranks: 1, 0, 0.5.
+        // Of three trials the best earns 1, the worst 0, the middle one -ln(1/2 + 1/4) / ln 4.
+        let middle = 0.75f64.ln() / 0.25f64.ln();
         let trials = [
             past(0, &[Some(1.0), Some(2.0)], 1.0),
             past(1, &[Some(0.0), None], 9.0),
@@ -279,11 +280,11 @@ mod tests {
         ];
         let table = agent(0.8, false).learned(&space(), &trials);
         let row = |parameter, picked: &[usize]| &table.0[&State { parameter, last_trial: (0, 0), picked: picked.to_vec() }];
-        // Second pick, half of the way gone, so 0.125 where unknown. Trial 0: α = 1, target 1/2. Trial 2: α = 0.8, target 0.5/2.
-        let b = 0.5 + 0.8 * (0.25 - 0.5);
+        // Second pick, half of the way gone, so 0.125 where unknown. Trial 0: α = 1, target 1/2. Trial 2: α = 0.8.
+        let b = 0.5 + 0.8 * (middle / 2.0 - 0.5);
         close(row(1, &[1]), &[0.125, 0.125, b]);
-        // First pick. Trial 0: 1/2 + 0.5 · 0.5. Trial 1 ends there: target 0. Trial 2: 0.25 + 0.5 max Q, after b was updated.
-        let first = 0.75 + 0.8 * (0.25 + 0.5 * b - 0.75);
+        // First pick. Trial 0: 1/2 + 0.5 · 0.5. Trial 1 ends there: target 0. Trial 2: its half and 0.5 max Q, after b was updated.
+        let first = 0.75 + 0.8 * (middle / 2.0 + 0.5 * b - 0.75);
         close(row(0, &[]), &[0.0, first]);
         assert_eq!(table.0.len(), 2);
     }

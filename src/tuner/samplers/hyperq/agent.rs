@@ -125,6 +125,11 @@ impl Agent {
         self.shape.config
     }
 
+    /// Whether it cares for what comes after a transition.
+    pub fn looks_ahead(&self) -> bool {
+        self.gamma > 0.0
+    }
+
     pub fn params(&self) -> &[f64] {
         &self.params
     }
@@ -151,8 +156,7 @@ impl Agent {
 
     /// y
     fn td_target(&self, transition: &Transition<'_>) -> f64 {
-        let next = transition.next.as_ref().filter(|_| self.gamma > 0.0);
-        let best = next.and_then(|(state, codes)| {
+        let best = transition.next.as_ref().and_then(|(state, codes)| {
             self.shape.values(&self.target, state, codes).into_iter().max_by(f64::total_cmp)
         });
         transition.reward + self.gamma * best.unwrap_or(0.0)

@@ -13,9 +13,8 @@
 use super::agent::{Agent, NetConfig, Transition};
 use super::file::Taught;
 use super::view::{Codec, Facts, Outcome, Seen, State, facts};
-use super::reward;
 use crate::rng;
-use crate::tuner::samplers::learning::ranks;
+use crate::tuner::samplers::learning::rewards;
 use crate::tuner::space::{Point, Space};
 use rand::RngExt;
 use rand_chacha::ChaCha8Rng;
@@ -216,8 +215,8 @@ fn prepare(lesson: &Lesson, space: &Space, codec: &Codec, config: &TeachConfig) 
         Seen { code: codec.encode(point), outcome: cost.map_or(Outcome::Failed, Outcome::Cost) }
     };
     let trials = lesson.results.iter().zip(&costs).map(seen).collect();
-    let rewards = ranks(&costs).into_iter().map(|rank| reward(rank, found)).collect();
-    Ok(Prepared { facts: facts(lesson.examples, lesson.inputs, lesson.classes), trials, rewards })
+    let facts = facts(lesson.examples, lesson.inputs, lesson.classes);
+    Ok(Prepared { facts, trials, rewards: rewards(&costs) })
 }
 
 /// The next trial of an episode.

@@ -66,6 +66,18 @@ pub fn ranks(costs: &[Option<f64>]) -> Vec<f64> {
     costs.iter().map(rank).collect()
 }
 
+/// What each trial earns by its rank u among all n, in [0, 1]:
+///
+/// ```text
+/// -ln(1 - u + 1/(n+1)) / ln(n+1)
+/// ```
+///
+/// so 1 for the best and little for a middling one: the last per cents count, whatever the unit of the objective.
+pub fn rewards(costs: &[Option<f64>]) -> Vec<f64> {
+    let n = costs.len() as f64 + 1.0;
+    ranks(costs).into_iter().map(|rank| -(1.0 - rank + 1.0 / n).min(1.0).ln() / n.ln()).collect()
+}
+
 /// The direction of a study with one objective.
 ///
 /// # Errors
@@ -93,6 +105,15 @@ mod tests {
         // 1 beats all four; each 3 beats a failure and an infinity and ties once; an infinity is as bad as a failure but has a value.
         assert_eq!(ranks(&costs), [2.5 / 4.0, 0.0, 1.0, 2.5 / 4.0, 0.5 / 4.0]);
         assert_eq!((ranks(&[Some(7.0)]), ranks(&[])), (vec![0.5], vec![]));
+    }
+
+    #[test]
+    fn the_best_earns_1_the_worst_0_and_the_middle_little() {
+        let earned = rewards(&[Some(1.0), Some(2.0), Some(3.0), Some(4.0), None]);
+        // u = 1, 3/4, 1/2, 1/4, 0 and n + 1 = 6, so -ln(1 - u + 1/6) / ln 6.
+        let exact = [1.0, 0.75, 0.5, 0.25, 0.0].map(|u: f64| -(1.0 - u + 1.0 / 6.0).min(1.0).ln() / 6f64.ln());
+        assert!(earned.iter().zip(exact).all(|(a, b)| (a - b).abs() < 1e-12), "{earned:?}");
+        assert!(rewards(&[Some(1.0)])[0] > 0.0 && rewards(&[]).is_empty());
     }
 
     #[test]
