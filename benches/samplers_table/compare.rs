@@ -89,8 +89,7 @@ fn entries(problem: &Problem, texts: &[String], taught: &Path) -> Vec<Entry> {
         Entry { name: name.into(), text: text.into(), n_trials }
     };
     let [examples, inputs, classes] = problem.facts;
-    let transferred =
-        format!("hyperq:{},examples={examples},inputs={inputs},classes={classes}", taught.display());
+    let transferred = format!("hyperq:{},examples={examples},inputs={inputs},classes={classes}", taught.display());
     if !texts.is_empty() {
         return texts.iter().map(|text| entry(text, &text.replace("TAUGHT", &transferred))).collect();
     }
@@ -153,14 +152,15 @@ fn print(problem: &Problem, all: &[Studies], n_seeds: u64) {
         row.push(format!("{:.4}", median(&studies.validation(usize::MAX))));
         row.push(format!("{:.4}", median(&studies.last())));
         let against = |name: &str, n: usize| {
-            named(name).map_or(String::new(), |other| {
-                format!("{:.2}", a12(&studies.validation(n), &other.validation(n)))
-            })
+            named(name)
+                .map_or(String::new(), |other| format!("{:.2}", a12(&studies.validation(n), &other.validation(n))))
         };
         row.extend([against("random", 200), against("tpe", 20), number(studies.per_trial_us.round())]);
         table.row(row);
     }
-    println!("median over seeds of the best validation loss; its test loss; A12: how often it beats the other, ties half\n{table}");
+    println!(
+        "median over seeds of the best validation loss; its test loss; A12: how often it beats the other, ties half\n{table}"
+    );
 }
 
 /// Of all pairs the share in which `own` is lower, ties counted half (Vargha and Delaney 2000).

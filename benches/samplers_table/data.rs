@@ -55,8 +55,19 @@ enum Answers {
 }
 
 const NAMES: [&str; 13] = [
-    "wine", "letter", "digits", "breast-cancer", "iris", "diabetes", "mnist", "teacher-1", "teacher-2", "teacher-3",
-    "teacher-4", "teacher-5", "teacher-6",
+    "wine",
+    "letter",
+    "digits",
+    "breast-cancer",
+    "iris",
+    "diabetes",
+    "mnist",
+    "teacher-1",
+    "teacher-2",
+    "teacher-3",
+    "teacher-4",
+    "teacher-5",
+    "teacher-6",
 ];
 
 impl DataSet {
@@ -122,8 +133,7 @@ impl Rows {
         let ends = [0, (0.7 * n as f64) as usize, (0.8 * n as f64) as usize, n];
         let train = &order[..ends[1]];
         let n_in = self.inputs[0].len();
-        let columns: Vec<[f64; 2]> =
-            (0..n_in).map(|i| moments(train.iter().map(|&row| self.inputs[row][i]))).collect();
+        let columns: Vec<[f64; 2]> = (0..n_in).map(|i| moments(train.iter().map(|&row| self.inputs[row][i]))).collect();
         let answer = match &self.answers {
             Answers::Values(values) => moments(train.iter().map(|&row| values[row])),
             Answers::Classes(_) => [0.0, 1.0],
@@ -133,9 +143,7 @@ impl Rows {
             let scaled = |&row: &usize| self.inputs[row].iter().zip(&columns).map(|(&x, &c)| scale(x, c));
             let target = match &self.answers {
                 Answers::Classes(classes) => Target::Classes(rows.iter().map(|&row| classes[row]).collect()),
-                Answers::Values(values) => {
-                    Target::Values(rows.iter().map(|&row| scale(values[row], answer)).collect())
-                }
+                Answers::Values(values) => Target::Values(rows.iter().map(|&row| scale(values[row], answer)).collect()),
             };
             Part { inputs: rows.iter().flat_map(scaled).collect(), target, n: rows.len() }
         };
@@ -231,7 +239,8 @@ fn teacher(number: u8) -> Rows {
         (0..n_out).map(|k| out(k) + noise * even(1)[0] * (width as f32).sqrt()).collect()
     };
     let answers: Vec<Vec<f32>> = inputs.iter().map(&mut answer).collect();
-    let highest = |row: &Vec<f32>| row.iter().enumerate().max_by(|a, b| a.1.total_cmp(b.1)).map_or(0, |(i, _)| i as u16);
+    let highest =
+        |row: &Vec<f32>| row.iter().enumerate().max_by(|a, b| a.1.total_cmp(b.1)).map_or(0, |(i, _)| i as u16);
     let answers = if n_out == 1 {
         Answers::Values(answers.into_iter().flatten().collect())
     } else {

@@ -58,7 +58,14 @@ fn main() -> Result<()> {
     if wants("compare") {
         let problem = |set: &DataSet| Problem::load(*set, &folder, &table_file(set.name()));
         let problems = options.on.iter().map(problem).collect::<Result<Vec<_>>>()?;
-        compare::compare(&problems, &options.samplers, &taught_file(), options.n_seeds, options.n_threads, Path::new(FOLDER))?;
+        compare::compare(
+            &problems,
+            &options.samplers,
+            &taught_file(),
+            options.n_seeds,
+            options.n_threads,
+            Path::new(FOLDER),
+        )?;
     }
     Ok(())
 }
@@ -67,13 +74,14 @@ fn main() -> Result<()> {
 fn learn(folder: &Path, options: &Options) -> Result<()> {
     let lesson = |set: DataSet| -> Result<Lesson> {
         let problem = Problem::load(set, folder, &table_file(set.name()))?;
-        let [examples, inputs, classes] = problem.facts;
-        Ok(Lesson { name: set.name().into(), examples, inputs, classes, results: problem.results() })
+        Ok(Lesson { name: set.name().into(), data: Some(problem.facts), results: problem.results() })
     };
     let sets = DataSet::all().into_iter().filter(|set| set.is_other() && !options.without.contains(set));
     let lessons = sets.map(lesson).collect::<Result<Vec<_>>>()?;
     let bar = ProgressBar::new(options.teach.episodes as u64);
-    bar.set_style(ProgressStyle::with_template("hyperq         {bar:32.cyan/238} {pos:>6}/{len} studies  {msg}  {eta:.dim}")?);
+    bar.set_style(ProgressStyle::with_template(
+        "hyperq         {bar:32.cyan/238} {pos:>6}/{len} studies  {msg}  {eta:.dim}",
+    )?);
     let mut average = 0.0;
     let taught = teach(&run::space(false)?, &lessons, &options.teach, |n_done, reward| {
         average += (reward - average) * 0.02f64.max(1.0 / n_done as f64);
@@ -82,7 +90,11 @@ fn learn(folder: &Path, options: &Options) -> Result<()> {
     })?;
     bar.finish();
     taught.save(&taught_file())?;
-    println!("{}: taught on {}, mean reward {average:.3} at the end", taught_file().display(), taught.lessons.join(", "));
+    println!(
+        "{}: taught on {}, mean reward {average:.3} at the end",
+        taught_file().display(),
+        taught.lessons.join(", ")
+    );
     Ok(())
 }
 

@@ -73,9 +73,8 @@ pub fn complete(set: &DataSet, cells: &[Cell], folder: &Path, path: &Path, n_thr
         return Ok(());
     }
     let split = set.load(folder)?;
-    let bar = ProgressBar::new(cells.len() as u64).with_style(ProgressStyle::with_template(
-        "{msg:14} {bar:32.cyan/238} {pos:>6}/{len} nets  {eta:.dim}",
-    )?);
+    let bar = ProgressBar::new(cells.len() as u64)
+        .with_style(ProgressStyle::with_template("{msg:14} {bar:32.cyan/238} {pos:>6}/{len} nets  {eta:.dim}")?);
     bar.set_message(set.name());
     bar.set_position(known.len() as u64);
     let file = Mutex::new(OpenOptions::new().create(true).append(true).open(path)?);
@@ -111,9 +110,8 @@ fn train(split: &Split, cell: Cell) -> Result<Losses> {
     let sizes = [split.n_in, 2 * (hidden + 1), split.n_classes.max(1)];
     let [train, validation, test] = &split.parts;
     let batch_size = (8usize << batch).min(train.n);
-    let problem = |part: &Part| {
-        NetProblem::new(&sizes, Activation::Relu, part.inputs.clone(), part.target.clone(), batch_size)
-    };
+    let problem =
+        |part: &Part| NetProblem::new(&sizes, Activation::Relu, part.inputs.clone(), part.target.clone(), batch_size);
     let net = problem(train)?;
     let mut rng = stream(0, &format!("samplers table/net/{cell:?}"));
     let mut x = net.init(1.0, &mut rng);

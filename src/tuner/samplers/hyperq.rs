@@ -81,10 +81,12 @@ pub(super) fn build(spec: &mut Spec, setting: &Setting<'_>) -> Result<Box<dyn Sa
         last: spec.option("least", last, "in [0, 1]", share)?,
         over: spec.option("over", 40.0, "a finite number above 0", positive)?,
     };
-    let softmax = Explore::Softmax { temperature: spec.option("temperature", 0.02, "a finite number above 0", positive)? };
+    let softmax =
+        Explore::Softmax { temperature: spec.option("temperature", 0.02, "a finite number above 0", positive)? };
     let bonus = spec.option("bonus", 0.1, "a finite number of at least 0", |v: &f64| *v >= 0.0 && v.is_finite())?;
     let thompson = Explore::Thompson { std: spec.option("std", 0.2, "a finite number above 0", positive)? };
-    let policies = [("epsilon", epsilon), ("softmax", softmax), ("ucb", Explore::Ucb { bonus }), ("thompson", thompson)];
+    let policies =
+        [("epsilon", epsilon), ("softmax", softmax), ("ucb", Explore::Ucb { bonus }), ("thompson", thompson)];
     let is_known = |name: &String| policies.iter().any(|policy| policy.0 == name.as_str());
     let policy = spec.option("explore", "epsilon".to_owned(), "epsilon, softmax, ucb or thompson", is_known)?;
     let explore = policies.into_iter().find(|known| known.0 == policy).map_or(epsilon, |known| known.1);

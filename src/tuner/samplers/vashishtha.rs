@@ -279,7 +279,8 @@ mod tests {
             past(2, &[Some(1.0), Some(2.0)], 4.0),
         ];
         let table = agent(0.8, false).learned(&space(), &trials);
-        let row = |parameter, picked: &[usize]| &table.0[&State { parameter, last_trial: (0, 0), picked: picked.to_vec() }];
+        let row =
+            |parameter, picked: &[usize]| &table.0[&State { parameter, last_trial: (0, 0), picked: picked.to_vec() }];
         // Second pick, half of the way gone, so 0.125 where unknown. Trial 0: α = 1, target 1/2. Trial 2: α = 0.8.
         let b = 0.5 + 0.8 * (middle / 2.0 - 0.5);
         close(row(1, &[1]), &[0.125, 0.125, b]);

@@ -3,8 +3,8 @@
 //! In a continuous space no configuration is tried twice, so what the literature counts per action is counted in its neighborhood: n(a) is
 //! the sum over the trials of a Gaussian kernel of their distance to a.
 
-use super::view::State;
 use super::super::learning::softmax;
+use super::view::State;
 use crate::rng::standard_normal;
 use rand::RngExt;
 use rand_chacha::ChaCha8Rng;

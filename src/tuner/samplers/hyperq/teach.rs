@@ -14,8 +14,11 @@ use super::agent::{Agent, NetConfig, Transition};
 use super::file::Taught;
 use super::view::{Codec, Facts, Outcome, Seen, State, facts};
 use crate::rng;
-use crate::tuner::samplers::learning::rewards;
+use crate::tuner::error::TunerError;
+use crate::tuner::samplers::learning::{costs, rewards};
 use crate::tuner::space::{Point, Space};
+use crate::tuner::study::Study;
+use crate::tuner::trial::Past;
 use rand::RngExt;
 use rand_chacha::ChaCha8Rng;
 
@@ -24,14 +27,26 @@ use rand_chacha::ChaCha8Rng;
 pub struct Lesson {
     /// Its name, for the card of the file.
     pub name: String,
-    /// Training examples.
-    pub examples: u64,
-    /// Inputs of the net.
-    pub inputs: u64,
-    /// Classes; 0 in regression.
-    pub classes: u64,
+    /// Of the data: training examples, inputs, classes (0: regression). None where nothing is known of it.
+    pub data: Option<[u64; 3]>,
     /// Points of the space with their costs (less is better); None where a trial failed.
     pub results: Vec<(Point, Option<f64>)>,
+}
+
+impl Lesson {
+    /// What the finished trials of a study have shown (by its first objective), as points of `space`. Trials that are no points of it are
+    /// left out.
+    ///
+    /// # Errors
+    /// When the storage of the study does not answer.
+    pub fn of_study(study: &Study, space: &Space, data: Option<[u64; 3]>) -> Result<Self, TunerError> {
+        let trials = study.trials()?;
+        let finished = trials.iter().filter(|trial| trial.state.is_finished());
+        let trials: Vec<Past> = finished.filter_map(|trial| Past::settled(trial, space)).collect();
+        let costs = costs(&trials, study.config().directions[0]);
+        let results = trials.into_iter().map(|past| past.point).zip(costs).collect();
+        Ok(Self { name: study.config().name.clone(), data, results })
+    }
 }
 
 /// How an agent is taught.
@@ -172,7 +187,8 @@ pub fn teach(
 ) -> Result<Taught, TeachError> {
     config.check()?;
     let codec = Codec::of(space);
-    let prepared = lessons.iter().map(|lesson| prepare(lesson, space, &codec, config)).collect::<Result<Vec<_>, _>>()?;
+    let prepared =
+        lessons.iter().map(|lesson| prepare(lesson, space, &codec, config)).collect::<Result<Vec<_>, _>>()?;
     if prepared.is_empty() {
         return Err(TeachError::NoLessons);
     }
@@ -211,11 +227,12 @@ fn prepare(lesson: &Lesson, space: &Space, codec: &Codec, config: &TeachConfig) 
         return Err(TeachError::OtherSpace { name, number });
     }
     let costs: Vec<Option<f64>> = lesson.results.iter().map(|(_, cost)| cost.filter(|cost| !cost.is_nan())).collect();
-    let seen = |((point, _), cost): (&(Point, Option<f64>), &Option<f64>)| {
-        Seen { code: codec.encode(point), outcome: cost.map_or(Outcome::Failed, Outcome::Cost) }
+    let seen = |((point, _), cost): (&(Point, Option<f64>), &Option<f64>)| Seen {
+        code: codec.encode(point),
+        outcome: cost.map_or(Outcome::Failed, Outcome::Cost),
     };
     let trials = lesson.results.iter().zip(&costs).map(seen).collect();
-    let facts = facts(lesson.examples, lesson.inputs, lesson.classes);
+    let facts = lesson.data.map_or([0.0; 5], |[examples, inputs, classes]| facts(examples, inputs, classes));
     Ok(Prepared { facts, trials, rewards: rewards(&costs) })
 }
 

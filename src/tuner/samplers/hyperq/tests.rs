@@ -43,9 +43,14 @@ fn mean(costs: &[f64]) -> f64 {
 fn every_policy_and_net_comes_to_propose_what_is_good() {
     let space = space();
     let random = mean(&study("random", &space, 1, 100));
-    for options in
-        ["over=20", "explore=ucb", "explore=thompson,std=0.1", "explore=softmax", "net=lstm,over=20", "gamma=0.5,over=20"]
-    {
+    for options in [
+        "over=20",
+        "explore=ucb",
+        "explore=thompson,std=0.1",
+        "explore=softmax",
+        "net=lstm,over=20",
+        "gamma=0.5,over=20",
+    ] {
         let costs = study(&format!("hyperq:{options},width=16"), &space, 1, 50);
         let late = mean(&costs[35..]);
         assert!(late < 0.5 * random, "{options}: {late} {random}");
@@ -64,7 +69,7 @@ fn lessons(space: &Space) -> Vec<Lesson> {
             (point, (cost < 0.9 * 10f64.powi(i as i32)).then_some(cost))
         };
         let results = (0..120).map(|_| result()).collect();
-        Lesson { name: format!("lesson {i}"), examples: 100, inputs: 4, classes: 0, results }
+        Lesson { name: format!("lesson {i}"), data: Some([100, 4, 0]), results }
     };
     (0..3).map(&mut lesson).collect()
 }
@@ -120,9 +125,8 @@ fn a_file_that_is_missing_or_damaged_is_named() {
 #[test]
 fn lessons_that_teach_nothing_are_refused() {
     let space = space();
-    let refused = |lessons: &[Lesson], config: &TeachConfig| {
-        teach(&space, lessons, config, |_, _| {}).unwrap_err().to_string()
-    };
+    let refused =
+        |lessons: &[Lesson], config: &TeachConfig| teach(&space, lessons, config, |_, _| {}).unwrap_err().to_string();
     let config = TeachConfig::default();
     assert!(refused(&[], &config).contains("no lesson"));
     let mut one = lessons(&space).remove(0);
@@ -131,4 +135,28 @@ fn lessons_that_teach_nothing_are_refused() {
     one.results.truncate(5);
     assert!(refused(&[one], &config).contains("has 5 results, but at least 21"));
     assert!(refused(&lessons(&space), &TeachConfig { gamma: 1.0, ..config }).contains("`gamma` is 1"));
+}
+
+#[test]
+fn a_study_is_a_lesson() {
+    use crate::tuner::{Outcome as Told, Study, StudyConfig};
+    let study = Study::in_memory(space(), StudyConfig { directions: vec![Direction::Maximize], ..Default::default() });
+    let study = study.unwrap();
+    for n in 0..4 {
+        study.ask().unwrap();
+        match n {
+            0 => study.tell(n, 2.5).unwrap(),
+            1 => study.tell(n, Told::failed("it broke")).unwrap(),
+            2 => {
+                study.report(n, 1, 0.5).unwrap();
+                study.tell(n, Told::pruned()).unwrap();
+            }
+            // Still running.
+            _ => {}
+        }
+    }
+    let lesson = Lesson::of_study(&study, study.space(), None).unwrap();
+    let costs: Vec<_> = lesson.results.iter().map(|result| result.1).collect();
+    assert_eq!(costs, [Some(-2.5), None, Some(-0.5)]);
+    assert!(lesson.results.iter().all(|(point, _)| study.space().contains(point)));
 }

@@ -133,9 +133,10 @@ impl Reinforce {
     fn returns(&self, batch: &[Past], rewards: &[f64]) -> Vec<f64> {
         let trajectory = |past: &Past| past.number / self.config.horizon;
         let later = |past: &Past| {
-            let same = batch.iter().zip(rewards).filter(|(other, _)| {
-                trajectory(other) == trajectory(past) && other.number >= past.number
-            });
+            let same = batch
+                .iter()
+                .zip(rewards)
+                .filter(|(other, _)| trajectory(other) == trajectory(past) && other.number >= past.number);
             same.map(|(other, reward)| self.config.gamma.powi((other.number - past.number) as i32) * reward).sum()
         };
         batch.iter().map(later).collect()
