@@ -100,6 +100,8 @@ fn entries(problem: &Problem, texts: &[String], taught: &Path) -> Vec<Entry> {
         .collect();
     entries.push(entry("mohamed, mlp", "mohamed"));
     entries.push(entry("mohamed, rnn", "mohamed:policy=rnn"));
+    entries.push(entry("mohamed, mlp, baseline", "mohamed:baseline=mean"));
+    entries.push(entry("mohamed, rnn, baseline", "mohamed:policy=rnn,baseline=mean"));
     entries.push(entry("nas", "nas"));
     entries.push(entry("hyperq, fresh", "hyperq"));
     entries.push(entry("hyperq, transferred", &transferred));

@@ -1,4 +1,4 @@
-//! The samplers on a real problem that is tabulated as a whole: `cargo bench --bench samplers_table [-- STEP ... [--threads N] [--seeds N]]`.
+//! The samplers on a real problem that is tabulated as a whole: `cargo bench --bench samplers_table -- STEP ... [--threads N] [--seeds N]`.
 //!
 //! The problem is that of Mohamed et al.: one hidden layer, Adam, 15 epochs, split 0.7 / 0.1 / 0.2; 10 learning rates, 10 weight decays, 10 batch
 //! sizes and 10 hidden sizes. Every combination is trained once, and what came out is kept in a table, so that a trial is a look-up.
@@ -8,8 +8,9 @@
 //! | `tables` | trains what the tables lack, and writes it to `target/samplers_table/NAME.tsv` row by row; killed, it goes on where it was |
 //! | `learn` | meta-trains `hyperq` on the tables of the other data sets, and writes `target/samplers_table/hyperq.qgd` |
 //! | `compare` | runs the samplers on wine and letter, prints the figures, and writes `target/samplers_table/samplers.svg` |
+//! | `all` | the three, one after the other: some minutes |
 //!
-//! Without a step it does all three. `--on NAME` compares on another data set that is tabulated whole, `--without NAME` leaves one out of what
+//! Without a step it does nothing. `--on NAME` compares on another data set that is tabulated whole, `--without NAME` leaves one out of what
 //! `hyperq` learns from, and `--sampler TEXT` compares these samplers instead. Data come from `QGD_DATA` or `../shared/data`; without them it says so and does nothing.
 //! `letter` is a sub-grid: 10 learning rates, 5 of each of the others. The data sets that `hyperq` learns from are tabulated at random
 //! combinations; neither wine nor letter is among them.
@@ -42,13 +43,17 @@ struct Options {
 }
 
 fn main() -> Result<()> {
+    let options = options()?;
+    if options.steps.is_empty() {
+        eprintln!("nothing to do; steps are tables, learn, compare and all");
+        return Ok(());
+    }
     let Some(folder) = data_folder() else {
         eprintln!("skipped: no data at ../shared/data (set QGD_DATA)");
         return Ok(());
     };
-    let options = options()?;
     std::fs::create_dir_all(FOLDER)?;
-    let wants = |step: &str| options.steps.is_empty() || options.steps.iter().any(|name| name == step);
+    let wants = |step: &str| options.steps.iter().any(|name| name == step || name == "all");
     if wants("tables") {
         tables(&folder, &options)?;
     }
@@ -145,10 +150,11 @@ fn options() -> Result<Options> {
             "--gamma" => options.teach.gamma = value()?.parse()?,
             "--trials" => options.teach.trials = value()?.parse()?,
             "--lr" => options.teach.lr = value()?.parse()?,
+            "--teach-seed" => options.teach.seed = value()?.parse()?,
             "--width" => options.teach.width = value()?.parse()?,
             "--lstm" => options.teach.is_recurrent = true,
-            "tables" | "learn" | "compare" => options.steps.push(word),
-            _ => return Err(format!("`{word}` is no step; there are tables, learn and compare").into()),
+            "tables" | "learn" | "compare" | "all" => options.steps.push(word),
+            _ => return Err(format!("`{word}` is no step; there are tables, learn, compare and all").into()),
         }
     }
     if options.on.is_empty() {

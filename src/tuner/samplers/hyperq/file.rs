@@ -4,7 +4,7 @@ use super::agent::{Agent, NetConfig};
 use super::view::Codec;
 use crate::controller::artifact::{self, ArtifactError, Kind};
 use crate::tuner::distribution::Distribution;
-use crate::tuner::space::Space;
+use crate::tuner::space::{Parameter, Space};
 use serde::{Deserialize, Serialize};
 use std::path::Path;
 
@@ -57,6 +57,8 @@ impl Taught {
             Some((name.clone(), Distribution::from_json(&json)?))
         };
         let scales = self.parameters.iter().map(scale).collect::<Option<Vec<_>>>()?;
+        // A file may say anything: these must be scales that a space could have.
+        Space::new(scales.iter().map(|(name, scale)| Parameter::new(name, scale.clone()))).ok()?;
         let codec = Codec::with_scales(space, &scales)?;
         // Bounded, so that a hostile file cannot ask for more than its own weights.
         let fits = codec.n_codes() == self.net.n_codes && self.net.width <= self.weights.len();
