@@ -1,4 +1,6 @@
-//! `qgd study`: looks at studies, whoever made them.
+//! `qgd study`: looks at studies, whoever made them, and learns from them.
+
+mod teach;
 
 use super::failure::Failure;
 use super::tune::{DEFAULT_STORAGE, open_existing};
@@ -11,7 +13,7 @@ use serde_json::{Value as Json, json};
 use std::path::PathBuf;
 use std::sync::Arc;
 
-/// Look at studies: list, show, best, importance, export, delete.
+/// Look at studies: list, show, best, importance, export, delete; teach a sampler on them.
 #[derive(Debug, Args)]
 #[command(after_help = "Example:\n  qgd study best space --json")]
 pub struct StudyArgs {
@@ -52,6 +54,8 @@ enum Command {
         #[arg(short, long, value_name = "FILE")]
         output: Option<PathBuf>,
     },
+    /// Teach the sampler hyperq on studies of one space on several data sets, for --sampler hyperq:FILE on others
+    Teach(teach::TeachArgs),
     /// Remove a study with all its trials
     Delete { study: String },
 }
@@ -65,6 +69,7 @@ impl StudyArgs {
             Command::Best { study, json } => best(&*storage, study, *json),
             Command::Importance { study, objective, json } => shares(&*storage, study, *objective, *json),
             Command::Export { study, output } => export(&storage, study, output.as_ref()),
+            Command::Teach(args) => args.run(&storage),
             Command::Delete { study } => {
                 storage.delete(find(&*storage, study)?.0.id)?;
                 say!("deleted {study}");

@@ -1,4 +1,4 @@
-//! Files of our own: pretrained controllers, training checkpoints, meta-training checkpoints.
+//! Files of our own: pretrained controllers, training checkpoints, meta-training checkpoints, taught samplers.
 //!
 //! All of them are one frame around one value in the bincode wire format (fixed-size little-endian integers):
 //!
@@ -6,7 +6,7 @@
 //! offset  bytes  what
 //!  0      4      magic "QGDF"
 //!  4      2      format version, now 1
-//!  6      2      kind: 1 controller, 2 checkpoint, 3 meta-training
+//!  6      2      kind: 1 controller, 2 checkpoint, 3 meta-training, 4 sampler
 //!  8      8      length of the payload in bytes
 //! 16      4      CRC-32 (IEEE) of the first 16 bytes and the payload
 //! 20      ...    payload
@@ -55,11 +55,13 @@ pub enum Kind {
     Checkpoint = 2,
     /// A meta-training run, to be resumed.
     MetaTraining = 3,
+    /// A sampler that has learned from other studies.
+    Sampler = 4,
 }
 
 impl Kind {
     /// All kinds.
-    pub const ALL: [Self; 3] = [Self::Controller, Self::Checkpoint, Self::MetaTraining];
+    pub const ALL: [Self; 4] = [Self::Controller, Self::Checkpoint, Self::MetaTraining, Self::Sampler];
 
     fn from_tag(tag: u16) -> Result<Self, ArtifactError> {
         Self::ALL.into_iter().find(|&kind| kind as u16 == tag).ok_or(ArtifactError::UnknownKind { tag })
@@ -72,6 +74,7 @@ impl fmt::Display for Kind {
             Self::Controller => "a controller",
             Self::Checkpoint => "a training checkpoint",
             Self::MetaTraining => "a meta-training checkpoint",
+            Self::Sampler => "a taught sampler",
         })
     }
 }
@@ -103,7 +106,7 @@ pub enum ArtifactError {
         expected: Kind,
     },
     /// A kind that this version does not know.
-    #[error("unknown kind {tag} (known are 1 to 3)")]
+    #[error("unknown kind {tag} (known are 1 to 4)")]
     UnknownKind {
         /// The number in the header.
         tag: u16,

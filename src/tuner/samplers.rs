@@ -13,10 +13,15 @@ mod cmaes;
 mod fronts;
 mod gp;
 mod grid;
+pub mod hyperq;
+mod learning;
+mod mohamed;
+mod nas;
 mod nsga2;
 mod qmc;
 mod random;
 mod tpe;
+mod vashishtha;
 
 use super::space::{Point, Space};
 use super::spec::{Spec, SpecError};
@@ -26,7 +31,8 @@ use rand::RngExt;
 use rand_chacha::ChaCha8Rng;
 
 /// The samplers that come with qgd.
-pub const NAMES: [&str; 8] = ["random", "grid", "qmc", "tpe", "gp", "cmaes", "nsga2", "bohb"];
+pub const NAMES: [&str; 12] =
+    ["random", "grid", "qmc", "tpe", "gp", "cmaes", "nsga2", "bohb", "vashishtha", "mohamed", "nas", "hyperq"];
 
 /// Proposes parameters.
 ///
@@ -121,6 +127,10 @@ pub fn build(text: &str, setting: &Setting<'_>) -> Result<Box<dyn Sampler>, Spec
         "cmaes" => cmaes::build(&mut spec, setting)?,
         "nsga2" => nsga2::build(&mut spec, setting)?,
         "bohb" => bohb::build(&mut spec, setting)?,
+        "vashishtha" => vashishtha::build(&mut spec, setting)?,
+        "mohamed" => mohamed::build(&mut spec, setting)?,
+        "nas" => nas::build(&mut spec, setting)?,
+        "hyperq" => hyperq::build(&mut spec, setting)?,
         _ => return Err(SpecError::UnknownName { what: "sampler", name: spec.name, known: NAMES.join(", ") }),
     };
     spec.finish()?;

@@ -216,3 +216,27 @@ fn a_program_in_any_language_asks_and_tells() {
     error(10, "no trial 9");
     assert_eq!(answers[11]["best"]["trial"], 0);
 }
+
+#[test]
+fn a_sampler_taught_on_studies_tunes_another_one() {
+    let sandbox = sandbox();
+    for study in ["first", "second"] {
+        let flags = ["--trials", "12", "--study", study, "--seed", "3"];
+        assert_eq!(tune(&sandbox, &flags, &OBJECTIVE).code, 0);
+    }
+    let teach = |flags: &[&str]| {
+        let all = [&["study", "teach", "first", "second", "--episodes", "20", "-o", "taught.qgd"], flags].concat();
+        sandbox.qgd(&all)
+    };
+    let output = teach(&[]);
+    assert!(output.code == 2 && output.stderr.contains("has 12 results, but at least 21"), "{}", output.stderr);
+    let output = teach(&["--data", "third=1,2,3"]);
+    assert!(output.code == 2 && output.stderr.contains("third"), "{}", output.stderr);
+    let output = teach(&["--trials", "5", "--data", "first=100,4,0"]);
+    assert!(output.code == 0 && output.stdout.contains("taught on first, second"), "{}", output.stderr);
+    let sampler = "hyperq:taught.qgd,examples=200,inputs=4,classes=0";
+    let output = tune(&sandbox, &["--trials", "3", "--study", "third", "--sampler", sampler], &OBJECTIVE);
+    assert_eq!(output.code, 0, "{}", output.stderr);
+    let output = tune(&sandbox, &["--trials", "3", "--study", "fourth", "--sampler", "hyperq:no.qgd"], &OBJECTIVE);
+    assert!(output.code == 2 && output.stderr.contains("no.qgd"), "{}", output.stderr);
+}

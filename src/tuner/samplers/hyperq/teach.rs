@@ -1,0 +1,295 @@
+//! Teaching: an agent tunes the same space again and again on other data sets, whose results are known, and learns what tends to be good
+//! where, and what to try after what.
+//!
+//! An episode is a short study of one lesson, in which every trial is looked up. The reward of a trial is
+//!
+//! ```text
+//! r = -ln(1 - u + 1/(n+1)) / ln(n+1)        u the share of the n results of the lesson that it beats
+//! ```
+//!
+//! so 1 for the best, ln 2 / ln(n+1) for a middling one: the last per cents count, whatever the unit. In half of the episodes what is known of
+//! the data is kept from the agent, so that it can do without.
+
+use super::agent::{Agent, NetConfig, Transition};
+use super::file::Taught;
+use super::view::{Codec, Facts, Outcome, Seen, State, facts};
+use crate::rng;
+use crate::tuner::error::TunerError;
+use crate::tuner::samplers::learning::{costs, rewards};
+use crate::tuner::space::{Point, Space};
+use crate::tuner::study::Study;
+use crate::tuner::trial::Past;
+use rand::RngExt;
+use rand_chacha::ChaCha8Rng;
+
+/// What is known of one data set: configurations, and what came out.
+#[derive(Debug, Clone)]
+pub struct Lesson {
+    /// Its name, for the card of the file.
+    pub name: String,
+    /// Of the data: training examples, inputs, classes (0: regression). None where nothing is known of it.
+    pub data: Option<[u64; 3]>,
+    /// Points of the space with their costs (less is better); None where a trial failed.
+    pub results: Vec<(Point, Option<f64>)>,
+}
+
+impl Lesson {
+    /// What the finished trials of a study have shown (by its first objective), as points of `space`. Trials that are no points of it are
+    /// left out.
+    ///
+    /// # Errors
+    /// When the storage of the study does not answer.
+    pub fn of_study(study: &Study, space: &Space, data: Option<[u64; 3]>) -> Result<Self, TunerError> {
+        let trials = study.trials()?;
+        let finished = trials.iter().filter(|trial| trial.state.is_finished());
+        let trials: Vec<Past> = finished.filter_map(|trial| Past::settled(trial, space)).collect();
+        let costs = costs(&trials, study.config().directions[0]);
+        let results = trials.into_iter().map(|past| past.point).zip(costs).collect();
+        Ok(Self { name: study.config().name.clone(), data, results })
+    }
+}
+
+/// How an agent is taught.
+///
+/// | Name | Default | Purpose | Range |
+/// |---|---|---|---|
+/// | `seed` | 0 | seed of everything random | any |
+/// | `episodes` | 600 | studies it makes | at least 1 |
+/// | `trials` | 20 | trials of a study | at least 2 |
+/// | `updates` | 1 | updates of the network after each trial | any |
+/// | `batch` | 16 | transitions an update | at least 1 |
+/// | `candidates` | 64 | configurations it may choose from at each trial | at least 2 |
+/// | `width` | 32 | units of a hidden layer | 1 to 1024 |
+/// | `is_recurrent` | false | an LSTM reads the trials, as in Hyp-RL; else neighborhoods are summed up | |
+/// | `gamma` | 0.3 | discount | [0, 1) |
+/// | `lr` | 1e-3 | learning rate of Adam | (0, 1] |
+#[derive(Debug, Clone, PartialEq)]
+pub struct TeachConfig {
+    /// See the table.
+    pub seed: u64,
+    /// See the table.
+    pub episodes: usize,
+    /// See the table.
+    pub trials: usize,
+    /// See the table.
+    pub updates: usize,
+    /// See the table.
+    pub batch: usize,
+    /// See the table.
+    pub candidates: usize,
+    /// See the table.
+    pub width: usize,
+    /// See the table.
+    pub is_recurrent: bool,
+    /// See the table.
+    pub gamma: f64,
+    /// See the table.
+    pub lr: f64,
+}
+
+impl Default for TeachConfig {
+    fn default() -> Self {
+        Self {
+            seed: 0,
+            episodes: 600,
+            trials: 20,
+            updates: 1,
+            batch: 16,
+            candidates: 64,
+            width: 32,
+            is_recurrent: false,
+            gamma: 0.3,
+            lr: 1e-3,
+        }
+    }
+}
+
+/// Why an agent cannot be taught.
+#[derive(Debug, Clone, PartialEq, thiserror::Error)]
+#[non_exhaustive]
+pub enum TeachError {
+    /// Nothing to learn from.
+    #[error("there is no lesson, but at least 1 is needed")]
+    NoLessons,
+    /// A lesson has too few results.
+    #[error("the lesson `{name}` has {found} results, but at least {needed} are needed: one more than trials a study")]
+    TooFew {
+        /// Its name.
+        name: String,
+        /// How many it has.
+        found: usize,
+        /// How many it takes.
+        needed: usize,
+    },
+    /// A result is of another space.
+    #[error("result {number} of the lesson `{name}` is no point of the space")]
+    OtherSpace {
+        /// The lesson.
+        name: String,
+        /// Which one, counted from 0.
+        number: usize,
+    },
+    /// A setting outside its range.
+    #[error("`{key}` is {value}, but must be {allowed}")]
+    OutOfRange {
+        /// The setting.
+        key: &'static str,
+        /// Its value.
+        value: f64,
+        /// What is possible.
+        allowed: &'static str,
+    },
+}
+
+impl TeachConfig {
+    fn check(&self) -> Result<(), TeachError> {
+        let checks = [
+            ("episodes", self.episodes as f64, self.episodes >= 1, "at least 1"),
+            ("trials", self.trials as f64, self.trials >= 2, "at least 2"),
+            ("batch", self.batch as f64, self.batch >= 1, "at least 1"),
+            ("candidates", self.candidates as f64, self.candidates >= 2, "at least 2"),
+            ("width", self.width as f64, (1..=1024).contains(&self.width), "from 1 to 1024"),
+            ("gamma", self.gamma, (0.0..1.0).contains(&self.gamma), "in [0, 1)"),
+            ("lr", self.lr, self.lr > 0.0 && self.lr <= 1.0, "in (0, 1]"),
+        ];
+        let wrong = checks.into_iter().find(|check| !check.2);
+        wrong.map_or(Ok(()), |(key, value, _, allowed)| Err(TeachError::OutOfRange { key, value, allowed }))
+    }
+}
+
+/// A lesson in the agent's eyes.
+struct Prepared {
+    facts: Facts,
+    trials: Vec<Seen>,
+    rewards: Vec<f64>,
+}
+
+/// A study of a lesson: which results it looked up.
+struct Episode {
+    lesson: usize,
+    facts: Facts,
+    taken: Vec<usize>,
+    trials: Vec<Seen>,
+}
+
+/// Candidates of the next state that a target looks at.
+const N_NEXT: usize = 16;
+
+/// Teaches an agent. `progress` is called after each episode with how many are done and the mean reward of the last one.
+///
+/// # Errors
+/// When there are no lessons, a lesson has too few results or such of another space, or a setting is out of its range.
+pub fn teach(
+    space: &Space,
+    lessons: &[Lesson],
+    config: &TeachConfig,
+    mut progress: impl FnMut(usize, f64),
+) -> Result<Taught, TeachError> {
+    config.check()?;
+    let codec = Codec::of(space);
+    let prepared =
+        lessons.iter().map(|lesson| prepare(lesson, space, &codec, config)).collect::<Result<Vec<_>, _>>()?;
+    if prepared.is_empty() {
+        return Err(TeachError::NoLessons);
+    }
+    let mut rng = rng::stream(config.seed, "hyperq/teach");
+    let net = NetConfig { n_codes: codec.n_codes(), width: config.width, is_recurrent: config.is_recurrent };
+    let mut agent = Agent::new(net, config.lr, config.gamma, &mut rng);
+    let mut episodes: Vec<Episode> = Vec::new();
+    for number in 0..config.episodes {
+        let lesson = rng.random_range(0..prepared.len());
+        let known = if rng.random_bool(0.5) { prepared[lesson].facts } else { [0.0; 5] };
+        episodes.push(Episode { lesson, facts: known, taken: Vec::new(), trials: Vec::new() });
+        // From always to seldom over the first half.
+        let epsilon = (1.0 - 2.0 * number as f64 / config.episodes as f64).max(0.1);
+        for _ in 0..config.trials {
+            step(&agent, &mut episodes[number], &prepared, epsilon, config, &mut rng);
+            for _ in 0..config.updates {
+                let batch = (0..config.batch).map(|_| draw(&episodes, &prepared, config, &mut rng));
+                let batch: Vec<Transition<'_>> = batch.collect();
+                agent.learn(&batch);
+            }
+        }
+        let Episode { lesson, taken, .. } = &episodes[number];
+        let sum: f64 = taken.iter().map(|&row| prepared[*lesson].rewards[row]).sum();
+        progress(number + 1, sum / config.trials as f64);
+    }
+    let names = lessons.iter().map(|lesson| lesson.name.clone()).collect();
+    Ok(Taught::new(config.seed, names, space, &agent, config.gamma))
+}
+
+fn prepare(lesson: &Lesson, space: &Space, codec: &Codec, config: &TeachConfig) -> Result<Prepared, TeachError> {
+    let (name, found, needed) = (lesson.name.clone(), lesson.results.len(), config.trials + 1);
+    if found < needed {
+        return Err(TeachError::TooFew { name, found, needed });
+    }
+    if let Some(number) = lesson.results.iter().position(|(point, _)| !space.contains(point)) {
+        return Err(TeachError::OtherSpace { name, number });
+    }
+    let costs: Vec<Option<f64>> = lesson.results.iter().map(|(_, cost)| cost.filter(|cost| !cost.is_nan())).collect();
+    let seen = |((point, _), cost): (&(Point, Option<f64>), &Option<f64>)| Seen {
+        code: codec.encode(point),
+        outcome: cost.map_or(Outcome::Failed, Outcome::Cost),
+    };
+    let trials = lesson.results.iter().zip(&costs).map(seen).collect();
+    let facts = lesson.data.map_or([0.0; 5], |[examples, inputs, classes]| facts(examples, inputs, classes));
+    Ok(Prepared { facts, trials, rewards: rewards(&costs) })
+}
+
+/// The next trial of an episode.
+fn step(
+    agent: &Agent,
+    episode: &mut Episode,
+    lessons: &[Prepared],
+    epsilon: f64,
+    config: &TeachConfig,
+    rng: &mut ChaCha8Rng,
+) {
+    let lesson = &lessons[episode.lesson];
+    let rows = untaken(lesson, &episode.taken, config.candidates, rng);
+    let chosen = if rng.random::<f64>() < epsilon {
+        0
+    } else {
+        let codes: Vec<Vec<f64>> = rows.iter().map(|&row| lesson.trials[row].code.clone()).collect();
+        let q = agent.values(&State::new(episode.facts, &episode.trials), &codes);
+        (0..q.len()).max_by(|&a, &b| q[a].total_cmp(&q[b])).unwrap_or(0)
+    };
+    let Some(&row) = rows.get(chosen) else { return };
+    episode.taken.push(row);
+    episode.trials.push(lesson.trials[row].clone());
+}
+
+/// At most `n` rows that were not taken, in random order.
+fn untaken(lesson: &Prepared, taken: &[usize], n: usize, rng: &mut ChaCha8Rng) -> Vec<usize> {
+    let mut rows: Vec<usize> = (0..n).map(|_| rng.random_range(0..lesson.trials.len())).collect();
+    rows.retain(|row| !taken.contains(row));
+    if rows.is_empty() {
+        rows.extend((0..lesson.trials.len()).find(|row| !taken.contains(row)));
+    }
+    rows
+}
+
+/// A transition of any episode so far.
+fn draw<'t>(
+    episodes: &'t [Episode],
+    lessons: &[Prepared],
+    config: &TeachConfig,
+    rng: &mut ChaCha8Rng,
+) -> Transition<'t> {
+    let episode = &episodes[rng.random_range(0..episodes.len())];
+    let lesson = &lessons[episode.lesson];
+    let t = rng.random_range(0..episode.taken.len());
+    let row = episode.taken[t];
+    // The number of trials is known and in view, so the last one ends it.
+    let next = (t + 1 < config.trials && t + 1 < episode.trials.len()).then(|| {
+        let rows = untaken(lesson, &episode.taken[..=t], N_NEXT, rng);
+        let codes = rows.into_iter().map(|row| lesson.trials[row].code.clone()).collect();
+        (State::new(episode.facts, &episode.trials[..=t]), codes)
+    });
+    Transition {
+        state: State::new(episode.facts, &episode.trials[..t]),
+        action: lesson.trials[row].code.clone(),
+        reward: lesson.rewards[row],
+        next,
+    }
+}
