@@ -97,7 +97,7 @@ impl Panels {
 
 #[inline(always)]
 fn store(sums: &[f32; WIDTH], bias: &[f32; WIDTH], to: &mut [f32]) {
-    if let Some(to) = to.as_mut_array::<WIDTH>() {
+    if to.len() == WIDTH {
         for j in 0..WIDTH {
             to[j] = bias[j] + sums[j];
         }

@@ -39,9 +39,10 @@ pub(super) fn dominates(a: &[f64], b: &[f64]) -> bool {
 pub(super) fn crowding(costs: &[Vec<f64>], members: &[usize]) -> Vec<f64> {
     let mut distance = vec![0.0; members.len()];
     let n_objectives = members.first().map_or(0, |&i| costs[i].len());
-    for m in 0..n_objectives {
+    let column = |objective: usize| members.iter().map(|&i| costs[i][objective]).collect::<Vec<f64>>();
+    for values in (0..n_objectives).map(column) {
         let mut sorted: Vec<usize> = (0..members.len()).collect();
-        let at = |i: usize| costs[members[i]][m];
+        let at = |i: usize| values[i];
         sorted.sort_by(|&a, &b| at(a).total_cmp(&at(b)));
         let (first, last) = (sorted[0], sorted[sorted.len() - 1]);
         let width = at(last) - at(first);

@@ -80,13 +80,14 @@ fn any_number_of_workers_and_any_interruption_leads_to_the_same_trials() {
     for name in NAMES.map(with_options) {
         let run = |n_jobs: usize, stops: &[usize]| {
             let storage = Arc::new(Memory::new());
-            let trials = stops.iter().map(|&n_trials| {
+            let mut trials = Vec::new();
+            for &n_trials in stops {
                 let config = StudyConfig { sampler: name.into(), lag: 3, ..StudyConfig::default() };
                 let study = Study::create_or_open(storage.clone(), space(), config).unwrap();
                 study.optimize(&Optimize { n_trials, n_jobs, ..Optimize::default() }, objective).unwrap();
-                study.trials().unwrap()
-            });
-            trials.last().unwrap()
+                trials = study.trials().unwrap();
+            }
+            trials
         };
         let alone = run(1, &[26]);
         assert_eq!(run(3, &[26]), alone, "{name}, three workers");
@@ -103,12 +104,13 @@ fn whatever_comes_out_no_sampler_gives_up() {
         Parameter::new("y", Distribution::stepped_float(0.0, 1.0, 0.5)).when("n", [2]),
     ])
     .unwrap();
-    let infinite = |number: usize| if number % 2 == 0 { f64::INFINITY } else { f64::NEG_INFINITY };
-    let outcomes: [(&str, &dyn Fn(usize) -> Option<f64>); 5] = [
+    let infinite = |number: usize| if number.is_multiple_of(2) { f64::INFINITY } else { f64::NEG_INFINITY };
+    type Outcome<'a> = &'a dyn Fn(usize) -> Option<f64>;
+    let outcomes: [(&str, Outcome); 5] = [
         ("all fail", &|_| None),
         ("all the same", &|_| Some(1.0)),
         ("all infinite", &|number| Some(infinite(number))),
-        ("huge", &|number| Some(if number % 3 == 0 { f64::MAX } else { f64::MIN })),
+        ("huge", &|number| Some(if number.is_multiple_of(3) { f64::MAX } else { f64::MIN })),
         ("one is finite", &|number| Some(if number == 4 { 0.5 } else { f64::INFINITY })),
     ];
     for name in NAMES.iter().filter(|name| **name != "grid") {
@@ -122,7 +124,7 @@ fn whatever_comes_out_no_sampler_gives_up() {
                 let point = sampler.propose(&ask).unwrap();
                 assert!(space.contains(&point), "{name}, {what}: {point:?}");
                 // Every other trial was enqueued, always with the same parameters.
-                let point = if number % 2 == 0 { vec![Some(0.25), Some(1.0), Some(0.0), None] } else { point };
+                let point = if number.is_multiple_of(2) { vec![Some(0.25), Some(1.0), Some(0.0), None] } else { point };
                 let (state, values) = match outcome(number) {
                     Some(value) => (TrialState::Complete, vec![value]),
                     None => (TrialState::Fail, vec![]),

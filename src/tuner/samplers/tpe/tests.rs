@@ -157,7 +157,7 @@ fn many_trials_in_a_few_places_keep_the_density_exact() {
     let parzen = Parzen::new(&table, &rows, &[0, 1]);
     for point in [vec![0.503, 0.25], vec![0.9, 0.1], vec![0.0, 1.0]] {
         let (found, exact) =
-            (parzen.log_densities(&[point.clone()])[0].exp(), slow_density(&space, &table, &rows, &point));
+            (parzen.log_densities(std::slice::from_ref(&point))[0].exp(), slow_density(&space, &table, &rows, &point));
         assert!((found - exact).abs() <= 1e-6 * exact, "{point:?}: {found} not {exact}");
     }
 }
