@@ -8,9 +8,11 @@ use serde::{Deserialize, Serialize};
 use std::path::{Path, PathBuf};
 
 /// The files that ship inside the crate.
-const SHIPPED: [(&str, &[u8]); 4] = [
+const SHIPPED: [(&str, &[u8]); 6] = [
     ("lr", include_bytes!("../../pretrained/lr.qgd")),
     ("lr-line-search", include_bytes!("../../pretrained/lr-line-search.qgd")),
+    ("weight-decay", include_bytes!("../../pretrained/weight-decay.qgd")),
+    ("joint", include_bytes!("../../pretrained/joint.qgd")),
     ("hu-lr", include_bytes!("../../pretrained/hu-lr.qgd")),
     ("hu-lambda", include_bytes!("../../pretrained/hu-lambda.qgd")),
 ];

@@ -272,7 +272,8 @@ mod tests {
             Parameter::new("little", Distribution::float(0.0, 1.0)),
             Parameter::new("nothing", Distribution::categorical(["a", "b", "c"])),
         ]);
-        let study = Study::in_memory(space.unwrap(), StudyConfig::default()).unwrap();
+        let config = StudyConfig { sampler: "random".into(), ..StudyConfig::default() };
+        let study = Study::in_memory(space.unwrap(), config).unwrap();
         for n in 0..300 {
             let trial = study.ask().unwrap();
             let value = 3.0 * trial.float("much").unwrap() + trial.float("little").unwrap();
