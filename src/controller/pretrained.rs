@@ -102,7 +102,10 @@ pub enum PretrainedError {
 
 impl Pretrained {
     /// The names of the controllers that ship inside the crate.
-    pub const NAMES: [&'static str; SHIPPED.len()] = [SHIPPED[0].0, SHIPPED[1].0, SHIPPED[2].0, SHIPPED[3].0];
+    pub const NAMES: [&'static str; SHIPPED.len()] = {
+        let [a, b, c, d, e, f] = SHIPPED;
+        [a.0, b.0, c.0, d.0, e.0, f.0]
+    };
 
     /// The widest ensemble that is read.
     const MAX_NETWORKS: usize = 16;
