@@ -102,9 +102,10 @@ mod tests {
     fn the_rival_of_a_weight_decay_controller_is_the_best_of_nine_fixed_ones() {
         let (recipe, task) = drawn("weight-decay");
         let found = tune(2.into(), recipe.controls, &recipe.meta.tasks, std::slice::from_ref(&task)).unwrap()[0];
+        let [low, high] = recipe.meta.tasks.weight_decay_range();
         let mut finals: Vec<f64> = (0..9)
             .map(|i| {
-                let weight_decay = 1e-5 * 10f64.powf(5.0 * f64::from(i) / 8.0);
+                let weight_decay = low * (high / low).powf(f64::from(i) / 8.0);
                 let config = Schedule::driver_config(Some(task.horizon));
                 let mut driver = Driver::new(Constant, task.lr, weight_decay, config).unwrap();
                 rollout(&mut task.clone(), &mut driver, false).final_loss()
