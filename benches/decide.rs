@@ -3,6 +3,7 @@
 //! The bound is the arithmetic of the network alone, timed beside it in the same run.
 
 use qgd::dqn::QNetwork;
+use qgd::statistics::median;
 use qgd::{Controller, LossWindow, Measured, Policy, Signals};
 use std::hint::black_box;
 use std::time::Instant;
@@ -28,7 +29,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
             black_box(&q_values);
         }));
     }
-    let (whole, bound) = (median(whole), median(bound));
+    let (whole, bound) = (median(&whole), median(&bound));
     println!("decide(): signals to action, {n_features} features, layers {hidden:?}:   {whole:.2} us  (target 2 us)");
     println!("network alone, 18 features, layers [64, 64] (about 6,000 multiply-adds):  {bound:.2} us");
     println!("ratio {:.2}", whole / bound);
@@ -57,9 +58,4 @@ fn microseconds(mut once: impl FnMut(u64)) -> f64 {
     let start = Instant::now();
     (0..DECISIONS).for_each(&mut once);
     1e6 * start.elapsed().as_secs_f64() / DECISIONS as f64
-}
-
-fn median(mut values: Vec<f64>) -> f64 {
-    values.sort_by(f64::total_cmp);
-    values[values.len() / 2]
 }

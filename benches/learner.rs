@@ -5,6 +5,7 @@
 
 use qgd::dqn::{AgentConfig, Episode, Learner, QNetwork, Replay, ReplayConfig};
 use qgd::rng::stream;
+use qgd::statistics::median;
 use rand::RngExt;
 use std::time::Instant;
 
@@ -25,7 +26,9 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         let mut ours = Learner::new(vec![network.clone()], config.clone());
         #[cfg(feature = "torch")]
         let mut theirs = in_torch::Learner::new(&network, &config)?;
-        let (mut own_rates, mut their_rates): (Vec<f64>, Vec<f64>) = (Vec::new(), Vec::new());
+        let mut own_rates: Vec<f64> = Vec::new();
+        #[cfg_attr(not(feature = "torch"), allow(unused_mut, reason = "nothing to compare with"))]
+        let mut their_rates: Vec<f64> = Vec::new();
         for turn in 0..TURNS {
             let mut rng = stream(turn as u64, "bench updates");
             own_rates.push(rate(|| ours.update(&replay, 0.0, &mut rng).map(|_| ()).map_err(Into::into))?);
@@ -39,10 +42,10 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
                 }
             }
         }
-        let own = median(&mut own_rates);
+        let own = median(&own_rates);
         println!("layers [{width}, {width}]: ours {own:.0}");
         if !their_rates.is_empty() {
-            let theirs = median(&mut their_rates);
+            let theirs = median(&their_rates);
             println!("layers [{width}, {width}]: tch  {theirs:.0}; ours {:.2} times as fast", own / theirs);
         }
     }
@@ -76,11 +79,6 @@ fn rate(mut update: impl FnMut() -> Result<(), Box<dyn std::error::Error>>) -> R
         update()?;
     }
     Ok(UPDATES as f64 / start.elapsed().as_secs_f64())
-}
-
-fn median(values: &mut [f64]) -> f64 {
-    values.sort_by(f64::total_cmp);
-    values[values.len() / 2]
 }
 
 /// The same update by libtorch.

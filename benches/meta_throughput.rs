@@ -21,6 +21,7 @@ use qgd::meta::{
     Activation, Actor, Algorithm, Engine, InnerOptimizer, MetaTraining, NetProblem, Problem, Target, Task, rollout,
 };
 use qgd::rng::stream;
+use qgd::statistics::median;
 use qgd::{Driver, Pretrained, Recipe};
 use rand::RngExt;
 use std::error::Error;
@@ -93,7 +94,7 @@ fn beside_jax(tasks: &[Task], n_threads: usize) -> Result<()> {
     kernel(tasks, n_threads)?;
     for _ in 0..TURNS {
         let before = cpu_seconds();
-        let own = median((0..REPEATS).map(|_| kernel(tasks, n_threads)).collect::<Result<_>>()?);
+        let own = median(&(0..REPEATS).map(|_| kernel(tasks, n_threads)).collect::<Result<Vec<f64>>>()?);
         let n_steps = (REPEATS * N_NETS) as f64 * STEPS as f64;
         busy_ours.extend(before.zip(cpu_seconds()).map(|(from, to)| n_steps / (to.own - from.own)));
         ours.push(own);
@@ -108,17 +109,17 @@ fn beside_jax(tasks: &[Task], n_threads: usize) -> Result<()> {
             busy_theirs.extend(long.busy.zip(short.busy).map(|(long, short)| n_steps / (long - short)));
         }
     }
-    println!("(a) the kernel alone: {:.0} inner steps/s", median(ours));
+    println!("(a) the kernel alone: {:.0} inner steps/s", median(&ours));
     if let Err(reason) = jax {
         println!("    JAX not found: {reason}");
         return Ok(());
     }
-    let ratio = median(ratios);
+    let ratio = median(&ratios);
     let verdict = if ratio >= 1.5 { "ok" } else { "MISSED" };
-    println!("    {version}: {:.0} inner steps/s", median(theirs));
+    println!("    {version}: {:.0} inner steps/s", median(&theirs));
     println!("    ratio {ratio:.2} (target 1.5: {verdict})");
     if !busy_ours.is_empty() && !busy_theirs.is_empty() {
-        let (own, their) = (median(busy_ours), median(busy_theirs));
+        let (own, their) = (median(&busy_ours), median(&busy_theirs));
         println!("    a second of processor time: ours {own:.0}, JAX {their:.0} inner steps, ratio {:.2}", own / their);
     }
     Ok(())
@@ -238,17 +239,18 @@ fn under_control(recipe: &Recipe, tasks: &[Task], n_threads: usize) -> Result<()
         }
         learned.push(steps / start.elapsed().as_secs_f64());
     }
-    let share = |rates: &[f64]| 100.0 * median(rates.iter().zip(&bare).map(|(rate, bare)| rate / bare).collect());
+    let share =
+        |rates: &[f64]| 100.0 * median(&rates.iter().zip(&bare).map(|(rate, bare)| rate / bare).collect::<Vec<f64>>());
     let (with_signals, with_learner) = (share(&lived), share(&learned));
-    println!("    the kernel alone                                  {:>8.0} inner steps/s", median(bare.clone()));
-    println!("    with signals, guard, networks, evaluations        {:>8.0}   {with_signals:.0} %", median(lived));
+    println!("    the kernel alone                                  {:>8.0} inner steps/s", median(&bare));
+    println!("    with signals, guard, networks, evaluations        {:>8.0}   {with_signals:.0} %", median(&lived));
     let verdict = if with_learner >= 70.0 { "ok" } else { "MISSED" };
     let updates = recipe.meta.updates_per_round;
     println!(
         "    and with {updates} updates of {} x {}                   {:>8.0}   {with_learner:.0} % (target 70 %: {verdict})",
         recipe.agent.ensemble,
         recipe.agent.batch_size,
-        median(learned)
+        median(&learned)
     );
     Ok(())
 }
@@ -319,9 +321,4 @@ fn on_all_cores<T: Send>(n: usize, n_threads: usize, f: impl Fn(usize) -> Result
     })?;
     done.sort_by_key(|&(i, _)| i);
     Ok(done.into_iter().map(|(_, value)| value).collect())
-}
-
-fn median(mut values: Vec<f64>) -> f64 {
-    values.sort_by(f64::total_cmp);
-    values[values.len() / 2]
 }

@@ -3,6 +3,7 @@
 //! Seven parameters (three floats, two of them on a logarithmic scale, two whole numbers, a stepped one, a choice) after 100 and 1,000 trials: the sampler
 //! alone, and a whole ask of a study in memory. Beside it in the same run, where Python has it, Optuna's TPE on a study in memory. Medians.
 
+use qgd::statistics::median;
 use qgd::tuner::{
     Ask, Direction, Distribution, Outcome, Parameter, Past, Setting, Space, Study, StudyConfig, TrialState, samplers,
 };
@@ -85,7 +86,7 @@ fn alone(name: &str, n: usize, repeats: usize) -> Result<f64, Box<dyn Error>> {
         let (state, intermediate) = (TrialState::Complete, BTreeMap::new());
         settled.push(Past { number, state, point, values, intermediate, constraints: vec![] });
     }
-    Ok(median(times))
+    Ok(median(&times))
 }
 
 /// Ask and tell of a study in memory.
@@ -101,7 +102,7 @@ fn whole(sampler: &str, n: usize) -> Result<f64, Box<dyn Error>> {
             times.push(1e3 * start.elapsed().as_secs_f64());
         }
     }
-    Ok(median(times))
+    Ok(median(&times))
 }
 
 const OPTUNA: &str = "
@@ -132,9 +133,4 @@ fn optunas() -> Option<[f64; 2]> {
     let text = String::from_utf8(output.stdout).ok()?;
     let mut numbers = text.lines().filter_map(|line| line.trim().parse().ok());
     Some([numbers.next()?, numbers.next()?])
-}
-
-fn median(mut values: Vec<f64>) -> f64 {
-    values.sort_by(f64::total_cmp);
-    values[values.len() / 2]
 }

@@ -158,22 +158,15 @@ impl CmaEs {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::tuner::{Direction, Parameter};
-    use std::collections::BTreeMap;
+    use crate::tuner::Parameter;
+    use crate::tuner::samplers::tests::minimized;
 
     fn run(space: &Space, name: &str, n: usize, seed: u64, cost: impl Fn(&[f64]) -> f64) -> Vec<f64> {
-        let directions = [Direction::Minimize];
-        let mut sampler = crate::tuner::samplers::build(name, &Setting { space, directions: &directions }).unwrap();
-        let mut settled: Vec<Past> = Vec::new();
-        for number in 0..n {
-            let ask = Ask { seed, number, space, directions: &directions, settled: &settled, pending: &[] };
-            let point = sampler.propose(&ask).unwrap();
-            let units: Vec<f64> =
-                space.parameters().iter().zip(&point).map(|(p, v)| p.distribution.to_unit(v.unwrap())).collect();
-            let (values, state, intermediate) = (vec![cost(&units)], TrialState::Complete, BTreeMap::new());
-            settled.push(Past { number, state, point, values, intermediate, constraints: vec![] });
-        }
-        settled.iter().map(|past| past.values[0]).collect()
+        let units = |point: &Point| -> Vec<f64> {
+            space.parameters().iter().zip(point).map(|(p, v)| p.distribution.to_unit(v.unwrap())).collect()
+        };
+        let trials = minimized(name, space, n, seed, |point| vec![cost(&units(point))]);
+        trials.iter().map(|past| past.values[0]).collect()
     }
 
     fn best(values: &[f64]) -> f64 {

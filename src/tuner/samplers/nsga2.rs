@@ -134,24 +134,14 @@ fn polynomial(spread: f64, rng: &mut ChaCha8Rng) -> f64 {
 mod tests {
     use super::*;
     use crate::rng::stream;
+    use crate::tuner::samplers::tests::minimized;
     use crate::tuner::{Direction, Space, hypervolume};
-    use std::collections::BTreeMap;
 
     fn run(name: &str, seed: u64, n: usize, cost: impl Fn(&[f64]) -> Vec<f64>) -> Vec<Vec<f64>> {
         let space =
             Space::new(["a", "b", "c", "d"].map(|name| Parameter::new(name, Distribution::float(0.0, 1.0)))).unwrap();
-        let directions = vec![Direction::Minimize; cost(&[0.5; 4]).len()];
-        let mut sampler =
-            crate::tuner::samplers::build(name, &Setting { space: &space, directions: &directions }).unwrap();
-        let mut settled: Vec<Past> = Vec::new();
-        for number in 0..n {
-            let ask = Ask { seed, number, space: &space, directions: &directions, settled: &settled, pending: &[] };
-            let point = sampler.propose(&ask).unwrap();
-            let x: Vec<f64> = point.iter().flatten().copied().collect();
-            let (values, state, intermediate) = (cost(&x), TrialState::Complete, BTreeMap::new());
-            settled.push(Past { number, state, point, values, intermediate, constraints: vec![] });
-        }
-        settled.into_iter().map(|past| past.values).collect()
+        let x = |point: &Point| point.iter().flatten().copied().collect::<Vec<f64>>();
+        minimized(name, &space, n, seed, |point| cost(&x(point))).into_iter().map(|past| past.values).collect()
     }
 
     #[test]

@@ -22,6 +22,32 @@ fn with_options(name: &'static str) -> &'static str {
     if name == "grid" { "grid:n=20" } else { name }
 }
 
+/// A trial that came to these values.
+pub(super) fn completed(number: usize, point: Point, values: Vec<f64>) -> Past {
+    let (state, intermediate) = (TrialState::Complete, BTreeMap::new());
+    Past { number, state, point, values, intermediate, constraints: vec![] }
+}
+
+/// The first `n` trials of a sampler that minimizes `cost`, one after the other.
+pub(super) fn minimized(
+    name: &str,
+    space: &Space,
+    n: usize,
+    seed: u64,
+    cost: impl Fn(&Point) -> Vec<f64>,
+) -> Vec<Past> {
+    let directions = vec![Direction::Minimize; cost(&space.fill(|_, p| p.distribution.from_unit(0.5))).len()];
+    let mut sampler = build(name, &Setting { space, directions: &directions }).unwrap();
+    let mut settled: Vec<Past> = Vec::new();
+    for number in 0..n {
+        let ask = Ask { seed, number, space, directions: &directions, settled: &settled, pending: &[] };
+        let point = sampler.propose(&ask).unwrap();
+        let values = cost(&point);
+        settled.push(completed(number, point, values));
+    }
+    settled
+}
+
 /// A bowl in [0, 1]^d; every seventh trial fails, every fifth is pruned.
 fn evaluate(space: &Space, number: usize, point: Point) -> Past {
     let units = space.parameters().iter().zip(&point).filter_map(|(p, v)| v.map(|v| p.distribution.to_unit(v)));

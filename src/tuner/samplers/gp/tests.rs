@@ -1,23 +1,10 @@
 use super::*;
+use crate::tuner::samplers::tests::{completed, minimized};
 use crate::tuner::{Direction, Parameter};
-use std::collections::BTreeMap;
-
-fn past(number: usize, point: Point, values: Vec<f64>) -> Past {
-    let (state, intermediate) = (TrialState::Complete, BTreeMap::new());
-    Past { number, state, point, values, intermediate, constraints: vec![] }
-}
 
 fn best(name: &str, space: &Space, n: usize, seed: u64, cost: impl Fn(&Point) -> f64) -> f64 {
-    let directions = [Direction::Minimize];
-    let mut sampler = crate::tuner::samplers::build(name, &Setting { space, directions: &directions }).unwrap();
-    let mut settled: Vec<Past> = Vec::new();
-    for number in 0..n {
-        let ask = Ask { seed, number, space, directions: &directions, settled: &settled, pending: &[] };
-        let point = sampler.propose(&ask).unwrap();
-        let value = cost(&point);
-        settled.push(past(number, point, vec![value]));
-    }
-    settled.iter().map(|past| past.values[0]).fold(f64::INFINITY, f64::min)
+    let trials = minimized(name, space, n, seed, |point| vec![cost(point)]);
+    trials.iter().map(|past| past.values[0]).fold(f64::INFINITY, f64::min)
 }
 
 #[test]
@@ -47,7 +34,7 @@ fn it_comes_much_closer_to_the_bottom_of_a_bowl_than_random_search() {
 
 #[test]
 fn trials_that_break_constraints_are_worse_than_all_others() {
-    let plain = |value: f64, by: f64| Past { constraints: vec![by], ..past(0, vec![], vec![value]) };
+    let plain = |value: f64, by: f64| Past { constraints: vec![by], ..completed(0, vec![], vec![value]) };
     let all = [plain(1.0, 0.0), plain(-9.0, 0.5), plain(3.0, -1.0), plain(-9.0, 1.0), plain(0.0, f64::NAN)];
     let found = penalized(all.iter().map(|past| past.values[0]).collect(), &all.iter().collect::<Vec<_>>());
     assert!(found[0] < found[2] && found[2] <= found[1] && found[1] <= found[3] && found[3] < found[4], "{found:?}");
@@ -64,7 +51,7 @@ fn the_process_sees_the_better_half_and_the_newest() {
 fn with_two_objectives_every_trial_weighs_them_anew() {
     let space = Space::new([Parameter::new("x", Distribution::float(0.0, 1.0))]).unwrap();
     let both = [Direction::Minimize, Direction::Maximize];
-    let all: Vec<Past> = (0..11).map(|i| past(i, vec![Some(0.1 * i as f64)], vec![i as f64, i as f64])).collect();
+    let all: Vec<Past> = (0..11).map(|i| completed(i, vec![Some(0.1 * i as f64)], vec![i as f64, i as f64])).collect();
     let mut places = Vec::new();
     for number in 11..23 {
         let ask = Ask { seed: 1, number, space: &space, directions: &both, settled: &all, pending: &[] };

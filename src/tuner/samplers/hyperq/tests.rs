@@ -1,6 +1,6 @@
 use super::*;
-use crate::tuner::{Space, TrialState};
-use std::collections::BTreeMap;
+use crate::tuner::Space;
+use crate::tuner::samplers::tests::minimized;
 
 fn space() -> Space {
     Space::new([
@@ -17,22 +17,9 @@ fn cost(point: &Point) -> f64 {
     (x - 0.7).powi(2) + (y / 20.0 - 0.2).powi(2) + 0.3 * (1.0 - kind)
 }
 
-fn past(number: usize, point: Point) -> Past {
-    let values = vec![cost(&point)];
-    Past { number, state: TrialState::Complete, point, values, intermediate: BTreeMap::new(), constraints: vec![] }
-}
-
 /// Costs of a study of so many trials.
 fn study(text: &str, space: &Space, seed: u64, n: usize) -> Vec<f64> {
-    let directions = [Direction::Minimize];
-    let mut sampler = super::super::build(text, &Setting { space, directions: &directions }).unwrap();
-    let mut all: Vec<Past> = Vec::new();
-    for number in 0..n {
-        let ask = Ask { seed, number, space, directions: &directions, settled: &all, pending: &[] };
-        let point = sampler.propose(&ask).unwrap();
-        all.push(past(number, point));
-    }
-    all.iter().map(|past| past.values[0]).collect()
+    minimized(text, space, n, seed, |point| vec![cost(point)]).iter().map(|past| past.values[0]).collect()
 }
 
 fn mean(costs: &[f64]) -> f64 {

@@ -1,28 +1,10 @@
 use super::parzen::Parzen;
 use super::*;
 use crate::rng::stream;
+use crate::tuner::samplers::tests::{completed, minimized};
 use crate::tuner::{Direction, Distribution, Parameter, Past, Space, TrialState, dominates, hypervolume};
 use rand::RngExt;
 use std::collections::BTreeMap;
-
-fn past(number: usize, point: Point, values: Vec<f64>) -> Past {
-    let (state, intermediate) = (TrialState::Complete, BTreeMap::new());
-    Past { number, state, point, values, intermediate, constraints: vec![] }
-}
-
-/// The best of all costs after `n` trials of a sampler.
-fn run(name: &str, space: &Space, n: usize, seed: u64, cost: impl Fn(&Point) -> Vec<f64>) -> Vec<Past> {
-    let directions = vec![Direction::Minimize; cost(&space.fill(|_, p| p.distribution.from_unit(0.5))).len()];
-    let mut sampler = crate::tuner::samplers::build(name, &Setting { space, directions: &directions }).unwrap();
-    let mut settled: Vec<Past> = Vec::new();
-    for number in 0..n {
-        let ask = Ask { seed, number, space, directions: &directions, settled: &settled, pending: &[] };
-        let point = sampler.propose(&ask).unwrap();
-        let values = cost(&point);
-        settled.push(past(number, point, values));
-    }
-    settled
-}
 
 fn space() -> Space {
     Space::new([
@@ -191,8 +173,9 @@ fn it_finds_a_bowl_better_than_random_search() {
         let away = space.parameters().iter().zip(point).filter_map(|(p, v)| v.map(|v| p.distribution.to_unit(v) - 0.3));
         vec![away.map(|d| d * d).sum::<f64>()]
     };
-    let best =
-        |name: &str, seed| run(name, &space, 60, seed, cost).iter().map(|past| past.values[0]).fold(1e9, f64::min);
+    let best = |name: &str, seed| {
+        minimized(name, &space, 60, seed, cost).iter().map(|past| past.values[0]).fold(1e9, f64::min)
+    };
     for name in ["tpe", "tpe:multivariate=false"] {
         let wins = (0..8).filter(|&seed| best(name, seed) < best("random", seed)).count();
         assert!(wins >= 7, "{name} is better {wins} times of 8");
@@ -208,7 +191,8 @@ fn with_two_objectives_its_front_covers_more_than_that_of_random_search() {
         vec![a * a + away, (a - 1.0).powi(2) + away]
     };
     let covered = |name: &str, seed| {
-        let values: Vec<Vec<f64>> = run(name, &space, 60, seed, cost).into_iter().map(|past| past.values).collect();
+        let values: Vec<Vec<f64>> =
+            minimized(name, &space, 60, seed, cost).into_iter().map(|past| past.values).collect();
         let both = [Direction::Minimize; 2];
         assert!(values.iter().any(|a| !values.iter().any(|b| dominates(b, a, &both))));
         hypervolume(&values, &[2.0, 2.0], &both)
@@ -220,7 +204,7 @@ fn with_two_objectives_its_front_covers_more_than_that_of_random_search() {
 #[test]
 fn trials_stand_in_the_order_complete_pruned_infeasible() {
     let space = Space::new([Parameter::new("x", Distribution::float(0.0, 1.0))]).unwrap();
-    let plain = |number, value| past(number, vec![Some(0.5)], vec![value]);
+    let plain = |number, value| completed(number, vec![Some(0.5)], vec![value]);
     let pruned = |number, step, value: f64| Past {
         state: TrialState::Pruned,
         intermediate: BTreeMap::from([(step, value)]),
@@ -253,7 +237,7 @@ fn trials_stand_in_the_order_complete_pruned_infeasible() {
 fn nobody_goes_where_others_are_at_work() {
     let space = Space::new([Parameter::new("x", Distribution::float(0.0, 1.0))]).unwrap();
     let settled: Vec<Past> = (0..30)
-        .map(|i| past(i, vec![Some(f64::from(i as u32) / 29.0)], vec![(i as f64 / 29.0 - 0.5).powi(2)]))
+        .map(|i| completed(i, vec![Some(f64::from(i as u32) / 29.0)], vec![(i as f64 / 29.0 - 0.5).powi(2)]))
         .collect();
     let mut pending = Vec::new();
     let mut sampler =
@@ -268,7 +252,7 @@ fn nobody_goes_where_others_are_at_work() {
             pending: &pending,
         };
         let point = sampler.propose(&ask).unwrap();
-        pending.push(Past { state: TrialState::Running, values: vec![], ..past(number, point, vec![]) });
+        pending.push(Past { state: TrialState::Running, values: vec![], ..completed(number, point, vec![]) });
     }
     let mut places: Vec<f64> = pending.iter().map(|past| past.point[0].unwrap()).collect();
     places.sort_by(f64::total_cmp);
