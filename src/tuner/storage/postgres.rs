@@ -169,6 +169,18 @@ impl Server {
         sql::transaction(self, Access::Read, |connection| Ok(!connection.query(HAS_TABLE, &[name.into()])?.is_empty()))
     }
 
+    fn ask(&mut self, sql: &str, cells: &[Cell]) -> Result<Vec<Vec<Cell>>, postgres::Error> {
+        let typed: Vec<_> = cells.iter().map(parameter).collect();
+        // One round trip, and nothing is kept for it on either side.
+        let rows = self.client.query_typed(sql, &typed)?;
+        rows.iter().map(|row| (0..row.len()).map(|i| cell(row, i)).collect()).collect()
+    }
+
+    fn blamed(&mut self, error: &postgres::Error) -> StorageError {
+        self.trouble = Trouble::of(error).or(self.trouble);
+        self.failed(error)
+    }
+
     fn failed(&self, error: &postgres::Error) -> StorageError {
         if error.code() == Some(&SqlState::READ_ONLY_SQL_TRANSACTION) {
             return StorageError::ReadOnly { place: self.place.clone() };
@@ -204,15 +216,7 @@ impl Connection for Server {
     }
 
     fn query(&mut self, sql: &str, cells: &[Cell]) -> Result<Vec<Vec<Cell>>, StorageError> {
-        let typed: Vec<_> = cells.iter().map(parameter).collect();
-        // One round trip, and nothing is kept for it on either side.
-        let rows = self.client.query_typed(sql, &typed);
-        let rows =
-            rows.and_then(|rows| rows.iter().map(|row| (0..row.len()).map(|i| cell(row, i)).collect()).collect());
-        rows.map_err(|error: postgres::Error| {
-            self.trouble = Trouble::of(&error).or(self.trouble);
-            self.failed(&error)
-        })
+        self.ask(sql, cells).map_err(|error| self.blamed(&error))
     }
 
     fn stamp(&mut self) -> Result<Cell, StorageError> {
@@ -234,12 +238,17 @@ impl Connection for Server {
 
     fn was_committed(&mut self, stamp: &Cell) -> Result<bool, StorageError> {
         loop {
-            let status = self.query("SELECT txid_status($1)", std::slice::from_ref(stamp));
+            let status = self.ask("SELECT txid_status($1)", std::slice::from_ref(stamp));
             match status.map(|rows| rows.concat()) {
+                // From the future: the server gave this number out and forgot it in a crash, so nothing of it was kept.
+                Err(error) if error.code() == Some(&SqlState::INVALID_PARAMETER_VALUE) => return Ok(false),
                 // The server has not noticed yet that we are gone.
                 Ok(status) if status == [Cell::from("in progress")] => std::thread::sleep(PAUSES[0]),
                 Ok(status) => return Ok(status == [Cell::from("committed")]),
-                Err(error) => self.heal(error)?,
+                Err(error) => {
+                    let error = self.blamed(&error);
+                    self.heal(error)?;
+                }
             }
         }
     }
