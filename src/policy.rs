@@ -141,7 +141,7 @@ pub enum Reason {
     LossExploded,
     /// The guard: the loss has been rising for long.
     LossDrifted,
-    /// The guard: the first steps went far and the loss is no better for it, so the run begins again.
+    /// The guard: the run went far and the loss is no better for it, so it begins again, at a quarter of the learning rate.
     GotNowhere,
     /// The guard: the first step went too far, so the run begins again with a lower learning rate.
     FirstStepTooFar,

@@ -195,6 +195,9 @@ pub struct DriverState {
 /// is from zero.
 const FAR: f64 = std::f64::consts::FRAC_1_SQRT_2;
 
+/// What is left of the learning rate of a run that is given up and begun again.
+const GIVEN_UP: f64 = 0.25;
+
 /// Called with every decision.
 pub type DecisionCallback = Box<dyn FnMut(&TraceRecord<'_>) + Send>;
 
@@ -305,7 +308,7 @@ impl<P: Policy> Driver<P> {
             Verdict::RollBack { reason, halve } => {
                 Decision::of(if halve { Action::HALVE_LR } else { Action::ACCEPT }, reason)
             }
-            Verdict::Restart => Decision::of(Action::ACCEPT, Reason::GotNowhere),
+            Verdict::Restart => Decision { lr_factor: GIVEN_UP, ..Decision::of(Action::ACCEPT, Reason::GotNowhere) },
         };
         if matches!(verdict, Verdict::RollBack { halve: true, .. }) {
             self.state.lr_ceiling = Some(self.lr());

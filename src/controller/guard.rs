@@ -10,7 +10,7 @@
 //!
 //! Some wrecks do not explode: a net whose units have all died or saturated has a loss like that of the untrained net, and learns no more.
 //! So where a run went far in its first steps and is no better for it, it starts again from where it began: there is nothing to lose. The
-//! learning rate that was found meanwhile is kept.
+//! learning rate that led there is quartered.
 
 use super::signals::LossWindow;
 use crate::policy::Reason;
@@ -23,8 +23,8 @@ use serde::{Deserialize, Serialize};
 /// | `explosion` | 2 | a loss above `explosion × max(peak, floor × first loss)` is bad; peak: the highest loss of late | (1, ∞) |
 /// | `floor` | 0.1 | keeps the noise of a nearly solved task from looking like an explosion | [0, ∞) |
 /// | `peak_decay` | 0.95 | what is left of the peak after a decision | [0, 1) |
-/// | `restart` | 0.95 | at steps 16, 32 and 64, parameters that went far while the loss is still above `restart × first loss` are given up; 0: never | [0, 1] |
-/// | `drift` | none | an average over about ten steps above `drift × max(its lowest, floor × first loss)` is bad too: a rate too high for long, where no single step explodes | (1, ∞) |
+/// | `restart` | 0.95 | at steps 16, 32, 64 … 1024, parameters that went far while the loss is still above `restart × first loss` by more than its noise are given up; 0: never | [0, 1] |
+/// | `drift` | none | an average over about ten steps above `drift × max(its lowest, floor × first loss)`, and by more than its noise, is bad too: a rate too high for long, where no single step explodes | (1, ∞) |
 /// | `loss_floor` | 0 | subtracted from every loss, where losses may be negative | finite |
 /// | `recovery_steps` | 8 | after a rollback, decide at every step for so long | [1, ∞) |
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -102,23 +102,31 @@ pub struct Guard {
     peak: Option<f64>,
     first: f64,
     average: f64,
-    /// The average over about ten steps, and its lowest.
-    drifting: Option<[f64; 2]>,
+    level: Option<Level>,
     at_verified: bool,
     suspect: Option<f64>,
+    /// The step at which it last asked itself whether to give up.
+    looked_at: u64,
 }
 
-/// The steps at which a run may be given up and begun again.
-const RESTART_STEPS: [u64; 3] = [16, 32, 64];
+/// At these steps, or at the first decision after, a run may be given up and begun again.
+const RESTART_STEPS: [u64; 7] = [16, 32, 64, 128, 256, 512, 1024];
 /// Memory of the loss average that a restart looks at, per decision: about four steps while probing.
 const AVERAGE_DECAY: f64 = 0.8;
-/// Memory per step of the loss average that tells of a drift.
-const DRIFT_DECAY: f64 = 0.9;
 
 impl Guard {
     /// A guard that has seen nothing yet.
     pub fn new(config: GuardConfig) -> Self {
-        Self { config, peak: None, first: 0.0, average: 0.0, drifting: None, at_verified: false, suspect: None }
+        Self {
+            config,
+            peak: None,
+            first: 0.0,
+            average: 0.0,
+            level: None,
+            at_verified: false,
+            suspect: None,
+            looked_at: 0,
+        }
     }
 
     /// The configuration.
@@ -160,15 +168,18 @@ impl Guard {
         Verdict::Good
     }
 
-    /// Whether the loss has been rising for long: its average over about ten steps is far above the lowest that this average has been.
+    /// Whether the loss has been rising for long. If so, it is judged anew from here on, with half the rate.
     fn drifts(&mut self, window: &LossWindow) -> bool {
-        let Some(drift) = self.config.drift else { return false };
-        let loss = window.mean - self.config.loss_floor;
-        let [average, lowest] = self.drifting.unwrap_or([loss, loss]);
-        let average = loss + DRIFT_DECAY.powi(window.n as i32) * (average - loss);
-        let drifts = average > drift * lowest.max(self.config.floor * self.first);
-        // Judged anew from here on, with half the rate.
-        self.drifting = Some([average, if drifts { average } else { lowest.min(average) }]);
+        let mean = window.mean - self.config.loss_floor;
+        let Some(level) = &mut self.level else {
+            self.level = Some(Level::at(window, mean));
+            return false;
+        };
+        let noise = Level::STANDARD_ERRORS * level.standard_error();
+        level.follow(window, mean);
+        let high = |drift: f64| drift * level.lowest.max(self.config.floor * self.first);
+        let drifts = self.config.drift.is_some_and(|drift| level.average > high(drift).max(level.lowest + noise));
+        level.lowest = if drifts { level.average } else { level.lowest.min(level.average) };
         drifts
     }
 
@@ -179,18 +190,72 @@ impl Guard {
 
     /// Whether a run that `went_far` is no better for it at `step`, so that it shall begin again. The guard then expects that.
     pub(super) fn gives_up(&mut self, step: u64, went_far: bool) -> bool {
-        let lost = went_far && RESTART_STEPS.contains(&step) && self.average > self.config.restart * self.first;
+        let steps = |until| RESTART_STEPS.iter().filter(|&&at| at <= until).count();
+        let is_time = steps(step) > steps(std::mem::replace(&mut self.looked_at, step));
+        let noise = self.level.map_or(0.0, |level| level.standard_deviation());
+        let lost = went_far && is_time && self.average - noise > self.config.restart * self.first;
         let gives_up = lost && self.config.restart > 0.0;
         if gives_up {
-            (self.at_verified, self.average) = (true, self.first);
+            (self.at_verified, self.average, self.level) = (true, self.first, None);
         }
         gives_up
+    }
+}
+
+/// Level and noise of the losses.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+struct Level {
+    average: f64,
+    /// The lowest that the average has been.
+    lowest: f64,
+    /// The mean of the last window.
+    previous: f64,
+    /// Sum of the squares of so many single losses about their trend, the older ones counting less.
+    squares: f64,
+    weight: f64,
+}
+
+impl Level {
+    /// Memory of the average, per step.
+    const DECAY: f64 = 0.9;
+    /// Memory of the noise, per step.
+    const NOISE_DECAY: f64 = 0.98;
+    /// So many standard errors of the average are noise: the lowest of many averages lies three below the level, and losses have heavy tails.
+    const STANDARD_ERRORS: f64 = 6.0;
+
+    fn at(window: &LossWindow, mean: f64) -> Self {
+        let mut level = Self { average: mean, lowest: mean, previous: mean, squares: 0.0, weight: 0.0 };
+        level.follow(window, mean);
+        level
+    }
+
+    fn follow(&mut self, window: &LossWindow, mean: f64) {
+        let n = f64::from(window.n);
+        self.average = mean + Self::DECAY.powf(n) * (self.average - mean);
+        // Losses one after another differ by their noise, whatever the trend is (von Neumann 1941).
+        let squares =
+            if window.n > 1 { n * window.std.powi(2) * n / (n - 1.0) } else { (mean - self.previous).powi(2) / 2.0 };
+        let left = Self::NOISE_DECAY.powf(n);
+        self.squares = left * self.squares + squares;
+        self.weight = left * self.weight + n;
+        self.previous = mean;
+    }
+
+    /// Of a single loss.
+    fn standard_deviation(&self) -> f64 {
+        (self.squares / self.weight).sqrt()
+    }
+
+    /// Of the average.
+    fn standard_error(&self) -> f64 {
+        self.standard_deviation() * ((1.0 - Self::DECAY) / (1.0 + Self::DECAY)).sqrt()
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::rng::{standard_normal, stream};
 
     fn check(guard: &mut Guard, loss: f32) -> Verdict {
         guard.check(&LossWindow::of(&[loss]), true)
@@ -256,19 +321,36 @@ mod tests {
         );
     }
 
+    fn after(losses: &[f32]) -> Guard {
+        let mut guard = Guard::new(GuardConfig::default());
+        losses.iter().for_each(|&loss| assert_eq!(check(&mut guard, loss), Verdict::Good));
+        guard
+    }
+
     #[test]
     fn a_run_that_went_far_and_got_nowhere_is_given_up_at_the_steps_for_that() {
-        let after = |losses: &[f32]| {
-            let mut guard = Guard::new(GuardConfig::default());
-            losses.iter().for_each(|&loss| assert_eq!(check(&mut guard, loss), Verdict::Good));
-            guard
-        };
         let dead = [3.0; 16];
         assert!(after(&dead).gives_up(16, true));
-        assert!(!after(&dead).gives_up(17, true) && !after(&dead).gives_up(16, false));
+        assert!(!after(&dead).gives_up(15, true) && !after(&dead).gives_up(16, false));
         assert!(!after(&[3.0, 2.0, 2.0, 2.0, 2.0, 2.0, 2.0]).gives_up(16, true), "it has learned something");
         let never = GuardConfig { restart: 0.0, ..GuardConfig::default() };
         assert!(!Guard { config: never, ..after(&dead) }.gives_up(16, true));
+    }
+
+    #[test]
+    fn where_no_decision_falls_on_such_a_step_the_next_one_counts_and_only_that() {
+        let mut guard = after(&[3.0; 64]);
+        assert!(!guard.gives_up(110, false) && guard.gives_up(140, true));
+        assert!(!guard.gives_up(160, true) && !guard.gives_up(250, true), "before 256 it is not asked again");
+        assert!(!after(&[3.0; 64]).gives_up(3000, false));
+    }
+
+    #[test]
+    fn a_loss_as_high_as_the_first_one_by_chance_is_not_given_up() {
+        let noisy: Vec<f32> = (0..64).map(|i| if i % 4 == 3 { 2.9 } else { 1.5 }).collect();
+        let guard = after(&noisy);
+        assert!(guard.average > 0.95 * guard.first);
+        assert!(!guard.clone().gives_up(64, true));
     }
 
     #[test]
@@ -302,6 +384,19 @@ mod tests {
             noise.map(|loss| check(&mut guard, loss)).all(|verdict| verdict != drifted),
             "one bad batch in ten is noise"
         );
+    }
+
+    #[test]
+    fn heavy_tails_about_a_constant_level_are_no_drift_but_a_rise_of_that_level_is() {
+        let mut rng = stream(1, "losses");
+        let mut draw = |level: f64| (level * (0.4 * standard_normal(&mut rng)).exp()) as f32;
+        let mut guard = Guard::new(GuardConfig { drift: Some(1.3), explosion: 50.0, ..GuardConfig::default() });
+        let mut alarms = |level: f64, n: usize| {
+            let windows = (0..n).map(|_| LossWindow::of(&[(); 4].map(|()| draw(level))));
+            windows.filter(|window| guard.check(window, true) != Verdict::Good).count()
+        };
+        assert!(alarms(1.0, 2000) <= 2, "8000 losses");
+        assert!((1..=3).contains(&alarms(3.0, 50)));
     }
 
     #[test]

@@ -164,6 +164,10 @@ impl RewardConfig {
 /// | `optimizers` | [0.25, 0.25, 0.4, 0.1] | weights of SGD, momentum, Adam, AdamW | ≥ 0, not all 0 |
 /// | `start` | the optimizer's five decades | where the learning rate starts, log-uniform | 0 < low ≤ high |
 /// | `start-decades` | 5 | or the middle of them, so many decades wide: a learning rate that somebody has chosen with some care | (0, 5] |
+/// | `layers` | [1, 2] | hidden layers of MLPs | 1 ≤ low ≤ high ≤ 8 |
+/// | `widths` | [8, 64] | units of each, log-uniform | 1 ≤ low ≤ high ≤ 1024 |
+/// | `clusters` | [1, 4] | clusters a class, where classes are clusters: many make a task that is learned slowly though it has no noise | 1 ≤ low ≤ high ≤ 64 |
+/// | `warped` | 0 | share of tasks whose inputs have heavy tails, are mostly zero or rounded, a column at a time, as measured data are | [0, 1] |
 /// | `weight-decay` | off in 60 %, else [1e-6, 1e-2] | where the weight decay starts, log-uniform | 0 < low ≤ high |
 /// | `examples` | none | training examples, log-uniform: with few, and labels from a random teacher, nets overfit; 512 more are held out. Without it there are 256 to 12,000, of which a quarter is held out where something asks for it | 16 ≤ low ≤ high ≤ 100,000 |
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -183,6 +187,18 @@ pub struct TaskConfig {
     /// See the table.
     pub optimizers: [f64; 4],
     /// See the table.
+    #[serde(skip_serializing_if = "is_default_layers")]
+    pub layers: [u64; 2],
+    /// See the table.
+    #[serde(skip_serializing_if = "is_default_widths")]
+    pub widths: [u64; 2],
+    /// See the table.
+    #[serde(skip_serializing_if = "is_default_clusters")]
+    pub clusters: [u64; 2],
+    /// See the table.
+    #[serde(skip_serializing_if = "is_zero")]
+    pub warped: f64,
+    /// See the table.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub start: Option<[f64; 2]>,
     /// See the table.
@@ -200,6 +216,26 @@ const DEFAULT_NOISE: [f64; 2] = [0.02, 0.4];
 
 fn is_default_noise(noise: &[f64; 2]) -> bool {
     noise.map(f64::to_bits) == DEFAULT_NOISE.map(f64::to_bits)
+}
+
+const DEFAULT_LAYERS: [u64; 2] = [1, 2];
+const DEFAULT_WIDTHS: [u64; 2] = [8, 64];
+const DEFAULT_CLUSTERS: [u64; 2] = [1, 4];
+
+fn is_default_layers(layers: &[u64; 2]) -> bool {
+    *layers == DEFAULT_LAYERS
+}
+
+fn is_default_widths(widths: &[u64; 2]) -> bool {
+    *widths == DEFAULT_WIDTHS
+}
+
+fn is_default_clusters(clusters: &[u64; 2]) -> bool {
+    *clusters == DEFAULT_CLUSTERS
+}
+
+fn is_zero(share: &f64) -> bool {
+    *share == 0.0
 }
 
 impl TaskConfig {
@@ -248,6 +284,10 @@ impl Default for TaskConfig {
             label_noise: DEFAULT_NOISE,
             families: vec![0.1, 0.1, 0.6, 0.2],
             optimizers: [0.25, 0.25, 0.4, 0.1],
+            layers: DEFAULT_LAYERS,
+            widths: DEFAULT_WIDTHS,
+            clusters: DEFAULT_CLUSTERS,
+            warped: 0.0,
             start: None,
             start_decades: None,
             weight_decay: None,
@@ -268,6 +308,7 @@ impl MetaConfig {
         let decades = tasks.start_decades.unwrap_or(5.0);
         let [least, loudest] = tasks.label_noise;
         let range = |low: f64, high: f64| 0.0 < low && low <= high && high.is_finite();
+        let within = |[low, high]: [u64; 2], most: u64| 1 <= low && low <= high && high <= most;
         let checks = [
             ("rounds", f64::from(self.rounds), self.rounds >= 1, "at least 1"),
             ("episodes-per-round", f64::from(self.episodes_per_round), self.episodes_per_round >= 1, "at least 1"),
@@ -294,6 +335,20 @@ impl MetaConfig {
                 [4, 6].contains(&tasks.families.len()) && weights(&tasks.families),
                 "four or six weights >= 0, not all 0",
             ),
+            ("tasks.layers", tasks.layers[0] as f64, within(tasks.layers, 8), "[low, high] with 1 <= low <= high <= 8"),
+            (
+                "tasks.widths",
+                tasks.widths[0] as f64,
+                within(tasks.widths, 1024),
+                "[low, high] with 1 <= low <= high <= 1024",
+            ),
+            (
+                "tasks.clusters",
+                tasks.clusters[0] as f64,
+                within(tasks.clusters, 64),
+                "[low, high] with 1 <= low <= high <= 64",
+            ),
+            ("tasks.warped", tasks.warped, share(tasks.warped), "in [0, 1]"),
             ("tasks.start", low, range(low, high), "[low, high] with 0 < low <= high"),
             ("tasks.start-decades", decades, 0.0 < decades && decades <= 5.0, "in (0, 5]"),
             (

@@ -25,7 +25,7 @@ use super::architecture::Net;
 use super::config::{Judge, TaskConfig};
 use super::mlp::{Activation, Mlp, Target};
 use super::optimizer::Algorithm;
-use data::{clusters, raw_inputs, rescale, teacher_classes, teacher_values};
+use data::{clusters, raw_inputs, rescale, teacher_classes, teacher_values, warp};
 use rand::RngExt;
 use rand_chacha::ChaCha8Rng;
 
@@ -293,14 +293,18 @@ fn net_problem(family: Family, config: &TaskConfig, rng: &mut ChaCha8Rng) -> (Pr
         let classes = if rng.random_bool(0.5) {
             teacher_classes(&inputs, n_in, n_classes, noise, rng)
         } else {
-            clusters(&mut inputs, n_in, n_classes, separable, rng)
+            clusters(&mut inputs, n_in, n_classes, config.clusters, separable, rng)
         };
         (Target::Classes(classes), n_classes)
     };
+    if config.warped > 0.0 && rng.random_bool(config.warped) {
+        warp(&mut inputs, n_in, rng);
+    }
     rescale(&mut inputs, n_in, rng);
-    let n_hidden = if family == Family::Logistic { 0 } else { rng.random_range(1..=2) };
+    let ([fewest, most], [narrowest, widest]) = (config.layers, config.widths.map(|width| width as f64));
+    let n_hidden = if family == Family::Logistic { 0 } else { rng.random_range(fewest..=most) };
     let mut sizes = vec![n_in];
-    sizes.extend((0..n_hidden).map(|_| log_uniform(8.0, 64.0, rng) as usize));
+    sizes.extend((0..n_hidden).map(|_| log_uniform(narrowest, widest, rng) as usize));
     sizes.push(n_out);
     let net = Mlp::new(sizes, if rng.random_bool(0.6) { Activation::Relu } else { Activation::Tanh });
     let net = Net::Mlp(net);

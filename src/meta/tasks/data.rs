@@ -48,15 +48,16 @@ pub(super) fn teacher_classes(
     classes
 }
 
-/// Gaussian clusters, one to four a class, far apart where the classes are to be separable. Overwrites the inputs.
+/// Gaussian clusters, `per_class` of them, far apart where the classes are to be separable. Overwrites the inputs.
 pub(super) fn clusters(
     inputs: &mut [f32],
     n_in: usize,
     n_classes: usize,
+    per_class: [u64; 2],
     separable: bool,
     rng: &mut ChaCha8Rng,
 ) -> Vec<u16> {
-    let per_class = rng.random_range(1..=4);
+    let per_class = rng.random_range(per_class[0] as usize..=per_class[1] as usize);
     let distance = if separable { log_uniform(1.0, 3.0, rng) } else { log_uniform(0.3, 1.0, rng) } as f32;
     let centers: Vec<f32> = (0..per_class * n_classes * n_in).map(|_| distance * normal(rng)).collect();
     let classes = inputs
@@ -105,6 +106,21 @@ pub(super) fn rescale(inputs: &mut [f32], n_in: usize, rng: &mut ChaCha8Rng) {
         let columns: Vec<f32> = (0..n_in).map(|_| overall * log_uniform(0.5, 2.0, rng) as f32).collect();
         inputs.chunks_exact_mut(n_in).for_each(|row| row.iter_mut().zip(&columns).for_each(|(x, s)| *x *= s));
     }
+}
+
+/// What measured data look like: heavy tails, mostly zero, or rounded, a column at a time. Each column is standardised again.
+pub(super) fn warp(inputs: &mut [f32], n_in: usize, rng: &mut ChaCha8Rng) {
+    for j in 0..n_in {
+        let (kind, strength) = (rng.random_range(0..4), rng.random_range(0.3..1.3f32));
+        let warped = |x: f32| match kind {
+            0 => x,
+            1 => (strength * x).exp(),
+            2 => (x - strength).max(0.0),
+            _ => (x / strength).round(),
+        };
+        inputs.iter_mut().skip(j).step_by(n_in).for_each(|x| *x = warped(*x));
+    }
+    standardize(inputs, n_in);
 }
 
 /// Mean 0 and deviation 1 in every column.
