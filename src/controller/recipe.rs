@@ -32,6 +32,10 @@ pub struct Recipe {
     /// When it decides while it is meta-trained, where that is otherwise than in use: more decisions teach more.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub rehearsal: Option<DecisionConfig>,
+    /// When a step is undone while it is meta-trained, where that is otherwise than in use: what a guard undoes, nobody learns from. The polish
+    /// has the guard of use.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub rehearsal_guard: Option<GuardConfig>,
     /// Where the controlled values may go.
     #[serde(default)]
     pub bounds: Bounds,
@@ -260,10 +264,11 @@ impl Recipe {
         format!("{:016x}", fnv1a(self.to_toml().as_bytes()))
     }
 
-    /// The recipe that rollouts of meta-training follow: with the decisions of [`Recipe::rehearsal`].
+    /// The recipe that rollouts of meta-training follow: with [`Recipe::rehearsal`] and [`Recipe::rehearsal_guard`].
     pub fn rehearsed(&self) -> Self {
         let mut recipe = self.clone();
         recipe.decisions = recipe.rehearsal.take().unwrap_or(recipe.decisions);
+        recipe.guard = recipe.rehearsal_guard.take().unwrap_or(recipe.guard);
         recipe
     }
 
@@ -292,6 +297,7 @@ impl Recipe {
         };
         let tables = [
             ("guard", self.guard.invalid_field()),
+            ("rehearsal-guard", self.rehearsal_guard.as_ref().and_then(GuardConfig::invalid_field)),
             ("agent", self.agent.invalid_field()),
             ("replay", self.replay.invalid_field()),
             ("meta", self.meta.invalid_field()),
@@ -364,7 +370,7 @@ mod tests {
     fn what_a_recipe_does_not_use_is_not_in_its_text_so_that_its_hash_stays() {
         let text = Recipe::parse(SMALLEST, "test").unwrap().to_toml();
         assert!(
-            ["line-search", "rehearsal", "inverse-distance", "\nstart", "cooldown", "layers", "warped"]
+            ["line-search", "rehearsal", "rehearsal-guard", "inverse-distance", "\nstart", "cooldown", "layers", "warped"]
                 .iter()
                 .all(|key| !text.contains(key)),
             "{text}"
@@ -384,7 +390,7 @@ mod tests {
             ("[agent]\ngamma = 1.5", "agent.gamma"),
             ("[exploration.epsilon-greedy]\nsticky-decisions = 0.5", "exploration.epsilon-greedy.sticky-decisions"),
             ("[guard]\nexplosion = 0.5", "guard.explosion"),
-            ("[guard]\ndrift = 1.0", "guard.drift"),
+            ("[rehearsal-guard]\ndrift = 1.0", "rehearsal-guard.drift"),
             ("[meta.tasks]\nwidths = [64, 8]", "meta.tasks.widths"),
             ("[meta.tasks]\nlayers = [0, 2]", "meta.tasks.layers"),
             ("[meta.tasks]\nclusters = [1, 65]", "meta.tasks.clusters"),
