@@ -106,9 +106,10 @@ impl Engine {
         let n = best_first.len();
         let n_good = ((self.config.gamma * n as f64).ceil() as usize).clamp(1, self.config.max_good);
         let (good, bad) = best_first.split_at(n_good.min(n));
-        let mut bad = bad.to_vec();
         // The older, the lighter: rows are in the order of time.
-        bad.sort_unstable();
+        let mut is_bad = vec![false; self.table.len()];
+        bad.iter().for_each(|&row| is_bad[row as usize] = true);
+        let mut bad: Vec<u32> = (0..self.table.len() as u32).filter(|&row| is_bad[row as usize]).collect();
         for past in ask.pending {
             bad.push(self.table.len() as u32);
             self.table.push(&past.point);
