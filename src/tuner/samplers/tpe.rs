@@ -126,9 +126,9 @@ impl Engine {
         point
     }
 
-    fn jointly(&self, ask: &Ask<'_>, good: &[(u32, f64)], bad: &[(u32, f64)], rng: &mut ChaCha8Rng) -> Point {
+    fn jointly(&mut self, ask: &Ask<'_>, good: &[(u32, f64)], bad: &[(u32, f64)], rng: &mut ChaCha8Rng) -> Point {
         let all: Vec<usize> = (0..ask.space.len()).collect();
-        let (l, g) = (Parzen::new(&self.table, good, &all), Parzen::new(&self.table, bad, &all));
+        let (l, g) = (Parzen::new(&mut self.table, good, &all), Parzen::new(&mut self.table, bad, &all));
         let axes = &self.table.axes;
         let draw = |_| {
             let k = l.draw_kernel(rng);
@@ -140,12 +140,12 @@ impl Engine {
         points.into_iter().nth(best).unwrap_or_default()
     }
 
-    fn one_by_one(&self, ask: &Ask<'_>, good: &[(u32, f64)], bad: &[(u32, f64)], rng: &mut ChaCha8Rng) -> Point {
+    fn one_by_one(&mut self, ask: &Ask<'_>, good: &[(u32, f64)], bad: &[(u32, f64)], rng: &mut ChaCha8Rng) -> Point {
         ask.space.fill(|i, _| {
-            let has_it = |(row, _): &&(u32, f64)| !self.table.columns[i][*row as usize].is_nan();
-            let of = |rows: &[(u32, f64)]| {
+            let mut of = |rows: &[(u32, f64)]| {
+                let has_it = |(row, _): &&(u32, f64)| !self.table.columns[i][*row as usize].is_nan();
                 let rows: Vec<(u32, f64)> = rows.iter().filter(has_it).copied().collect();
-                Parzen::new(&self.table, &rows, &[i])
+                Parzen::new(&mut self.table, &rows, &[i])
             };
             let (l, g) = (of(good), of(bad));
             let axis = &self.table.axes[i];

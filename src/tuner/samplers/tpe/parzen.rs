@@ -54,7 +54,7 @@ pub(super) type Coordinates = Vec<f64>;
 
 impl Parzen {
     /// A kernel for each of these rows of `table` with its weight, and the prior with weight 1. Points have the coordinates `columns`.
-    pub fn new(table: &Table, rows: &[(u32, f64)], columns: &[usize]) -> Self {
+    pub fn new(table: &mut Table, rows: &[(u32, f64)], columns: &[usize]) -> Self {
         let total = rows.iter().map(|(_, weight)| weight).sum::<f64>() + 1.0;
         let weights: Vec<f64> = rows.iter().map(|(_, weight)| weight / total).chain([1.0 / total]).collect();
         let mut sum = 0.0;
@@ -181,7 +181,7 @@ fn settle(logs: &mut [f64], products: &mut [f64]) {
     }
 }
 
-fn kernels(table: &Table, j: usize, rows: &[(u32, f64)]) -> Kernels {
+fn kernels(table: &mut Table, j: usize, rows: &[(u32, f64)]) -> Kernels {
     match &table.axes[j] {
         Axis::Choices(n) => choices(&table.columns[j], *n, rows),
         Axis::Line(_) | Axis::Steps(_) => numbers(table, j, rows),
@@ -195,21 +195,16 @@ fn choices(column: &[f64], n: usize, rows: &[(u32, f64)]) -> Kernels {
     Kernels::Choices { chosen, n, own: (1.0 + smooth) / total, other: smooth / total, gain: (1.0 / smooth).ln_1p() }
 }
 
-fn numbers(table: &Table, j: usize, rows: &[(u32, f64)]) -> Kernels {
-    let (column, n_kernels) = (&table.columns[j], rows.len() + 1);
+fn numbers(table: &mut Table, j: usize, rows: &[(u32, f64)]) -> Kernels {
+    let n_kernels = rows.len() + 1;
     let (mut mu, mut inverse, mut height) = (vec![0.0; n_kernels], vec![0.0; n_kernels], vec![1.0; n_kernels]);
-    // In order of size, so that equal ones follow each other.
-    let mut last = (f64::NAN, f64::NAN, 0.0);
-    let mut set = |k: usize, x: f64, width: f64, sigma: f64| {
-        if (last.0, last.1) != (x, sigma) {
-            last = (x, sigma, peak(&table.axes[j], x, width, sigma));
-        }
-        (mu[k], inverse[k], height[k]) = (x, 1.0 / sigma, last.2);
-    };
     let mut kernel_of = vec![u32::MAX; table.len()];
     rows.iter().enumerate().for_each(|(k, &(row, _))| kernel_of[row as usize] = k as u32);
+    let (axis, column, peaks) = (&table.axes[j], &table.columns[j], &mut table.peaks[j]);
     let own: Vec<u32> = table.sorted[j].iter().copied().filter(|&row| kernel_of[row as usize] != u32::MAX).collect();
     let at = |i: usize| column[own[i] as usize];
+    // In order of size, so that equal ones follow each other.
+    let mut last = (f64::NAN, f64::NAN, f64::NAN);
     let narrowest = 1.0 / (1.0 + n_kernels as f64).min(100.0);
     for (i, &row) in own.iter().enumerate() {
         let (x, is_alone) = (at(i), own.len() == 1);
@@ -229,10 +224,17 @@ fn numbers(table: &Table, j: usize, rows: &[(u32, f64)]) -> Kernels {
             0.0
         };
         let sigma = left.max(right).clamp(narrowest, 1.0);
-        set(kernel_of[row as usize] as usize, x, table.widths[j][row as usize], sigma);
+        let (k, row) = (kernel_of[row as usize] as usize, row as usize);
+        if (peaks[row].0 - sigma).abs() > 0.0 || peaks[row].0.is_nan() {
+            let is_last = (last.0, last.1) == (x, sigma);
+            peaks[row] = (sigma, if is_last { last.2 } else { peak(axis, x, table.widths[j][row], sigma) });
+        }
+        last = (x, sigma, peaks[row].1);
+        (mu[k], inverse[k], height[k]) = (x, 1.0 / sigma, last.2);
     }
-    let middle = table.axes[j].settled(0.5);
-    set(n_kernels - 1, 0.5, table.axes[j].width(middle), PRIOR_SIGMA);
+    let width = axis.width(axis.settled(0.5));
+    let prior = n_kernels - 1;
+    (mu[prior], inverse[prior], height[prior]) = (0.5, 1.0 / PRIOR_SIGMA, peak(axis, 0.5, width, PRIOR_SIGMA));
     Kernels::Numbers { mu, inverse, height }
 }
 
