@@ -227,10 +227,10 @@ fn trials_stand_in_the_order_complete_pruned_infeasible() {
     let mut order = Order::default();
     order.read(&ask(&settled[..4]));
     order.read(&ask(&settled));
-    assert_eq!(order.best_first(&ask(&settled)), [6, 7, 2, 8, 4, 1, 5, 0]);
+    assert_eq!(order.best_first(&ask(&settled), |n| n), [6, 7, 2, 8, 4, 1, 5, 0]);
     // An enqueued trial may look at an earlier state of the study.
     order.read(&ask(&settled[..3]));
-    assert_eq!(order.best_first(&ask(&settled[..3])), [2, 1, 0]);
+    assert_eq!(order.best_first(&ask(&settled[..3]), |n| n), [2, 1, 0]);
 }
 
 #[test]
