@@ -5,7 +5,8 @@
 
 Prints the median best value of every sampler on every function, and the effect size A12 (Vargha and Delaney 2000): the chance that a run
 of ours ends better than one of the rival, ties counting half. 0.5 means equal. Rivals that cannot be imported are left out. What a rival found is
-kept in --cache, so that it need not be run again.
+kept in --cache, so that it need not be run again. Repeats have the seeds --first-seed, --first-seed + 1, ...: choose settings on some, judge
+them on others.
 """
 
 import argparse
@@ -45,6 +46,7 @@ def arguments():
     parser.add_argument("--only", nargs="*", help="first words of the functions to run (sphere branin)")
     parser.add_argument("--trials", type=int, default=100)
     parser.add_argument("--repeats", type=int, default=20)
+    parser.add_argument("--first-seed", type=int, default=0, help="the seed of the first repeat")
     parser.add_argument("--gp-repeats", type=int, default=5, help="repeats of Optuna's GP, which is slow")
     parser.add_argument("--cache", default="target/samplers-quality.json", help="what the rivals found")
     parser.add_argument("--out", help="JSON file for all results")
@@ -68,10 +70,10 @@ def load(path):
 
 def fill(results, name, function, n, run, args):
     """Runs what is not in the cache yet; every run is kept at once."""
-    key = f"{function}@{args.trials}"
+    key = f"{function}@{args.trials}" + (f"+{args.first_seed}" if args.first_seed else "")
     found = results.setdefault(name, {}).setdefault(key, [])
     while len(found) < n:
-        found.append(run(len(found)))
+        found.append(run(args.first_seed + len(found)))
         with open(args.cache + ".partial", "w") as file:
             json.dump({k: v for k, v in results.items() if k in RIVALS}, file)
         os.replace(args.cache + ".partial", args.cache)
@@ -113,7 +115,7 @@ def ours(args, sampler, space, cost):
         for name, p in space.items():
             file.write(f"[params.{name}]\n" + "".join(f"{key} = {toml(value)}\n" for key, value in p.items()))
         file.flush()
-        return [one_of_ours(args, sampler, file.name, cost, seed) for seed in range(args.repeats)]
+        return [one_of_ours(args, sampler, file.name, cost, args.first_seed + i) for i in range(args.repeats)]
 
 
 def one_of_ours(args, sampler, path, cost, seed):
@@ -152,7 +154,7 @@ def a12(a, b):
 
 def report(args, chosen, ours, rivals, results):
     columns = ours + rivals
-    print(f"median best value after {args.trials} trials, {args.repeats} repeats"
+    print(f"median best value after {args.trials} trials, {args.repeats} repeats from seed {args.first_seed}"
           + (f" ({n_repeats(args, 'optuna-gp')} of optuna-gp)" if "optuna-gp" in rivals else ""))
     print(" ".join([f"{'function':14}"] + [f"{name[:20]:>20}" for name in columns]))
     for function in chosen:
@@ -171,7 +173,7 @@ def report(args, chosen, ours, rivals, results):
     if args.out:
         best = {name: {f: results[name][f] for f in chosen} for name in columns}
         with open(args.out, "w") as file:
-            json.dump({"trials": args.trials, "best": best, "a12_over": args.against, "a12": effects}, file, indent=1)
+            json.dump({"trials": args.trials, "first_seed": args.first_seed, "best": best, "a12_over": args.against, "a12": effects}, file, indent=1)
 
 
 if __name__ == "__main__":

@@ -65,7 +65,12 @@ impl Run {
         Ok(loss)
     }
 
-    /// How good the net is now.
+    /// How good the net is now on one split.
+    pub fn score(&self, split: &TensorSplit) -> Result<Evaluation, Failure> {
+        Ok(nets::evaluate(&self.net, split)?)
+    }
+
+    /// How good the net is now on all of them.
     pub fn evaluate(&self, data: &Dataset) -> Result<Scores, Failure> {
         let device = self.vs.device();
         Ok(Scores {

@@ -151,7 +151,7 @@ fn best(storage: &dyn Storage, name: &str, as_json: bool) -> Result<(), Failure>
         return Err(Failure::Failed(anyhow!("{name} has no complete trial yet that keeps its constraints")));
     }
     if as_json {
-        let found: Vec<Json> = best.iter().map(|trial| short_json(trial)).collect();
+        let found: Vec<Json> = best.iter().map(|trial| with_notes(trial)).collect();
         let found = if record.directions.len() == 1 { found[0].clone() } else { json!(found) };
         say!("{}", serde_json::to_string_pretty(&found)?);
     } else {
@@ -197,6 +197,7 @@ fn print_table(best: &[&Trial], directions: &[Direction]) {
         let which = if *direction == Direction::Minimize { "smallest" } else { "largest" };
         say!("{which} value {} in trial {}", values(&trial.values), trial.number);
         trial.values_of_params().iter().for_each(|(name, value)| say!("  {name} = {value}"));
+        trial.user_attrs.iter().for_each(|(name, note)| say!("  ({name} {note})"));
         return;
     }
     let mut table = Table::new(&[("trial", Align::Right), ("values", Align::Left), ("parameters", Align::Left)]);
@@ -220,14 +221,20 @@ pub fn short_json(trial: &Trial) -> Json {
     json!({ "trial": trial.number, "values": values, "params": trial.values_of_params() })
 }
 
+/// A trial in short, with what the objective noted about it.
+fn with_notes(trial: &Trial) -> Json {
+    let mut json = short_json(trial);
+    json["user_attrs"] = json!(trial.user_attrs);
+    json
+}
+
 fn export(storage: &Arc<dyn Storage>, name: &str, output: Option<&PathBuf>) -> Result<(), Failure> {
     let (_, trials) = find(&**storage, name)?;
     let line = |trial: &Trial| {
-        let mut json = short_json(trial);
+        let mut json = with_notes(trial);
         json["state"] = json!(trial.state);
         let steps = trial.intermediate.iter().map(|(step, value)| json!([step, number_json(*value)]));
         json["intermediate"] = steps.collect();
-        json["user_attrs"] = json!(trial.user_attrs);
         json["system_attrs"] = json!(trial.system_attrs);
         json["started"] = json!(trial.started);
         json["completed"] = json!(trial.completed);

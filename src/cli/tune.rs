@@ -1,6 +1,8 @@
 //! `qgd tune`: tunes any program; and `qgd worker`, which helps with a study that is there.
 
 mod child;
+#[cfg(feature = "torch")]
+mod in_process;
 pub mod leash;
 pub mod output;
 mod template;
@@ -10,9 +12,14 @@ use super::progress::Progress;
 use anyhow::{Context, anyhow};
 use child::Runner;
 use clap::Args;
+#[cfg(feature = "torch")]
+use in_process::TaskObjective;
 use qgd::report::number;
 use qgd::tuner::storage::{self, Storage};
-use qgd::tuner::{Optimize, Screen, Setting, SpaceFile, Study, StudyConfig, Trial, TrialState, pruners, samplers};
+use qgd::tuner::{
+    ActiveTrial, Direction, Optimize, Outcome, Screen, Setting, Space, SpaceFile, Study, StudyConfig, Trial,
+    TrialState, pruners, samplers,
+};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
@@ -73,8 +80,27 @@ struct WorkArgs {
     #[arg(long)]
     logs: Option<PathBuf>,
     /// The program and its arguments. {name} stands for a parameter, {{ and }} for braces.
-    #[arg(last = true, required = true, value_name = "COMMAND")]
+    #[cfg_attr(feature = "torch", arg(last = true, required_unless_present = "task", value_name = "COMMAND"))]
+    #[cfg_attr(not(feature = "torch"), arg(last = true, required = true, value_name = "COMMAND"))]
     command: Vec<String>,
+    #[cfg(feature = "torch")]
+    #[command(flatten)]
+    task: in_process::TaskArgs,
+}
+
+const EXAMPLES: &str = "Examples:
+  Any program:
+    qgd tune space.toml --trials 200 --workers 4 -- python train.py --lr {lr} --layers {layers}
+  The net of a task file, with a controller in each trial:
+    qgd tune examples/tune/net.toml --task examples/tasks/digits.toml --controller lr --trials 30 --pruner median
+
+The same line again continues the study, or helps others who run it; see `qgd study --help` for what came out.";
+
+/// What a trial runs.
+enum Objective {
+    Command(Template),
+    #[cfg(feature = "torch")]
+    Task(Box<TaskObjective>),
 }
 
 /// Find good parameters of any program.
@@ -82,10 +108,13 @@ struct WorkArgs {
 /// The program is run once a trial. {name} in its arguments stands for a parameter; parameters are in the environment as QGD_PARAM_NAME too,
 /// and all of them as JSON in QGD_PARAMS. It prints its result as a line {"value": 0.5} or {"values": [0.5, 2]}; the last one counts.
 /// Lines {"step": 3, "value": 0.7} before that let a pruner stop it early.
+///
+/// With --task (it needs libtorch) a trial trains the net of a task file, and --controller moves the learning rate or the weight decay meanwhile. Parameters
+/// are named as the keys that they replace: optimizer, lr, weight_decay, batch_size, steps; activation, dropout, l1, batch_norm, embedding; layers
+/// and units for `hidden` (units_2 for the second layer alone), blocks and filters for `channels`. The result is the validation loss, or where
+/// the space says maximize the validation accuracy; it is reported ten times in a run. All trials have the same split, batches and seed.
 #[derive(Debug, Args)]
-#[command(
-    after_help = "Example:\n  qgd tune space.toml --trials 200 --workers 4 -- python train.py --lr {lr} --layers {layers}\n\nThe same line again continues the study, or helps others who run it; see `qgd study --help` for what came out."
-)]
+#[command(after_help = EXAMPLES)]
 pub struct TuneArgs {
     /// What is searched: a TOML file with a table [params.NAME] for each parameter.
     space: PathBuf,
@@ -104,7 +133,7 @@ pub const DEFAULT_STORAGE: &str = "sqlite:///qgd.db";
 /// Run trials of a study that `qgd tune` has made, here or on another machine.
 #[derive(Debug, Args)]
 #[command(
-    after_help = "Example:\n  qgd worker --storage postgresql://me@db.example.org/tuning --study space -- python train.py --lr {lr}"
+    after_help = "Examples:\n  qgd worker --storage postgresql://me@db.example.org/tuning --study space -- python train.py --lr {lr}\n  qgd worker --study net --task examples/tasks/digits.toml --controller lr"
 )]
 pub struct WorkerArgs {
     /// Where the study is kept: sqlite:///FILE or postgresql://USER@HOST/DATABASE (its password in PGPASSWORD)
@@ -121,9 +150,9 @@ impl TuneArgs {
     pub fn run(&self) -> Result<(), Failure> {
         let file = read_space(&self.space)?;
         self.work.check()?;
-        let template = Template::parse(&self.work.command, &file.space)?;
+        let objective = self.work.objective(&file.space, &file.directions)?;
         let study = self.study.open(&self.space, file, &self.storage, self.work.workers)?;
-        self.work.run(&study, template)
+        self.work.run(&study, objective)
     }
 }
 
@@ -131,8 +160,8 @@ impl WorkerArgs {
     pub fn run(&self) -> Result<(), Failure> {
         self.work.check()?;
         let study = Study::open(open_existing(&self.storage)?, &self.study).map_err(Failure::of_tuner)?;
-        let template = Template::parse(&self.work.command, study.space())?;
-        self.work.run(&study, template)
+        let objective = self.work.objective(study.space(), &study.config().directions)?;
+        self.work.run(&study, objective)
     }
 }
 
@@ -193,15 +222,49 @@ impl WorkArgs {
         need(timeout > 0.0 && timeout <= 1e9, "--timeout", timeout.to_string(), "above 0 and at most 1e9 seconds")
     }
 
-    fn run(&self, study: &Study, template: Template) -> Result<(), Failure> {
+    fn objective(&self, space: &Space, directions: &[Direction]) -> Result<Objective, Failure> {
+        #[cfg(feature = "torch")]
+        if let Some(file) = &self.task.task {
+            return TaskObjective::new(&self.task, file, space, directions).map(|task| Objective::Task(Box::new(task)));
+        }
+        #[cfg(not(feature = "torch"))]
+        let _ = directions;
+        Template::parse(&self.command, space).map(Objective::Command)
+    }
+
+    fn run(&self, study: &Study, objective: Objective) -> Result<(), Failure> {
+        match objective {
+            Objective::Command(template) => {
+                let runner = self.runner(study, template)?;
+                self.optimize(study, |trial| runner.run(trial))
+            }
+            #[cfg(feature = "torch")]
+            Objective::Task(objective) => {
+                let objective = objective.of_study(study, self.timeout())?;
+                self.optimize(study, |trial| objective.run(trial))
+            }
+        }
+    }
+
+    fn runner(&self, study: &Study, template: Template) -> Result<Runner, Failure> {
         let config = study.config();
         // A name may hold what no folder may.
         let folder = || PathBuf::from(format!("{}-logs", config.name.replace(['/', '\0'], "_")));
         let logs = self.logs.clone().unwrap_or_else(folder);
         child::make_folder(&logs)?;
-        let timeout = self.timeout.map(Duration::from_secs_f64);
-        let prunes = config.directions.len() == 1;
-        let runner = Runner { template, timeout, logs, prunes };
+        Ok(Runner { template, timeout: self.timeout(), logs, prunes: config.directions.len() == 1 })
+    }
+
+    fn timeout(&self) -> Option<Duration> {
+        self.timeout.map(Duration::from_secs_f64)
+    }
+
+    fn optimize(
+        &self,
+        study: &Study,
+        objective: impl Fn(&ActiveTrial<'_>) -> Result<Outcome, Box<dyn std::error::Error + Send + Sync>> + Sync,
+    ) -> Result<(), Failure> {
+        let config = study.config();
         let progress = Progress::new("trials", self.trials as u64, 1);
         note!(
             "study {}: sampler {}, pruner {}, lag {}, seed {}",
@@ -219,7 +282,7 @@ impl WorkArgs {
             timeout: None,
             on_trial: &on_trial,
         };
-        let done = study.optimize(&options, |trial| runner.run(trial));
+        let done = study.optimize(&options, objective);
         progress.finish();
         done.map_err(Failure::of_tuner)?;
         super::study::print_best(study.config(), &study.trials().map_err(Failure::of_tuner)?);

@@ -32,6 +32,9 @@ use std::time::{Duration, Instant};
 /// Where Optuna keeps the parameters that were fixed when a trial was enqueued.
 const FIXED: &str = "fixed_params";
 
+/// What the trials of a study evaluate, among its system attributes.
+const OBJECTIVE: &str = "qgd:objective";
+
 /// Hands out trials and takes back what came of them. All methods take `&self`: threads share one study.
 ///
 /// ```
@@ -164,6 +167,22 @@ impl Study {
     /// What is searched.
     pub fn space(&self) -> &Space {
         &self.space
+    }
+
+    /// Notes in the study what its trials evaluate, so that nobody continues it with something else.
+    ///
+    /// # Errors
+    /// When something else is noted there, or the storage does not answer.
+    pub fn must_try(&self, objective: &str) -> Result<(), TunerError> {
+        let Some(stored) = self.record.system_attrs.get(OBJECTIVE) else {
+            let notes = BTreeMap::from([(OBJECTIVE.to_owned(), objective.into())]);
+            return Ok(self.storage.note(self.record.id, &notes)?);
+        };
+        if stored == objective {
+            return Ok(());
+        }
+        let (study, stored) = (self.record.name.clone(), stored.as_str().unwrap_or_default().to_owned());
+        Err(TunerError::OtherStudy { study, key: "objective", stored, given: objective.into() })
     }
 
     /// How the study was set up.

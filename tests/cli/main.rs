@@ -23,6 +23,8 @@ mod tuner_bad_input;
 mod tuner_faults;
 mod tuner_postgres;
 mod tuning;
+#[cfg(feature = "torch")]
+mod tuning_nets;
 
 use sandbox::Sandbox;
 

@@ -2,6 +2,9 @@
 //!
 //! Source: Deb et al. 2002, NSGA-II, 10.1109/4235.996017, sections III.A and III.B. Costs are rows, smaller is better.
 
+use crate::tuner::pareto::hypervolume;
+use crate::tuner::trial::Direction;
+
 /// The front of each point, 0 for those that no other dominates; the others as if the fronts before were not there.
 pub(super) fn fronts(costs: &[Vec<f64>]) -> Vec<usize> {
     let n = costs.len();
@@ -70,6 +73,59 @@ pub(super) fn best_first(costs: &[Vec<f64>]) -> Vec<usize> {
     order
 }
 
+/// All points, best first: by front, and within it, as long as fewer than `n` stand before, always that one next which adds most to the volume
+/// that those before it in its front dominate; then as they came.
+///
+/// Choosing one after the other is never far from the best choice (Guerreiro et al. 2016, 10.1162/EVCO_a_00159), and a point adds less the
+/// more others were chosen, so that most need no second look (Minoux 1978, 10.1007/BFb0006528).
+pub(super) fn by_volume(costs: &[Vec<f64>], n: usize) -> Vec<usize> {
+    let front_of = fronts(costs);
+    let mut order: Vec<usize> = (0..costs.len()).collect();
+    order.sort_by_key(|&i| front_of[i]);
+    let mut begin = 0;
+    for front in order.clone().chunk_by(|&a, &b| front_of[a] == front_of[b]) {
+        let first = spread(&scaled(costs, front), n.saturating_sub(begin));
+        let others = (0..front.len()).filter(|i| !first.contains(i));
+        let sorted: Vec<usize> = first.iter().copied().chain(others).map(|i| front[i]).collect();
+        order[begin..begin + front.len()].copy_from_slice(&sorted);
+        begin += front.len();
+    }
+    order
+}
+
+/// Up to `n` of these points, whose coordinates lie between 0 and 1, that dominate much together.
+fn spread(points: &[Vec<f64>], n: usize) -> Vec<usize> {
+    let n_objectives = points.first().map_or(0, Vec::len);
+    // Chosen by us, as Optuna's: what is worst in a front still adds something.
+    let (reference, directions) = (vec![1.1; n_objectives], vec![Direction::Minimize; n_objectives]);
+    let (mut chosen, mut volume): (Vec<usize>, f64) = (Vec::new(), 0.0);
+    // What each adds at most, and how many were chosen when that was found.
+    let mut gains = vec![(f64::INFINITY, 0); points.len()];
+    while chosen.len() < n.min(points.len()) {
+        let left = (0..points.len()).filter(|i| !chosen.contains(i));
+        let Some(best) = left.reduce(|a, b| if gains[b].0 > gains[a].0 { b } else { a }) else { break };
+        if gains[best].0.is_finite() && gains[best].1 == chosen.len() {
+            (volume, chosen) = (volume + gains[best].0, [chosen, vec![best]].concat());
+            continue;
+        }
+        let with: Vec<Vec<f64>> = chosen.iter().chain([&best]).map(|&i| points[i].clone()).collect();
+        gains[best] = (hypervolume(&with, &reference, &directions) - volume, chosen.len());
+    }
+    chosen
+}
+
+/// Costs of one front between 0 and 1, so that all objectives count alike; what is infinite is as the worst or the best.
+fn scaled(costs: &[Vec<f64>], front: &[usize]) -> Vec<Vec<f64>> {
+    let mut points: Vec<Vec<f64>> = front.iter().map(|&i| costs[i].clone()).collect();
+    for objective in 0..points.first().map_or(0, Vec::len) {
+        let finite = || points.iter().map(|point| point[objective]).filter(|cost| cost.is_finite());
+        let (low, high) = (finite().fold(f64::INFINITY, f64::min), finite().fold(f64::NEG_INFINITY, f64::max));
+        let width = if high > low { high - low } else { 1.0 };
+        points.iter_mut().for_each(|point| point[objective] = ((point[objective] - low) / width).clamp(0.0, 1.0));
+    }
+    points
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -95,6 +151,40 @@ mod tests {
                 }
             }
         }
+    }
+
+    #[test]
+    fn what_stands_first_in_a_front_dominates_nearly_as_much_as_the_best_choice() {
+        let mut rng = stream(5, "test");
+        for n_objectives in [2, 3] {
+            // A front: points on a sphere around where all costs are 1.
+            let mut point = || {
+                let away: Vec<f64> = (0..n_objectives).map(|_| rng.random::<f64>() + 1e-3).collect();
+                let length = away.iter().map(|v| v * v).sum::<f64>().sqrt();
+                away.iter().map(|v| 1.0 - v / length).collect::<Vec<f64>>()
+            };
+            let costs: Vec<Vec<f64>> = (0..12).map(|_| point()).collect();
+            assert!(fronts(&costs).iter().all(|&front| front == 0));
+            let points = scaled(&costs, &(0..12).collect::<Vec<_>>());
+            let volume = |chosen: &[usize]| {
+                let chosen: Vec<Vec<f64>> = chosen.iter().map(|&i| points[i].clone()).collect();
+                hypervolume(&chosen, &vec![1.1; n_objectives], &vec![Direction::Minimize; n_objectives])
+            };
+            let order = by_volume(&costs, 4);
+            let all_fours = (0..1_u32 << 12).filter(|set| set.count_ones() == 4);
+            let best = all_fours.map(|set| volume(&(0..12).filter(|i| set >> i & 1 == 1).collect::<Vec<_>>()));
+            let best = best.fold(0.0, f64::max);
+            assert!(volume(&order[..4]) > 0.95 * best, "{n_objectives}: {} of {best}", volume(&order[..4]));
+            // Each of them is the one that adds most, looked for among all.
+            for k in 0..4 {
+                let with = |i: &usize| volume(&[&order[..k], &[*i]].concat());
+                assert!(order[k..].iter().all(|i| with(i) <= with(&order[k]) + 1e-12));
+            }
+        }
+        // Fronts come one after the other, whatever is infinite.
+        let costs = [vec![3.0, 3.0], vec![1.0, 2.0], vec![2.0, 1.0], vec![f64::INFINITY, 0.5], vec![4.0, 4.0]];
+        let order = by_volume(&costs, 5);
+        assert_eq!((&order[3..], by_volume(&[], 3).len()), (&[0, 4][..], 0));
     }
 
     #[test]

@@ -4,6 +4,7 @@ use crate::tuner::samplers::Ask;
 use crate::tuner::samplers::fronts;
 use crate::tuner::trial::{Direction, Past, TrialState};
 use std::cmp::Ordering;
+use std::ops::RangeInclusive;
 
 /// What trials are put in order by, smaller is better: feasible and complete ones by cost, pruned ones by how far they came and then by
 /// their last report, those that break constraints by how much. As Optuna does.
@@ -34,6 +35,10 @@ impl Key {
     }
 }
 
+/// Where volumes are better than crowding distances, and quickly found. Chosen by us, by the hypervolume after 100 trials, 40 seeds: the chance to end
+/// with the larger one is 1.00 and 0.67 on two functions with three objectives, and 0.43 on average over four with two.
+const BY_VOLUME: RangeInclusive<usize> = 3..=4;
+
 /// The order of the settled trials, kept up to date.
 #[derive(Debug, Default)]
 pub(super) struct Order {
@@ -57,8 +62,8 @@ impl Order {
         }
     }
 
-    /// Numbers of the trials that say something, the best first.
-    pub fn best_first(&self, ask: &Ask<'_>) -> Vec<u32> {
+    /// Numbers of the trials that say something, the best first; `n_good` says how many of them will count as good.
+    pub fn best_first(&self, ask: &Ask<'_>, n_good: impl Fn(usize) -> usize) -> Vec<u32> {
         if ask.directions.len() == 1 {
             return self.sorted.clone();
         }
@@ -68,7 +73,12 @@ impl Order {
         let cost = |(value, direction): (&f64, &Direction)| direction.cost(*value);
         let costs = |&row: &u32| ask.settled[row as usize].values.iter().zip(ask.directions).map(cost).collect();
         let costs: Vec<Vec<f64>> = complete.iter().map(costs).collect();
-        let ranked = fronts::best_first(&costs).into_iter().map(|i| complete[i]);
+        let ranked = if BY_VOLUME.contains(&ask.directions.len()) {
+            fronts::by_volume(&costs, n_good(self.sorted.len()))
+        } else {
+            fronts::best_first(&costs)
+        };
+        let ranked = ranked.into_iter().map(|i| complete[i]);
         ranked.chain(self.sorted[complete.len()..].iter().copied()).collect()
     }
 }

@@ -9,13 +9,14 @@
 //! A kernel whose trial does not have an active parameter is flat there: 1 for numbers, 1/n for choices. So a point is compared with all
 //! trials, whatever branch they are in.
 
-use super::exp::{largest, sum_of_exp};
+use super::exp::LogSum;
 use super::table::{Axis, Table, stretch};
 use crate::meta::simd::vectorized;
 use crate::rng::standard_normal;
 use crate::tuner::distribution::Distribution;
 use rand::RngExt;
 use rand_chacha::ChaCha8Rng;
+use std::ops::Range;
 
 /// Standard deviation of the prior, whose middle is 0.5.
 const PRIOR_SIGMA: f64 = 1.0;
@@ -43,7 +44,7 @@ enum Kernels {
 /// A mixture; the last kernel is the prior.
 pub(super) struct Parzen {
     axes: Vec<Kernels>,
-    log_weights: Vec<f64>,
+    weights: Vec<f64>,
     /// Weights added up, for drawing.
     cumulated: Vec<f64>,
 }
@@ -53,17 +54,17 @@ pub(super) type Coordinates = Vec<f64>;
 
 impl Parzen {
     /// A kernel for each of these rows of `table` with its weight, and the prior with weight 1. Points have the coordinates `columns`.
-    pub fn new(table: &Table, rows: &[(u32, f64)], columns: &[usize]) -> Self {
+    pub fn new(table: &mut Table, rows: &[(u32, f64)], columns: &[usize]) -> Self {
         let total = rows.iter().map(|(_, weight)| weight).sum::<f64>() + 1.0;
-        let weights = || rows.iter().map(|(_, weight)| *weight).chain([1.0]).map(|weight| weight / total);
+        let weights: Vec<f64> = rows.iter().map(|(_, weight)| weight / total).chain([1.0 / total]).collect();
         let mut sum = 0.0;
         let add = |weight| {
             sum += weight;
             sum
         };
-        let cumulated = weights().map(add).collect();
+        let cumulated = weights.iter().map(add).collect();
         let axes = columns.iter().map(|&j| kernels(table, j, rows)).collect();
-        Self { axes, log_weights: weights().map(f64::ln).collect(), cumulated }
+        Self { axes, weights, cumulated }
     }
 
     /// One kernel, by weight.
@@ -93,28 +94,26 @@ impl Parzen {
 
     /// The logarithm of the density at every point.
     pub fn log_densities(&self, points: &[Coordinates]) -> Vec<f64> {
-        let n_kernels = self.log_weights.len();
-        let mut logs = Vec::with_capacity(points.len() * n_kernels);
         let mut heights: Vec<(Vec<bool>, Vec<f64>)> = Vec::new();
+        let mut of_point = Vec::with_capacity(points.len());
         for point in points {
             let active: Vec<bool> = point.iter().map(|x| !x.is_nan()).collect();
-            let known = heights.iter().position(|(other, _)| *other == active).unwrap_or_else(|| {
+            of_point.push(heights.iter().position(|(other, _)| *other == active).unwrap_or_else(|| {
                 heights.push((active.clone(), self.log_heights(&active)));
                 heights.len() - 1
-            });
-            logs.extend_from_slice(&heights[known].1);
+            }));
         }
+        let heights: Vec<&[f64]> = of_point.into_iter().map(|i| &heights[i].1[..]).collect();
         vectorized(
             #[inline(always)]
-            || self.add_distances(points, &mut logs),
-        );
-        logs.chunks(n_kernels).map(log_of_sum).collect()
+            || self.log_sums(points, &heights),
+        )
     }
 
     /// ln(w_k Π_j f_kj) over the active parameters, each where kernel k is highest; at another choice than its own for choices.
     fn log_heights(&self, active: &[bool]) -> Vec<f64> {
-        let mut logs = self.log_weights.clone();
-        let mut products = vec![1.0; logs.len()];
+        let mut products = self.weights.clone();
+        let mut logs = vec![0.0; products.len()];
         for (i, (kernels, _)) in self.axes.iter().zip(active).filter(|(_, active)| **active).enumerate() {
             match kernels {
                 Kernels::Numbers { height, .. } => products.iter_mut().zip(height).for_each(|(p, height)| *p *= height),
@@ -132,30 +131,40 @@ impl Parzen {
         logs
     }
 
-    /// Adds to `logs`, a row a point, what is lost by the distance from each kernel, in blocks that stay in the cache.
+    /// For every point ln Σ_k exp(`heights`_k - what is lost by the distance from kernel k), in blocks of kernels that stay in the cache.
     #[inline(always)]
-    fn add_distances(&self, points: &[Coordinates], logs: &mut [f64]) {
-        let n_kernels = self.log_weights.len();
+    fn log_sums(&self, points: &[Coordinates], heights: &[&[f64]]) -> Vec<f64> {
+        let n_kernels = self.weights.len();
+        let mut sums = vec![LogSum::EMPTY; points.len()];
         for begin in (0..n_kernels).step_by(BLOCK) {
             let block = begin..(begin + BLOCK).min(n_kernels);
-            for (point, row) in points.iter().zip(logs.chunks_mut(n_kernels)) {
-                let row = &mut row[block.clone()];
+            let mut logs = [0.0; BLOCK];
+            let logs = &mut logs[..block.len()];
+            for ((point, heights), sum) in points.iter().zip(heights).zip(&mut sums) {
+                logs.copy_from_slice(&heights[block.clone()]);
                 for (kernels, &x) in self.axes.iter().zip(point).filter(|(_, x)| !x.is_nan()) {
-                    match kernels {
-                        Kernels::Numbers { mu, inverse, .. } => {
-                            for ((log, mu), inverse) in
-                                row.iter_mut().zip(&mu[block.clone()]).zip(&inverse[block.clone()])
-                            {
-                                let z = (x - mu) * inverse;
-                                *log -= 0.5 * z * z;
-                            }
-                        }
-                        Kernels::Choices { chosen, gain, .. } => {
-                            for (log, chosen) in row.iter_mut().zip(&chosen[block.clone()]) {
-                                *log += if (*chosen - x).abs() <= 0.0 { *gain } else { 0.0 };
-                            }
-                        }
-                    }
+                    kernels.subtract_distances(x, block.clone(), logs);
+                }
+                sum.add(logs);
+            }
+        }
+        sums.into_iter().map(LogSum::ln).collect()
+    }
+}
+
+impl Kernels {
+    #[inline(always)]
+    fn subtract_distances(&self, x: f64, block: Range<usize>, logs: &mut [f64]) {
+        match self {
+            Self::Numbers { mu, inverse, .. } => {
+                for ((log, mu), inverse) in logs.iter_mut().zip(&mu[block.clone()]).zip(&inverse[block]) {
+                    let z = (x - mu) * inverse;
+                    *log -= 0.5 * z * z;
+                }
+            }
+            Self::Choices { chosen, gain, .. } => {
+                for (log, chosen) in logs.iter_mut().zip(&chosen[block]) {
+                    *log += if (*chosen - x).abs() <= 0.0 { *gain } else { 0.0 };
                 }
             }
         }
@@ -172,12 +181,7 @@ fn settle(logs: &mut [f64], products: &mut [f64]) {
     }
 }
 
-fn log_of_sum(logs: &[f64]) -> f64 {
-    let largest = largest(logs);
-    largest + sum_of_exp(logs, largest).ln()
-}
-
-fn kernels(table: &Table, j: usize, rows: &[(u32, f64)]) -> Kernels {
+fn kernels(table: &mut Table, j: usize, rows: &[(u32, f64)]) -> Kernels {
     match &table.axes[j] {
         Axis::Choices(n) => choices(&table.columns[j], *n, rows),
         Axis::Line(_) | Axis::Steps(_) => numbers(table, j, rows),
@@ -191,21 +195,16 @@ fn choices(column: &[f64], n: usize, rows: &[(u32, f64)]) -> Kernels {
     Kernels::Choices { chosen, n, own: (1.0 + smooth) / total, other: smooth / total, gain: (1.0 / smooth).ln_1p() }
 }
 
-fn numbers(table: &Table, j: usize, rows: &[(u32, f64)]) -> Kernels {
-    let (column, n_kernels) = (&table.columns[j], rows.len() + 1);
+fn numbers(table: &mut Table, j: usize, rows: &[(u32, f64)]) -> Kernels {
+    let n_kernels = rows.len() + 1;
     let (mut mu, mut inverse, mut height) = (vec![0.0; n_kernels], vec![0.0; n_kernels], vec![1.0; n_kernels]);
-    // In order of size, so that equal ones follow each other.
-    let mut last = (f64::NAN, f64::NAN, 0.0);
-    let mut set = |k: usize, x: f64, width: f64, sigma: f64| {
-        if (last.0, last.1) != (x, sigma) {
-            last = (x, sigma, peak(&table.axes[j], x, width, sigma));
-        }
-        (mu[k], inverse[k], height[k]) = (x, 1.0 / sigma, last.2);
-    };
     let mut kernel_of = vec![u32::MAX; table.len()];
     rows.iter().enumerate().for_each(|(k, &(row, _))| kernel_of[row as usize] = k as u32);
+    let (axis, column, peaks) = (&table.axes[j], &table.columns[j], &mut table.peaks[j]);
     let own: Vec<u32> = table.sorted[j].iter().copied().filter(|&row| kernel_of[row as usize] != u32::MAX).collect();
     let at = |i: usize| column[own[i] as usize];
+    // In order of size, so that equal ones follow each other.
+    let mut last = (f64::NAN, f64::NAN, f64::NAN);
     let narrowest = 1.0 / (1.0 + n_kernels as f64).min(100.0);
     for (i, &row) in own.iter().enumerate() {
         let (x, is_alone) = (at(i), own.len() == 1);
@@ -225,10 +224,17 @@ fn numbers(table: &Table, j: usize, rows: &[(u32, f64)]) -> Kernels {
             0.0
         };
         let sigma = left.max(right).clamp(narrowest, 1.0);
-        set(kernel_of[row as usize] as usize, x, table.widths[j][row as usize], sigma);
+        let (k, row) = (kernel_of[row as usize] as usize, row as usize);
+        if (peaks[row].0 - sigma).abs() > 0.0 || peaks[row].0.is_nan() {
+            let is_last = (last.0, last.1) == (x, sigma);
+            peaks[row] = (sigma, if is_last { last.2 } else { peak(axis, x, table.widths[j][row], sigma) });
+        }
+        last = (x, sigma, peaks[row].1);
+        (mu[k], inverse[k], height[k]) = (x, 1.0 / sigma, last.2);
     }
-    let middle = table.axes[j].settled(0.5);
-    set(n_kernels - 1, 0.5, table.axes[j].width(middle), PRIOR_SIGMA);
+    let width = axis.width(axis.settled(0.5));
+    let prior = n_kernels - 1;
+    (mu[prior], inverse[prior], height[prior]) = (0.5, 1.0 / PRIOR_SIGMA, peak(axis, 0.5, width, PRIOR_SIGMA));
     Kernels::Numbers { mu, inverse, height }
 }
 

@@ -63,6 +63,8 @@ pub(super) struct Table {
     pub widths: Vec<Vec<f64>>,
     /// For each parameter, rows in order of their coordinate, without those that have none; empty for choices.
     pub sorted: Vec<Vec<u32>>,
+    /// σ of the last kernel of this row and its density in its middle, which few asks change; NaN before the first.
+    pub peaks: Vec<Vec<(f64, f64)>>,
     n_rows: usize,
 }
 
@@ -70,7 +72,8 @@ impl Table {
     pub fn new(space: &Space) -> Self {
         let axes: Vec<Axis> = space.parameters().iter().map(|p| Axis::of(&p.distribution)).collect();
         let d = axes.len();
-        Self { axes, columns: vec![Vec::new(); d], widths: vec![Vec::new(); d], sorted: vec![Vec::new(); d], n_rows: 0 }
+        let (columns, sorted, peaks) = (vec![Vec::new(); d], vec![Vec::new(); d], vec![Vec::new(); d]);
+        Self { axes, widths: columns.clone(), columns, sorted, peaks, n_rows: 0 }
     }
 
     pub fn len(&self) -> usize {
@@ -90,6 +93,7 @@ impl Table {
         for (j, x) in self.coordinates(point).into_iter().enumerate() {
             let column = &mut self.columns[j];
             column.push(x);
+            self.peaks[j].push((f64::NAN, f64::NAN));
             self.widths[j].push(if x.is_nan() { 0.0 } else { self.axes[j].width(x) });
             if !x.is_nan() && !matches!(self.axes[j], Axis::Choices(_)) {
                 let place = self.sorted[j].partition_point(|&other| column[other as usize] <= x);
@@ -103,6 +107,7 @@ impl Table {
     pub fn truncate(&mut self, n_rows: usize) {
         if n_rows < self.n_rows {
             self.columns.iter_mut().chain(&mut self.widths).for_each(|column| column.truncate(n_rows));
+            self.peaks.iter_mut().for_each(|peaks| peaks.truncate(n_rows));
             self.sorted.iter_mut().for_each(|sorted| sorted.retain(|&row| (row as usize) < n_rows));
             self.n_rows = n_rows;
         }

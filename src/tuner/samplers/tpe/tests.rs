@@ -114,7 +114,7 @@ fn densities_are_those_of_the_exact_sum() {
         let rows: Vec<(u32, f64)> =
             (0..n as u32).filter(|row| row % 3 != 2).map(|row| (row, 0.5 + f64::from(row))).collect();
         let all: Vec<usize> = (0..space.len()).collect();
-        let parzen = Parzen::new(&table, &rows, &all);
+        let parzen = Parzen::new(&mut table, &rows, &all);
         let points: Vec<Coordinates> = (0..6).map(|_| table.coordinates(&draw())).collect();
         for (point, found) in points.iter().zip(parzen.log_densities(&points)) {
             let exact = slow_density(&space, &table, &rows, point);
@@ -136,7 +136,7 @@ fn many_trials_in_a_few_places_keep_the_density_exact() {
         });
     }
     let rows: Vec<(u32, f64)> = (0..900).map(|row| (row, 1.0)).collect();
-    let parzen = Parzen::new(&table, &rows, &[0, 1]);
+    let parzen = Parzen::new(&mut table, &rows, &[0, 1]);
     for point in [vec![0.503, 0.25], vec![0.9, 0.1], vec![0.0, 1.0]] {
         let (found, exact) =
             (parzen.log_densities(std::slice::from_ref(&point))[0].exp(), slow_density(&space, &table, &rows, &point));
@@ -149,7 +149,7 @@ fn candidates_are_drawn_from_their_density() {
     let space = Space::new([Parameter::new("x", Distribution::float(0.0, 1.0))]).unwrap();
     let mut table = Table::new(&space);
     [0.02, 0.6, 0.7].iter().for_each(|&x| table.push(&[Some(x)]));
-    let parzen = Parzen::new(&table, &[(0, 2.0), (1, 1.0), (2, 1.0)], &[0]);
+    let parzen = Parzen::new(&mut table, &[(0, 2.0), (1, 1.0), (2, 1.0)], &[0]);
     let mut rng = stream(1, "test");
     let draws: Vec<f64> = (0..40_000)
         .map(|_| {
@@ -227,10 +227,10 @@ fn trials_stand_in_the_order_complete_pruned_infeasible() {
     let mut order = Order::default();
     order.read(&ask(&settled[..4]));
     order.read(&ask(&settled));
-    assert_eq!(order.best_first(&ask(&settled)), [6, 7, 2, 8, 4, 1, 5, 0]);
+    assert_eq!(order.best_first(&ask(&settled), |n| n), [6, 7, 2, 8, 4, 1, 5, 0]);
     // An enqueued trial may look at an earlier state of the study.
     order.read(&ask(&settled[..3]));
-    assert_eq!(order.best_first(&ask(&settled[..3])), [2, 1, 0]);
+    assert_eq!(order.best_first(&ask(&settled[..3]), |n| n), [2, 1, 0]);
 }
 
 #[test]

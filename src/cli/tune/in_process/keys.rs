@@ -1,0 +1,145 @@
+//! Parameters in place of the keys of a task file.
+//!
+//! A parameter is named as the key that it takes the place of: all of `[train]`, and of `[net]` `activation`, `dropout`, `l1`,
+//! `batch_norm` and `embedding`. A list of sizes is made of parameters of its own: `layers` times `units` is `hidden`, `blocks` times `filters`
+//! is `channels`, and `units_2` or `filters_2` is the second of them alone. What no parameter says is as in the file.
+
+use crate::cli::failure::Failure;
+use anyhow::{Context, Result, anyhow, bail};
+use qgd::rng::fnv1a;
+use qgd::task::TaskSpec;
+use qgd::tuner::{Distribution, Parameter, Space, Value};
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use toml::{Table, Value as Toml};
+
+const TRAIN: [&str; 5] = ["optimizer", "lr", "weight_decay", "batch_size", "steps"];
+const NET: [&str; 5] = ["activation", "dropout", "l1", "batch_norm", "embedding"];
+
+/// A list of sizes in `[net]`: its key, the parameter that says how many there are, and the one that says how large.
+const LISTS: [(&str, &str, &str); 2] = [("hidden", "layers", "units"), ("channels", "blocks", "filters")];
+
+/// The most layers: far beyond what trains.
+const MAX_LAYERS: i64 = 1000;
+
+/// A task file whose keys parameters may replace.
+pub struct Keys {
+    table: Table,
+    file: PathBuf,
+}
+
+impl Keys {
+    /// Reads a task file, which must be a good one as it is.
+    pub fn read(file: &Path) -> Result<Self, Failure> {
+        TaskSpec::load(file).map_err(Failure::bad_input)?;
+        let text = std::fs::read_to_string(file).with_context(|| file.display().to_string())?;
+        Ok(Self { table: text.parse().map_err(Failure::bad_input)?, file: file.into() })
+    }
+
+    /// What tells this task from another: the name of the file, and a hash of what it says.
+    pub fn name(&self) -> String {
+        let stem = self.file.file_stem().unwrap_or_default().to_string_lossy();
+        format!("task {stem} {:016x}", fnv1a(self.table.to_string().as_bytes()))
+    }
+
+    /// Every parameter must be a key, and its choices or bounds values that the key may have, whatever the others are.
+    pub fn check(&self, space: &Space) -> Result<(), Failure> {
+        let ends = |distribution: &Distribution| match distribution {
+            Distribution::Categorical { choices } => choices.clone(),
+            numbers => [1.0, 0.0].map(|unit| numbers.value(numbers.from_unit(unit))).to_vec(),
+        };
+        let wrong = |name: &str, error: anyhow::Error| Failure::BadInput(error.context(format!("`params.{name}`")));
+        // Only a list of sizes is made of several parameters.
+        let mut of_lists = BTreeMap::new();
+        for Parameter { name, distribution, .. } in space.parameters() {
+            if section_of(name).map_err(|error| wrong(name, error))?.is_none() {
+                of_lists.extend(ends(distribution).into_iter().next().map(|end| (name.clone(), end)));
+            }
+        }
+        for Parameter { name, distribution, .. } in space.parameters() {
+            for end in ends(distribution) {
+                let mut params = if of_lists.contains_key(name) { of_lists.clone() } else { BTreeMap::new() };
+                params.insert(name.clone(), end);
+                self.task(&params).map_err(|error| wrong(name, error))?;
+            }
+        }
+        Ok(())
+    }
+
+    /// The task with these parameters.
+    pub fn task(&self, params: &BTreeMap<String, Value>) -> Result<TaskSpec> {
+        let mut table = self.table.clone();
+        for (name, value) in params {
+            if let Some(section) = section_of(name)? {
+                table_of(&mut table, section)?.insert(name.clone(), toml_of(value));
+            }
+        }
+        let net = table_of(&mut table, "net")?;
+        for (key, count, size) in LISTS {
+            if let Some(list) = sizes(net.get(key), params, count, size)? {
+                net.insert(key.into(), list);
+            }
+        }
+        Ok(TaskSpec::parse(&table.to_string(), &self.file)?)
+    }
+}
+
+/// Where the key stands that a parameter replaces; None where it is about a list of sizes.
+fn section_of(name: &str) -> Result<Option<&'static str>> {
+    let about_list = LISTS.iter().any(|(_, count, size)| name == *count || name == *size || is_numbered(name, size));
+    match name {
+        _ if TRAIN.contains(&name) => Ok(Some("train")),
+        _ if NET.contains(&name) => Ok(Some("net")),
+        _ if about_list => Ok(None),
+        _ => {
+            let lists = ["layers", "units", "units_1, units_2, ...", "blocks", "filters", "filters_1, filters_2, ..."];
+            bail!("a task has no such key; there are {}", [&TRAIN[..], &NET, &lists].concat().join(", "))
+        }
+    }
+}
+
+/// Whether a parameter is the size of one layer, as `units_2`, counted from 1.
+fn is_numbered(name: &str, size: &str) -> bool {
+    let number = name.strip_prefix(size).and_then(|rest| rest.strip_prefix('_'));
+    number.is_some_and(|number| !number.starts_with('0') && number.parse::<usize>().is_ok())
+}
+
+fn table_of<'t>(table: &'t mut Table, name: &str) -> Result<&'t mut Table> {
+    table.get_mut(name).and_then(Toml::as_table_mut).ok_or_else(|| anyhow!("there is no table [{name}]"))
+}
+
+fn toml_of(value: &Value) -> Toml {
+    match value {
+        Value::Bool(truth) => Toml::Boolean(*truth),
+        Value::Int(whole) => Toml::Integer(*whole),
+        Value::Float(number) => Toml::Float(*number),
+        Value::Text(text) => Toml::String(text.clone()),
+        Value::Null => Toml::String("null".into()),
+    }
+}
+
+/// A list of sizes; None where no parameter is about it. What no parameter says is as in the file, and beyond its end as the last there.
+fn sizes(file: Option<&Toml>, params: &BTreeMap<String, Value>, count: &str, size: &str) -> Result<Option<Toml>> {
+    if !params.keys().any(|name| name == count || name == size || is_numbered(name, size)) {
+        return Ok(None);
+    }
+    let of_file: Vec<i64> = file.and_then(Toml::as_array).into_iter().flatten().filter_map(Toml::as_integer).collect();
+    let n = whole(params, count)?.unwrap_or(of_file.len() as i64);
+    if !(0..=MAX_LAYERS).contains(&n) {
+        bail!("`{count}` is {n}, but must be from 0 to {MAX_LAYERS}");
+    }
+    let one = |i: usize| {
+        let own = whole(params, &format!("{size}_{}", i + 1))?.or(whole(params, size)?);
+        let known = own.or(of_file.get(i).or(of_file.last()).copied());
+        known.map(Toml::Integer).with_context(|| format!("nothing says how large layer {} is: give `{size}`", i + 1))
+    };
+    Ok(Some(Toml::Array((0..n as usize).map(one).collect::<Result<_>>()?)))
+}
+
+fn whole(params: &BTreeMap<String, Value>, name: &str) -> Result<Option<i64>> {
+    match params.get(name) {
+        None => Ok(None),
+        Some(Value::Int(whole)) => Ok(Some(*whole)),
+        Some(other) => bail!("`{name}` is {other}, but must be a whole number"),
+    }
+}
