@@ -370,9 +370,18 @@ mod tests {
     fn what_a_recipe_does_not_use_is_not_in_its_text_so_that_its_hash_stays() {
         let text = Recipe::parse(SMALLEST, "test").unwrap().to_toml();
         assert!(
-            ["line-search", "rehearsal", "rehearsal-guard", "inverse-distance", "\nstart", "cooldown", "layers", "warped"]
-                .iter()
-                .all(|key| !text.contains(key)),
+            [
+                "line-search",
+                "rehearsal",
+                "rehearsal-guard",
+                "inverse-distance",
+                "\nstart",
+                "cooldown",
+                "layers",
+                "warped"
+            ]
+            .iter()
+            .all(|key| !text.contains(key)),
             "{text}"
         );
         assert!(!text.contains("weight-decay-power") && !text.contains("examples"), "{text}");
