@@ -119,7 +119,8 @@ fn what_the_guard_undoes_is_undone_alike() {
     let recipe = recipe("lr");
     let mut tasks = tasks([17, 18], |config| config.known_budget = 0.5);
     tasks.retain(|task| !matches!((task.family, task.algorithm), (Family::Mlp | Family::Regression, Algorithm::Sgd)));
-    tasks.iter_mut().for_each(|task| task.lr = 30.0 * task.algorithm.start_range()[1]);
+    // Not every start will do: Adam's first step divides by the size of the gradient, and where that is nearly 0, by rounding.
+    tasks.iter_mut().for_each(|task| task.lr = 20.0 * task.algorithm.start_range()[1]);
     // So far that the square of a parameter is no float.
     let bowls = tasks.iter_mut().filter(|task| task.family == Family::Quadratic);
     bowls.step_by(2).for_each(|task| task.lr = 1e35);
