@@ -17,8 +17,9 @@
 //! **State.** `net=mlp` (default) is told of each candidate how good its neighborhood was, how well that is known, and where it lies from the best
 //! trial; `net=lstm` is Hyp-RL's: an LSTM reads the last 40 trials.
 //!
-//! **Transfer.** `hyperq:FILE` starts from a file that [`teach`] made on other data sets; it must know the same parameters. It then explores
-//! little, and does not go on learning unless `updates` says so. Every worker needs the same file.
+//! **Transfer.** `hyperq:FILE` starts from a file that [`teach`] made on other data sets; it must know the same parameters. It then does
+//! not explore, but goes on learning: without that (`updates=0`) what is taught carries over to some data sets and misleads on others. Every worker
+//! needs the same file.
 //!
 //! Deviations from Hyp-RL: configurations are never tried twice, where Hyp-RL ends an episode at the first repetition; rewards are ranks, where
 //! Hyp-RL's are accuracies; there is a target network that follows by Polyak averaging.
@@ -36,7 +37,7 @@
 //! | `bonus` | 0.1 | of UCB, the same | [0, ∞) |
 //! | `std` | 0.2 | of Thompson, the same | (0, ∞) |
 //! | `candidates` | 300 | configurations that are valued for a trial | 2 to 100000 |
-//! | `updates` | 8 (FILE: 0) | updates after each trial | 0 to 10000 |
+//! | `updates` | 8 | updates after each trial | 0 to 10000 |
 //! | `batch` | 16 | transitions an update | 1 to 10000 |
 //! | `gamma` | 0 (FILE: its own) | discount | [0, 1) |
 //! | `lr` | 3e-3 | learning rate of Adam | (0, 1] |
@@ -74,7 +75,7 @@ pub(super) fn build(spec: &mut Spec, setting: &Setting<'_>) -> Result<Box<dyn Sa
         Some(path) => taught(spec, setting, &path, lr)?,
         None => untaught(spec, setting, lr)?,
     };
-    let [first, last, updates] = if is_taught { [0.0, 0.0, 0.0] } else { [1.0, 0.05, 8.0] };
+    let [first, last] = if is_taught { [0.0, 0.0] } else { [1.0, 0.05] };
     let share = |v: &f64| (0.0..=1.0).contains(v);
     let epsilon = Explore::Epsilon {
         first: spec.option("epsilon", first, "in [0, 1]", share)?,
@@ -92,7 +93,7 @@ pub(super) fn build(spec: &mut Spec, setting: &Setting<'_>) -> Result<Box<dyn Sa
     let explore = policies.into_iter().find(|known| known.0 == policy).map_or(epsilon, |known| known.1);
     let facts = known_facts(spec)?;
     let n_candidates = spec.option("candidates", 300, "from 2 to 100000", |n| (2..=100_000).contains(n))?;
-    let updates = spec.option("updates", updates as usize, "from 0 to 10000", |n| *n <= 10_000)?;
+    let updates = spec.option("updates", 8, "from 0 to 10000", |n| *n <= 10_000)?;
     let batch = spec.option("batch", 16, "from 1 to 10000", |n| (1..=10_000).contains(n))?;
     let direction = one_objective("hyperq", setting)?;
     Ok(Box::new(HyperQ { start, explore, facts, n_candidates, updates, batch, direction, learned: None }))
