@@ -74,9 +74,9 @@ impl Run {
     pub fn evaluate(&self, data: &Dataset) -> Result<Scores, Failure> {
         let device = self.vs.device();
         Ok(Scores {
-            train: nets::evaluate(&self.net, &self.train)?,
-            validation: nets::evaluate(&self.net, &TensorSplit::new(&data.validation, device)?)?,
-            test: nets::evaluate(&self.net, &TensorSplit::new(&data.test, device)?)?,
+            train: self.score(&self.train)?,
+            validation: self.score(&TensorSplit::new(&data.validation, device)?)?,
+            test: self.score(&TensorSplit::new(&data.test, device)?)?,
         })
     }
 

@@ -168,7 +168,7 @@ impl Guard {
         Verdict::Good
     }
 
-    /// Whether the loss has been rising for long. If so, it is judged anew from here on, with half the rate.
+    /// Follows the level of the loss, and says whether it has been rising for long. If so, it is judged anew from here on, with half the rate.
     fn drifts(&mut self, window: &LossWindow) -> bool {
         let mean = window.mean - self.config.loss_floor;
         let Some(level) = &mut self.level else {

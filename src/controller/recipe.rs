@@ -378,6 +378,8 @@ mod tests {
                 "\nstart",
                 "cooldown",
                 "layers",
+                "widths",
+                "clusters",
                 "warped"
             ]
             .iter()

@@ -187,13 +187,13 @@ pub struct TaskConfig {
     /// See the table.
     pub optimizers: [f64; 4],
     /// See the table.
-    #[serde(skip_serializing_if = "is_default_layers")]
+    #[serde(skip_serializing_if = "is_range::<1, 2>")]
     pub layers: [u64; 2],
     /// See the table.
-    #[serde(skip_serializing_if = "is_default_widths")]
+    #[serde(skip_serializing_if = "is_range::<8, 64>")]
     pub widths: [u64; 2],
     /// See the table.
-    #[serde(skip_serializing_if = "is_default_clusters")]
+    #[serde(skip_serializing_if = "is_range::<1, 4>")]
     pub clusters: [u64; 2],
     /// See the table.
     #[serde(skip_serializing_if = "is_zero")]
@@ -218,20 +218,8 @@ fn is_default_noise(noise: &[f64; 2]) -> bool {
     noise.map(f64::to_bits) == DEFAULT_NOISE.map(f64::to_bits)
 }
 
-const DEFAULT_LAYERS: [u64; 2] = [1, 2];
-const DEFAULT_WIDTHS: [u64; 2] = [8, 64];
-const DEFAULT_CLUSTERS: [u64; 2] = [1, 4];
-
-fn is_default_layers(layers: &[u64; 2]) -> bool {
-    *layers == DEFAULT_LAYERS
-}
-
-fn is_default_widths(widths: &[u64; 2]) -> bool {
-    *widths == DEFAULT_WIDTHS
-}
-
-fn is_default_clusters(clusters: &[u64; 2]) -> bool {
-    *clusters == DEFAULT_CLUSTERS
+fn is_range<const LOW: u64, const HIGH: u64>(range: &[u64; 2]) -> bool {
+    *range == [LOW, HIGH]
 }
 
 fn is_zero(share: &f64) -> bool {
@@ -284,9 +272,9 @@ impl Default for TaskConfig {
             label_noise: DEFAULT_NOISE,
             families: vec![0.1, 0.1, 0.6, 0.2],
             optimizers: [0.25, 0.25, 0.4, 0.1],
-            layers: DEFAULT_LAYERS,
-            widths: DEFAULT_WIDTHS,
-            clusters: DEFAULT_CLUSTERS,
+            layers: [1, 2],
+            widths: [8, 64],
+            clusters: [1, 4],
             warped: 0.0,
             start: None,
             start_decades: None,
