@@ -77,9 +77,8 @@ pub fn build(text: &str, setting: &Setting<'_>) -> Result<Box<dyn Pruner>, SpecE
         "patience" => patience::build(&mut spec)?,
         _ => return Err(SpecError::UnknownName { what: "pruner", name: spec.name, known: NAMES.join(", ") }),
     };
-    if spec.name != "none" && setting.directions.len() != 1 {
-        let found = format!("{} objectives", setting.directions.len());
-        return Err(SpecError::Unsuitable { name: spec.name, needs: "one objective".into(), found });
+    if spec.name != "none" {
+        setting.one_objective(&spec.name)?;
     }
     spec.finish()?;
     Ok(pruner)

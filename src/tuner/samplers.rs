@@ -27,7 +27,6 @@ use super::space::{Point, Space};
 use super::spec::{Spec, SpecError};
 use super::trial::{Direction, Past};
 use crate::rng;
-use rand::RngExt;
 use rand_chacha::ChaCha8Rng;
 
 /// The samplers that come with qgd.
@@ -98,8 +97,7 @@ impl Ask<'_> {
 
     /// A point drawn at random, every active parameter evenly on its own scale: what samplers begin with.
     pub fn random_point(&self, label: &str) -> Point {
-        let mut rng = self.rng(label);
-        self.space.fill(|_, parameter| parameter.distribution.from_unit(rng.random()))
+        self.space.random_point(&mut self.rng(label))
     }
 }
 
@@ -110,6 +108,23 @@ pub struct Setting<'a> {
     pub space: &'a Space,
     /// One an objective.
     pub directions: &'a [Direction],
+}
+
+impl Setting<'_> {
+    /// The direction of a study with one objective.
+    ///
+    /// # Errors
+    /// When there are more, which `name` cannot do with.
+    pub(super) fn one_objective(&self, name: &str) -> Result<Direction, SpecError> {
+        match self.directions {
+            &[direction] => Ok(direction),
+            directions => Err(SpecError::Unsuitable {
+                name: name.into(),
+                needs: "one objective".into(),
+                found: format!("{} objectives", directions.len()),
+            }),
+        }
+    }
 }
 
 /// The sampler that `text` names, for instance `random`.

@@ -5,6 +5,8 @@ mod read;
 pub use read::SpaceFile;
 
 use super::distribution::{Distribution, Value};
+use rand::RngExt;
+use rand_chacha::ChaCha8Rng;
 use std::collections::BTreeMap;
 
 /// One parameter of a [`Space`].
@@ -128,6 +130,11 @@ impl Space {
             point.push(active.then(|| parameter.distribution.nearest(choose(i, parameter))));
         }
         point
+    }
+
+    /// A point drawn at random, every active parameter evenly on its own scale.
+    pub(super) fn random_point(&self, rng: &mut ChaCha8Rng) -> Point {
+        self.fill(|_, parameter| parameter.distribution.from_unit(rng.random()))
     }
 
     /// Whether exactly the active parameters of `point` have values, all of them allowed.

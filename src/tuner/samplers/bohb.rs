@@ -22,10 +22,7 @@ use crate::tuner::trial::{Past, TrialState};
 use rand::RngExt;
 
 pub(super) fn build(spec: &mut Spec, setting: &Setting<'_>) -> Result<Box<dyn Sampler>, SpecError> {
-    if setting.directions.len() != 1 {
-        let found = format!("{} objectives", setting.directions.len());
-        return Err(SpecError::Unsuitable { name: "bohb".into(), needs: "one objective".into(), found });
-    }
+    setting.one_objective("bohb")?;
     let random = spec.option("random", 1.0 / 3.0, "from 0 to 1", |p| (0.0..=1.0).contains(p))?;
     Ok(Box::new(Bohb { random, engine: Engine::new(Config::read(spec, setting)?, setting) }))
 }

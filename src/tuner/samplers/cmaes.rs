@@ -30,10 +30,7 @@ use rand::RngExt;
 const N_DRAWS: usize = 100;
 
 pub(super) fn build(spec: &mut Spec, setting: &Setting<'_>) -> Result<Box<dyn Sampler>, SpecError> {
-    if setting.directions.len() != 1 {
-        let found = format!("{} objectives", setting.directions.len());
-        return Err(SpecError::Unsuitable { name: "cmaes".into(), needs: "one objective".into(), found });
-    }
+    setting.one_objective("cmaes")?;
     let sigma = spec.option("sigma", 0.2, "from 0.001 to 1", |sigma| (0.001..=1.0).contains(sigma))?;
     // 0 stands for "not given".
     let population = spec.option("population", 0, "from 4 to 10000", |n| (4..=10_000).contains(n))?;

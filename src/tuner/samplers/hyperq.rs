@@ -52,7 +52,7 @@ mod view;
 pub use file::Taught;
 pub use teach::{Lesson, TeachConfig, TeachError, teach};
 
-use super::learning::{costs, one_objective, rewards};
+use super::learning::{costs, rewards};
 use super::{Ask, Sampler, Setting, Spec, SpecError};
 use crate::rng::standard_normal;
 use crate::tuner::distribution::Distribution;
@@ -95,7 +95,7 @@ pub(super) fn build(spec: &mut Spec, setting: &Setting<'_>) -> Result<Box<dyn Sa
     let n_candidates = spec.option("candidates", 300, "from 2 to 100000", |n| (2..=100_000).contains(n))?;
     let updates = spec.option("updates", 8, "from 0 to 10000", |n| *n <= 10_000)?;
     let batch = spec.option("batch", 16, "from 1 to 10000", |n| (1..=10_000).contains(n))?;
-    let direction = one_objective("hyperq", setting)?;
+    let direction = setting.one_objective("hyperq")?;
     Ok(Box::new(HyperQ { start, explore, facts, n_candidates, updates, batch, direction, learned: None }))
 }
 
@@ -207,7 +207,7 @@ impl HyperQ {
             let mut transition = || {
                 let t = rng.random_range(0..seen.len());
                 let next = agent.looks_ahead().then(|| {
-                    let codes = (0..N_NEXT).map(|_| self.codec().encode(&random_point(ask, &mut rng))).collect();
+                    let codes = (0..N_NEXT).map(|_| self.codec().encode(&ask.space.random_point(&mut rng))).collect();
                     (State::new(self.facts, &seen[..=t]), codes)
                 });
                 let state = State::new(self.facts, &seen[..t]);
@@ -229,7 +229,7 @@ impl HyperQ {
         rng: &mut ChaCha8Rng,
     ) -> Option<Point> {
         let n_near = if good.is_empty() { 0 } else { self.n_candidates / 5 };
-        let mut candidates: Vec<Point> = (n_near..self.n_candidates).map(|_| random_point(ask, rng)).collect();
+        let mut candidates: Vec<Point> = (n_near..self.n_candidates).map(|_| ask.space.random_point(rng)).collect();
         candidates.extend((0..n_near).map(|i| neighbor(ask, good[i % good.len()], NEAR, rng)));
         let (mut point, mut score) = self.chosen(ask, agent, state, candidates, tried, rng)?;
         for size in ROUNDS.iter().filter(|_| self.explore.is_greedy()) {
@@ -270,10 +270,6 @@ fn key(point: &[Option<f64>]) -> Vec<u64> {
     point.iter().map(|value| value.map_or(u64::MAX, f64::to_bits)).collect()
 }
 
-fn random_point(ask: &Ask<'_>, rng: &mut ChaCha8Rng) -> Point {
-    ask.space.fill(|_, parameter| parameter.distribution.from_unit(rng.random()))
-}
-
 /// About half of the parameters moved by `size` of their range, or to another choice.
 fn neighbor(ask: &Ask<'_>, point: &Point, size: f64, rng: &mut ChaCha8Rng) -> Point {
     let mut moved = |i: usize, parameter: &Parameter| {
@@ -309,7 +305,7 @@ impl Sampler for HyperQ {
         };
         self.learned = Some(learned);
         best.or_else(|| {
-            let draws: Vec<Point> = (0..32).map(|_| random_point(ask, &mut rng)).collect();
+            let draws: Vec<Point> = (0..32).map(|_| ask.space.random_point(&mut rng)).collect();
             let new = draws.iter().position(|point| !tried.contains(&key(point))).unwrap_or(0);
             draws.into_iter().nth(new)
         })

@@ -9,7 +9,7 @@ mod tape;
 pub(super) use levels::Levels;
 pub(super) use policy::{Policy, PolicyKind};
 pub(super) use reinforce::{Baseline, Reinforce, ReinforceConfig};
-pub(super) use reward::{Reward, costs, one_objective, ranks, rewards};
+pub(super) use reward::{Reward, costs, ranks, rewards};
 pub(super) use tape::{Adam, Layout, Linear, Map, Tape, Var, softmax};
 
 #[cfg(test)]

@@ -26,7 +26,7 @@
 //! | `reward` | value | `value`: minus the objective; `rank`: the share of trials so far that are worse | |
 //! | `baseline` | none | taken off the returns: `none`, `mean` of the batch, `average` of those before | |
 
-use super::learning::{Baseline, Levels, PolicyKind, Reinforce, ReinforceConfig, Reward, one_objective};
+use super::learning::{Baseline, Levels, PolicyKind, Reinforce, ReinforceConfig, Reward};
 use super::{Sampler, Setting, Spec, SpecError};
 
 pub(super) fn build(spec: &mut Spec, setting: &Setting<'_>) -> Result<Box<dyn Sampler>, SpecError> {
@@ -44,5 +44,5 @@ pub(super) fn build(spec: &mut Spec, setting: &Setting<'_>) -> Result<Box<dyn Sa
         baseline: spec.option("baseline", Baseline::None, "none, mean or average", |_| true)?,
     };
     let levels = Levels::new(setting.space, config.levels);
-    Ok(Box::new(Reinforce::new("mohamed", config, one_objective("mohamed", setting)?, levels)))
+    Ok(Box::new(Reinforce::new("mohamed", config, setting.one_objective("mohamed")?, levels)))
 }

@@ -18,7 +18,7 @@
 //! | `reward` | rank | `rank`: the share of trials so far that are worse; `value`: minus the objective | |
 //! | `baseline` | average | taken off the rewards: `average` of those before, `mean` of the batch, `none` | |
 
-use super::learning::{Baseline, Levels, PolicyKind, Reinforce, ReinforceConfig, Reward, one_objective};
+use super::learning::{Baseline, Levels, PolicyKind, Reinforce, ReinforceConfig, Reward};
 use super::{Sampler, Setting, Spec, SpecError};
 
 pub(super) fn build(spec: &mut Spec, setting: &Setting<'_>) -> Result<Box<dyn Sampler>, SpecError> {
@@ -36,5 +36,5 @@ pub(super) fn build(spec: &mut Spec, setting: &Setting<'_>) -> Result<Box<dyn Sa
         baseline: spec.option("baseline", Baseline::Average, "none, mean or average", |_| true)?,
     };
     let levels = Levels::new(setting.space, config.levels);
-    Ok(Box::new(Reinforce::new("nas", config, one_objective("nas", setting)?, levels)))
+    Ok(Box::new(Reinforce::new("nas", config, setting.one_objective("nas")?, levels)))
 }

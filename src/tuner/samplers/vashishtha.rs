@@ -40,7 +40,7 @@
 //! | `variance` | slows | what a high variance does to the decay: `slows` (text), `speeds` (formula) | |
 //! | `shape` | exponential | `exponential` (formula), `sigmoid` (text) | |
 
-use super::learning::{Levels, costs, one_objective, rewards};
+use super::learning::{Levels, costs, rewards};
 use super::{Ask, Sampler, Setting, Spec, SpecError};
 use crate::dqn::{DecayShape, DynamicEpsilon, EpsilonSchedule, VarianceEffect};
 use crate::tuner::space::{Point, Space};
@@ -81,7 +81,7 @@ pub(super) fn build(spec: &mut Spec, setting: &Setting<'_>) -> Result<Box<dyn Sa
         memory: if is_paper { usize::MAX } else { memory },
         sees_last_trial: is_paper,
         epsilon: EpsilonSchedule::Dynamic(epsilon),
-        direction: one_objective("vashishtha", setting)?,
+        direction: setting.one_objective("vashishtha")?,
         levels: Levels::new(setting.space, n),
     }))
 }

@@ -51,7 +51,7 @@ pub(super) fn best_point(ask: &Ask<'_>, model: &Model<'_>, data: &Data, acquisit
     let mut candidates: Vec<(f64, Point)> = Vec::new();
     let mut add = |point: Point| candidates.push((search.value(&encoded(ask.space, &point)), point));
     for _ in 0..N_ANYWHERE {
-        add(ask.space.fill(|_, p| p.distribution.from_unit(rng.random())));
+        add(ask.space.random_point(&mut rng));
     }
     let mut order: Vec<usize> = (0..data.x.len()).collect();
     order.sort_by(|&a, &b| data.y[a].total_cmp(&data.y[b]));

@@ -49,7 +49,7 @@ fn lessons(space: &Space) -> Vec<Lesson> {
     let mut rng = crate::rng::stream(5, "lessons");
     let mut lesson = |i: usize| {
         let mut result = || {
-            let point = space.fill(|_, parameter| parameter.distribution.from_unit(rng.random()));
+            let point = space.random_point(&mut rng);
             let mut moved = point.clone();
             moved[0] = moved[0].map(|x| x + 0.05 * (i as f64 - 1.0));
             let cost = 10f64.powi(i as i32) * cost(&moved);

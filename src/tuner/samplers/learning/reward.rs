@@ -1,6 +1,5 @@
 //! What a trial earns an agent.
 
-use crate::tuner::samplers::{Setting, SpecError};
 use crate::tuner::trial::{Direction, Past};
 use std::str::FromStr;
 
@@ -76,21 +75,6 @@ pub fn ranks(costs: &[Option<f64>]) -> Vec<f64> {
 pub fn rewards(costs: &[Option<f64>]) -> Vec<f64> {
     let n = costs.len() as f64 + 1.0;
     ranks(costs).into_iter().map(|rank| -(1.0 - rank + 1.0 / n).min(1.0).ln() / n.ln()).collect()
-}
-
-/// The direction of a study with one objective.
-///
-/// # Errors
-/// When there are more.
-pub fn one_objective(name: &str, setting: &Setting<'_>) -> Result<Direction, SpecError> {
-    match setting.directions {
-        &[direction] => Ok(direction),
-        directions => Err(SpecError::Unsuitable {
-            name: name.into(),
-            needs: "one objective".into(),
-            found: format!("{}", directions.len()),
-        }),
-    }
 }
 
 #[cfg(test)]

@@ -108,7 +108,7 @@ fn densities_are_those_of_the_exact_sum() {
     for (n, seed) in [(0, 1), (1, 2), (7, 3), (60, 4)] {
         let mut rng = stream(seed, "test");
         let mut table = Table::new(&space);
-        let mut draw = || space.fill(|_, p| p.distribution.from_unit(rng.random()));
+        let mut draw = || space.random_point(&mut rng);
         (0..n).for_each(|_| table.push(&draw()));
         // Some are left out, and one is there twice.
         let rows: Vec<(u32, f64)> =
