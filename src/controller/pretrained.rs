@@ -1,7 +1,6 @@
 //! Pretrained files: the networks, the recipe they were trained by, the feature ranges they saw, and their card.
 
 use super::artifact::{self, ArtifactError, Kind};
-use super::guard::GuardConfig;
 use super::recipe::{Recipe, RecipeError};
 use crate::dqn::QNetwork;
 use serde::{Deserialize, Serialize};
@@ -199,12 +198,6 @@ impl Pretrained {
     fn from_payload(payload: Payload) -> Result<Self, PretrainedError> {
         let recipe = Recipe::parse(&payload.recipe, "of the pretrained file")?;
         Self::new(recipe, payload.networks, payload.ranges, payload.card)
-    }
-
-    /// The same networks under another guard.
-    pub(crate) fn with_guard(mut self, guard: GuardConfig) -> Self {
-        self.recipe.guard = guard;
-        self
     }
 
     /// The recipe it was trained by.

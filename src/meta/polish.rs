@@ -13,9 +13,9 @@
 //! The correction is linear in the last hidden layer, so it goes into the weights of the head: the polished network is as large as before.
 //! Source: Rechenberg 1973; antithetic pairs under common random numbers as in Salimans et al. 2017 (arXiv 1703.03864).
 
-use super::tasks::normal;
+
 use crate::dqn::QNetwork;
-use crate::rng::stream;
+use crate::rng::{standard_normal, stream};
 use ndarray::{Array1, Array2, ArrayView2, Axis};
 use serde::{Deserialize, Serialize};
 
@@ -151,7 +151,7 @@ impl Polish {
         let n = config.episodes_per_round as usize;
         let noise = |i| -> Vec<f64> {
             let mut rng = stream(seed, &format!("polish {} perturbation {i}", self.round));
-            self.theta.iter().map(|_| f64::from(normal(&mut rng))).collect()
+            self.theta.iter().map(|_| standard_normal(&mut rng)).collect()
         };
         let noises: Vec<Vec<f64>> = (0..n).map(noise).collect();
         let perturbed = |noise: &[f64], sign: f64| {

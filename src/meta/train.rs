@@ -344,9 +344,9 @@ impl MetaTraining {
                 Task::draw(&recipe.meta.tasks, &mut rng).of_recipe(recipe)
             })
             .collect();
-        let (card, guard) = (self.card(), recipe.rehearsed().guard);
+        let card = self.card();
         let mean_difference = polish.step(config, seed, |pairs| {
-            let candidate = |networks| Ok(Arc::new(self.pretrained(networks, card.clone())?.with_guard(guard.clone())));
+            let candidate = |networks| Ok(Arc::new(self.pretrained(networks, card.clone())?));
             let candidates: Vec<_> = pairs.into_iter().map(candidate).collect::<Result<_, MetaTrainingError>>()?;
             let runs: Vec<_> = candidates.iter().enumerate().map(|(k, candidate)| (&tasks[k / 2], candidate)).collect();
             Ok::<_, MetaTrainingError>(validation::log_losses(self.engine, &runs)?)
