@@ -380,7 +380,8 @@ mod tests {
                 "layers",
                 "widths",
                 "clusters",
-                "warped"
+                "warped",
+                "memorized"
             ]
             .iter()
             .all(|key| !text.contains(key)),
@@ -406,6 +407,7 @@ mod tests {
             ("[meta.tasks]\nlayers = [0, 2]", "meta.tasks.layers"),
             ("[meta.tasks]\nclusters = [1, 65]", "meta.tasks.clusters"),
             ("[meta.tasks]\nwarped = 1.1", "meta.tasks.warped"),
+            ("[meta.tasks]\nmemorized = -0.1", "meta.tasks.memorized"),
             ("[bounds]\nlr = [1.0, 0.1]", "bounds.lr"),
             ("[network]\nhidden = [4096]", "network.hidden"),
             ("[decisions]\nper-doubling = 0", "decisions.per-doubling"),

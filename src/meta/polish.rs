@@ -13,7 +13,6 @@
 //! The correction is linear in the last hidden layer, so it goes into the weights of the head: the polished network is as large as before.
 //! Source: Rechenberg 1973; antithetic pairs under common random numbers as in Salimans et al. 2017 (arXiv 1703.03864).
 
-
 use crate::dqn::QNetwork;
 use crate::rng::{standard_normal, stream};
 use ndarray::{Array1, Array2, ArrayView2, Axis};

@@ -130,6 +130,11 @@ const N_EVALUATION: usize = 256;
 /// Examples held out in tasks whose recipe says how many are trained on.
 const N_HELD_OUT: usize = 512;
 
+// Tasks that are memorized: few examples, seen often, and more noise than sense in what is said of them.
+const MEMORIZED_EXAMPLES: [f64; 2] = [64.0, 1500.0];
+const MEMORIZED_LABEL_NOISE: [f64; 2] = [0.3, 1.0];
+const MEMORIZED_VALUE_NOISE: [f64; 2] = [0.5, 3.0];
+
 impl Problem {
     /// How many parameters.
     pub fn n_params(&self) -> usize {
@@ -271,6 +276,7 @@ fn quadratic(rng: &mut ChaCha8Rng) -> (Problem, Vec<f32>) {
 }
 
 fn net_problem(family: Family, config: &TaskConfig, rng: &mut ChaCha8Rng) -> (Problem, Vec<f32>) {
+    let memorized = config.memorized > 0.0 && rng.random_bool(config.memorized);
     let (n, n_held_out) = match config.examples {
         Some([fewest, most]) => {
             let n_train = log_uniform(fewest as f64, most as f64, rng).round() as usize;
@@ -278,18 +284,20 @@ fn net_problem(family: Family, config: &TaskConfig, rng: &mut ChaCha8Rng) -> (Pr
         }
         // From a few examples seen many times to so many that most are seen once.
         None => {
-            let n = log_uniform(256.0, 12_000.0, rng) as usize;
+            let [fewest, most] = if memorized { MEMORIZED_EXAMPLES } else { [256.0, 12_000.0] };
+            let n = log_uniform(fewest, most, rng) as usize;
             (n, n / 4)
         }
     };
     let n_in = log_uniform(4.0, 48.0, rng) as usize;
-    let separable = rng.random_bool(config.separable);
+    let separable = rng.random_bool(config.separable) && !memorized;
     let mut inputs = raw_inputs(n, n_in, rng);
     let (target, n_out) = if family == Family::Regression {
-        teacher_values(&inputs, n_in, separable, rng)
+        let noise = if memorized { MEMORIZED_VALUE_NOISE } else { [0.03, 1.0] };
+        teacher_values(&inputs, n_in, (!separable).then_some(noise), rng)
     } else {
         let n_classes = log_uniform(2.0, 27.0, rng) as usize;
-        let noise = (!separable).then_some(config.label_noise);
+        let noise = (!separable).then_some(if memorized { MEMORIZED_LABEL_NOISE } else { config.label_noise });
         let classes = if rng.random_bool(0.5) {
             teacher_classes(&inputs, n_in, n_classes, noise, rng)
         } else {
@@ -407,6 +415,19 @@ mod tests {
             let slope = (at(1.0) - at(-1.0)) / (2.0 * step);
             assert!((slope - square).abs() < 0.05 * square + 1e-6, "{families:?}: {slope} against {square}");
         }
+    }
+
+    #[test]
+    fn a_memorized_task_has_few_examples() {
+        let nets = |memorized, seed| {
+            let config = TaskConfig { families: vec![0.0, 0.0, 0.5, 0.5], memorized, ..TaskConfig::default() };
+            let task = Task::draw(&config, &mut stream(seed, "memorized"));
+            let Problem::Net(net) = task.problem else { panic!("{:?} is no net", task.family) };
+            net
+        };
+        let [fewest, most] = MEMORIZED_EXAMPLES.map(|n| n as usize);
+        assert!((0..30).all(|seed| (fewest..=most).contains(&nets(1.0, seed).n_train)));
+        assert!((0..30).any(|seed| nets(0.0, seed).n_train > most), "nor has any other task more");
     }
 
     #[test]

@@ -7,7 +7,7 @@ use super::engine::{Engine, EngineError};
 use super::line_search::line_search_rollout;
 use super::tasks::Task;
 use crate::controller::{
-    Controller, Controls, Driver, DriverConfig, EvaluationRow, LineSearch, LineSearchError, Pretrained, Recipe,
+    Controller, Driver, DriverConfig, EvaluationRow, LineSearch, LineSearchError, Pretrained, Recipe,
 };
 use crate::parallel::parallel;
 use crate::policy::Policy;
@@ -57,9 +57,9 @@ impl ValidationSet {
     /// | both | five pairs | the better of cosine from 11 learning rates at the task's weight decay, and from its best one with 9 weight decays |
     ///
     /// all log-evenly over the range of the optimizer (of the recipe, for the weight decay), and judged as the recipe's rewards are.
-    /// For controllers of the learning rate, tasks come from the default distribution whatever the recipe trains on, so that the scores of
-    /// different recipes can be compared; where the weight decay matters they come from the recipe's. Those of line searches
-    /// train by SGD on the full batch, with the horizons and the starts of the recipe, and so does the rival beside them.
+    /// The tasks are of the recipe's own distribution. Those of line searches come from the default families, so that the scores of different
+    /// recipes can be compared; they train by SGD on the full batch, with the horizons and the starts of the recipe, and so does the rival
+    /// beside them.
     ///
     /// # Errors
     /// When the engine cannot run the tasks.
@@ -68,10 +68,9 @@ impl ValidationSet {
         engine.check(recipe)?;
         let n = recipe.meta.validation_tasks as usize;
         let own = &recipe.meta.tasks;
-        let config = match recipe.controls {
-            Controls::WeightDecay | Controls::Both => own.clone(),
-            Controls::Lr if recipe.line_search.is_none() => TaskConfig::default(),
-            Controls::Lr => TaskConfig {
+        let config = match recipe.line_search {
+            None => own.clone(),
+            Some(_) => TaskConfig {
                 horizon: own.horizon,
                 start: own.start,
                 optimizers: own.optimizers,

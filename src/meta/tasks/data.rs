@@ -85,10 +85,15 @@ pub(super) fn flip_labels(classes: &mut [u16], n_classes: usize, noise: Option<[
 }
 
 /// A third of the targets have heavy tails, as counts, prices and concentrations do: their batches hold outliers.
-pub(super) fn teacher_values(inputs: &[f32], n_in: usize, noiseless: bool, rng: &mut ChaCha8Rng) -> (Target, usize) {
+pub(super) fn teacher_values(
+    inputs: &[f32],
+    n_in: usize,
+    noise: Option<[f64; 2]>,
+    rng: &mut ChaCha8Rng,
+) -> (Target, usize) {
     let mut values = teacher_outputs(inputs, n_in, 1, rng);
-    if !noiseless {
-        let noise = log_uniform(0.03, 1.0, rng) as f32;
+    if let Some([low, high]) = noise {
+        let noise = log_uniform(low, high, rng) as f32;
         values.iter_mut().for_each(|v| *v += noise * normal(rng));
     }
     if rng.random_bool(1.0 / 3.0) {
