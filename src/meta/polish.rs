@@ -223,7 +223,7 @@ mod tests {
     use rand_chacha::ChaCha8Rng;
 
     fn features(n: usize, rng: &mut ChaCha8Rng) -> Array2<f32> {
-        Array2::from_shape_simple_fn((n, 5), || normal(rng))
+        Array2::from_shape_simple_fn((n, 5), || standard_normal(rng) as f32)
     }
 
     fn polish(n_networks: usize) -> (Polish, Array2<f32>) {
@@ -283,12 +283,12 @@ mod tests {
         let log_loss = |i: usize, networks: &[QNetwork]| {
             let q = (networks[0].forward(features.view()) + networks[1].forward(features.view())) / 2.0;
             let row = q.row(i);
-            let noise = f64::from(normal(&mut stream(i as u64, "noise")));
+            let noise = standard_normal(&mut stream(i as u64, "noise"));
             f64::from((row[2] - row[1] - 0.5).powi(2) + (row[0] - row[1]).powi(2)) + noise
         };
         let loss = |polish: &Polish| {
             let total: f64 = (0..400).map(|i| log_loss(i, &polish.networks())).sum();
-            total / 400.0 - (0..400u64).map(|i| f64::from(normal(&mut stream(i, "noise")))).sum::<f64>() / 400.0
+            total / 400.0 - (0..400u64).map(|i| standard_normal(&mut stream(i, "noise"))).sum::<f64>() / 400.0
         };
         let before = loss(&polish);
         for round in 0..config.rounds {
