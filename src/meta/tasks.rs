@@ -130,10 +130,8 @@ const N_EVALUATION: usize = 256;
 /// Examples held out in tasks whose recipe says how many are trained on.
 const N_HELD_OUT: usize = 512;
 
-// Tasks that are memorized: few examples, seen often, and more noise than sense in what is said of them.
-const MEMORIZED_EXAMPLES: [f64; 2] = [64.0, 1500.0];
-const MEMORIZED_LABEL_NOISE: [f64; 2] = [0.3, 1.0];
-const MEMORIZED_VALUE_NOISE: [f64; 2] = [0.5, 3.0];
+/// Examples, noise of values and noise of labels, each [low, high], of tasks that can only be memorized.
+const MEMORIZED: [[f64; 2]; 3] = [[64.0, 1500.0], [0.5, 3.0], [0.3, 1.0]];
 
 impl Problem {
     /// How many parameters.
@@ -277,15 +275,16 @@ fn quadratic(rng: &mut ChaCha8Rng) -> (Problem, Vec<f32>) {
 
 fn net_problem(family: Family, config: &TaskConfig, rng: &mut ChaCha8Rng) -> (Problem, Vec<f32>) {
     let memorized = config.memorized > 0.0 && rng.random_bool(config.memorized);
+    // Otherwise from a few examples seen many times to so many that most are seen once.
+    let [examples, value_noise, label_noise] =
+        if memorized { MEMORIZED } else { [[256.0, 12_000.0], [0.03, 1.0], config.label_noise] };
     let (n, n_held_out) = match config.examples {
         Some([fewest, most]) => {
             let n_train = log_uniform(fewest as f64, most as f64, rng).round() as usize;
             (n_train + N_HELD_OUT, N_HELD_OUT)
         }
-        // From a few examples seen many times to so many that most are seen once.
         None => {
-            let [fewest, most] = if memorized { MEMORIZED_EXAMPLES } else { [256.0, 12_000.0] };
-            let n = log_uniform(fewest, most, rng) as usize;
+            let n = log_uniform(examples[0], examples[1], rng) as usize;
             (n, n / 4)
         }
     };
@@ -293,11 +292,10 @@ fn net_problem(family: Family, config: &TaskConfig, rng: &mut ChaCha8Rng) -> (Pr
     let separable = rng.random_bool(config.separable) && !memorized;
     let mut inputs = raw_inputs(n, n_in, rng);
     let (target, n_out) = if family == Family::Regression {
-        let noise = if memorized { MEMORIZED_VALUE_NOISE } else { [0.03, 1.0] };
-        teacher_values(&inputs, n_in, (!separable).then_some(noise), rng)
+        teacher_values(&inputs, n_in, (!separable).then_some(value_noise), rng)
     } else {
         let n_classes = log_uniform(2.0, 27.0, rng) as usize;
-        let noise = (!separable).then_some(if memorized { MEMORIZED_LABEL_NOISE } else { config.label_noise });
+        let noise = (!separable).then_some(label_noise);
         let classes = if rng.random_bool(0.5) {
             teacher_classes(&inputs, n_in, n_classes, noise, rng)
         } else {
@@ -425,7 +423,7 @@ mod tests {
             let Problem::Net(net) = task.problem else { panic!("{:?} is no net", task.family) };
             net
         };
-        let [fewest, most] = MEMORIZED_EXAMPLES.map(|n| n as usize);
+        let [fewest, most] = MEMORIZED[0].map(|n| n as usize);
         assert!((0..30).all(|seed| (fewest..=most).contains(&nets(1.0, seed).n_train)));
         assert!((0..30).any(|seed| nets(0.0, seed).n_train > most), "nor has any other task more");
     }
