@@ -24,6 +24,7 @@ pub(crate) mod simd;
 mod tanh;
 mod tasks;
 mod train;
+mod union;
 mod validation;
 
 pub use config::{InverseDistance, Judge, MetaConfig, RewardConfig, TaskConfig};
@@ -36,4 +37,5 @@ pub use portrait::{Phase, Portrait, PortraitRow};
 pub use rollout::{Actor, Run, rollout};
 pub use tasks::{Family, NetProblem, Problem, ProblemError, Task};
 pub use train::{MetaTraining, MetaTrainingError, RoundReport, Stage};
+pub use union::UnionError;
 pub use validation::{Score, ValidationSet};

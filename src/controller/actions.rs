@@ -84,4 +84,13 @@ impl Controls {
         };
         lr.iter().flat_map(|&lr| weight_decay.iter().map(move |&weight_decay| Action { lr, weight_decay })).collect()
     }
+
+    /// What is left of an action where only these values move.
+    pub(crate) fn part_of(self, action: Action) -> Action {
+        match self {
+            Self::Lr => Action { weight_decay: Move::Accept, ..action },
+            Self::WeightDecay => Action { lr: Move::Accept, ..action },
+            Self::Both => action,
+        }
+    }
 }

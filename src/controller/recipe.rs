@@ -79,6 +79,7 @@ fn exploration() -> Exploration {
 /// | Name | Default | Purpose | Range |
 /// |---|---|---|---|
 /// | `probe-steps` | 64 | decide at each of the first steps: ×1.25 needs 41 moves for four decades | [0, ∞) |
+/// | `probe-hold` | 1 | while probing, a move of the learning rate other than *grow* is held for so many steps before the next decision: once the climb is over, what a move does is judged by several losses | [1, ∞) |
 /// | `per-doubling` | 8 | then so many decisions per doubling of the step count | [1, 1000] |
 /// | `fixed` | none | or every so many steps, instead of `per-doubling` | [1, ∞) |
 /// | `cooldown` | 0 | share of a known budget over whose end the learning rate falls linearly to 0, underneath the decisions | [0, 1] |
@@ -89,6 +90,9 @@ fn exploration() -> Exploration {
 pub struct DecisionConfig {
     /// See the table.
     pub probe_steps: u64,
+    /// See the table.
+    #[serde(skip_serializing_if = "is_one_step")]
+    pub probe_hold: u64,
     /// See the table.
     pub per_doubling: u32,
     /// See the table.
@@ -113,9 +117,21 @@ fn is_one(power: &u32) -> bool {
     *power == 1
 }
 
+fn is_one_step(steps: &u64) -> bool {
+    *steps == 1
+}
+
 impl Default for DecisionConfig {
     fn default() -> Self {
-        Self { probe_steps: 64, per_doubling: 8, fixed: None, cooldown: 0.0, weight_decay_power: 1, first_update: None }
+        Self {
+            probe_steps: 64,
+            probe_hold: 1,
+            per_doubling: 8,
+            fixed: None,
+            cooldown: 0.0,
+            weight_decay_power: 1,
+            first_update: None,
+        }
     }
 }
 
@@ -126,6 +142,7 @@ impl DecisionConfig {
         let first = self.first_update.unwrap_or(1.0);
         let checks = [
             ("first-update", first, 0.0 < first && first.is_finite(), "positive"),
+            ("probe-hold", self.probe_hold as f64, self.probe_hold >= 1, "at least 1"),
             ("per-doubling", f64::from(per_doubling), (1..=1000).contains(&per_doubling), "in [1, 1000]"),
             ("fixed", 0.0, self.fixed != Some(0), "at least 1"),
             ("cooldown", self.cooldown, (0.0..=1.0).contains(&self.cooldown), "in [0, 1]"),
@@ -134,16 +151,19 @@ impl DecisionConfig {
         checks.into_iter().find(|check| !check.2).map(|(name, value, _, allowed)| (name, value, allowed))
     }
 
-    /// Steps to the next decision, for one taken at `step`.
+    /// Steps to the next decision, after one at `step` that took this action.
     ///
     /// ```
     /// # use qgd::controller::DecisionConfig;
-    /// let decisions = DecisionConfig::default();
-    /// assert_eq!((decisions.interval(10), decisions.interval(100), decisions.interval(10_000)), (1, 9, 905));
+    /// # use qgd::{Action, Move};
+    /// let decisions = DecisionConfig { probe_hold: 4, ..DecisionConfig::default() };
+    /// assert_eq!([10, 100, 10_000].map(|step| decisions.interval(step, Action::ACCEPT)), [4, 9, 905]);
+    /// let grow = Action { lr: Move::Grow, ..Action::ACCEPT };
+    /// assert_eq!([10, 100, 10_000].map(|step| decisions.interval(step, grow)), [1, 9, 905]);
     /// ```
-    pub fn interval(&self, step: u64) -> u64 {
+    pub fn interval(&self, step: u64, action: Action) -> u64 {
         if step < self.probe_steps {
-            return 1;
+            return if action.lr == Move::Grow { 1 } else { self.probe_hold };
         }
         let growth = 2f64.powf(1.0 / f64::from(self.per_doubling.max(1))) - 1.0;
         self.fixed.unwrap_or((step as f64 * growth) as u64).max(1)
@@ -190,11 +210,16 @@ pub struct NetworkConfig {
     pub hidden: Vec<usize>,
     /// Separate heads for the value and the advantages. Default true.
     pub dueling: bool,
+    /// Pretrained controllers, by name or file, whose networks make the ensemble instead of new ones. Their Q-values add up, each for the values
+    /// that it moves: what one says of the learning rate and another of the weight decay is followed by both at once. All need the hidden
+    /// layers above, and features that are among the recipe's. Default none.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub from: Vec<String>,
 }
 
 impl Default for NetworkConfig {
     fn default() -> Self {
-        Self { hidden: vec![64, 64], dueling: true }
+        Self { hidden: vec![64, 64], dueling: true, from: Vec::new() }
     }
 }
 

@@ -173,6 +173,25 @@ impl QNetwork {
         outputs.pop().unwrap_or_else(|| features.to_owned())
     }
 
+    /// The same network for other inputs and outputs: feature `i` is what was feature `features[i]`, or one that it does not heed, and action
+    /// `a` is worth what `actions[a]` was. With dueling heads the values stay the same where every old action is as often a new one.
+    pub(crate) fn embedded(&self, features: &[Option<usize>], actions: &[usize]) -> Self {
+        let mut embedded = self.clone();
+        let first = self.hidden.first().unwrap_or(&self.head);
+        let mut w = Array2::zeros((features.len(), first.b.len()));
+        for (mut row, from) in w.rows_mut().into_iter().zip(features) {
+            if let Some(from) = from {
+                row.assign(&first.w.row(*from));
+            }
+        }
+        embedded.hidden.first_mut().unwrap_or(&mut embedded.head).w = w;
+        let n_values = usize::from(self.dueling);
+        let columns: Vec<usize> = (0..n_values).chain(actions.iter().map(|&action| n_values + action)).collect();
+        embedded.head.w = as_standard(embedded.head.w.select(Axis(1), &columns));
+        embedded.head.b = self.head.b.select(Axis(0), &columns);
+        embedded
+    }
+
     /// Adds `weights · last hidden layer + bias` to the value of one action, up to what dueling heads take off all actions alike.
     pub(crate) fn add_to_action(&mut self, action: usize, weights: &[f64], bias: f64) {
         let column = action + usize::from(self.dueling);

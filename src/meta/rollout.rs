@@ -191,7 +191,8 @@ impl Policy for Actor {
     }
 
     fn interval(&self, step: u64) -> u64 {
-        self.decisions.interval(step)
+        let taken = self.taken.last().map(|&action| self.actions[usize::from(action)]);
+        self.decisions.interval(step, taken.unwrap_or(Action::ACCEPT))
     }
 
     fn line_search(&self) -> Option<LineSearchConfig> {

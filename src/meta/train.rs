@@ -5,6 +5,7 @@ use super::line_search::line_search_rollout;
 use super::polish::{Polish, PolishConfig};
 use super::rollout::Actor;
 use super::tasks::Task;
+use super::union::{self, UnionError};
 use super::validation::{self, Score, ValidationSet};
 use crate::controller::artifact::{self, ArtifactError, Kind};
 use crate::controller::{Action, Card, Driver, LineSearch, LineSearchError, Pretrained, PretrainedError, Recipe};
@@ -111,6 +112,9 @@ pub enum MetaTrainingError {
     /// The engine cannot run the tasks.
     #[error(transparent)]
     Engine(#[from] EngineError),
+    /// The controllers it starts from do not fit.
+    #[error(transparent)]
+    Union(#[from] UnionError),
     /// A task has a start that no line search takes.
     #[error(transparent)]
     LineSearch(#[from] LineSearchError),
@@ -146,7 +150,7 @@ impl MetaTraining {
     /// Starts anew. A number of threads stands for the kernel on so many.
     ///
     /// # Errors
-    /// When the engine cannot run the recipe's tasks.
+    /// When the engine cannot run the recipe's tasks, or the controllers that it starts from do not fit it.
     pub fn new(recipe: Recipe, seed: u64, engine: impl Into<Engine>) -> Result<Self, MetaTrainingError> {
         let engine = engine.into();
         let validation = ValidationSet::draw(&recipe, seed, engine)?;
@@ -155,7 +159,10 @@ impl MetaTraining {
         let shape = &recipe.network;
         let mut rng = stream(seed, "q-network");
         let new_network = |_| QNetwork::new(n_features, &shape.hidden, n_actions, shape.dueling, &mut rng);
-        let networks: Vec<QNetwork> = (0..recipe.agent.ensemble).map(new_network).collect();
+        let networks: Vec<QNetwork> = match union::networks(&recipe)? {
+            given if given.is_empty() => (0..recipe.agent.ensemble).map(new_network).collect(),
+            given => given,
+        };
         let state = State {
             recipe_hash: recipe.hash(),
             seed,
