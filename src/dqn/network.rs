@@ -202,8 +202,11 @@ impl QNetwork {
         embedded.hidden.first_mut().unwrap_or(&mut embedded.head).w = w;
         let n_values = usize::from(self.dueling);
         let columns: Vec<usize> = (0..n_values).chain(actions.iter().map(|&action| n_values + action)).collect();
-        embedded.head.w = as_standard(embedded.head.w.select(Axis(1), &columns));
-        embedded.head.b = self.head.b.select(Axis(0), &columns);
+        let head = &embedded.head;
+        embedded.head = Linear {
+            w: Array2::from_shape_fn((head.w.nrows(), columns.len()), |(i, j)| head.w[[i, columns[j]]]),
+            b: columns.iter().map(|&column| head.b[column]).collect(),
+        };
         embedded
     }
 
