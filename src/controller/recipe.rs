@@ -406,7 +406,10 @@ mod tests {
                 "widths",
                 "clusters",
                 "warped",
-                "memorized"
+                "memorized",
+                "fresh",
+                "probe-hold",
+                "from"
             ]
             .iter()
             .all(|key| !text.contains(key)),
@@ -433,6 +436,8 @@ mod tests {
             ("[meta.tasks]\nclusters = [1, 65]", "meta.tasks.clusters"),
             ("[meta.tasks]\nwarped = 1.1", "meta.tasks.warped"),
             ("[meta.tasks]\nmemorized = -0.1", "meta.tasks.memorized"),
+            ("[meta.tasks]\nmemorized = 0.6\nfresh = 0.5", "meta.tasks.fresh"),
+            ("[decisions]\nprobe-hold = 0", "decisions.probe-hold"),
             ("[bounds]\nlr = [1.0, 0.1]", "bounds.lr"),
             ("[network]\nhidden = [4096]", "network.hidden"),
             ("[decisions]\nper-doubling = 0", "decisions.per-doubling"),

@@ -435,6 +435,18 @@ mod tests {
     }
 
     #[test]
+    fn a_fresh_task_sees_hardly_anything_twice_and_has_noise() {
+        let config = TaskConfig { families: vec![0.0, 0.0, 0.5, 0.5], fresh: 1.0, ..TaskConfig::default() };
+        for seed in 0..8 {
+            let task = Task::draw(&config, &mut stream(seed, "fresh"));
+            let Problem::Net(net) = &task.problem else { panic!("{:?} is no net", task.family) };
+            let seen = task.horizon as f64 * net.batch_size as f64;
+            assert!(net.n_train >= 12_000 && net.batch_size <= 32, "{} in batches of {}", net.n_train, net.batch_size);
+            assert!(seen / net.n_train as f64 <= 1600.0 * 32.0 / 12_000.0);
+        }
+    }
+
+    #[test]
     fn the_same_seed_draws_the_same_task_and_every_draw_is_usable() {
         let config = TaskConfig::default();
         for seed in 0..40 {
