@@ -55,6 +55,7 @@ pub mod controller;
 #[cfg(feature = "torch")]
 pub mod data;
 pub mod dqn;
+mod gemm;
 pub mod meta;
 #[cfg(feature = "torch")]
 pub mod nets;
@@ -63,6 +64,7 @@ pub mod policy;
 pub mod report;
 pub mod rng;
 pub mod schedule;
+mod simd;
 pub mod statistics;
 #[cfg(feature = "torch")]
 pub mod task;

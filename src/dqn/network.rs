@@ -1,11 +1,19 @@
 //! The Q-network: a multi-layer perceptron with ReLU and dueling heads, forward and backward by hand.
 //!
 //! Shapes: features `[batch, n_features]`, Q-values `[batch, n_actions]`; weights `[n_in, n_out]`, row-major.
+//!
+//! A batch passes through the layers in chunks of [`CHUNK`] rows, whose activations stay in cache. The gradient is summed chunk by chunk, in
+//! their order: the same bits on every processor.
 
-use ndarray::{Array1, Array2, ArrayView1, ArrayView2, Axis, Slice, Zip};
+use crate::gemm::{Matrix, Panels};
+use crate::simd::vectorized;
+use ndarray::{Array1, Array2, ArrayView1, ArrayView2, CowArray, Ix2};
 use rand::RngExt;
 use rand_chacha::ChaCha8Rng;
 use serde::{Deserialize, Serialize};
+
+/// Rows of a batch that pass through the layers together (of 32 to 1024, the fastest for batches of 1024).
+const CHUNK: usize = 64;
 
 /// One linear layer: `y = x w + b`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -29,8 +37,19 @@ impl Linear {
         Self { w: Array2::zeros(other.w.raw_dim()), b: Array1::zeros(other.b.raw_dim()) }
     }
 
-    fn forward(&self, x: &ArrayView2<f32>) -> Array2<f32> {
-        x.dot(&self.w) + &self.b
+    /// The weights, laid out for products with many rows.
+    fn packed(&self) -> Panels {
+        let mut panels = Panels::default();
+        panels.pack(Matrix::new(contiguous_2d(&self.w), self.b.len()), self.w.nrows(), self.b.len());
+        panels
+    }
+
+    /// The transpose of the weights, laid out likewise.
+    fn packed_transpose(&self) -> Panels {
+        let mut panels = Panels::default();
+        let transpose = Matrix::new(contiguous_2d(&self.w), self.b.len()).transposed();
+        panels.pack(transpose, self.b.len(), self.w.nrows());
+        panels
     }
 
     /// `y = x w + b` for one row, without allocating.
@@ -113,9 +132,8 @@ impl QNetwork {
 
     /// Whether all shapes fit each other and every weight is finite: what a file that was read must satisfy.
     pub fn is_sound(&self) -> bool {
-        let layers = || self.hidden.iter().chain([&self.head]);
-        let fits = layers().zip(layers().skip(1)).all(|(a, b)| a.w.ncols() == b.w.nrows());
-        let whole = layers().all(|l| {
+        let fits = self.layers().zip(self.layers().skip(1)).all(|(a, b)| a.w.ncols() == b.w.nrows());
+        let whole = self.layers().all(|l| {
             l.b.len() == l.w.ncols() && l.w.as_slice().is_some() && l.b.as_slice().is_some() && !l.w.is_empty()
         });
         fits && whole
@@ -125,52 +143,44 @@ impl QNetwork {
 
     /// Room for [`QNetwork::forward_row`].
     pub fn scratch(&self) -> Scratch {
-        let widths = self.hidden.iter().chain([&self.head]).map(|l| vec![0.0; l.b.len()]);
+        let widths = self.layers().map(|l| vec![0.0; l.b.len()]);
         Scratch { layers: widths.collect() }
     }
 
     /// Q-values of one state, without allocating. `scratch` comes from [`QNetwork::scratch`] of a network of this shape.
     pub fn forward_row(&self, features: &[f32], scratch: &mut Scratch, q_values: &mut [f32]) {
         let mut done: &[f32] = features;
-        for (layer, out) in self.hidden.iter().chain([&self.head]).zip(&mut scratch.layers) {
+        for (layer, out) in self.layers().zip(&mut scratch.layers) {
             layer.forward_row(done, out);
             if !std::ptr::eq(layer, &self.head) {
                 out.iter_mut().for_each(|v| *v = v.max(0.0));
             }
             done = out;
         }
-        if self.dueling {
-            let (value, advantages) = (done[0], &done[1..]);
-            let mean = advantages.iter().sum::<f32>() / advantages.len() as f32;
-            q_values.iter_mut().zip(advantages).for_each(|(q, a)| *q = value + a - mean);
-        } else {
-            q_values.copy_from_slice(done);
-        }
+        self.q_values(done, q_values);
     }
 
     /// Q-values `[batch, n_actions]` of the states `features` `[batch, n_features]`.
     pub fn forward(&self, features: ArrayView2<f32>) -> Array2<f32> {
-        self.q_values(&self.activations(&features)[self.hidden.len()])
-    }
-
-    /// Post-activation output of every hidden layer, then the raw head.
-    fn activations(&self, features: &ArrayView2<f32>) -> Vec<Array2<f32>> {
-        let mut outputs: Vec<Array2<f32>> = Vec::with_capacity(self.hidden.len() + 1);
-        for layer in &self.hidden {
-            let mut z = layer.forward(&outputs.last().map_or(features.view(), Array2::view));
-            z.mapv_inplace(|v| v.max(0.0));
-            outputs.push(z);
-        }
-        let head = self.head.forward(&outputs.last().map_or(features.view(), Array2::view));
-        outputs.push(head);
-        outputs
+        let n_actions = self.n_actions();
+        let mut pass = Pass::new(self);
+        let mut q_values = vec![0.0; features.nrows() * n_actions];
+        let features = features.as_standard_layout();
+        let chunks = chunks(&features).zip(q_values.chunks_mut(CHUNK * n_actions));
+        chunks.for_each(|(chunk, q_values)| self.q_values(pass.forward(chunk), q_values));
+        matrix(q_values, n_actions)
     }
 
     /// What the head reads: the activations of the last hidden layer `[batch, width]`, or the features where there is none.
     pub(crate) fn last_hidden(&self, features: ArrayView2<f32>) -> Array2<f32> {
-        let mut outputs = self.activations(&features);
-        outputs.truncate(self.hidden.len());
-        outputs.pop().unwrap_or_else(|| features.to_owned())
+        let Some(last) = self.hidden.len().checked_sub(1) else { return features.to_owned() };
+        let mut pass = Pass::new(self);
+        let mut activations = Vec::new();
+        for chunk in chunks(&features.as_standard_layout()) {
+            pass.forward(chunk);
+            activations.extend_from_slice(&pass.outputs[last]);
+        }
+        matrix(activations, self.hidden[last].b.len())
     }
 
     /// Adds `weights · last hidden layer + bias` to the value of one action, up to what dueling heads take off all actions alike.
@@ -180,14 +190,17 @@ impl QNetwork {
         self.head.b[column] += bias as f32;
     }
 
-    fn q_values(&self, head: &Array2<f32>) -> Array2<f32> {
+    /// The Q-values `[n, n_actions]` that the outputs `head` of the last layer stand for.
+    fn q_values(&self, head: &[f32], q_values: &mut [f32]) {
         if !self.dueling {
-            return head.clone();
+            return q_values.copy_from_slice(head);
         }
-        let advantages = head.slice_axis(Axis(1), Slice::from(1..));
-        let n_actions = advantages.ncols() as f32;
-        let shift = &head.column(0) - &(advantages.sum_axis(Axis(1)) / n_actions);
-        &advantages + &shift.insert_axis(Axis(1))
+        let n_actions = self.n_actions();
+        for (head, q_values) in head.chunks_exact(1 + n_actions).zip(q_values.chunks_exact_mut(n_actions)) {
+            let (value, advantages) = (head[0], &head[1..]);
+            let mean = advantages.iter().sum::<f32>() / n_actions as f32;
+            q_values.iter_mut().zip(advantages).for_each(|(q, a)| *q = value + a - mean);
+        }
     }
 
     /// Gradient of `sum over b of loss_b(Q(s_b, a_b))`, where `d_loss` gives `(Q(s_b, a_b), b) -> d loss_b / d Q(s_b, a_b)`.
@@ -197,44 +210,40 @@ impl QNetwork {
         actions: &[usize],
         mut d_loss: impl FnMut(f32, usize) -> f32,
     ) -> Self {
-        let outputs = self.activations(&features);
-        let q_values = self.q_values(&outputs[self.hidden.len()]);
-        let mut d_out = Array2::<f32>::zeros(outputs[self.hidden.len()].raw_dim());
-        let n_actions = self.n_actions() as f32;
-        for (b, &action) in actions.iter().enumerate() {
-            let d = d_loss(q_values[[b, action]], b);
-            if self.dueling {
-                d_out[[b, 0]] = d;
-                (0..self.n_actions()).for_each(|a| d_out[[b, 1 + a]] = -d / n_actions);
-                d_out[[b, 1 + action]] += d;
-            } else {
-                d_out[[b, action]] = d;
-            }
-        }
         let mut gradient = self.zeros_like();
-        let n_layers = self.hidden.len();
-        for i in (0..=n_layers).rev() {
-            let input = if i == 0 { features.view() } else { outputs[i - 1].view() };
-            let layer = if i == n_layers { &self.head } else { &self.hidden[i] };
-            let target = if i == n_layers { &mut gradient.head } else { &mut gradient.hidden[i] };
-            target.w = as_standard(input.t().dot(&d_out));
-            target.b = d_out.sum_axis(Axis(0));
-            if i > 0 {
-                let mut d_in = d_out.dot(&layer.w.t());
-                Zip::from(&mut d_in).and(&outputs[i - 1]).for_each(|d, &a| {
-                    if a <= 0.0 {
-                        *d = 0.0;
-                    }
-                });
-                d_out = as_standard(d_in);
-            }
+        let mut pass = Pass::new(self);
+        let turned: Vec<Panels> = self.layers().skip(1).map(Linear::packed_transpose).collect();
+        let mut q_values = vec![0.0; CHUNK * self.n_actions()];
+        let features = features.as_standard_layout();
+        for (i, (chunk, actions)) in chunks(&features).zip(actions.chunks(CHUNK)).enumerate() {
+            let q_values = &mut q_values[..actions.len() * self.n_actions()];
+            self.q_values(pass.forward(chunk), q_values);
+            let chosen = q_values.chunks_exact(self.n_actions()).zip(actions).map(|(q, &action)| q[action]);
+            let d_chosen = chosen.enumerate().map(|(b, q)| d_loss(q, i * CHUNK + b));
+            pass.d_out.clear();
+            d_chosen.zip(actions).for_each(|(d, &action)| self.push_d_head(d, action, &mut pass.d_out));
+            pass.backward(chunk, &turned, &mut gradient);
         }
         gradient
     }
 
+    /// Adds a row: the gradient by the outputs of the last layer, where `d` is the one by the Q-value of `action`.
+    fn push_d_head(&self, d: f32, action: usize, d_head: &mut Vec<f32>) {
+        let own = d_head.len() + usize::from(self.dueling) + action;
+        let others = if self.dueling { -d / self.n_actions() as f32 } else { 0.0 };
+        d_head.extend(self.dueling.then_some(d));
+        d_head.resize(d_head.len() + self.n_actions(), others);
+        d_head[own] += d;
+    }
+
+    /// The hidden layers, then the head.
+    fn layers(&self) -> impl Iterator<Item = &Linear> {
+        self.hidden.iter().chain([&self.head])
+    }
+
     /// All parameters, as flat slices in a fixed order.
     pub fn params(&self) -> Vec<&[f32]> {
-        self.hidden.iter().chain([&self.head]).flat_map(|l| [contiguous_2d(&l.w), contiguous(&l.b)]).collect()
+        self.layers().flat_map(|l| [contiguous_2d(&l.w), contiguous(&l.b)]).collect()
     }
 
     /// All parameters, to be changed, in the same order.
@@ -249,14 +258,124 @@ impl QNetwork {
     /// Moves every parameter towards `other`'s: `θ ← θ + rate (θ_other - θ)`.
     pub fn move_towards(&mut self, other: &Self, rate: f32) {
         for (own, theirs) in self.params_mut().into_iter().zip(other.params()) {
-            own.iter_mut().zip(theirs).for_each(|(a, &b)| *a += rate * (b - *a));
+            vectorized(
+                #[inline(always)]
+                || own.iter_mut().zip(theirs).for_each(|(a, &b)| *a += rate * (b - *a)),
+            );
         }
     }
 }
 
-/// Matrix products of transposed views come out column-major; everything else here is row-major.
-fn as_standard(a: Array2<f32>) -> Array2<f32> {
-    if a.is_standard_layout() { a } else { a.as_standard_layout().into_owned() }
+/// Chunks of rows on their way through a network, and back.
+struct Pass<'a> {
+    network: &'a QNetwork,
+    weights: Vec<Panels>,
+    /// Output of every layer `[n, n_out]`, those of the hidden ones after the ReLU.
+    outputs: Vec<Vec<f32>>,
+    /// The gradient by the output of the layer at hand, before the ReLU.
+    d_out: Vec<f32>,
+    d_in: Vec<f32>,
+    d_weights: Vec<f32>,
+    panels: Panels,
+}
+
+impl<'a> Pass<'a> {
+    fn new(network: &'a QNetwork) -> Self {
+        Self {
+            network,
+            weights: network.layers().map(Linear::packed).collect(),
+            outputs: vec![Vec::new(); network.hidden.len() + 1],
+            d_out: Vec::new(),
+            d_in: Vec::new(),
+            d_weights: Vec::new(),
+            panels: Panels::default(),
+        }
+    }
+
+    /// The outputs of the head for a chunk `[n, n_features]`.
+    fn forward(&mut self, features: &[f32]) -> &[f32] {
+        let (n, last) = (features.len() / self.network.n_features(), self.network.hidden.len());
+        for (l, layer) in self.network.layers().enumerate() {
+            let (before, after) = self.outputs.split_at_mut(l);
+            let x: &[f32] = before.last().map_or(features, Vec::as_slice);
+            let y = &mut after[0];
+            y.resize(n * layer.b.len(), 0.0);
+            self.weights[l].multiply(Matrix::new(x, layer.w.nrows()), layer.b.as_slice(), y);
+            if l < last {
+                relu(y);
+            }
+        }
+        &self.outputs[last]
+    }
+
+    /// Adds what the chunk that went forward last adds to the gradient, from `d_out` of the head. `turned` are the transposed weights of all
+    /// layers but the first.
+    fn backward(&mut self, features: &[f32], turned: &[Panels], gradient: &mut QNetwork) {
+        let n = features.len() / self.network.n_features();
+        for l in (0..self.outputs.len()).rev() {
+            let sums = gradient.hidden.get_mut(l).unwrap_or(&mut gradient.head);
+            let (n_in, n_out) = sums.w.dim();
+            let x: &[f32] = if l == 0 { features } else { &self.outputs[l - 1] };
+            self.d_weights.resize(n_in * n_out, 0.0);
+            self.panels.pack(Matrix::new(&self.d_out, n_out), n, n_out);
+            self.panels.multiply(Matrix::new(x, n_in).transposed(), None, &mut self.d_weights);
+            add_rows(&self.d_weights, sums.w.as_slice_mut().unwrap_or(&mut []));
+            add_rows(&self.d_out, sums.b.as_slice_mut().unwrap_or(&mut []));
+            if l > 0 {
+                self.d_in.resize(n * n_in, 0.0);
+                turned[l - 1].multiply(Matrix::new(&self.d_out, n_out), None, &mut self.d_in);
+                relu_backward(x, &mut self.d_in);
+                std::mem::swap(&mut self.d_out, &mut self.d_in);
+            }
+        }
+    }
+}
+
+/// Chunks of rows. What is in standard layout is one slice.
+fn chunks<'a>(features: &'a CowArray<f32, Ix2>) -> impl Iterator<Item = &'a [f32]> {
+    features.as_slice().unwrap_or(&[]).chunks(CHUNK * features.ncols().max(1))
+}
+
+/// Rows of so many columns as a matrix.
+fn matrix(rows: Vec<f32>, n_columns: usize) -> Array2<f32> {
+    Array2::from_shape_vec((rows.len() / n_columns, n_columns), rows).unwrap_or_default()
+}
+
+fn relu(y: &mut [f32]) {
+    vectorized(
+        #[inline(always)]
+        || {
+            for y in y {
+                *y = y.max(0.0);
+            }
+        },
+    );
+}
+
+/// Turns the gradient by the outputs `y` of ReLUs into the one by what they are of.
+fn relu_backward(y: &[f32], d: &mut [f32]) {
+    vectorized(
+        #[inline(always)]
+        || {
+            for (d, &y) in d.iter_mut().zip(y) {
+                *d = if y > 0.0 { *d } else { 0.0 };
+            }
+        },
+    );
+}
+
+/// Adds all rows to `sums`, which is as wide as one.
+fn add_rows(rows: &[f32], sums: &mut [f32]) {
+    vectorized(
+        #[inline(always)]
+        || {
+            for row in rows.chunks_exact(sums.len()) {
+                for (sum, v) in sums.iter_mut().zip(row) {
+                    *sum += v;
+                }
+            }
+        },
+    );
 }
 
 /// The mean Q-values of an ensemble for one state, without allocating; `q_row` is room for one network's.
@@ -340,10 +459,11 @@ mod tests {
     fn dueling_q_values_average_to_the_state_value() {
         let network = QNetwork::new(4, &[8], 3, true, &mut stream(5, "network"));
         let x = batch(2, 4, 6);
-        let head = network.activations(&x.view()).pop().unwrap();
+        let mut pass = Pass::new(&network);
+        let head = pass.forward(x.as_slice().unwrap());
         let q = network.forward(x.view());
         for b in 0..2 {
-            assert!((q.row(b).mean().unwrap() - head[[b, 0]]).abs() < 1e-5);
+            assert!((q.row(b).mean().unwrap() - head[4 * b]).abs() < 1e-5);
         }
     }
 

@@ -217,8 +217,15 @@ impl Replay {
             })
             .collect();
         let episodes: Vec<&Episode> = self.episodes().collect();
-        let mut batch = Batch::default();
-        let Some(&total) = ends.last() else { return batch };
+        let Some(&total) = ends.last() else { return Batch::default() };
+        let n_values = batch_size * episodes[0].n_features;
+        let mut batch = Batch {
+            obs: Vec::with_capacity(n_values),
+            actions: Vec::with_capacity(batch_size),
+            returns: Vec::with_capacity(batch_size),
+            discounts: Vec::with_capacity(batch_size),
+            next_obs: Vec::with_capacity(n_values),
+        };
         for _ in 0..batch_size {
             let at = rng.random_range(0..total);
             let e = ends.partition_point(|&end| end <= at);

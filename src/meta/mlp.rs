@@ -4,9 +4,9 @@
 
 #[cfg(feature = "torch")]
 use super::architecture::{Architecture, Block};
-use super::gemm::{Matrix, Panels};
-use super::simd::vectorized;
 use super::tanh::tanh_in_place;
+use crate::gemm::{Matrix, Panels};
+use crate::simd::vectorized;
 use rand::RngExt;
 use rand_chacha::ChaCha8Rng;
 

@@ -1,6 +1,6 @@
 //! The inner optimizers on plain memory: SGD, momentum, Adam and AdamW with PyTorch's formulas and defaults.
 
-use super::simd::vectorized;
+use crate::simd::vectorized;
 use serde::{Deserialize, Serialize};
 
 /// Which optimizer trains the target net.

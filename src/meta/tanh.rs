@@ -12,7 +12,7 @@
 //! Copyright (C) 1993 by Sun Microsystems, Inc. All rights reserved. Permission to use, copy, modify, and distribute this software is freely
 //! granted, provided that this notice is preserved.
 
-use super::simd::vectorized;
+use crate::simd::vectorized;
 
 /// ln 2 in two parts, its inverse, and the polynomial of fdlibm.
 const LN2_HI: f32 = f32::from_bits(0x3f31_7180);

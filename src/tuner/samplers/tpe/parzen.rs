@@ -11,8 +11,8 @@
 
 use super::exp::LogSum;
 use super::table::{Axis, Table, stretch};
-use crate::meta::simd::vectorized;
 use crate::rng::standard_normal;
+use crate::simd::vectorized;
 use crate::tuner::distribution::Distribution;
 use rand::RngExt;
 use rand_chacha::ChaCha8Rng;

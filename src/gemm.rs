@@ -4,7 +4,7 @@
 //! Columns of b come in panels of [`WIDTH`], padded with zeros; four rows of a at a time meet a panel in registers. Every element is summed in
 //! the order of the inner index by fused multiply-adds, from zero: the same bits on every processor.
 
-use super::simd::vectorized;
+use crate::simd::vectorized;
 
 /// Columns of a panel: two registers of eight floats.
 const WIDTH: usize = 16;
@@ -13,7 +13,7 @@ const HEIGHT: usize = 4;
 
 /// A matrix whose element (i, j) is `data[i * strides[0] + j * strides[1]]`.
 #[derive(Clone, Copy)]
-pub(super) struct Matrix<'a> {
+pub(crate) struct Matrix<'a> {
     data: &'a [f32],
     strides: [usize; 2],
 }
@@ -32,7 +32,7 @@ impl<'a> Matrix<'a> {
 
 /// The right-hand side of products in panels.
 #[derive(Debug, Clone, Default)]
-pub(super) struct Panels {
+pub(crate) struct Panels {
     /// `[panel, inner, WIDTH]`
     data: Vec<f32>,
     inner: usize,
