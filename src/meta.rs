@@ -13,6 +13,7 @@ mod architecture;
 mod batched;
 mod config;
 mod engine;
+mod exp;
 mod line_search;
 mod mlp;
 mod optimizer;

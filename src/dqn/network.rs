@@ -56,11 +56,16 @@ impl Linear {
     fn forward_row(&self, x: &[f32], y: &mut [f32]) {
         y.copy_from_slice(contiguous(&self.b));
         let weights = contiguous_2d(&self.w);
-        for (row, &xi) in weights.chunks_exact(y.len()).zip(x) {
-            for (yj, &wij) in y.iter_mut().zip(row) {
-                *yj += xi * wij;
-            }
-        }
+        vectorized(
+            #[inline(always)]
+            || {
+                for (row, &xi) in weights.chunks_exact(y.len()).zip(x) {
+                    for (yj, &wij) in y.iter_mut().zip(row) {
+                        *yj += xi * wij;
+                    }
+                }
+            },
+        );
     }
 }
 

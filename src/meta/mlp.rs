@@ -4,6 +4,7 @@
 
 #[cfg(feature = "torch")]
 use super::architecture::{Architecture, Block};
+use super::exp::exp_in_place;
 use super::tanh::tanh_in_place;
 use crate::gemm::{Matrix, Panels};
 use crate::simd::vectorized;
@@ -196,14 +197,14 @@ impl Mlp {
         let last = self.outputs.len() - 1;
         let out = &mut self.outputs[last];
         let scale = n_out as f32 / out.len() as f32;
-        let mut sum = 0.0;
-        for (i, row) in out.chunks_exact_mut(n_out).enumerate() {
-            let example = rows.get(i).copied().unwrap_or(i);
-            sum += match target {
-                Target::Classes(classes) => cross_entropy(row, usize::from(classes[example]), scale),
-                Target::Values(values) => squared_error(row, &values[example * n_out..(example + 1) * n_out], scale),
-            };
-        }
+        let example = |i: usize| rows.get(i).copied().unwrap_or(i);
+        let sum = match target {
+            Target::Classes(classes) => cross_entropy(out, n_out, |i| usize::from(classes[example(i)]), scale),
+            Target::Values(values) => {
+                let targets = |i| &values[example(i) * n_out..(example(i) + 1) * n_out];
+                out.chunks_exact_mut(n_out).enumerate().map(|(i, row)| squared_error(row, targets(i), scale)).sum()
+            }
+        };
         sum * scale
     }
 }
@@ -223,15 +224,22 @@ fn sum_rows(rows: &[f32], sums: &mut [f32]) {
     );
 }
 
-/// -ln softmax(z)[class]; `z` becomes `scale` times its gradient.
-fn cross_entropy(z: &mut [f32], class: usize, scale: f32) -> f32 {
-    let max = z.iter().fold(f32::NEG_INFINITY, |m, &v| m.max(v));
-    let own = z[class] - max;
-    z.iter_mut().for_each(|v| *v = (*v - max).exp());
-    let sum = z.iter().sum::<f32>();
-    z.iter_mut().for_each(|v| *v *= scale / sum);
-    z[class] -= scale;
-    sum.ln() - own
+/// Sum over the rows of -ln softmax(z)[class]; `z` becomes `scale` times its gradient.
+fn cross_entropy(z: &mut [f32], n_classes: usize, class: impl Fn(usize) -> usize, scale: f32) -> f32 {
+    let mut loss = 0.0;
+    for (i, row) in z.chunks_exact_mut(n_classes).enumerate() {
+        let max = row.iter().fold(f32::NEG_INFINITY, |m, &v| m.max(v));
+        row.iter_mut().for_each(|v| *v -= max);
+        loss -= row[class(i)];
+    }
+    exp_in_place(z);
+    for (i, row) in z.chunks_exact_mut(n_classes).enumerate() {
+        let sum = row.iter().sum::<f32>();
+        row.iter_mut().for_each(|v| *v *= scale / sum);
+        row[class(i)] -= scale;
+        loss += sum.ln();
+    }
+    loss
 }
 
 /// Mean over the row of (y - target)²; `y` becomes `scale` times its gradient.

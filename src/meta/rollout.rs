@@ -9,6 +9,7 @@ use crate::controller::{
 use crate::dqn::{AgentConfig, Episode, Explorer, QNetwork, Scratch, network::mean_q_values};
 use crate::policy::{Decision, Policy, Reason};
 use crate::rng::stream;
+use crate::simd::vectorized;
 use rand_chacha::ChaCha8Rng;
 use std::sync::Arc;
 
@@ -43,7 +44,7 @@ pub fn rollout<P: Policy>(task: &mut Task, driver: &mut Driver<P>, evaluate_deci
     while driver.step() < task.horizon {
         let loss = task.loss_and_grad(&x, &mut grad, &mut rng);
         losses.push(loss);
-        let finite = loss.is_finite() && grad.iter().all(|g| g.is_finite());
+        let finite = loss.is_finite() && all_finite(&grad);
         if driver.is_due() {
             let window = LossWindow::of(&losses);
             losses.clear();
@@ -96,6 +97,14 @@ pub fn rollout<P: Policy>(task: &mut Task, driver: &mut Driver<P>, evaluate_deci
     }
     evaluations.push(task.evaluate(&x));
     Run { evaluations, inner_steps: driver.step() }
+}
+
+/// Looks at all of them, because stopping at the first one that is not takes longer.
+fn all_finite(values: &[f32]) -> bool {
+    vectorized(
+        #[inline(always)]
+        || values.iter().fold(true, |all, v| all & v.is_finite()),
+    )
 }
 
 fn report_validation<P: Policy>(task: &mut Task, driver: &mut Driver<P>, x: &[f32]) -> Option<HeldOut> {

@@ -91,7 +91,7 @@ fn exponent(a: f32) -> f32 {
 
 /// 2^k for a whole k. (Of k + 1.5 · 2^23 the last bits are k, and the rest is shifted out.)
 #[inline(always)]
-fn power_of_two(k: f32) -> f32 {
+pub(super) fn power_of_two(k: f32) -> f32 {
     f32::from_bits(1f32.to_bits().wrapping_add((k + 1.5 * WHOLE).to_bits() << 23))
 }
 
