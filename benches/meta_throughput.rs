@@ -216,9 +216,12 @@ fn under_control(recipe: &Recipe, tasks: &[Task], n_threads: usize) -> Result<()
     let mut replay = Replay::new(recipe.replay.clone());
     let explorer = Explorer::for_actions(recipe.exploration, &recipe.controls.actions(&recipe.moves))?;
     let (mut bare, mut lived, mut learned) = (Vec::new(), Vec::new(), Vec::new());
+    let busy = || cpu_seconds().map_or(f64::NAN, |seconds| seconds.own);
+    let mut busy_shares: [Vec<f64>; 2] = Default::default();
     for turn in 0..TURNS {
+        let before = busy();
         bare.push(kernel(tasks, n_threads)?);
-        let start = Instant::now();
+        let (start, bare_done) = (Instant::now(), busy());
         let episodes = on_all_cores(tasks.len(), n_threads, |i| {
             let mut task = tasks[i].clone();
             let (explorer, rng) = (explorer.clone().in_parallel(i, tasks.len()), stream(i as u64, "bench actor"));
@@ -232,12 +235,14 @@ fn under_control(recipe: &Recipe, tasks: &[Task], n_threads: usize) -> Result<()
         })?;
         let steps = episodes.iter().map(|(_, steps)| steps).sum::<u64>() as f64;
         lived.push(steps / start.elapsed().as_secs_f64());
+        busy_shares[0].push((bare_done - before) / (busy() - bare_done));
         episodes.into_iter().filter_map(|(episode, _)| episode).for_each(|episode| replay.push(episode));
         let mut rng = stream(turn as u64, "bench updates");
         for _ in 0..recipe.meta.updates_per_round {
             learner.update(&replay, 0.5, &mut rng)?;
         }
         learned.push(steps / start.elapsed().as_secs_f64());
+        busy_shares[1].push((bare_done - before) / (busy() - bare_done));
     }
     let share =
         |rates: &[f64]| 100.0 * median(&rates.iter().zip(&bare).map(|(rate, bare)| rate / bare).collect::<Vec<f64>>());
@@ -252,6 +257,8 @@ fn under_control(recipe: &Recipe, tasks: &[Task], n_threads: usize) -> Result<()
         recipe.agent.batch_size,
         median(&learned)
     );
+    let [lived, learned] = busy_shares.map(|shares| 100.0 * median(&shares));
+    println!("    a second of processor time: {lived:.0} % and {learned:.0} % of the kernel's steps");
     Ok(())
 }
 
