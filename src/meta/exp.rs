@@ -12,7 +12,7 @@
 use super::tanh::power_of_two;
 use crate::simd::vectorized;
 
-const LN2_HI: f32 = 0.693_359_375;
+const LN2_HI: f32 = 355.0 / 512.0;
 const LN2_LO: f32 = -2.121_944_4e-4;
 const P: [f32; 6] = [0.5, 1.666_666_5e-1, 4.166_579_6e-2, 8.333_452e-3, 1.398_2e-3, 1.987_569_1e-4];
 /// Below it 2^k is no longer a normal number; exp is 0 here.
