@@ -1,5 +1,4 @@
-//! exp of numbers that are not positive, without a branch, as a softmax needs it: a fifth of what a small net spent on an evaluation
-//! went into calls of libm.
+//! exp of numbers that are not positive, without a branch and without libm, so that the compiler computes several at once: what a softmax needs.
 //!
 //! ```text
 //! exp x = 2^k exp r      with x = k ln 2 + r, |r| ≤ ½ ln 2
