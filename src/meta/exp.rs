@@ -1,5 +1,4 @@
-//! exp of numbers that are not positive, without a branch, as a softmax needs it: a fifth of what a small net spent on an evaluation
-//! went into calls of libm.
+//! exp of numbers that are not positive, without a branch and without libm, so that the compiler computes several at once: what a softmax needs.
 //!
 //! ```text
 //! exp x = 2^k exp r      with x = k ln 2 + r, |r| ≤ ½ ln 2
@@ -12,7 +11,7 @@
 use super::tanh::power_of_two;
 use crate::simd::vectorized;
 
-const LN2_HI: f32 = 0.693_359_375;
+const LN2_HI: f32 = 355.0 / 512.0;
 const LN2_LO: f32 = -2.121_944_4e-4;
 const P: [f32; 6] = [0.5, 1.666_666_5e-1, 4.166_579_6e-2, 8.333_452e-3, 1.398_2e-3, 1.987_569_1e-4];
 /// Below it 2^k is no longer a normal number; exp is 0 here.

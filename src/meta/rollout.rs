@@ -99,7 +99,7 @@ pub fn rollout<P: Policy>(task: &mut Task, driver: &mut Driver<P>, evaluate_deci
     Run { evaluations, inner_steps: driver.step() }
 }
 
-/// Looks at all of them, because stopping at the first one that is not takes longer.
+/// Looks at all of them, several at once: stopping at the first one that is not would take them one by one.
 fn all_finite(values: &[f32]) -> bool {
     vectorized(
         #[inline(always)]
