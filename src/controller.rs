@@ -271,7 +271,7 @@ impl Policy for Controller {
     }
 
     fn interval(&self, step: u64) -> u64 {
-        self.recipe().decisions.interval(step, self.last_action.unwrap_or(Action::ACCEPT))
+        self.recipe().decisions.interval(step)
     }
 
     fn line_search(&self) -> Option<LineSearchConfig> {

@@ -40,10 +40,6 @@ fn print_recipe(recipe: &Recipe) {
     let later =
         d.fixed.map_or(format!("{} per doubling of the step count", d.per_doubling), |n| format!("every {n} steps"));
     let decides = match recipe.line_search {
-        None if d.probe_hold > 1 => format!(
-            "at each of the first {} steps ({} steps after a move that does not grow), then {later}",
-            d.probe_steps, d.probe_hold
-        ),
         None => format!("at each of the first {} steps, then {later}", d.probe_steps),
         Some(search) => {
             let after = if search.reset_on_accept { "back to its start" } else { "kept" };

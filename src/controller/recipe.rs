@@ -79,7 +79,6 @@ fn exploration() -> Exploration {
 /// | Name | Default | Purpose | Range |
 /// |---|---|---|---|
 /// | `probe-steps` | 64 | decide at each of the first steps: ×1.25 needs 41 moves for four decades | [0, ∞) |
-/// | `probe-hold` | 1 | while probing, a move of the learning rate other than *grow* is held for so many steps before the next decision: once the climb is over, what a move does is judged by several losses | [1, ∞) |
 /// | `per-doubling` | 8 | then so many decisions per doubling of the step count | [1, 1000] |
 /// | `fixed` | none | or every so many steps, instead of `per-doubling` | [1, ∞) |
 /// | `cooldown` | 0 | share of a known budget over whose end the learning rate falls linearly to 0, underneath the decisions | [0, 1] |
@@ -90,9 +89,6 @@ fn exploration() -> Exploration {
 pub struct DecisionConfig {
     /// See the table.
     pub probe_steps: u64,
-    /// See the table.
-    #[serde(skip_serializing_if = "is_one_step")]
-    pub probe_hold: u64,
     /// See the table.
     pub per_doubling: u32,
     /// See the table.
@@ -117,21 +113,9 @@ fn is_one(power: &u32) -> bool {
     *power == 1
 }
 
-fn is_one_step(steps: &u64) -> bool {
-    *steps == 1
-}
-
 impl Default for DecisionConfig {
     fn default() -> Self {
-        Self {
-            probe_steps: 64,
-            probe_hold: 1,
-            per_doubling: 8,
-            fixed: None,
-            cooldown: 0.0,
-            weight_decay_power: 1,
-            first_update: None,
-        }
+        Self { probe_steps: 64, per_doubling: 8, fixed: None, cooldown: 0.0, weight_decay_power: 1, first_update: None }
     }
 }
 
@@ -142,7 +126,6 @@ impl DecisionConfig {
         let first = self.first_update.unwrap_or(1.0);
         let checks = [
             ("first-update", first, 0.0 < first && first.is_finite(), "positive"),
-            ("probe-hold", self.probe_hold as f64, self.probe_hold >= 1, "at least 1"),
             ("per-doubling", f64::from(per_doubling), (1..=1000).contains(&per_doubling), "in [1, 1000]"),
             ("fixed", 0.0, self.fixed != Some(0), "at least 1"),
             ("cooldown", self.cooldown, (0.0..=1.0).contains(&self.cooldown), "in [0, 1]"),
@@ -151,19 +134,16 @@ impl DecisionConfig {
         checks.into_iter().find(|check| !check.2).map(|(name, value, _, allowed)| (name, value, allowed))
     }
 
-    /// Steps to the next decision, after one at `step` that took this action.
+    /// Steps to the next decision, for one taken at `step`.
     ///
     /// ```
     /// # use qgd::controller::DecisionConfig;
-    /// # use qgd::{Action, Move};
-    /// let decisions = DecisionConfig { probe_hold: 4, ..DecisionConfig::default() };
-    /// assert_eq!([10, 100, 10_000].map(|step| decisions.interval(step, Action::ACCEPT)), [4, 9, 905]);
-    /// let grow = Action { lr: Move::Grow, ..Action::ACCEPT };
-    /// assert_eq!([10, 100, 10_000].map(|step| decisions.interval(step, grow)), [1, 9, 905]);
+    /// let decisions = DecisionConfig::default();
+    /// assert_eq!((decisions.interval(10), decisions.interval(100), decisions.interval(10_000)), (1, 9, 905));
     /// ```
-    pub fn interval(&self, step: u64, action: Action) -> u64 {
+    pub fn interval(&self, step: u64) -> u64 {
         if step < self.probe_steps {
-            return if action.lr == Move::Grow { 1 } else { self.probe_hold };
+            return 1;
         }
         let growth = 2f64.powf(1.0 / f64::from(self.per_doubling.max(1))) - 1.0;
         self.fixed.unwrap_or((step as f64 * growth) as u64).max(1)
@@ -407,8 +387,6 @@ mod tests {
                 "clusters",
                 "warped",
                 "memorized",
-                "fresh",
-                "probe-hold",
                 "from"
             ]
             .iter()
@@ -436,8 +414,6 @@ mod tests {
             ("[meta.tasks]\nclusters = [1, 65]", "meta.tasks.clusters"),
             ("[meta.tasks]\nwarped = 1.1", "meta.tasks.warped"),
             ("[meta.tasks]\nmemorized = -0.1", "meta.tasks.memorized"),
-            ("[meta.tasks]\nmemorized = 0.6\nfresh = 0.5", "meta.tasks.fresh"),
-            ("[decisions]\nprobe-hold = 0", "decisions.probe-hold"),
             ("[bounds]\nlr = [1.0, 0.1]", "bounds.lr"),
             ("[network]\nhidden = [4096]", "network.hidden"),
             ("[decisions]\nper-doubling = 0", "decisions.per-doubling"),

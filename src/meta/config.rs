@@ -169,7 +169,6 @@ impl RewardConfig {
 /// | `clusters` | [1, 4] | clusters a class, where classes are clusters: many make a task that is learned slowly though it has no noise | 1 ≤ low ≤ high ≤ 64 |
 /// | `warped` | 0 | share of tasks whose inputs have heavy tails, are mostly zero or rounded, a column at a time, as measured data are | [0, 1] |
 /// | `memorized` | 0 | share of nets' tasks with 64 to 1500 examples, of whose labels 30 to 100 % are random (values: noise of 0.5 to 3 deviations): training loss falls only as far as they are learned by heart, as on small measured data | [0, 1] |
-/// | `fresh` | 0 | share of the tasks of nets with 12,000 to 60,000 examples and batches of 16 or 32, of whose labels 10 to 70 % are random (values: noise of 0.3 to 2 deviations): hardly anything is seen twice, as in text | [0, 1] |
 /// | `weight-decay` | off in 60 %, else [1e-6, 1e-2] | where the weight decay starts, log-uniform | 0 < low ≤ high |
 /// | `examples` | none | training examples, log-uniform: with few, and labels from a random teacher, nets overfit; 512 more are held out. Without it there are 256 to 12,000, of which a quarter is held out where something asks for it | 16 ≤ low ≤ high ≤ 100,000 |
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -203,9 +202,6 @@ pub struct TaskConfig {
     /// See the table.
     #[serde(skip_serializing_if = "is_zero")]
     pub memorized: f64,
-    /// See the table.
-    #[serde(skip_serializing_if = "is_zero")]
-    pub fresh: f64,
     /// See the table.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub start: Option<[f64; 2]>,
@@ -285,7 +281,6 @@ impl Default for TaskConfig {
             clusters: [1, 4],
             warped: 0.0,
             memorized: 0.0,
-            fresh: 0.0,
             start: None,
             start_decades: None,
             weight_decay: None,
@@ -348,7 +343,6 @@ impl MetaConfig {
             ),
             ("tasks.warped", tasks.warped, share(tasks.warped), "in [0, 1]"),
             ("tasks.memorized", tasks.memorized, share(tasks.memorized), "in [0, 1]"),
-            ("tasks.fresh", tasks.fresh, share(tasks.fresh + tasks.memorized), "in [0, 1], together with memorized"),
             ("tasks.start", low, range(low, high), "[low, high] with 0 < low <= high"),
             ("tasks.start-decades", decades, 0.0 < decades && decades <= 5.0, "in (0, 5]"),
             (

@@ -200,8 +200,7 @@ impl Policy for Actor {
     }
 
     fn interval(&self, step: u64) -> u64 {
-        let taken = self.taken.last().map(|&action| self.actions[usize::from(action)]);
-        self.decisions.interval(step, taken.unwrap_or(Action::ACCEPT))
+        self.decisions.interval(step)
     }
 
     fn line_search(&self) -> Option<LineSearchConfig> {

@@ -132,8 +132,6 @@ const N_HELD_OUT: usize = 512;
 
 /// Examples, noise of values and noise of labels, each [low, high], of tasks that can only be memorized.
 const MEMORIZED: [[f64; 2]; 3] = [[64.0, 1500.0], [0.5, 3.0], [0.3, 1.0]];
-/// The same of tasks in which hardly anything is seen twice.
-const FRESH: [[f64; 2]; 3] = [[12_000.0, 60_000.0], [0.3, 2.0], [0.1, 0.7]];
 
 impl Problem {
     /// How many parameters.
@@ -276,12 +274,10 @@ fn quadratic(rng: &mut ChaCha8Rng) -> (Problem, Vec<f32>) {
 }
 
 fn net_problem(family: Family, config: &TaskConfig, rng: &mut ChaCha8Rng) -> (Problem, Vec<f32>) {
-    // From a few examples seen many times to so many that most are seen once, unless the task is of a special kind.
-    let usual = [[256.0, 12_000.0], [0.03, 1.0], config.label_noise];
-    let shares = [config.memorized, config.fresh, 1.0 - config.memorized - config.fresh];
-    let kind = if shares[2] < 1.0 { weighted(&shares, rng) } else { 2 };
-    let (special, fresh) = (kind < 2, kind == 1);
-    let [examples, value_noise, label_noise] = [MEMORIZED, FRESH, usual][kind];
+    let memorized = config.memorized > 0.0 && rng.random_bool(config.memorized);
+    // Otherwise from a few examples seen many times to so many that most are seen once.
+    let [examples, value_noise, label_noise] =
+        if memorized { MEMORIZED } else { [[256.0, 12_000.0], [0.03, 1.0], config.label_noise] };
     let (n, n_held_out) = match config.examples {
         Some([fewest, most]) => {
             let n_train = log_uniform(fewest as f64, most as f64, rng).round() as usize;
@@ -292,9 +288,8 @@ fn net_problem(family: Family, config: &TaskConfig, rng: &mut ChaCha8Rng) -> (Pr
             (n, n / 4)
         }
     };
-    // So many examples of many inputs would take longer to draw than to train on.
-    let n_in = log_uniform(4.0, if fresh { 20.0 } else { 48.0 }, rng) as usize;
-    let separable = rng.random_bool(config.separable) && !special;
+    let n_in = log_uniform(4.0, 48.0, rng) as usize;
+    let separable = rng.random_bool(config.separable) && !memorized;
     let mut inputs = raw_inputs(n, n_in, rng);
     let (target, n_out) = if family == Family::Regression {
         teacher_values(&inputs, n_in, (!separable).then_some(value_noise), rng)
@@ -320,8 +315,7 @@ fn net_problem(family: Family, config: &TaskConfig, rng: &mut ChaCha8Rng) -> (Pr
     let net = Mlp::new(sizes, if rng.random_bool(0.6) { Activation::Relu } else { Activation::Tanh });
     let net = Net::Mlp(net);
     let start = net.init(gain(rng), rng);
-    let batch_size =
-        if fresh { [16, 32][rng.random_range(0..2)] } else { [16, 32, 64, 64, 128][rng.random_range(0..5)] };
+    let batch_size = [16, 32, 64, 64, 128][rng.random_range(0..5)];
     let (batch, rows) = (Vec::new(), Vec::new());
     let problem = NetProblem {
         net,
@@ -432,18 +426,6 @@ mod tests {
         let [fewest, most] = MEMORIZED[0].map(|n| n as usize);
         assert!((0..30).all(|seed| (fewest..=most).contains(&nets(1.0, seed).n_train)));
         assert!((0..30).any(|seed| nets(0.0, seed).n_train > most), "nor has any other task more");
-    }
-
-    #[test]
-    fn a_fresh_task_sees_hardly_anything_twice_and_has_noise() {
-        let config = TaskConfig { families: vec![0.0, 0.0, 0.5, 0.5], fresh: 1.0, ..TaskConfig::default() };
-        for seed in 0..8 {
-            let task = Task::draw(&config, &mut stream(seed, "fresh"));
-            let Problem::Net(net) = &task.problem else { panic!("{:?} is no net", task.family) };
-            let seen = task.horizon as f64 * net.batch_size as f64;
-            assert!(net.n_train >= 12_000 && net.batch_size <= 32, "{} in batches of {}", net.n_train, net.batch_size);
-            assert!(seen / net.n_train as f64 <= 1600.0 * 32.0 / 12_000.0);
-        }
     }
 
     #[test]
