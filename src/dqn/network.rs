@@ -2,7 +2,7 @@
 //!
 //! Shapes: features `[batch, n_features]`, Q-values `[batch, n_actions]`; weights `[n_in, n_out]`, row-major.
 //!
-//! A batch passes through the layers in chunks of [`CHUNK`] rows, whose activations stay in cache. The gradient is summed chunk by chunk, in
+//! A batch passes through the layers in chunks of `CHUNK` rows, whose activations stay in cache. The gradient is summed chunk by chunk, in
 //! their order: the same bits on every processor.
 
 use crate::gemm::{Matrix, Panels};
