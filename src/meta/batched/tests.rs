@@ -36,6 +36,23 @@ fn close(a: f64, b: f64) -> bool {
     (a - b).abs() <= 1e-4 * a.abs().max(b.abs()).max(1e-2) || !a.is_finite() && !b.is_finite()
 }
 
+/// Whether two decisions are the same, taken at close losses and learning rates.
+fn alike(a: &(u64, f64, f64, Reason), b: &(u64, f64, f64, Reason)) -> bool {
+    a.0 == b.0 && a.3 == b.3 && close(a.1, b.1) && close(a.2, b.2)
+}
+
+/// Whether the kernel alone follows the same trajectory when the last bits of the start are others. Where it does not, none can be asked for.
+fn is_stable<P: Policy>(task: &Task, driver: impl Fn(&Task) -> Driver<P>) -> bool {
+    let trace = |mut task: Task| {
+        let (mut driver, seen) = traced(driver(&task));
+        rollout(&mut task, &mut driver, false);
+        seen.lock().unwrap().clone()
+    };
+    let mut nudged = task.clone();
+    nudged.start.iter_mut().step_by(7).for_each(|x| *x = x.next_up());
+    trace(task.clone()).iter().zip(&trace(nudged)).all(|(a, b)| alike(a, b))
+}
+
 /// Runs the tasks both ways. All that can be seen of them agrees; returns how often each kind of decision was met.
 fn agree<P: Policy>(tasks: &[Task], driver: impl Fn(usize, &Task) -> Driver<P>, evaluate: bool) -> Trace {
     let (batched, seen): (Vec<_>, Vec<_>) = tasks
@@ -55,8 +72,7 @@ fn agree<P: Policy>(tasks: &[Task], driver: impl Fn(usize, &Task) -> Driver<P>, 
         let (seen, expected_trace) = (seen.lock().unwrap().clone(), expected_trace.lock().unwrap().clone());
         let name = format!("run {i}, {} {}", tasks[i].family.name(), tasks[i].algorithm.name());
         for (a, b) in seen.iter().zip(&expected_trace) {
-            let same = a.0 == b.0 && a.3 == b.3 && close(a.1, b.1) && close(a.2, b.2);
-            assert!(same, "{name}: step {} {a:?}, the kernel has {b:?}", a.0);
+            assert!(alike(a, b), "{name}: step {} {a:?}, the kernel has {b:?}", a.0);
         }
         assert_eq!(seen.len(), expected_trace.len(), "{name}");
         assert_eq!((own.counts(), own.rollbacks()), (expected.counts(), expected.rollbacks()), "{name}");
@@ -156,17 +172,18 @@ fn controllers_of_the_weight_decay_are_told_the_same_of_the_examples_held_out() 
     }
 }
 
-/// Starts in the middle of the range again. From two decades of it, one net's trajectory moves by 3e-4 within 27 steps when the last bits of
-/// its start do, in the kernel alone.
 #[test]
 fn a_pretrained_controller_without_evaluations_does_the_same() {
-    let mut tasks = tasks([30, 100], |config| config.start_decades = Some(1.0));
+    let mut tasks = tasks([30, 100], |config| config.start_decades = Some(2.0));
     tasks.retain(|task| task.family != Family::Regression);
     let driver = |_: usize, task: &Task| {
         let controller = Controller::pretrained("lr").unwrap();
         let config = controller.driver_config(Some(task.horizon));
         Driver::new(controller, task.lr, task.weight_decay, config).unwrap()
     };
+    let n = tasks.len();
+    tasks.retain(|task| is_stable(task, |task| driver(0, task)));
+    assert!(tasks.len() + 2 >= n, "{} of {n} are stable", tasks.len());
     let trace = agree(&tasks, driver, false);
     assert!(trace.iter().any(|record| record.3 == Reason::Policy));
 }
