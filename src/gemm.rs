@@ -2,8 +2,7 @@
 //! preparing it.
 //!
 //! Columns of b come in panels of [`WIDTH`], padded with zeros; six rows of a at a time meet a panel in registers, then four, then one by one.
-//! Every element is summed in
-//! the order of the inner index by fused multiply-adds, from zero: the same bits on every processor.
+//! Every element is summed in the order of the inner index by fused multiply-adds, from zero: the same bits on every processor.
 
 use crate::simd::vectorized;
 

@@ -8,3 +8,41 @@
 pub(crate) fn vectorized<T>(work: impl FnOnce() -> T) -> T {
     pulp::Arch::new().dispatch(work)
 }
+
+/// max(0, y) of every value.
+pub(crate) fn relu(y: &mut [f32]) {
+    vectorized(
+        #[inline(always)]
+        || {
+            for y in y {
+                *y = y.max(0.0);
+            }
+        },
+    );
+}
+
+/// Turns the gradient by the outputs `y` of ReLUs into the one by what they are of.
+pub(crate) fn relu_backward(y: &[f32], d: &mut [f32]) {
+    vectorized(
+        #[inline(always)]
+        || {
+            for (d, &y) in d.iter_mut().zip(y) {
+                *d = if y > 0.0 { *d } else { 0.0 };
+            }
+        },
+    );
+}
+
+/// Adds all rows to `sums`, which is as wide as one.
+pub(crate) fn add_rows(rows: &[f32], sums: &mut [f32]) {
+    vectorized(
+        #[inline(always)]
+        || {
+            for row in rows.chunks_exact(sums.len()) {
+                for (sum, v) in sums.iter_mut().zip(row) {
+                    *sum += v;
+                }
+            }
+        },
+    );
+}

@@ -6,7 +6,7 @@
 //! their order: the same bits on every processor.
 
 use crate::gemm::{Matrix, Panels};
-use crate::simd::vectorized;
+use crate::simd::{add_rows, relu, relu_backward, vectorized};
 use ndarray::{Array1, Array2, ArrayView1, ArrayView2, CowArray, Ix2};
 use rand::RngExt;
 use rand_chacha::ChaCha8Rng;
@@ -366,43 +366,6 @@ fn chunks<'a>(features: &'a CowArray<f32, Ix2>) -> impl Iterator<Item = &'a [f32
 /// Rows of so many columns as a matrix.
 fn matrix(rows: Vec<f32>, n_columns: usize) -> Array2<f32> {
     Array2::from_shape_vec((rows.len() / n_columns, n_columns), rows).unwrap_or_default()
-}
-
-fn relu(y: &mut [f32]) {
-    vectorized(
-        #[inline(always)]
-        || {
-            for y in y {
-                *y = y.max(0.0);
-            }
-        },
-    );
-}
-
-/// Turns the gradient by the outputs `y` of ReLUs into the one by what they are of.
-fn relu_backward(y: &[f32], d: &mut [f32]) {
-    vectorized(
-        #[inline(always)]
-        || {
-            for (d, &y) in d.iter_mut().zip(y) {
-                *d = if y > 0.0 { *d } else { 0.0 };
-            }
-        },
-    );
-}
-
-/// Adds all rows to `sums`, which is as wide as one.
-fn add_rows(rows: &[f32], sums: &mut [f32]) {
-    vectorized(
-        #[inline(always)]
-        || {
-            for row in rows.chunks_exact(sums.len()) {
-                for (sum, v) in sums.iter_mut().zip(row) {
-                    *sum += v;
-                }
-            }
-        },
-    );
 }
 
 /// The mean Q-values of an ensemble for one state, without allocating; `q_row` is room for one network's.

@@ -7,7 +7,7 @@ use super::architecture::{Architecture, Block};
 use super::exp::exp_in_place;
 use super::tanh::tanh_in_place;
 use crate::gemm::{Matrix, Panels};
-use crate::simd::vectorized;
+use crate::simd::{add_rows, relu, relu_backward, vectorized};
 use rand::RngExt;
 use rand_chacha::ChaCha8Rng;
 
@@ -24,34 +24,23 @@ impl Activation {
     fn forward(self, y: &mut [f32]) {
         match self {
             Self::Tanh => tanh_in_place(y),
-            Self::Relu => vectorized(
-                #[inline(always)]
-                || {
-                    for y in y {
-                        *y = y.max(0.0);
-                    }
-                },
-            ),
+            Self::Relu => relu(y),
         }
     }
 
     /// Turns the gradient by the outputs `y` into the one by what they are of.
     fn backward(self, y: &[f32], d: &mut [f32]) {
-        vectorized(
-            #[inline(always)]
-            || match self {
-                Self::Relu => {
-                    for (d, &y) in d.iter_mut().zip(y) {
-                        *d = if y > 0.0 { *d } else { 0.0 };
-                    }
-                }
-                Self::Tanh => {
+        match self {
+            Self::Relu => relu_backward(y, d),
+            Self::Tanh => vectorized(
+                #[inline(always)]
+                || {
                     for (d, &y) in d.iter_mut().zip(y) {
                         *d *= 1.0 - y * y;
                     }
-                }
-            },
-        );
+                },
+            ),
+        }
     }
 }
 
@@ -179,7 +168,8 @@ impl Mlp {
             let x: &[f32] = if l == 0 { inputs } else { &self.outputs[l - 1] };
             self.panels.pack(Matrix::new(&self.d_out, n_out), n, n_out);
             self.panels.multiply(Matrix::new(x, n_in).transposed(), None, d_weights);
-            sum_rows(&self.d_out, d_biases);
+            d_biases.fill(0.0);
+            add_rows(&self.d_out, d_biases);
             if l > 0 {
                 self.d_in.resize(n * n_in, 0.0);
                 self.panels.pack(Matrix::new(weights, n_out).transposed(), n_out, n_in);
@@ -207,21 +197,6 @@ impl Mlp {
         };
         sum * scale
     }
-}
-
-/// The sum of all rows.
-fn sum_rows(rows: &[f32], sums: &mut [f32]) {
-    sums.fill(0.0);
-    vectorized(
-        #[inline(always)]
-        || {
-            for row in rows.chunks_exact(sums.len()) {
-                for (sum, v) in sums.iter_mut().zip(row) {
-                    *sum += v;
-                }
-            }
-        },
-    );
 }
 
 /// Sum over the rows of -ln softmax(z)[class]; `z` becomes `scale` times its gradient.
