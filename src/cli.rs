@@ -123,10 +123,6 @@ pub fn main() -> ExitCode {
 /// # Errors
 /// When it is neither.
 pub fn open_controller(name_or_file: &str) -> Result<qgd::Controller, qgd::controller::PretrainedError> {
-    if is_file(name_or_file) { qgd::Controller::load(name_or_file) } else { qgd::Controller::pretrained(name_or_file) }
-}
-
-/// Whether a controller is given as a file.
-fn is_file(name_or_file: &str) -> bool {
-    std::path::Path::new(name_or_file).exists() || name_or_file.contains(['/', '.'])
+    let pretrained = qgd::controller::Pretrained::open(name_or_file)?;
+    Ok(qgd::Controller::new(std::sync::Arc::new(pretrained)))
 }

@@ -1,7 +1,7 @@
 //! What moves the learning rate or the weight decay: nothing, a schedule, or a learned controller.
 
 use super::failure::Failure;
-use super::{is_file, open_controller};
+use super::open_controller;
 use anyhow::Context;
 use qgd::controller::{OnlineConfig, Pilot, Pretrained};
 use qgd::rng::fnv1a;
@@ -111,7 +111,7 @@ impl Decider {
 
 /// A hash of the bytes of a pretrained controller.
 fn file_hash(name: &str) -> Result<u64, Failure> {
-    if is_file(name) {
+    if Pretrained::is_file(name) {
         let bytes = std::fs::read(name).with_context(|| format!("cannot read {name}"));
         return bytes.map(|bytes| fnv1a(&bytes)).map_err(Failure::BadInput);
     }

@@ -27,9 +27,11 @@ impl Failure {
     pub fn of(error: anyhow::Error) -> Self {
         let input = error.chain().any(|cause| {
             let other_run = matches!(cause.downcast_ref(), Some(MetaTrainingError::OtherRun { .. }));
+            let wrong_parts = matches!(cause.downcast_ref(), Some(MetaTrainingError::Union(_)));
             let wrong_engine =
                 matches!(cause.downcast_ref(), Some(EngineError::LineSearch { .. } | EngineError::Family { .. }));
             other_run
+                || wrong_parts
                 || wrong_engine
                 || cause.is::<RecipeError>()
                 || cause.is::<PretrainedError>()

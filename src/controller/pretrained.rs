@@ -159,6 +159,19 @@ impl Pretrained {
         found.map(|(_, bytes)| *bytes).ok_or_else(|| PretrainedError::UnknownName { name: name.to_owned() })
     }
 
+    /// A shipped one by name, or a pretrained file by path (see [`Pretrained::is_file`]).
+    ///
+    /// # Errors
+    /// When it is neither, or the file cannot be used.
+    pub fn open(name_or_file: &str) -> Result<Self, PretrainedError> {
+        if Self::is_file(name_or_file) { Self::load(Path::new(name_or_file)) } else { Self::shipped(name_or_file) }
+    }
+
+    /// Whether this is taken for a file and not for a name: there is one, or it has a slash or a dot.
+    pub fn is_file(name_or_file: &str) -> bool {
+        Path::new(name_or_file).exists() || name_or_file.contains(['/', '.'])
+    }
+
     /// Reads a pretrained file.
     ///
     /// # Errors

@@ -153,16 +153,16 @@ impl MetaTraining {
     /// When the engine cannot run the recipe's tasks, or the controllers that it starts from do not fit it.
     pub fn new(recipe: Recipe, seed: u64, engine: impl Into<Engine>) -> Result<Self, MetaTrainingError> {
         let engine = engine.into();
+        // Before the rival is tuned on the validation set, which takes minutes.
+        let given = union::networks(&recipe)?;
         let validation = ValidationSet::draw(&recipe, seed, engine)?;
         let n_features = recipe.features.names().len();
         let n_actions = recipe.controls.actions(&recipe.moves).len();
         let shape = &recipe.network;
         let mut rng = stream(seed, "q-network");
         let new_network = |_| QNetwork::new(n_features, &shape.hidden, n_actions, shape.dueling, &mut rng);
-        let networks: Vec<QNetwork> = match union::networks(&recipe)? {
-            given if given.is_empty() => (0..recipe.agent.ensemble).map(new_network).collect(),
-            given => given,
-        };
+        let networks: Vec<QNetwork> =
+            if given.is_empty() { (0..recipe.agent.ensemble).map(new_network).collect() } else { given };
         let state = State {
             recipe_hash: recipe.hash(),
             seed,

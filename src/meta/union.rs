@@ -8,7 +8,6 @@
 
 use crate::controller::{Action, Pretrained, PretrainedError, Recipe};
 use crate::dqn::QNetwork;
-use std::path::Path;
 
 /// Controllers that cannot be put together.
 #[derive(Debug, thiserror::Error)]
@@ -61,12 +60,8 @@ pub enum UnionError {
 pub(super) fn networks(recipe: &Recipe) -> Result<Vec<QNetwork>, UnionError> {
     let mut networks = Vec::new();
     for name in &recipe.network.from {
-        let found = if Pretrained::NAMES.contains(&name.as_str()) {
-            Pretrained::shipped(name)
-        } else {
-            Pretrained::load(Path::new(name))
-        };
-        let part = found.map_err(|source| UnionError::Pretrained { name: name.clone(), source: Box::new(source) })?;
+        let part = Pretrained::open(name)
+            .map_err(|source| UnionError::Pretrained { name: name.clone(), source: Box::new(source) })?;
         networks.extend(embedded(recipe, name, &part)?);
     }
     Ok(networks)
@@ -99,6 +94,7 @@ mod tests {
     use crate::dqn::network::{argmax, mean_q_values};
     use crate::rng::stream;
     use rand::RngExt;
+    use std::path::Path;
 
     fn joint(from: &[&str]) -> Recipe {
         let mut recipe = Recipe::load(Path::new("controllers/joint.toml")).unwrap();

@@ -37,6 +37,13 @@ fn an_engine_that_cannot_do_it_is_refused_before_anything_is_written() {
     sandbox.refuses(&["meta-train", "shaped.toml", "-o", "out.qgd"], &["cnn", "meta.tasks.families", "--engine tch"]);
     sandbox.write("five.toml", format!("{own}\nfamilies = [1.0, 1.0, 1.0, 1.0, 1.0]"));
     sandbox.refuses(&["meta-train", "five.toml", "-o", "out.qgd"], &["meta.tasks.families", "four or six"]);
+    // What network.from names must fit the recipe.
+    for (from, needle) in
+        [("nobody", "nobody"), ("hu-lr", "hu-lr sees the feature"), ("lr", "lr has hidden layers [64, 64]")]
+    {
+        sandbox.write("from.toml", own.replace("hidden = [4]", &format!("hidden = [4]\nfrom = ['{from}']")));
+        sandbox.refuses(&["meta-train", "from.toml", "-o", "out.qgd"], &["network.from", needle]);
+    }
     #[cfg(feature = "torch")]
     {
         if !tch::Cuda::is_available() {
