@@ -3,7 +3,7 @@
 //! - [`QController`] wraps tch's own `nn::Optimizer`, or drives one of ours.
 //! - [`QLineSearch`] is the line search of the paper, for full batches.
 //! - [`optim`] has our own SGD, Adam, AdamW and RMSprop: their state can be saved, and a bad step taken back.
-//! - [`Measure`], [`Snapshot`]: what a decision measures and what a rollback restores, both on the device of the net.
+//! - [`Measure`], [`Snapshot`]: what a decision measures, and what a rollback restores, which stays on the device of the net.
 //! - [`flat`]: all trainable parameters of a `VarStore` in one buffer, on which everything above works.
 
 pub mod flat;

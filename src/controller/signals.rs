@@ -163,10 +163,8 @@ impl Measured {
     }
 }
 
-/// Keeps what one decision must remember for the next one, on host memory: the measuring half of a rollout.
-///
-/// The device version is in `torch::measure`; both give the same [`Sums`] (test).
-#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+/// Keeps what one decision must remember for the next one, on host memory.
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
 pub struct Measure {
     x_first: Vec<f32>,
     x_prev: Vec<f32>,
@@ -181,6 +179,11 @@ impl Measure {
 
     /// Measures at the parameters `x` with the gradient `grad` (same length, all coordinates), and remembers both.
     pub fn measure(&mut self, x: &[f32], grad: &[f32]) -> Measured {
+        self.measure_sample(x, grad, x.len())
+    }
+
+    /// The same where `x` and `grad` are the same few of `n_params` coordinates at every decision.
+    pub fn measure_sample(&mut self, x: &[f32], grad: &[f32], n_params: usize) -> Measured {
         let first = self.x_prev.is_empty();
         if first {
             self.x_first = x.to_vec();
@@ -217,7 +220,14 @@ impl Measure {
         std::mem::swap(update, update_prev);
         self.x_prev.copy_from_slice(x);
         self.grad_prev.copy_from_slice(grad);
-        Measured::from_sums(&sums, x.len(), x.len())
+        Measured::from_sums(&sums, x.len(), n_params)
+    }
+
+    /// Whether it can go on with `n` coordinates: nothing was measured yet, or so many.
+    pub fn fits(&self, n: usize) -> bool {
+        let Self { x_first, x_prev, update_prev, grad_prev, grad_ema } = self;
+        let lengths = [x_first, x_prev, update_prev, grad_prev, grad_ema].map(Vec::len);
+        lengths == [0; 5] || lengths == [n; 5]
     }
 
     /// After a rollback: the way from here to there was not a step, so the next window starts at `x`.
@@ -266,10 +276,11 @@ fn distance_sq(a: &[f32], b: &[f32]) -> f64 {
 #[inline(always)]
 fn sum(a: &[f32], b: &[f32], term: impl Fn(f32, f32) -> f32) -> f64 {
     const SIDE_BY_SIDE: usize = 16;
-    let mut sums = [0.0; SIDE_BY_SIDE];
     vectorized(
         #[inline(always)]
         || {
+            // In here: sums that the closure borrows are written to memory at every step, which takes four times as long.
+            let mut sums = [0.0; SIDE_BY_SIDE];
             let (a, a_rest) = a.as_chunks::<SIDE_BY_SIDE>();
             let (b, b_rest) = b.as_chunks::<SIDE_BY_SIDE>();
             for (a, b) in a.iter().zip(b) {
@@ -280,9 +291,9 @@ fn sum(a: &[f32], b: &[f32], term: impl Fn(f32, f32) -> f32) -> f64 {
             for ((sum, &a), &b) in sums.iter_mut().zip(a_rest).zip(b_rest) {
                 *sum += f64::from(term(a, b));
             }
+            sums.iter().sum()
         },
-    );
-    sums.iter().sum()
+    )
 }
 
 #[cfg(test)]

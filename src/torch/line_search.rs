@@ -8,6 +8,7 @@
 //! ∇f(x̄). The loss must be that of the same batch at every step: the whole training set, or one batch held for the search.
 
 use super::TorchError;
+use super::flat::to_host;
 use super::measure::{Measure, MeasureState};
 use super::optim::{Algorithm, GroupConfig, Optimizer, SavedTensor};
 use super::snapshot::{Snapshot, SnapshotState};
@@ -50,6 +51,8 @@ pub struct QLineSearch {
     /// ∇f(x̄), `[n_params]`.
     base_grad: Tensor,
     measure: Measure,
+    /// What was copied to the host last; kept for its memory.
+    host: Vec<f32>,
     callbacks: Vec<DecisionCallback>,
 }
 
@@ -82,7 +85,8 @@ impl QLineSearch {
         let search = LineSearch::new(optimizer.lr(), optimizer.weight_decay(), config, bounds)?;
         let base = Snapshot::new(optimizer.flat(), None)?;
         let base_grad = optimizer.flat().data().f_zeros_like()?;
-        Ok(Self { optimizer, policy, search, base, base_grad, measure: Measure::new(0), callbacks: Vec::new() })
+        let (measure, host, callbacks) = (Measure::new(0), Vec::new(), Vec::new());
+        Ok(Self { optimizer, policy, search, base, base_grad, measure, host, callbacks })
     }
 
     /// One step: looks at the candidate through the loss measured there, decides, and moves the net to the next candidate.
@@ -132,7 +136,7 @@ impl QLineSearch {
             now: Snapshot::new(self.optimizer.flat(), None)?.state()?,
             base: self.base.state()?,
             base_grad: SavedTensor::of(&self.base_grad)?,
-            measure: self.measure.state()?,
+            measure: self.measure.state(),
         })
     }
 
@@ -155,11 +159,9 @@ impl QLineSearch {
         // A gradient that is not finite would stay in the averages for ever.
         let mut measured = Measured::default();
         if grad_is_finite {
-            let pending = self.measure.measure(self.optimizer.flat().data(), grad)?;
-            let sums: Result<Vec<f32>, TorchError> =
-                pending.sums.iter().map(|sum| Ok(sum.f_double_value(&[])? as f32)).collect();
-            self.measure.remember(pending)?;
-            measured = self.measure.signals(&sums?);
+            let (x, grad) = (self.measure.sampled(self.optimizer.flat().data())?, self.measure.sampled(grad)?);
+            to_host(&[&x, &grad], &mut self.host)?;
+            measured = self.measure.measure(&self.host);
         }
         measured.grad_dot = f64::NAN;
         if self.search.step() > 0 {

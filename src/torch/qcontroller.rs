@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! every step   observe the loss (it stays on the device), gather the gradient
-//!   due?       one copy to the host: losses of the window, finite flags, eight sums of the measurement
+//!   due?       one copy to the host: losses of the window, finite flags, a sample of the parameters and the gradient
 //!              guard: bad  -> restore the last verified snapshot, halve, take no step
 //!                     lost -> restore the state before the first step, take no step
 //!                     good -> snapshot, let the policy decide, set the rates, step
@@ -68,6 +68,8 @@ pub struct QController {
     /// The state before the first step, as long as the guard may want it back.
     first: Option<Snapshot>,
     losses: LossLog,
+    /// What was copied to the host last; kept for its memory.
+    host: Vec<f32>,
     /// Whether every loss and gradient is looked at before its step.
     looks_first: bool,
 }
@@ -107,6 +109,7 @@ impl QController {
             snapshot,
             first: None,
             losses: LossLog::default(),
+            host: Vec::new(),
         })
     }
 
@@ -301,19 +304,25 @@ impl QController {
         let _guard = tch::no_grad_guard();
         self.losses.count_pending()?;
         self.refresh()?;
-        let mut gradient = self.target.params().gradient()?;
+        let gradient = if self.needs_joined(clip) { Some(self.target.params().gradient()?) } else { None };
         if self.driver.is_guarded() {
-            self.losses.note_gradient(&gradient.flat)?;
+            match &gradient {
+                Some(gradient) => self.losses.note_gradient(&gradient.flat)?,
+                None => {
+                    let is_finite = self.target.params().gradients_are_finite(&mut self.host)?;
+                    self.losses.note_gradient_is_finite(is_finite);
+                }
+            }
         }
-        let finite = if self.driver.is_due() {
-            match self.decide(&gradient)? {
+        let finite = if let (true, Some(gradient)) = (self.driver.is_due(), &gradient) {
+            match self.decide(gradient)? {
                 Verdict::Good => None,
                 verdict => return self.skip(verdict),
             }
         } else if !self.driver.is_guarded() {
             None
         } else if self.looks_first {
-            self.losses.read(&[])?;
+            self.losses.read(&[], &mut self.host)?;
             let verdict = if self.losses.is_finite() { Verdict::Good } else { self.check() };
             match verdict {
                 Verdict::Good => None,
@@ -323,10 +332,19 @@ impl QController {
             Some(self.losses.newest_is_finite()?)
         };
         self.set_rates()?;
-        self.target.clip(&mut gradient, clip)?;
-        self.target.apply(&gradient, finite.as_ref())?;
+        if let Some(gradient) = &gradient {
+            self.target.clip(gradient, clip)?;
+        }
+        self.target.apply(gradient.as_ref(), finite.as_ref())?;
         self.driver.advance();
         Ok(())
+    }
+
+    /// Whether this step needs all gradients in one tensor. tch's optimizer finds them on the variables, and on a CPU joining them takes
+    /// longer than all the rest of a step without a decision.
+    fn needs_joined(&self, clip: Clip) -> bool {
+        let on_host = self.target.params().data().device() == Device::Cpu;
+        self.driver.is_due() || self.target.ours().is_some() || !on_host || clip != Clip::No
     }
 
     /// Shows the guard the window, and where it finds nothing wrong the policy too.
@@ -335,13 +353,13 @@ impl QController {
             // Weights loaded after this controller was built are still untouched here.
             self.snapshot.take_params(self.target.params())?;
         }
-        let pending = self.measure.measure(self.target.params().data(), &gradient.flat)?;
-        let sums = self.losses.read(&pending.sums)?;
+        let sampled = [self.measure.sampled(self.target.params().data())?, self.measure.sampled(&gradient.flat)?];
+        self.losses.read(&sampled, &mut self.host)?;
         let verdict = self.check();
         if verdict != Verdict::Good {
             return Ok(verdict);
         }
-        let measured = self.measure.signals(&sums);
+        let measured = self.measure.measure(&self.host);
         let verdict = self.driver.check_first_step(&self.losses.window(), &measured);
         if verdict != Verdict::Good {
             return Ok(verdict);
@@ -350,7 +368,6 @@ impl QController {
             self.snapshot.take(self.target.params(), self.target.ours())?;
             self.keep_first()?;
         }
-        self.measure.remember(pending)?;
         self.driver.decide(&self.losses.window(), &measured);
         self.losses.clear();
         Ok(Verdict::Good)

@@ -2,7 +2,8 @@
 
 use super::TorchError;
 use crate::controller::LossWindow;
-use tch::{Device, Kind, Tensor};
+use crate::torch::flat::to_host;
+use tch::{Kind, Tensor};
 
 /// Losses and finite flags since the last decision.
 #[derive(Default)]
@@ -48,6 +49,11 @@ impl LossLog {
         Ok(())
     }
 
+    /// The same, where somebody has looked.
+    pub fn note_gradient_is_finite(&mut self, is_finite: bool) {
+        self.gradients_are_broken |= !is_finite;
+    }
+
     /// Whether the newest loss and gradient are finite, as a boolean on the device.
     pub fn newest_is_finite(&self) -> Result<Tensor, TorchError> {
         let (Some(loss), Some(sum)) = (self.losses.last(), self.gradient_sums.last()) else {
@@ -57,21 +63,21 @@ impl LossLog {
         Ok(loss.f_add(sum)?.f_mul_scalar(0.0)?.f_eq(0.0)?)
     }
 
-    /// Copies everything to the host, with some more numbers, which are returned: one synchronisation.
-    pub fn read(&mut self, more: &[Tensor]) -> Result<Vec<f32>, TorchError> {
-        let all: Vec<&Tensor> = self.losses.iter().chain(&self.gradient_sums).chain(more).collect();
+    /// Copies everything to the host, and these vectors to `host`, one behind the other: one synchronisation.
+    pub fn read(&mut self, vectors: &[Tensor], host: &mut Vec<f32>) -> Result<(), TorchError> {
+        let all: Vec<&Tensor> = vectors.iter().chain(&self.losses).chain(&self.gradient_sums).collect();
         if all.is_empty() {
-            return Ok(Vec::new());
+            return Ok(());
         }
-        let host = to_host(&all)?;
-        let (losses, rest) = host.split_at(self.losses.len());
-        let (sums, more) = rest.split_at(self.gradient_sums.len());
+        to_host(&all, host)?;
+        let n_numbers = self.losses.len() + self.gradient_sums.len();
+        let numbers = host.split_off(host.len() - n_numbers);
+        let (losses, sums) = numbers.split_at(self.losses.len());
         self.read.extend_from_slice(losses);
         self.gradients_are_broken |= sums.iter().any(|sum| !sum.is_finite());
-        let more = more.to_vec();
         self.losses.clear();
         self.gradient_sums.clear();
-        Ok(more)
+        Ok(())
     }
 
     /// The losses that were read.
@@ -95,21 +101,11 @@ impl LossLog {
 
     /// For a file: the losses of the window so far, and whether a gradient was broken.
     pub fn saved(&mut self) -> Result<(Vec<f32>, bool), TorchError> {
-        self.read(&[])?;
+        self.read(&[], &mut Vec::new())?;
         Ok((self.read.clone(), self.gradients_are_broken))
     }
 
     pub fn load(&mut self, read: Vec<f32>, gradients_are_broken: bool) {
         *self = Self { read, gradients_are_broken, ..Self::default() };
     }
-}
-
-/// Single numbers, copied to the host together.
-fn to_host(all: &[&Tensor]) -> Result<Vec<f32>, TorchError> {
-    if all.iter().all(|number| number.device() == Device::Cpu) {
-        return all.iter().map(|number| Ok(number.f_double_value(&[])? as f32)).collect();
-    }
-    let mut host = vec![0.0; all.len()];
-    Tensor::f_stack(all, 0)?.f_copy_data(&mut host, all.len())?;
-    Ok(host)
 }

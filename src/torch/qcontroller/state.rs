@@ -36,7 +36,7 @@ impl QController {
             optimizer: self.target.ours().map(super::Optimizer::algorithm),
             losses,
             gradients_are_broken,
-            measure: self.measure.state()?,
+            measure: self.measure.state(),
             now: Snapshot::new(self.target.params(), self.target.ours())?.state()?,
             verified: self.snapshot.state()?,
             first: self.first.as_ref().map(Snapshot::state).transpose()?,

@@ -89,11 +89,13 @@ impl Target {
         }
     }
 
-    /// One step. Ours moves no parameter where `finite` does not hold.
-    pub fn apply(&mut self, gradient: &Gradient, finite: Option<&Tensor>) -> Result<(), TorchError> {
-        match self {
-            Self::Ours(optimizer) => optimizer.apply(gradient, finite),
-            Self::Tch(wrapped) => unwinding("step", || wrapped.optimizer.step()),
+    /// One step, by this gradient where it is given: tch's always goes by those on the variables. Ours moves no parameter where `finite`
+    /// does not hold.
+    pub fn apply(&mut self, gradient: Option<&Gradient>, finite: Option<&Tensor>) -> Result<(), TorchError> {
+        match (self, gradient) {
+            (Self::Ours(optimizer), Some(gradient)) => optimizer.apply(gradient, finite),
+            (Self::Ours(optimizer), None) => optimizer.step(),
+            (Self::Tch(wrapped), _) => unwinding("step", || wrapped.optimizer.step()),
         }
     }
 
@@ -105,7 +107,7 @@ impl Target {
     }
 
     /// Clips the gradient that the coming step will use: ours reads the flat one, tch's those that hang on the variables.
-    pub fn clip(&self, gradient: &mut Gradient, clip: Clip) -> Result<(), TorchError> {
+    pub fn clip(&self, gradient: &Gradient, clip: Clip) -> Result<(), TorchError> {
         let mut parts = match (clip, self) {
             (Clip::No, _) => return Ok(()),
             (_, Self::Ours(_)) => vec![gradient.flat.shallow_clone()],
