@@ -203,6 +203,32 @@ fn a_broken_gradient_is_never_applied_and_rolled_back() {
 }
 
 #[test]
+fn between_decisions_a_wrapped_optimizer_is_shown_no_bad_gradient_of_any_size_or_kind() {
+    for (n, kind) in [(3, Kind::Float), (40_000, Kind::Float), (3, Kind::Double)] {
+        let vs = VarStore::new(Device::Cpu);
+        let root = vs.root();
+        let ones = |name| root.f_var_copy(name, &Tensor::ones([n], (kind, Device::Cpu))).unwrap();
+        let (w, _unused) = (ones("w"), ones("unused"));
+        let sgd = nn::sgd(0.0, 0.0, 0.0, false).build(&vs, 0.1).unwrap();
+        let mut opt = QController::wrap(sgd, &vs, 0.1, guarded(Every(1.0, 100))).unwrap();
+        for step in 0..6 {
+            let loss = w.square().sum(kind);
+            opt.observe(&loss).unwrap();
+            opt.zero_grad().unwrap();
+            loss.backward();
+            if step == 3 {
+                let _ = w.grad().narrow(0, n - 1, 1).fill_(f64::NAN);
+            }
+            opt.step().unwrap();
+        }
+        // The step is left out, and halves the rate; the net is as at the only decision before it.
+        assert_eq!((opt.rollbacks(), opt.lr()), (1, 0.05), "{n} of {kind:?}");
+        let expected = 0.9f64.powi(2);
+        assert!((w.double_value(&[n - 1]) - expected).abs() < 1e-6, "{n} of {kind:?}: {w:?}");
+    }
+}
+
+#[test]
 fn a_start_that_wrecks_the_net_in_one_step_ends_finite_and_learns() {
     for (task, mut opt) in both(1e4, || guarded(Every(1.0, 1))) {
         let start = task.final_loss();
@@ -421,10 +447,8 @@ fn the_policy_sees_the_window_and_the_same_measurement_as_a_rollout() {
     assert_eq!(seen.len(), 3);
     for (signals, (measured, window)) in seen.iter().zip(&expected) {
         assert_eq!((signals.window, signals.total_steps), (*window, Some(9)));
-        assert!((signals.measured.grad_norm / measured.grad_norm - 1.0).abs() < 1e-5);
-        let close = |a: f64, b: f64| (a.is_nan() && b.is_nan()) || (a - b).abs() < 1e-5;
-        assert!(close(signals.measured.alignment, measured.alignment));
-        assert!(close(signals.measured.descent_cosine, measured.descent_cosine));
+        // Some are NaN in the first window, which equals nothing.
+        assert_eq!(format!("{:?}", signals.measured), format!("{measured:?}"));
     }
 }
 
