@@ -267,22 +267,22 @@ impl Member {
 
 /// In eight sums side by side, which the processor adds at once.
 fn sum_of_squares(values: &[f32]) -> f32 {
-    let mut sums = [0.0; 8];
     vectorized(
         #[inline(always)]
         || {
+            let mut sums = [0.0; 8];
             let (eights, rest) = values.as_chunks::<8>();
             for eight in eights {
-                for (sum, v) in sums.iter_mut().zip(eight) {
-                    *sum += v * v;
+                for i in 0..8 {
+                    sums[i] += eight[i] * eight[i];
                 }
             }
             for (sum, v) in sums.iter_mut().zip(rest) {
                 *sum += v * v;
             }
+            sums.iter().sum()
         },
-    );
-    sums.iter().sum()
+    )
 }
 
 #[cfg(test)]
