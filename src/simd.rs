@@ -46,21 +46,3 @@ pub(crate) fn add_rows(rows: &[f32], sums: &mut [f32]) {
         },
     );
 }
-
-/// The sum of all values: not finite where one of them is not.
-pub(crate) fn sum(values: &[f32]) -> f32 {
-    const SIDE_BY_SIDE: usize = 64;
-    vectorized(
-        #[inline(always)]
-        || {
-            let mut sums = [0.0; SIDE_BY_SIDE];
-            let (values, rest) = values.as_chunks::<SIDE_BY_SIDE>();
-            for values in values {
-                for i in 0..SIDE_BY_SIDE {
-                    sums[i] += values[i];
-                }
-            }
-            sums.iter().chain(rest).sum()
-        },
-    )
-}
