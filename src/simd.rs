@@ -9,6 +9,14 @@ pub(crate) fn vectorized<T>(work: impl FnOnce() -> T) -> T {
     pulp::Arch::new().dispatch(work)
 }
 
+/// Looks at all of them, several at once: stopping at the first one that is not finite would take them one by one.
+pub(crate) fn all_finite(values: &[f32]) -> bool {
+    vectorized(
+        #[inline(always)]
+        || values.iter().fold(true, |all, v| all & v.is_finite()),
+    )
+}
+
 /// max(0, y) of every value.
 pub(crate) fn relu(y: &mut [f32]) {
     vectorized(

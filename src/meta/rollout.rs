@@ -9,7 +9,7 @@ use crate::controller::{
 use crate::dqn::{AgentConfig, Episode, Explorer, QNetwork, Scratch, network::mean_q_values};
 use crate::policy::{Decision, Policy, Reason};
 use crate::rng::stream;
-use crate::simd::vectorized;
+use crate::simd::all_finite;
 use rand_chacha::ChaCha8Rng;
 use std::sync::Arc;
 
@@ -97,14 +97,6 @@ pub fn rollout<P: Policy>(task: &mut Task, driver: &mut Driver<P>, evaluate_deci
     }
     evaluations.push(task.evaluate(&x));
     Run { evaluations, inner_steps: driver.step() }
-}
-
-/// Looks at all of them, several at once: stopping at the first one that is not would take them one by one.
-fn all_finite(values: &[f32]) -> bool {
-    vectorized(
-        #[inline(always)]
-        || values.iter().fold(true, |all, v| all & v.is_finite()),
-    )
 }
 
 fn report_validation<P: Policy>(task: &mut Task, driver: &mut Driver<P>, x: &[f32]) -> Option<HeldOut> {

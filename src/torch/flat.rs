@@ -5,7 +5,7 @@
 //! nothing. `VarStore::set_device` and a change of kind give the variables storage of their own again; [`FlatParams::refresh`] sees that.
 
 use super::TorchError;
-use crate::simd::vectorized;
+use crate::simd::all_finite;
 use std::ops::Range;
 use std::sync::{Arc, Mutex, PoisonError};
 use tch::nn::{VarStore, Variables};
@@ -158,14 +158,14 @@ impl FlatParams {
     /// Whether all gradients are finite, for variables on a CPU: as quick as can be told without joining them.
     pub(crate) fn gradients_are_finite(&self, host: &mut Vec<f32>) -> Result<bool, TorchError> {
         for grad in self.gradients()? {
-            // Of a small one the sum is found before libtorch has been called.
-            let sum = if grad.numel() <= 1 << 15 && grad.f_kind()? == Kind::Float {
+            // A small one has been looked at before libtorch has been called.
+            let is_finite = if grad.numel() <= 1 << 15 && grad.f_kind()? == Kind::Float {
                 to_host(&[&grad], host)?;
-                f64::from(sum_of(host))
+                all_finite(host)
             } else {
-                grad.f_sum(Kind::Float)?.f_double_value(&[])?
+                grad.f_sum(Kind::Float)?.f_double_value(&[])?.is_finite()
             };
-            if !sum.is_finite() {
+            if !is_finite {
                 return Ok(false);
             }
         }
@@ -242,24 +242,6 @@ pub(crate) fn to_host(parts: &[&Tensor], host: &mut Vec<f32>) -> Result<(), Torc
         rest = behind;
     }
     Ok(())
-}
-
-/// The sum of all values: not finite where one of them is not.
-fn sum_of(values: &[f32]) -> f32 {
-    const SIDE_BY_SIDE: usize = 64;
-    vectorized(
-        #[inline(always)]
-        || {
-            let mut sums = [0.0; SIDE_BY_SIDE];
-            let (values, rest) = values.as_chunks::<SIDE_BY_SIDE>();
-            for values in values {
-                for i in 0..SIDE_BY_SIDE {
-                    sums[i] += values[i];
-                }
-            }
-            sums.iter().chain(rest).sum()
-        },
-    )
 }
 
 /// The address of the first element: the identity of a variable's storage. Two tensors with numbers never share it by chance.

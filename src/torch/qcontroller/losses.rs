@@ -70,11 +70,11 @@ impl LossLog {
             return Ok(());
         }
         to_host(&all, host)?;
-        let n_numbers = self.losses.len() + self.gradient_sums.len();
-        let numbers = host.split_off(host.len() - n_numbers);
-        let (losses, sums) = numbers.split_at(self.losses.len());
+        let n_in_vectors = host.len() - self.losses.len() - self.gradient_sums.len();
+        let (losses, sums) = host[n_in_vectors..].split_at(self.losses.len());
         self.read.extend_from_slice(losses);
         self.gradients_are_broken |= sums.iter().any(|sum| !sum.is_finite());
+        host.truncate(n_in_vectors);
         self.losses.clear();
         self.gradient_sums.clear();
         Ok(())
