@@ -4,8 +4,8 @@
 //! (a) the kernel alone beside JAX (jit + vmap + scan), same workload, same cores       target: at least 1.5 times its rate
 //! (b) the same nets with signals, guard, exploring Q-networks and evaluations           target: at least 70 % of the kernel's rate
 //!     and then with the learner's updates
-//! (c) the tasks of controllers/lr.toml, net for net, the same two comparisons
-//! (d) whole rounds of B episodes of controllers/lr.toml: in the kernel, batched in tch on the CPU, and on a GPU where there is one
+//! (c) the tasks of controllers/lr-single.toml, net for net, the same two comparisons
+//! (d) whole rounds of B episodes of controllers/lr-single.toml: in the kernel, batched in tch on the CPU, and on a GPU where there is one
 //! ```
 //!
 //! The workload is that of `meta_throughput_jax.py`: 256 nets 24-24-6 (tanh), each with 768 examples of its own, batches of 64 drawn with
@@ -44,18 +44,18 @@ fn main() -> Result<()> {
     let tasks = workload()?;
     println!("{N_NETS} nets 24-24-6, batch 64, Adam, {STEPS} steps, {n_threads} threads");
     beside_jax(&tasks, n_threads)?;
-    let recipe = Recipe::load(Path::new("controllers/lr.toml"))?;
+    let recipe = Recipe::load(Path::new("controllers/lr-single.toml"))?;
     let n = recipe.meta.episodes_per_round as usize;
     let [shortest, longest] = recipe.meta.tasks.horizon.map(|steps| steps as f64);
     let mut own: Vec<Task> = tasks.into_iter().take(n).collect();
     for (i, task) in own.iter_mut().enumerate() {
         task.horizon = (shortest * (longest / shortest).powf(i as f64 / (n - 1) as f64)) as u64;
     }
-    println!("\n(b) {n} of these nets, {shortest} to {longest} steps, a round of controllers/lr.toml");
+    println!("\n(b) {n} of these nets, {shortest} to {longest} steps, a round of controllers/lr-single.toml");
     under_control(&recipe, &own, n_threads)?;
     let mut rng = stream(0, "bench tasks");
     let drawn: Vec<Task> = (0..n).map(|_| Task::draw(&recipe.meta.tasks, &mut rng)).collect();
-    println!("\n(c) {n} tasks as controllers/lr.toml draws them");
+    println!("\n(c) {n} tasks as controllers/lr-single.toml draws them");
     under_control(&recipe, &drawn, n_threads)?;
     let rate = whole_rounds(recipe.clone(), recipe.meta.episodes_per_round, n_threads.into())?;
     println!("    whole rounds, drawing the data included           {rate:>8.0}");
@@ -284,7 +284,7 @@ fn beside_tch(_: &Recipe, _: usize) -> Result<()> {
 
 #[cfg(feature = "torch")]
 fn beside_tch(recipe: &Recipe, n_threads: usize) -> Result<()> {
-    println!("\n(d) inner steps/s of rounds of B episodes of controllers/lr.toml, without updates");
+    println!("\n(d) inner steps/s of rounds of B episodes of controllers/lr-single.toml, without updates");
     tch::set_num_threads(n_threads as i32);
     let mut recipe = recipe.clone();
     recipe.meta.updates_per_round = 0;

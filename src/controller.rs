@@ -62,7 +62,34 @@ pub struct Controller {
     q_values: Vec<f32>,
     q_row: Vec<f32>,
     scratch: Scratch,
+    evidence: Option<Evidence>,
     mode: Mode,
+}
+
+/// What *halve* needs while probing (`halve-evidence` of [`DecisionConfig`]).
+#[derive(Debug, Clone, Copy)]
+struct Evidence {
+    /// Where these features stand.
+    loss_rise: usize,
+    update_cosine: usize,
+    /// The first must reach this.
+    least: f32,
+}
+
+impl Evidence {
+    /// From this on successive steps agree, as under momentum.
+    const AGREE: f32 = 0.5;
+
+    /// None where the recipe asks for none.
+    fn of(recipe: &Recipe) -> Option<Self> {
+        let place = |name| recipe.features.names().iter().position(|&known| known == name);
+        let least = ScaleFree::significance(recipe.decisions.halve_evidence?.into());
+        Some(Self { loss_rise: place("loss_rise")?, update_cosine: place("update_cosine_ema")?, least })
+    }
+
+    fn is_missing(self, seen: &[f32]) -> bool {
+        seen[self.loss_rise] < self.least && seen[self.update_cosine] < Self::AGREE
+    }
 }
 
 /// Whether a controller learns, and whose networks it asks.
@@ -124,6 +151,7 @@ impl Controller {
             q_values: vec![0.0; actions.len()],
             q_row: vec![0.0; actions.len()],
             scratch: pretrained.networks()[0].scratch(),
+            evidence: Evidence::of(recipe),
             actions,
             mode: Mode::Frozen,
             pretrained,
@@ -251,8 +279,21 @@ impl Controller {
                 let choice = online.act(&self.seen, &self.q_values, signals.window.mean, &self.actions);
                 (self.actions[choice.action], choice.reason())
             }
-            Mode::Frozen | Mode::Learned(_) => (self.actions[argmax(self.q_values.as_slice().into())], Reason::Policy),
+            Mode::Frozen | Mode::Learned(_) => self.best(signals.step),
         }
+    }
+
+    /// The action of the highest Q-value; where that would halve without the evidence it needs, of the others.
+    fn best(&self, step: u64) -> (Action, Reason) {
+        let halves = |action: &Action| action.lr == Move::Halve;
+        let best = self.actions[argmax(self.q_values.as_slice().into())];
+        let probing = step < self.recipe().decisions.probe_steps;
+        if !(probing && halves(&best) && self.evidence.is_some_and(|evidence| evidence.is_missing(&self.seen))) {
+            return (best, Reason::Policy);
+        }
+        let others = self.actions.iter().zip(&self.q_values).filter(|(action, _)| !halves(action));
+        let best = others.reduce(|best, next| if next.1 > best.1 { next } else { best });
+        (best.map_or(Action::ACCEPT, |(&action, _)| action), Reason::NoEvidence)
     }
 }
 
@@ -303,5 +344,55 @@ impl Policy for Controller {
         (self.features, self.last_action) = (features, last_action);
         (self.n_out_of_range, self.mode) = (n_out_of_range, mode);
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Wants to halve always, but for what the recipe asks of it.
+    fn pessimist(decisions: &str) -> Controller {
+        let text = format!(
+            "name = 'test'\ndescription = 'test'\ncontrols = 'lr'\nmoves = ['halve', 'accept', 'grow']\n\
+             features = 'scalefree'\n[decisions]\nprobe-steps = 30\n{decisions}"
+        );
+        let recipe = Recipe::parse(&text, "test").unwrap();
+        let n_features = recipe.features.names().len();
+        let mut network = QNetwork::new(n_features, &[4], 3, false, &mut crate::rng::stream(0, "test")).zeros_like();
+        network.params_mut()[3].copy_from_slice(&[2.0, 1.0, 0.0]);
+        let ranges = vec![[-1.0, 1.0]; n_features];
+        Controller::new(Arc::new(Pretrained::new(recipe, vec![network], ranges, Card::default()).unwrap()))
+    }
+
+    /// How often it halves at these losses, one a step; where it does not, it says why.
+    fn halvings(mut controller: Controller, losses: impl Iterator<Item = f32>, update_cosine: f64) -> usize {
+        let seen = (0..).zip(losses).map(|(step, loss)| Signals {
+            step,
+            window: LossWindow::of(&[loss]),
+            measured: Measured { update_cosine, ..Measured::default() },
+            lr: 0.1,
+            lr_base: 0.1,
+            ..Signals::default()
+        });
+        let halves = |signals| {
+            let decision = controller.decide(&signals);
+            assert_eq!(decision.lr_factor < 1.0, decision.reason == Reason::Policy, "{decision:?}");
+            decision.lr_factor < 1.0
+        };
+        seen.map(halves).filter(|&halved| halved).count()
+    }
+
+    #[test]
+    fn with_evidence_asked_for_it_halves_only_where_the_loss_has_been_lower() {
+        let noisy = |trend: f32| {
+            (0..30u8).map(move |step| 2.0 + trend * f32::from(step) + if step % 2 == 0 { 0.03 } else { 0.0 })
+        };
+        let patient = || pessimist("halve-evidence = 0.5");
+        assert_eq!(halvings(pessimist(""), noisy(-0.05), 0.0), 30);
+        assert_eq!(halvings(patient(), noisy(-0.05), 0.0), 0, "the loss falls");
+        assert!(halvings(patient(), noisy(0.05), 0.0) > 20, "the loss rises");
+        assert!(halvings(patient(), noisy(-0.05), 0.9) > 20, "successive steps agree");
+        assert_eq!(halvings(patient(), noisy(-0.05).chain(noisy(-0.05)), 0.0), 30, "after probing");
     }
 }

@@ -129,6 +129,8 @@ impl Decision {
 pub enum Reason {
     /// The greedy action of a learned policy.
     Policy,
+    /// The policy would have halved, but nothing shows yet that the loss has been lower, so it takes the best of its other actions.
+    NoEvidence,
     /// A random action, drawn to explore.
     Exploration,
     /// A fixed rule.

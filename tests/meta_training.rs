@@ -153,6 +153,9 @@ fn every_recipe_loads_and_every_pretrained_file_matches_its_card() {
     }
     for entry in std::fs::read_dir("pretrained").unwrap() {
         let path = entry.unwrap().path();
+        if path.is_dir() {
+            continue;
+        }
         let name = path.file_stem().unwrap().to_str().unwrap();
         assert!(Pretrained::NAMES.contains(&name), "{} does not ship inside the crate", path.display());
     }
@@ -168,6 +171,17 @@ fn every_recipe_loads_and_every_pretrained_file_matches_its_card() {
         );
         assert!(!shipped.card().evaluation.is_empty());
     }
+}
+
+#[test]
+fn lr_and_joint_are_the_networks_of_their_parts() {
+    let lr = Pretrained::shipped("lr").unwrap();
+    let parts = lr.recipe().network.from.iter().map(|part| Pretrained::open(part).unwrap());
+    let networks: Vec<_> = parts.flat_map(|part| part.networks().to_vec()).collect();
+    assert_eq!(lr.networks(), networks);
+    let joint = Pretrained::shipped("joint").unwrap();
+    let weight_decay = Pretrained::shipped("weight-decay").unwrap();
+    assert_eq!(joint.networks().len(), weight_decay.networks().len() + networks.len());
 }
 
 #[test]

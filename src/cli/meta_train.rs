@@ -19,10 +19,10 @@ use std::time::Instant;
 /// (FILE.checkpoint); a run that was killed goes on with --resume and ends in the same bytes.
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:
-  qgd meta-train controllers/lr.toml -o my-lr.qgd --seed 1 --log my-lr.jsonl
+  qgd meta-train controllers/lr-single.toml -o my-lr.qgd --seed 1 --log my-lr.jsonl
   qgd meta-train big-rounds.toml -o my-lr.qgd --device cuda    # a GPU wants thousands of episodes-per-round")]
 pub struct MetaTrainArgs {
-    /// The recipe, as controllers/lr.toml.
+    /// The recipe, as controllers/lr-single.toml.
     recipe: PathBuf,
     /// Where the pretrained file goes.
     #[arg(short, long, value_name = "FILE")]

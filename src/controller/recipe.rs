@@ -83,6 +83,7 @@ fn exploration() -> Exploration {
 /// | `fixed` | none | or every so many steps, instead of `per-doubling` | [1, ∞) |
 /// | `cooldown` | 0 | share of a known budget over whose end the learning rate falls linearly to 0, underneath the decisions | [0, 1] |
 /// | `first-update` | none | where the first step goes further than this share of the norm of the parameters, it is undone and the learning rate scaled down to it | (0, ∞) |
+/// | `halve-evidence` | none | while probing, *halve* is taken only where the loss has really been lower: its average is by so many standard errors above its lowest. Not while successive steps agree, because under momentum the loss answers late. Needs a `scalefree` set; a controller that learns online may always halve | [0, 100] |
 /// | `weight-decay-power` | 1 | a move of the weight decay counts so often (3: ⅛ and 1.95): it acts slowly, so small moves are lost in noise. Not in line searches | [1, 8] |
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields, rename_all = "kebab-case")]
@@ -97,6 +98,9 @@ pub struct DecisionConfig {
     /// See the table.
     #[serde(skip_serializing_if = "is_zero")]
     pub cooldown: f64,
+    /// See the table.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub halve_evidence: Option<f32>,
     /// See the table.
     #[serde(skip_serializing_if = "is_one")]
     pub weight_decay_power: u32,
@@ -115,7 +119,15 @@ fn is_one(power: &u32) -> bool {
 
 impl Default for DecisionConfig {
     fn default() -> Self {
-        Self { probe_steps: 64, per_doubling: 8, fixed: None, cooldown: 0.0, weight_decay_power: 1, first_update: None }
+        Self {
+            probe_steps: 64,
+            per_doubling: 8,
+            fixed: None,
+            cooldown: 0.0,
+            halve_evidence: None,
+            weight_decay_power: 1,
+            first_update: None,
+        }
     }
 }
 
@@ -124,11 +136,13 @@ impl DecisionConfig {
     fn invalid_field(&self) -> Option<(&'static str, f64, &'static str)> {
         let (per_doubling, power) = (self.per_doubling, self.weight_decay_power);
         let first = self.first_update.unwrap_or(1.0);
+        let evidence = self.halve_evidence.unwrap_or(0.0);
         let checks = [
             ("first-update", first, 0.0 < first && first.is_finite(), "positive"),
             ("per-doubling", f64::from(per_doubling), (1..=1000).contains(&per_doubling), "in [1, 1000]"),
             ("fixed", 0.0, self.fixed != Some(0), "at least 1"),
             ("cooldown", self.cooldown, (0.0..=1.0).contains(&self.cooldown), "in [0, 1]"),
+            ("halve-evidence", f64::from(evidence), (0.0..=100.0).contains(&evidence), "in [0, 100]"),
             ("weight-decay-power", f64::from(power), (1..=8).contains(&power), "in [1, 8]"),
         ];
         checks.into_iter().find(|check| !check.2).map(|(name, value, _, allowed)| (name, value, allowed))
@@ -295,6 +309,10 @@ impl Recipe {
         self.controls != Controls::Lr && self.line_search.is_none()
     }
 
+    fn knows_loss_rise(&self) -> bool {
+        self.line_search.is_none() && self.features.names().contains(&"loss_rise")
+    }
+
     fn check(&self, origin: &str) -> Result<(), RecipeError> {
         let refuse = |table: &str, key: &str, value: f64, allowed| {
             let key = if table.is_empty() { key.to_owned() } else { format!("{table}.{key}") };
@@ -334,6 +352,14 @@ impl Recipe {
                 return refuse(table, key, value, allowed);
             }
         }
+        if let (Some(evidence), false) = (self.decisions.halve_evidence, self.knows_loss_rise()) {
+            return refuse(
+                "decisions",
+                "halve-evidence",
+                evidence.into(),
+                "left out but in schedules with a scalefree set",
+            );
+        }
         let tasks = &self.meta.tasks;
         if let Some(config) = self.line_search {
             if let Some(&weight) = tasks.optimizers[1..].iter().find(|&&weight| weight > 0.0) {
@@ -372,6 +398,19 @@ mod tests {
     }
 
     #[test]
+    fn evidence_for_halving_is_a_number_that_the_features_can_give() {
+        let parsed = |features: &str, evidence: &str| {
+            let text = SMALLEST.replace("scalefree", features);
+            Recipe::parse(&format!("{text}[decisions]\nhalve-evidence = {evidence}"), "test")
+        };
+        assert_eq!(parsed("scalefree", "0.5").unwrap().decisions.halve_evidence, Some(0.5));
+        for (features, evidence) in [("scalefree", "-1"), ("scalefree", "nan"), ("hansen6", "0.5")] {
+            let message = parsed(features, evidence).unwrap_err().to_string();
+            assert!(message.contains("decisions.halve-evidence"), "{message}");
+        }
+    }
+
+    #[test]
     fn what_a_recipe_does_not_use_is_not_in_its_text_so_that_its_hash_stays() {
         let text = Recipe::parse(SMALLEST, "test").unwrap().to_toml();
         assert!(
@@ -387,6 +426,7 @@ mod tests {
                 "clusters",
                 "warped",
                 "memorized",
+                "evidence",
                 "from"
             ]
             .iter()

@@ -1,4 +1,4 @@
-//! `scalefree`: 32 features that do not change when the loss, the parameters or the time are measured in another unit.
+//! `scalefree`: 35 features that do not change when the loss, the parameters or the time are measured in another unit.
 //!
 //! All averages run over *decisions*, not steps, with half-lives in decisions. Decisions come at every step while probing and then a fixed
 //! number per doubling of the step count, so the same features mean the same in a run of 400 steps and in one of 40,000.
@@ -42,12 +42,36 @@ impl Ema {
     }
 }
 
+/// An exponential moving average of noisy values, and by how much chance alone moves it.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+struct Noisy {
+    ema: Ema,
+    /// Of the average.
+    variance: f64,
+}
+
+impl Noisy {
+    fn new(half_life: f64) -> Self {
+        Self { ema: Ema::new(half_life), variance: f64::NAN }
+    }
+
+    /// Takes in a value whose own variance is `variance`, where that is known.
+    fn push(&mut self, v: f64, variance: f64) -> f64 {
+        let (kept, rate) = (1.0 - self.ema.rate, self.ema.rate);
+        if v.is_finite() && variance.is_finite() {
+            let before = if self.variance.is_nan() { variance } else { self.variance };
+            self.variance = kept * kept * before + rate * rate * variance;
+        }
+        self.ema.push(v)
+    }
+}
+
 /// The tracker of the `scalefree` set: what it remembers of a run. A new run needs a new one.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct ScaleFree {
-    fast: Ema,
-    slow: Ema,
-    run: Ema,
+    fast: Noisy,
+    slow: Noisy,
+    run: Noisy,
     spread: Ema,
     alignment: Ema,
     update_cosine: Ema,
@@ -60,6 +84,7 @@ pub struct ScaleFree {
     travelled: f64,
     lowest: Vec<f64>,
     fast_min: f64,
+    fast_min_variance: f64,
     first_loss: f64,
     first_grad: f64,
     first_params: f64,
@@ -71,9 +96,9 @@ pub struct ScaleFree {
 impl Default for ScaleFree {
     fn default() -> Self {
         Self {
-            fast: Ema::new(2.0),
-            slow: Ema::new(8.0),
-            run: Ema::new(32.0),
+            fast: Noisy::new(2.0),
+            slow: Noisy::new(8.0),
+            run: Noisy::new(32.0),
             spread: Ema::new(8.0),
             alignment: Ema::new(4.0),
             update_cosine: Ema::new(4.0),
@@ -86,6 +111,7 @@ impl Default for ScaleFree {
             travelled: 0.0,
             lowest: Vec::with_capacity(N_LOWEST + 1),
             fast_min: f64::INFINITY,
+            fast_min_variance: f64::NAN,
             first_loss: f64::NAN,
             first_grad: f64::NAN,
             first_params: f64::NAN,
@@ -97,8 +123,13 @@ impl Default for ScaleFree {
 }
 
 impl ScaleFree {
+    /// What `loss_rise` and the trends are where the difference is so many of its standard errors.
+    pub(crate) fn significance(standard_errors: f64) -> f32 {
+        softsign(standard_errors / 3.0)
+    }
+
     /// The features, in order.
-    pub const NAMES: [&'static str; 32] = [
+    pub const NAMES: [&'static str; 35] = [
         "rank",
         "alignment",
         "alignment_ema",
@@ -131,6 +162,9 @@ impl ScaleFree {
         "budget",
         "doublings_left",
         "time",
+        "loss_rise",
+        "loss_trend",
+        "loss_long_trend",
     ];
 
     /// Takes in one decision window and writes the features.
@@ -165,18 +199,30 @@ impl ScaleFree {
     /// | budget | 2 t / T - 1; 0 where T is unknown | |
     /// | doublings_left | 1 - log2(T / t) / 5; -1 where T is unknown | |
     /// | time | log2(t + 1) / 8 - 1 | |
+    /// | loss_rise | (fast - min of fast) / its standard error / 3, softsign: has the loss really been lower? | |
+    /// | loss_trend, loss_long_trend | (slow - fast), (run - slow) / their standard errors / 3, softsign: does it really fall? | |
+    ///
+    /// The standard errors of averages follow from s and the weights of the averages.
     pub fn update(&mut self, signals: &Signals, last_action: Option<Action>, out: &mut [f32]) {
         let (window, m) = (&signals.window, &signals.measured);
         let loss = window.mean.max(TINY);
         let n = f64::from(window.n);
         let rank = self.rank(loss);
         let change = self.last_window - loss;
-        let (fast, slow, run) = (self.fast.push(loss), self.slow.push(loss), self.run.push(loss));
-        self.fast_min = self.fast_min.min(fast);
         let standard_error = (self.spread.value * (1.0 / n + 1.0 / self.last_n)).sqrt();
         let improvement = f64::from(softsign(change / (standard_error + TINY) / 3.0));
         // Only now: a change is judged by the spread seen before it.
         self.spread.push(if window.n > 1 { window.std * window.std } else { 0.5 * change * change });
+        let variance = self.spread.value / n;
+        let [fast, slow, run] =
+            [&mut self.fast, &mut self.slow, &mut self.run].map(|average| average.push(loss, variance));
+        if fast < self.fast_min {
+            (self.fast_min, self.fast_min_variance) = (fast, self.fast.variance);
+        } else if self.fast_min_variance.is_nan() {
+            // Nobody knew the error of the first average yet.
+            self.fast_min_variance = self.fast.variance;
+        }
+        let significance = |difference: f64, variance: f64| Self::significance(difference / (variance.sqrt() + TINY));
         let (grad_fast, grad_slow) = (self.grad_fast.push(m.grad_norm), self.grad_slow.push(m.grad_norm));
         first(&mut self.first_loss, loss);
         first(&mut self.first_grad, m.grad_norm);
@@ -222,6 +268,9 @@ impl ScaleFree {
             signals.total_steps.map_or(0.0, |total| scaled(2.0 * t / total as f64 - 1.0, 1.0)),
             signals.total_steps.map_or(-1.0, |total| scaled(1.0 - (total as f64 / t).log2() / 5.0, 1.0)),
             scaled((t + 1.0).log2() / 8.0 - 1.0, 1.0),
+            significance(fast - self.fast_min, self.fast.variance + self.fast_min_variance),
+            significance(slow - fast, self.slow.variance + self.fast.variance),
+            significance(run - slow, self.run.variance + self.slow.variance),
         ];
         out.copy_from_slice(&values);
         self.last_grad = m.grad_norm;
@@ -317,6 +366,24 @@ mod tests {
         let noise = x[at].abs();
         f.update(&signals(30, 0.2, 1.0), None, &mut x);
         assert!(x[at] > 0.6 && noise < 0.4, "{} against {noise}", x[at]);
+    }
+
+    #[test]
+    fn a_loss_that_creeps_up_is_told_from_noise_of_the_same_size() {
+        let mut rng = crate::rng::stream(5, "losses");
+        let mut rise = |creep: f64| {
+            let (mut f, mut x) = (ScaleFree::default(), [0.0; N]);
+            for step in 0..60u32 {
+                let losses: Vec<f32> = (0..32)
+                    .map(|_| (1.0 + creep * f64::from(step) + 0.2 * crate::rng::standard_normal(&mut rng)) as f32)
+                    .collect();
+                f.update(&Signals { window: LossWindow::of(&losses), ..signals(step.into(), 1.0, 1.0) }, None, &mut x);
+            }
+            ["loss_rise", "loss_trend"].map(|name| x[ScaleFree::NAMES.iter().position(|&n| n == name).unwrap()])
+        };
+        let ([noise, level], [up, rising], [_, falling]) = (rise(0.0), rise(0.01), rise(-0.01));
+        assert!(noise < 0.7 && up > 0.85, "{noise}, {up}");
+        assert!(level.abs() < 0.4 && rising < -0.4 && falling > 0.4, "{level}, {rising}, {falling}");
     }
 
     #[test]
