@@ -48,7 +48,7 @@ impl Action {
     /// What the guard does: half the learning rate.
     pub const HALVE_LR: Self = Self { lr: Move::Halve, weight_decay: Move::Accept };
 
-    /// The one move that names the action in counts and features: the learning rate's, or where that stays the weight decay's.
+    /// The one move that names the action in counts: the learning rate's, or where that stays the weight decay's.
     pub fn main_move(self) -> Move {
         if self.lr == Move::Accept { self.weight_decay } else { self.lr }
     }

@@ -73,7 +73,10 @@ fn embedded(recipe: &Recipe, name: &str, part: &Pretrained) -> Result<Vec<QNetwo
     if let Some(&feature) = known.iter().find(|feature| !names.contains(feature)) {
         return Err(UnionError::Feature { name: name.to_owned(), feature });
     }
-    let features: Vec<Option<usize>> = names.iter().map(|name| known.iter().position(|own| own == name)).collect();
+    // What was always 0 in a training has weights that mean nothing.
+    let heeded = |name: &str| own.watches_validation() || name != "validation_gap";
+    let place = |name: &&str| known.iter().position(|own| own == name && heeded(name));
+    let features: Vec<Option<usize>> = names.iter().map(place).collect();
     let (all, known) = (recipe.controls.actions(&recipe.moves), own.controls.actions(&own.moves));
     let as_own = |action: &Action| known.iter().position(|&own_action| own_action == own.controls.part_of(*action));
     let actions: Vec<usize> = all.iter().filter_map(as_own).collect();
@@ -120,8 +123,11 @@ mod tests {
             let alone = ["weight-decay", "lr"].map(|name| {
                 let part = Pretrained::shipped(name).unwrap();
                 let known = part.recipe().features.names();
-                let own: Vec<f32> =
-                    known.iter().map(|own| features[names.iter().position(|name| name == own).unwrap()]).collect();
+                let seen = |own: &&str| match *own {
+                    "validation_gap" if name == "lr" => 0.0,
+                    own => features[names.iter().position(|&name| name == own).unwrap()],
+                };
+                let own: Vec<f32> = known.iter().map(seen).collect();
                 part.recipe().controls.actions(&part.recipe().moves)[best(part.networks(), &own)]
             });
             let action = all[best(&ensemble, &features)];

@@ -58,6 +58,16 @@ fn a_controller_that_goes_on_learning_decides_otherwise_and_the_same_every_time(
 }
 
 #[test]
+fn without_a_weight_decay_joint_is_lr_although_it_sees_the_validation_loss() {
+    let sandbox = Sandbox::new();
+    let compare = ["compare", &digits(), "--steps", "300", "--starts", "1e-5,1e-2,1", "--methods", "lr,joint"];
+    let output = sandbox.qgd(&[&compare[..], &["--seeds", "1", "--json", "c.json"]].concat());
+    assert_eq!(output.code, 0, "{}", output.stderr);
+    let methods = &sandbox.json("c.json")["methods"];
+    assert_eq!(methods[0]["train_loss"], methods[1]["train_loss"]);
+}
+
+#[test]
 fn one_seed_of_a_comparison_is_the_run_that_train_makes() {
     let sandbox = Sandbox::new();
     sandbox.qgd(&[

@@ -192,7 +192,7 @@ impl ScaleFree {
     /// | grad_trend | 2 ln(EMA g, half-life 2 / EMA g, half-life 12), softsign | |
     /// | grad_first | ln(g / first g) / 7 | |
     /// | param_growth | ln(x / first x), softsign | |
-    /// | last_action | -1 halve, 0 accept, 1 grow | |
+    /// | last_action | -1 halve, 0 accept, 1 grow, of the learning rate | |
     /// | moves_ema | EMA of the above, half-life 6 | |
     /// | decay_share | 2 λx² / (λx² + L) - 1 | |
     /// | validation_gap | ln(validation / slow), 0 where there is no validation loss | |
@@ -230,7 +230,7 @@ impl ScaleFree {
         if m.update_norm.is_finite() {
             self.travelled += m.update_norm * m.update_norm;
         }
-        let last_move = last_action.map_or(0.0, |action| signed(action.main_move()));
+        let last_move = last_action.map_or(0.0, |action| signed(action.lr));
         let decay = signals.weight_decay * m.param_norm * m.param_norm;
         let t = signals.step as f64;
 
