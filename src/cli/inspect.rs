@@ -49,7 +49,16 @@ fn print_recipe(recipe: &Recipe) {
     say!("controls    {:?}: {:?}", recipe.controls, recipe.moves);
     say!("sees        {:?}, {} features", recipe.features, recipe.features.names().len());
     say!("decides     {decides}");
+    if let Some(evidence) = d.halve_evidence {
+        say!(
+            "            in the first {} it halves only where the loss has been lower by {evidence} standard errors",
+            d.probe_steps
+        );
+    }
     say!("network     {:?}, dueling {}", recipe.network.hidden, recipe.network.dueling);
+    if !recipe.network.from.is_empty() {
+        say!("made of     the networks of {}", recipe.network.from.join(" and "));
+    }
 }
 
 /// What validation tasks are judged by, and what the rival is.
