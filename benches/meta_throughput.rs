@@ -210,9 +210,10 @@ fn kernel(tasks: &[Task], n_threads: usize) -> Result<f64> {
 
 /// A round of meta-training on these tasks, in turns with the kernel alone.
 fn under_control(recipe: &Recipe, tasks: &[Task], n_threads: usize) -> Result<()> {
-    let shipped = Pretrained::shipped("lr")?;
-    let networks = Arc::new(shipped.networks().to_vec());
-    let mut learner = Learner::new(shipped.networks().to_vec(), recipe.agent.clone());
+    // As many networks as the recipe trains.
+    let trained = Pretrained::load(Path::new("pretrained/parts/lr-2.qgd"))?;
+    let networks = Arc::new(trained.networks().to_vec());
+    let mut learner = Learner::new(trained.networks().to_vec(), recipe.agent.clone());
     let mut replay = Replay::new(recipe.replay.clone());
     let explorer = Explorer::for_actions(recipe.exploration, &recipe.controls.actions(&recipe.moves))?;
     let (mut bare, mut lived, mut learned) = (Vec::new(), Vec::new(), Vec::new());
