@@ -1,11 +1,14 @@
-//! Inner steps a second of meta-training on all cores: `cargo bench --bench meta_throughput`.
+//! Inner steps a second of meta-training on all cores and on a GPU: `cargo bench --bench meta_throughput`, or only some parts of it:
+//! `cargo bench --features cuda --bench meta_throughput -- e f`.
 //!
 //! ```text
 //! (a) the kernel alone beside JAX (jit + vmap + scan), same workload, same cores       target: at least 1.5 times its rate
 //! (b) the same nets with signals, guard, exploring Q-networks and evaluations           target: at least 70 % of the kernel's rate
 //!     and then with the learner's updates
 //! (c) the tasks of controllers/lr-single.toml, net for net, the same two comparisons
-//! (d) whole rounds of B episodes of controllers/lr-single.toml: in the kernel, batched in tch on the CPU, and on a GPU where there is one
+//! (d) whole rounds of B episodes of controllers/lr-single.toml: in the kernel, and batched in tch on the CPU
+//! (e) on a GPU: B nets of JAX's script at once beside JAX there, and beside the kernel on the cores of its host
+//! (f) on a GPU: whole rounds of B episodes of controllers/lr-single.toml, and in the kernel on the cores of its host
 //! ```
 //!
 //! The workload is that of `meta_throughput_jax.py`: 256 nets 24-24-6 (tanh), each with 768 examples of its own, batches of 64 drawn with
@@ -21,9 +24,12 @@ use qgd::meta::{
     Activation, Actor, Algorithm, Engine, InnerOptimizer, MetaTraining, NetProblem, Problem, Target, Task, rollout,
 };
 use qgd::rng::stream;
+#[cfg(feature = "torch")]
+use qgd::schedule::Constant;
 use qgd::statistics::median;
 use qgd::{Driver, Pretrained, Recipe};
 use rand::RngExt;
+use std::collections::BTreeSet;
 use std::error::Error;
 use std::path::Path;
 use std::process::Command;
@@ -40,46 +46,61 @@ const REPEATS: usize = 5;
 const TURNS: usize = 3;
 
 fn main() -> Result<()> {
+    let chosen: BTreeSet<String> = std::env::args().skip(1).filter(|argument| !argument.starts_with('-')).collect();
+    let parts = ["a", "b", "c", "d", "e", "f"];
+    if let Some(other) = chosen.iter().find(|part| !parts.contains(&part.as_str())) {
+        return Err(format!("there is no part '{other}': name some of {}, or none for all", parts.join(", ")).into());
+    }
+    let wants = |part: &str| chosen.is_empty() || chosen.contains(part);
     let n_threads = std::thread::available_parallelism()?.get();
-    let tasks = workload()?;
-    println!("{N_NETS} nets 24-24-6, batch 64, Adam, {STEPS} steps, {n_threads} threads");
-    beside_jax(&tasks, n_threads)?;
     let recipe = Recipe::load(Path::new("controllers/lr-single.toml"))?;
     let n = recipe.meta.episodes_per_round as usize;
-    let [shortest, longest] = recipe.meta.tasks.horizon.map(|steps| steps as f64);
-    let mut own: Vec<Task> = tasks.into_iter().take(n).collect();
-    for (i, task) in own.iter_mut().enumerate() {
-        task.horizon = (shortest * (longest / shortest).powf(i as f64 / (n - 1) as f64)) as u64;
+    if wants("a") {
+        println!("{N_NETS} nets 24-24-6, batch 64, Adam, {STEPS} steps, {n_threads} threads");
+        beside_jax(&workload(N_NETS, n_threads)?, n_threads)?;
     }
-    println!("\n(b) {n} of these nets, {shortest} to {longest} steps, a round of controllers/lr-single.toml");
-    under_control(&recipe, &own, n_threads)?;
-    let mut rng = stream(0, "bench tasks");
-    let drawn: Vec<Task> = (0..n).map(|_| Task::draw(&recipe.meta.tasks, &mut rng)).collect();
-    println!("\n(c) {n} tasks as controllers/lr-single.toml draws them");
-    under_control(&recipe, &drawn, n_threads)?;
-    let rate = whole_rounds(recipe.clone(), recipe.meta.episodes_per_round, n_threads.into())?;
-    println!("    whole rounds, drawing the data included           {rate:>8.0}");
-    beside_tch(&recipe, n_threads)
+    if wants("b") {
+        let [shortest, longest] = recipe.meta.tasks.horizon.map(|steps| steps as f64);
+        let mut own = workload(n, n_threads)?;
+        for (i, task) in own.iter_mut().enumerate() {
+            task.horizon = (shortest * (longest / shortest).powf(i as f64 / (n - 1) as f64)) as u64;
+        }
+        println!("\n(b) {n} of these nets, {shortest} to {longest} steps, a round of controllers/lr-single.toml");
+        under_control(&recipe, &own, n_threads)?;
+    }
+    if wants("c") {
+        let mut rng = stream(0, "bench tasks");
+        let drawn: Vec<Task> = (0..n).map(|_| Task::draw(&recipe.meta.tasks, &mut rng)).collect();
+        println!("\n(c) {n} tasks as controllers/lr-single.toml draws them");
+        under_control(&recipe, &drawn, n_threads)?;
+        let rate = whole_rounds(recipe.clone(), recipe.meta.episodes_per_round, n_threads.into(), TURNS)?;
+        println!("    whole rounds, drawing the data included           {rate:>8.0}");
+    }
+    if wants("d") {
+        beside_tch(&recipe, n_threads)?;
+    }
+    for part in ["e", "f"].into_iter().filter(|part| wants(part)) {
+        on_a_gpu(part, &recipe, n_threads)?;
+    }
+    Ok(())
 }
 
-/// The nets of the script. Task's other fields come from a draw that nothing else uses.
-fn workload() -> Result<Vec<Task>> {
-    let mut rng = stream(0, "bench nets");
-    let blank = Task::draw(&Default::default(), &mut rng);
-    (0..N_NETS)
-        .map(|i| {
-            let inputs: Vec<f32> = (0..768 * 24).map(|_| normal(&mut rng)).collect();
-            let classes = (0..768).map(|_| rng.random_range(0..6)).collect();
-            let net = NetProblem::new(&[24, 24, 6], Activation::Tanh, inputs, Target::Classes(classes), 64)?;
-            let mut task = blank.clone();
-            task.start = net.init(1.0, &mut rng);
-            task.problem = Problem::Net(Box::new(net.with_evaluation_batch(256)));
-            (task.algorithm, task.horizon, task.weight_decay) = (Algorithm::Adam, STEPS, 0.0);
-            task.lr = 10f64.powf(-4.0 + 3.0 * i as f64 / (N_NETS - 1) as f64);
-            task.batch_seed = i as u64;
-            Ok(task)
-        })
-        .collect()
+/// So many of the nets of the script. Task's other fields come from a draw that nothing else uses.
+fn workload(n_nets: usize, n_threads: usize) -> Result<Vec<Task>> {
+    let blank = Task::draw(&Default::default(), &mut stream(0, "bench nets"));
+    on_all_cores(n_nets, n_threads, |i| {
+        let mut rng = stream(i as u64, "bench nets");
+        let inputs: Vec<f32> = (0..768 * 24).map(|_| normal(&mut rng)).collect();
+        let classes = (0..768).map(|_| rng.random_range(0..6)).collect();
+        let net = NetProblem::new(&[24, 24, 6], Activation::Tanh, inputs, Target::Classes(classes), 64)?;
+        let mut task = blank.clone();
+        task.start = net.init(1.0, &mut rng);
+        task.problem = Problem::Net(Box::new(net.with_evaluation_batch(256)));
+        (task.algorithm, task.horizon, task.weight_decay) = (Algorithm::Adam, STEPS, 0.0);
+        task.lr = 10f64.powf(-4.0 + 3.0 * i as f64 / (n_nets - 1) as f64);
+        task.batch_seed = i as u64;
+        Ok(task)
+    })
 }
 
 /// Nearly normal: the sum of twelve uniform numbers, less its mean. What is measured does not depend on it.
@@ -99,7 +120,8 @@ fn beside_jax(tasks: &[Task], n_threads: usize) -> Result<()> {
         busy_ours.extend(before.zip(cpu_seconds()).map(|(from, to)| n_steps / (to.own - from.own)));
         ours.push(own);
         if let Ok(jax) = &jax {
-            let (short, long) = (jax.measure(STEPS)?, jax.measure(4 * STEPS)?);
+            let [short, long] = [STEPS, 4 * STEPS].map(|steps| jax.measure(N_NETS, steps, "cpu"));
+            let (short, long) = (short?, long?);
             println!("    ours {own:>8.0}   {}", short.line);
             short.line.split(':').next().unwrap_or("jax").clone_into(&mut version);
             theirs.push(short.rate);
@@ -175,11 +197,13 @@ impl Jax {
         Ok(Self { python, script })
     }
 
-    /// Runs it with so many steps.
-    fn measure(&self, steps: u64) -> Result<JaxRun> {
-        let arguments = [&self.script, &N_NETS.to_string(), &steps.to_string()];
+    /// Runs it with so many nets and steps on a platform of JAX's (`cpu`, `cuda`).
+    fn measure(&self, n_nets: usize, steps: u64, platform: &str) -> Result<JaxRun> {
+        let arguments = [&self.script, &n_nets.to_string(), &steps.to_string()];
         let before = cpu_seconds();
-        let output = Command::new(&self.python).args(arguments).output()?;
+        // Or JAX takes most of a GPU's memory, whatever it needs.
+        let settings = [("JAX_PLATFORMS", platform), ("XLA_PYTHON_CLIENT_PREALLOCATE", "false")];
+        let output = Command::new(&self.python).args(arguments).envs(settings).output()?;
         let busy = before.zip(cpu_seconds()).map(|(from, to)| to.children - from.children);
         let line = String::from_utf8_lossy(&output.stdout).trim().to_owned();
         let words: Vec<&str> = line.split_whitespace().collect();
@@ -263,15 +287,15 @@ fn under_control(recipe: &Recipe, tasks: &[Task], n_threads: usize) -> Result<()
     Ok(())
 }
 
-/// Inner steps a second of rounds of `n` episodes as `qgd meta-train` does them, drawing the data of every
+/// Inner steps a second of so many rounds of `n` episodes as `qgd meta-train` does them, after one more; drawing the data of every
 /// task included.
-fn whole_rounds(mut recipe: Recipe, n: u32, engine: Engine) -> Result<f64> {
+fn whole_rounds(mut recipe: Recipe, n: u32, engine: Engine, n_rounds: usize) -> Result<f64> {
     (recipe.meta.validation_tasks, recipe.meta.validate_every) = (1, u32::MAX);
     recipe.meta.episodes_per_round = n;
     let mut training = MetaTraining::new(recipe, 0, engine)?;
     let first = training.round()?.inner_steps;
     let (start, mut last) = (Instant::now(), first);
-    for _ in 0..TURNS {
+    for _ in 0..n_rounds {
         last = training.round()?.inner_steps;
     }
     Ok((last - first) as f64 / start.elapsed().as_secs_f64())
@@ -289,21 +313,93 @@ fn beside_tch(recipe: &Recipe, n_threads: usize) -> Result<()> {
     tch::set_num_threads(n_threads as i32);
     let mut recipe = recipe.clone();
     recipe.meta.updates_per_round = 0;
-    let tch_on = |device| Engine::Tch { device, n_threads };
     for n in [64, 256, 1024] {
-        let kernel = whole_rounds(recipe.clone(), n, n_threads.into())?;
-        let cpu = whole_rounds(recipe.clone(), n, tch_on(tch::Device::Cpu))?;
+        let kernel = whole_rounds(recipe.clone(), n, n_threads.into(), TURNS)?;
+        let cpu = whole_rounds(recipe.clone(), n, Engine::Tch { device: tch::Device::Cpu, n_threads }, 1)?;
         println!("    B {n:>6}   kernel {kernel:>8.0}   tch on cpu {cpu:>8.0}   {:.2}", cpu / kernel);
     }
+    Ok(())
+}
+
+#[cfg(not(feature = "torch"))]
+fn on_a_gpu(part: &str, _: &Recipe, _: usize) -> Result<()> {
+    println!("({part}) built without libtorch: no GPU");
+    Ok(())
+}
+
+#[cfg(feature = "torch")]
+fn on_a_gpu(part: &str, recipe: &Recipe, n_threads: usize) -> Result<()> {
     if !tch::Cuda::is_available() {
-        println!("    no GPU here");
+        println!("\n({part}) no GPU here");
         return Ok(());
     }
-    for n in [1 << 10, 1 << 12, 1 << 14, 1 << 16] {
-        let rate = whole_rounds(recipe.clone(), n, tch_on(tch::Device::Cuda(0)))?;
-        println!("    B {n:>6}   tch on cuda {rate:>8.0}");
+    let engine = Engine::Tch { device: tch::Device::Cuda(0), n_threads };
+    if part == "e" { nets_on_a_gpu(engine, n_threads) } else { rounds_on_a_gpu(recipe, engine, n_threads) }
+}
+
+#[cfg(feature = "torch")]
+const ON_A_GPU: [usize; 4] = [1 << 10, 1 << 12, 1 << 14, 1 << 16];
+
+#[cfg(feature = "torch")]
+fn rounds_on_a_gpu(recipe: &Recipe, engine: Engine, n_threads: usize) -> Result<()> {
+    println!(
+        "\n(f) inner steps/s of rounds of B episodes of controllers/lr-single.toml, without updates, batched on the GPU"
+    );
+    let mut recipe = recipe.clone();
+    recipe.meta.updates_per_round = 0;
+    let own = whole_rounds(recipe.clone(), 1 << 10, n_threads.into(), 1)?;
+    println!("    the kernel on {n_threads} threads of the host, B 1024: {own:.0}");
+    for n in ON_A_GPU {
+        let rate = whole_rounds(recipe.clone(), n as u32, engine, 1)?;
+        println!("    B {n:>6}   {rate:>9.0}   {:.1} times the host's cores", rate / own);
     }
     Ok(())
+}
+
+#[cfg(feature = "torch")]
+fn nets_on_a_gpu(engine: Engine, n_threads: usize) -> Result<()> {
+    println!("\n(e) B nets 24-24-6, batch 64, Adam: inner steps/s at a constant learning rate, batched on the GPU");
+    let jax = Jax::find();
+    if let Err(reason) = &jax {
+        println!("    JAX not found: {reason}");
+    }
+    let own =
+        median(&(0..TURNS).map(|_| kernel(&workload(1 << 10, n_threads)?, n_threads)).collect::<Result<Vec<_>>>()?);
+    println!("    the kernel on {n_threads} threads of the host: {own:.0}");
+    for n in ON_A_GPU {
+        let tasks = workload(n, n_threads)?;
+        batched(&tasks, STEPS / 4, &engine)?;
+        // Copying the data to the GPU is in both.
+        let (short, long) = (batched(&tasks, STEPS, &engine)?, batched(&tasks, 4 * STEPS, &engine)?);
+        let rate = (n as u64 * 3 * STEPS) as f64 / (long - short);
+        print!("    B {n:>6}   {rate:>9.0}   {:.1} times the host's cores", rate / own);
+        match &jax {
+            Ok(jax) => {
+                let theirs = jax.measure(n, STEPS, "cuda")?;
+                println!("   {:.2} times JAX   {}", rate / theirs.rate, theirs.line);
+            }
+            Err(_) => println!(),
+        }
+    }
+    Ok(())
+}
+
+/// Seconds that so many steps of these nets take.
+#[cfg(feature = "torch")]
+fn batched(tasks: &[Task], steps: u64, engine: &Engine) -> Result<f64> {
+    let start = Instant::now();
+    let runs = engine.rollouts(
+        tasks.len(),
+        |i| {
+            let mut task = tasks[i].clone();
+            task.horizon = steps;
+            let driver = Driver::new(Constant, task.lr, task.weight_decay, Default::default())?;
+            Ok((task, driver))
+        },
+        false,
+    )?;
+    std::hint::black_box(&runs);
+    Ok(start.elapsed().as_secs_f64())
 }
 
 /// `f(0), ..., f(n - 1)` on so many threads, in order.

@@ -108,8 +108,11 @@ impl Engine {
         }
     }
 
-    /// `n` runs, each of which `start` sets up; results are in order.
-    pub(super) fn rollouts<P: Policy>(
+    /// `n` runs as [`rollout`] makes one, each of a task and a driver that `start` sets up; the drivers and what became of the runs, in order.
+    ///
+    /// # Errors
+    /// When libtorch refuses an operation (a GPU without memory for so many nets, for one), or `start` fails.
+    pub fn rollouts<P: Policy>(
         &self,
         n: usize,
         start: impl Fn(usize) -> Result<(Task, Driver<P>), DriverError> + Sync,

@@ -25,10 +25,11 @@ fn traced<P: Policy>(mut driver: Driver<P>) -> (Driver<P>, Arc<Mutex<Trace>>) {
     (driver, seen)
 }
 
-/// Tests run side by side, so libtorch has one thread in each.
-fn engine() -> Batched {
+/// On the CPU, and on a GPU where there is one. Tests run side by side, so libtorch has one thread in each.
+fn engines() -> Vec<Batched> {
     tch::set_num_threads(1);
-    Batched { device: Device::Cpu, n_threads: 2 }
+    let gpu = tch::Cuda::is_available().then_some(Device::Cuda(0));
+    [Device::Cpu].into_iter().chain(gpu).map(|device| Batched { device, n_threads: 2 }).collect()
 }
 
 /// Within 1e-4, of losses below 1e-2 (where a task counts as solved) within 1e-6.
@@ -57,6 +58,15 @@ fn is_stable<P: Policy>(task: &Task, driver: impl Fn(&Task) -> Driver<P>) -> boo
 
 /// Runs the tasks both ways. All that can be seen of them agrees; returns how often each kind of decision was met.
 fn agree<P: Policy>(tasks: &[Task], driver: impl Fn(usize, &Task) -> Driver<P>, evaluate: bool) -> Trace {
+    engines().into_iter().flat_map(|engine| agree_on(engine, tasks, &driver, evaluate)).collect()
+}
+
+fn agree_on<P: Policy>(
+    engine: Batched,
+    tasks: &[Task],
+    driver: impl Fn(usize, &Task) -> Driver<P>,
+    evaluate: bool,
+) -> Trace {
     let (batched, seen): (Vec<_>, Vec<_>) = tasks
         .iter()
         .enumerate()
@@ -65,14 +75,14 @@ fn agree<P: Policy>(tasks: &[Task], driver: impl Fn(usize, &Task) -> Driver<P>, 
             ((task.clone(), driver), seen)
         })
         .unzip();
-    let engine = engine();
     let found = engine.rollouts(batched, evaluate).unwrap();
     let mut all = Trace::new();
     for (i, ((own, run), seen)) in found.into_iter().zip(seen).enumerate() {
         let (mut expected, expected_trace) = traced(driver(i, &tasks[i]));
         let expected_run = rollout(&mut tasks[i].clone(), &mut expected, evaluate);
         let (seen, expected_trace) = (seen.lock().unwrap().clone(), expected_trace.lock().unwrap().clone());
-        let name = format!("run {i}, {} {}", tasks[i].family.name(), tasks[i].algorithm.name());
+        let (device, family) = (engine.device, tasks[i].family.name());
+        let name = format!("{device:?}, run {i}, {family} {}", tasks[i].algorithm.name());
         for (a, b) in seen.iter().zip(&expected_trace) {
             assert!(alike(a, b), "{name}: step {} {a:?}, the kernel has {b:?}", a.0);
         }
@@ -204,22 +214,24 @@ fn of_family(family: Family, algorithm: Algorithm, n: usize) -> Vec<Task> {
     (0..n).map(|_| Task::draw(&config, &mut rng)).collect()
 }
 
-fn constant(tasks: &[Task], lr: f64) -> Vec<Run> {
+fn constant(engine: Batched, tasks: &[Task], lr: f64) -> Vec<Run> {
     let run = |task: &Task| {
         let driver = Driver::new(crate::schedule::Constant, lr, task.weight_decay, Default::default()).unwrap();
         (task.clone(), driver)
     };
-    let done = engine().rollouts(tasks.iter().map(run).collect(), true).unwrap();
+    let done = engine.rollouts(tasks.iter().map(run).collect(), true).unwrap();
     done.into_iter().map(|(_, run)| run).collect()
 }
 
 #[test]
 fn a_net_does_the_same_alone_and_filled_up_to_wider_ones() {
-    for (family, algorithm) in [(Family::Cnn, Algorithm::Adam), (Family::Rnn, Algorithm::Momentum)] {
+    let of = [(Family::Cnn, Algorithm::Adam), (Family::Rnn, Algorithm::Momentum)];
+    let everywhere = engines().into_iter().flat_map(|engine| of.map(|(family, algorithm)| (engine, family, algorithm)));
+    for (engine, family, algorithm) in everywhere {
         let tasks = of_family(family, algorithm, 8);
-        let together = constant(&tasks, 1e-3);
+        let together = constant(engine, &tasks, 1e-3);
         for (task, together) in tasks.iter().zip(together) {
-            let alone = constant(std::slice::from_ref(task), 1e-3).remove(0);
+            let alone = constant(engine, std::slice::from_ref(task), 1e-3).remove(0);
             assert_eq!(alone.inner_steps, task.horizon);
             assert_eq!(alone.evaluations.len(), together.evaluations.len());
             let mut both = alone.evaluations.iter().zip(&together.evaluations);
@@ -230,10 +242,11 @@ fn a_net_does_the_same_alone_and_filled_up_to_wider_ones() {
 
 #[test]
 fn convolutional_and_recurrent_nets_learn_what_can_be_told_apart() {
-    for family in [Family::Cnn, Family::Rnn] {
+    let of = [Family::Cnn, Family::Rnn];
+    for (engine, family) in engines().into_iter().flat_map(|engine| of.map(|family| (engine, family))) {
         let mut tasks = of_family(family, Algorithm::Adam, 6);
         tasks.iter_mut().for_each(|task| (task.horizon, task.weight_decay) = (60, 0.0));
-        let gained = constant(&tasks, 1e-2).into_iter().map(|run| run.final_loss() / run.evaluations[0]);
+        let gained = constant(engine, &tasks, 1e-2).into_iter().map(|run| run.final_loss() / run.evaluations[0]);
         let gained: Vec<f64> = gained.collect();
         let mean = gained.iter().map(|ratio| ratio.ln()).sum::<f64>() / 6.0;
         assert!(mean.exp() < 0.8, "{family:?}: {gained:?}");
