@@ -24,7 +24,6 @@ use qgd::meta::{
     Activation, Actor, Algorithm, Engine, InnerOptimizer, MetaTraining, NetProblem, Problem, Target, Task, rollout,
 };
 use qgd::rng::stream;
-#[cfg(feature = "torch")]
 use qgd::schedule::Constant;
 use qgd::statistics::median;
 use qgd::{Driver, Pretrained, Recipe};
@@ -61,7 +60,8 @@ fn main() -> Result<()> {
     }
     if wants("b") {
         let [shortest, longest] = recipe.meta.tasks.horizon.map(|steps| steps as f64);
-        let mut own = workload(n, n_threads)?;
+        let mut own = workload(N_NETS, n_threads)?;
+        own.truncate(n);
         for (i, task) in own.iter_mut().enumerate() {
             task.horizon = (shortest * (longest / shortest).powf(i as f64 / (n - 1) as f64)) as u64;
         }
@@ -73,14 +73,24 @@ fn main() -> Result<()> {
         let drawn: Vec<Task> = (0..n).map(|_| Task::draw(&recipe.meta.tasks, &mut rng)).collect();
         println!("\n(c) {n} tasks as controllers/lr-single.toml draws them");
         under_control(&recipe, &drawn, n_threads)?;
-        let rate = whole_rounds(recipe.clone(), recipe.meta.episodes_per_round, n_threads.into(), TURNS)?;
+        let rate = whole_rounds(recipe.clone(), recipe.meta.episodes_per_round, n_threads.into())?;
         println!("    whole rounds, drawing the data included           {rate:>8.0}");
     }
     if wants("d") {
         beside_tch(&recipe, n_threads)?;
     }
-    for part in ["e", "f"].into_iter().filter(|part| wants(part)) {
-        on_a_gpu(part, &recipe, n_threads)?;
+    if !["e", "f"].into_iter().any(wants) {
+        return Ok(());
+    }
+    let Some(engine) = gpu(n_threads) else {
+        println!("\n(e), (f) no GPU here");
+        return Ok(());
+    };
+    if wants("e") {
+        nets_on_a_gpu(engine, n_threads)?;
+    }
+    if wants("f") {
+        rounds_on_a_gpu(&recipe, engine, n_threads)?;
     }
     Ok(())
 }
@@ -287,15 +297,15 @@ fn under_control(recipe: &Recipe, tasks: &[Task], n_threads: usize) -> Result<()
     Ok(())
 }
 
-/// Inner steps a second of so many rounds of `n` episodes as `qgd meta-train` does them, after one more; drawing the data of every
+/// Inner steps a second of rounds of `n` episodes as `qgd meta-train` does them, drawing the data of every
 /// task included.
-fn whole_rounds(mut recipe: Recipe, n: u32, engine: Engine, n_rounds: usize) -> Result<f64> {
+fn whole_rounds(mut recipe: Recipe, n: u32, engine: Engine) -> Result<f64> {
     (recipe.meta.validation_tasks, recipe.meta.validate_every) = (1, u32::MAX);
     recipe.meta.episodes_per_round = n;
     let mut training = MetaTraining::new(recipe, 0, engine)?;
     let first = training.round()?.inner_steps;
     let (start, mut last) = (Instant::now(), first);
-    for _ in 0..n_rounds {
+    for _ in 0..TURNS {
         last = training.round()?.inner_steps;
     }
     Ok((last - first) as f64 / start.elapsed().as_secs_f64())
@@ -314,57 +324,50 @@ fn beside_tch(recipe: &Recipe, n_threads: usize) -> Result<()> {
     let mut recipe = recipe.clone();
     recipe.meta.updates_per_round = 0;
     for n in [64, 256, 1024] {
-        let kernel = whole_rounds(recipe.clone(), n, n_threads.into(), TURNS)?;
-        let cpu = whole_rounds(recipe.clone(), n, Engine::Tch { device: tch::Device::Cpu, n_threads }, 1)?;
+        let kernel = whole_rounds(recipe.clone(), n, n_threads.into())?;
+        let cpu = whole_rounds(recipe.clone(), n, Engine::Tch { device: tch::Device::Cpu, n_threads })?;
         println!("    B {n:>6}   kernel {kernel:>8.0}   tch on cpu {cpu:>8.0}   {:.2}", cpu / kernel);
     }
     Ok(())
 }
 
+/// What runs on the first GPU, where there is one.
+#[cfg(feature = "torch")]
+fn gpu(n_threads: usize) -> Option<Engine> {
+    tch::Cuda::is_available().then_some(Engine::Tch { device: tch::Device::Cuda(0), n_threads })
+}
+
 #[cfg(not(feature = "torch"))]
-fn on_a_gpu(part: &str, _: &Recipe, _: usize) -> Result<()> {
-    println!("({part}) built without libtorch: no GPU");
-    Ok(())
+fn gpu(_: usize) -> Option<Engine> {
+    None
 }
 
-#[cfg(feature = "torch")]
-fn on_a_gpu(part: &str, recipe: &Recipe, n_threads: usize) -> Result<()> {
-    if !tch::Cuda::is_available() {
-        println!("\n({part}) no GPU here");
-        return Ok(());
-    }
-    let engine = Engine::Tch { device: tch::Device::Cuda(0), n_threads };
-    if part == "e" { nets_on_a_gpu(engine, n_threads) } else { rounds_on_a_gpu(recipe, engine, n_threads) }
-}
-
-#[cfg(feature = "torch")]
+/// How many nets at once.
 const ON_A_GPU: [usize; 4] = [1 << 10, 1 << 12, 1 << 14, 1 << 16];
 
-#[cfg(feature = "torch")]
 fn rounds_on_a_gpu(recipe: &Recipe, engine: Engine, n_threads: usize) -> Result<()> {
     println!(
         "\n(f) inner steps/s of rounds of B episodes of controllers/lr-single.toml, without updates, batched on the GPU"
     );
     let mut recipe = recipe.clone();
     recipe.meta.updates_per_round = 0;
-    let own = whole_rounds(recipe.clone(), 1 << 10, n_threads.into(), 1)?;
+    let own = whole_rounds(recipe.clone(), 1 << 10, n_threads.into())?;
     println!("    the kernel on {n_threads} threads of the host, B 1024: {own:.0}");
     for n in ON_A_GPU {
-        let rate = whole_rounds(recipe.clone(), n as u32, engine, 1)?;
+        let rate = whole_rounds(recipe.clone(), n as u32, engine)?;
         println!("    B {n:>6}   {rate:>9.0}   {:.1} times the host's cores", rate / own);
     }
     Ok(())
 }
 
-#[cfg(feature = "torch")]
 fn nets_on_a_gpu(engine: Engine, n_threads: usize) -> Result<()> {
     println!("\n(e) B nets 24-24-6, batch 64, Adam: inner steps/s at a constant learning rate, batched on the GPU");
     let jax = Jax::find();
     if let Err(reason) = &jax {
         println!("    JAX not found: {reason}");
     }
-    let own =
-        median(&(0..TURNS).map(|_| kernel(&workload(1 << 10, n_threads)?, n_threads)).collect::<Result<Vec<_>>>()?);
+    let tasks = workload(ON_A_GPU[0], n_threads)?;
+    let own = median(&(0..TURNS).map(|_| kernel(&tasks, n_threads)).collect::<Result<Vec<f64>>>()?);
     println!("    the kernel on {n_threads} threads of the host: {own:.0}");
     for n in ON_A_GPU {
         let tasks = workload(n, n_threads)?;
@@ -385,7 +388,6 @@ fn nets_on_a_gpu(engine: Engine, n_threads: usize) -> Result<()> {
 }
 
 /// Seconds that so many steps of these nets take.
-#[cfg(feature = "torch")]
 fn batched(tasks: &[Task], steps: u64, engine: &Engine) -> Result<f64> {
     let start = Instant::now();
     let runs = engine.rollouts(
