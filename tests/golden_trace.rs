@@ -20,7 +20,7 @@ use qgd::controller::LineSearch;
 use qgd::controller::TraceRecord;
 use qgd::meta::{Algorithm, Task, TaskConfig, line_search_rollout, rollout};
 use qgd::rng::stream;
-use qgd::{Controller, Controls, Decision, Driver, Move, Policy, Pretrained, Signals};
+use qgd::{Controller, Controls, Decision, Driver, Move, Policy, Pretrained, Recipe, Signals};
 use std::collections::BTreeMap;
 use std::fmt::Write;
 use std::path::Path;
@@ -132,10 +132,11 @@ fn task(families: [f64; 4], algorithm: Algorithm, seed: u64) -> Task {
 }
 
 /// Start values of the controlled value, whichever it is.
-fn starts(controls: Controls) -> impl Iterator<Item = (f64, f64)> {
+fn starts(recipe: &Recipe) -> impl Iterator<Item = (f64, f64)> + use<> {
+    let (controls, lr) = (recipe.controls, if recipe.line_search.is_some() { 1.0 } else { 3e-3 });
     STARTS.into_iter().map(move |start| match controls {
         Controls::Lr => (start, 0.0),
-        Controls::WeightDecay => (3e-3, start),
+        Controls::WeightDecay => (lr, start),
         Controls::Both => (start, 1e-3),
     })
 }
@@ -144,7 +145,7 @@ fn starts(controls: Controls) -> impl Iterator<Item = (f64, f64)> {
 fn in_rollouts(name: &str) -> Vec<Line> {
     let lines = Lines::default();
     let controller = Controller::pretrained(name).unwrap();
-    for (i, (lr, weight_decay)) in starts(controller.recipe().controls).enumerate() {
+    for (i, (lr, weight_decay)) in starts(controller.recipe()).enumerate() {
         let recipe = controller.recipe();
         if let Some(config) = recipe.line_search {
             let mut task = task([0.3, 0.2, 0.3, 0.2], Algorithm::Sgd, i as u64).of_recipe(recipe);
@@ -194,9 +195,8 @@ mod with_tch {
     impl Net {
         fn new(seed: u64) -> Self {
             let mut rng = stream(seed, "golden net");
-            let mut draw = |n: usize, scale: f32| -> Vec<f32> {
-                (0..n).map(|_| scale * rng.random_range(-1.0f32..1.0)).collect()
-            };
+            let mut draw =
+                |n: usize, scale: f32| -> Vec<f32> { (0..n).map(|_| scale * rng.random_range(-1.0f32..1.0)).collect() };
             let inputs = draw(96 * 6, 1.5);
             let teacher = draw(6, 1.0);
             let labels: Vec<i64> = inputs
@@ -208,11 +208,13 @@ mod with_tch {
                 })
                 .collect();
             let vs = VarStore::new(Device::Cpu);
-            let layers = [("w1", vec![6, 24], 0.5), ("b1", vec![24], 0.1), ("w2", vec![24, 3], 0.3), ("b2", vec![3], 0.1)]
-                .map(|(name, shape, scale)| {
-                    let n = shape.iter().product::<i64>() as usize;
-                    vs.root().f_var_copy(name, &Tensor::from_slice(&draw(n, scale)).view(&shape[..])).unwrap()
-                });
+            let layers =
+                [("w1", vec![6, 24], 0.5), ("b1", vec![24], 0.1), ("w2", vec![24, 3], 0.3), ("b2", vec![3], 0.1)].map(
+                    |(name, shape, scale)| {
+                        let n = shape.iter().product::<i64>() as usize;
+                        vs.root().f_var_copy(name, &Tensor::from_slice(&draw(n, scale)).view(&shape[..])).unwrap()
+                    },
+                );
             let (inputs, labels) = (Tensor::from_slice(&inputs).view([96, 6]), Tensor::from_slice(&labels));
             Self { vs, layers, inputs, labels }
         }
@@ -230,7 +232,7 @@ mod with_tch {
         tch::set_num_threads(1);
         let lines = Lines::default();
         let controller = Controller::pretrained(name).unwrap();
-        for (i, (lr, weight_decay)) in starts(controller.recipe().controls).enumerate() {
+        for (i, (lr, weight_decay)) in starts(controller.recipe()).enumerate() {
             let net = Net::new(i as u64);
             let kept = lines.clone();
             let keep = move |record: &TraceRecord<'_>| kept.lock().unwrap().push(Line::of(record));
@@ -240,7 +242,9 @@ mod with_tch {
             if let Some(config) = controller.recipe().line_search {
                 let mut search = QLineSearch::new(ours(torch::Algorithm::SGD), controller.clone(), config).unwrap();
                 search.on_decision(keep);
-                (0..80).for_each(|_| drop(search.backward_step(&net.loss(None)).unwrap()));
+                for _ in 0..80 {
+                    search.backward_step(&net.loss(None)).unwrap();
+                }
                 continue;
             }
             let opt = if wrapped {
@@ -327,7 +331,8 @@ fn the_golden_traces_show_every_controller_at_work() {
             golden[&format!("{name} rollout")].iter().map(|line| &line.action).collect();
         assert!(actions.len() >= 2, "{name}: {actions:?}");
     }
-    let reasons: std::collections::BTreeSet<&str> = golden.values().flatten().map(|line| line.reason.as_str()).collect();
+    let reasons: std::collections::BTreeSet<&str> =
+        golden.values().flatten().map(|line| line.reason.as_str()).collect();
     for reason in ["Policy", "NoEvidence", "NonFinite", "FirstStepTooFar", "LossExploded"] {
         assert!(reasons.contains(reason), "no {reason} among {reasons:?}");
     }
