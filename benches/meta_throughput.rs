@@ -21,7 +21,7 @@
 
 use qgd::dqn::{Explorer, Learner, Replay};
 use qgd::meta::{
-    Activation, Actor, Algorithm, Engine, InnerOptimizer, MetaTraining, NetProblem, Problem, Target, Task, rollout,
+    Activation, Algorithm, Engine, InnerOptimizer, MetaTraining, NetProblem, Problem, Target, Task, TrainingRecipe, rollout,
 };
 use qgd::rng::stream;
 use qgd::schedule::Constant;
@@ -52,14 +52,14 @@ fn main() -> Result<()> {
     }
     let wants = |part: &str| chosen.is_empty() || chosen.contains(part);
     let n_threads = std::thread::available_parallelism()?.get();
-    let recipe = Recipe::load(Path::new("controllers/lr-single.toml"))?;
-    let n = recipe.meta.episodes_per_round as usize;
+    let recipe = TrainingRecipe::load(Path::new("controllers/lr-single.toml"))?;
+    let n = recipe.training.episodes_per_round as usize;
     if wants("a") {
         println!("{N_NETS} nets 24-24-6, batch 64, Adam, {STEPS} steps, {n_threads} threads");
         beside_jax(&workload(N_NETS, n_threads)?, n_threads)?;
     }
     if wants("b") {
-        let [shortest, longest] = recipe.meta.tasks.horizon.map(|steps| steps as f64);
+        let [shortest, longest] = recipe.training.tasks.horizon.map(|steps| steps as f64);
         let mut own = workload(N_NETS, n_threads)?;
         own.truncate(n);
         for (i, task) in own.iter_mut().enumerate() {
@@ -70,10 +70,10 @@ fn main() -> Result<()> {
     }
     if wants("c") {
         let mut rng = stream(0, "bench tasks");
-        let drawn: Vec<Task> = (0..n).map(|_| Task::draw(&recipe.meta.tasks, &mut rng)).collect();
+        let drawn: Vec<Task> = (0..n).map(|_| Task::draw(&recipe.training.tasks, &mut rng)).collect();
         println!("\n(c) {n} tasks as controllers/lr-single.toml draws them");
         under_control(&recipe, &drawn, n_threads)?;
-        let rate = whole_rounds(recipe.clone(), recipe.meta.episodes_per_round, n_threads.into())?;
+        let rate = whole_rounds(recipe.clone(), recipe.training.episodes_per_round, n_threads.into())?;
         println!("    whole rounds, drawing the data included           {rate:>8.0}");
     }
     if wants("d") {
@@ -243,13 +243,13 @@ fn kernel(tasks: &[Task], n_threads: usize) -> Result<f64> {
 }
 
 /// A round of meta-training on these tasks, in turns with the kernel alone.
-fn under_control(recipe: &Recipe, tasks: &[Task], n_threads: usize) -> Result<()> {
+fn under_control(recipe: &TrainingRecipe, tasks: &[Task], n_threads: usize) -> Result<()> {
     // As many networks as the recipe trains.
     let trained = Pretrained::load(Path::new("pretrained/parts/lr-2.qgd"))?;
-    let networks = Arc::new(trained.networks().to_vec());
-    let mut learner = Learner::new(trained.networks().to_vec(), recipe.agent.clone());
-    let mut replay = Replay::new(recipe.replay.clone());
-    let explorer = Explorer::for_actions(recipe.exploration, &recipe.controls.actions(&recipe.moves))?;
+    let agent = recipe.with_networks(trained.networks().to_vec());
+    let mut learner = Learner::new(trained.networks().to_vec(), recipe.training.agent.clone());
+    let mut replay = Replay::new(recipe.training.replay.clone());
+    let explorer = recipe.explorer()?;
     let (mut bare, mut lived, mut learned) = (Vec::new(), Vec::new(), Vec::new());
     let busy = || cpu_seconds().map_or(f64::NAN, |seconds| seconds.own);
     let mut busy_shares: [Vec<f64>; 2] = Default::default();
@@ -260,12 +260,12 @@ fn under_control(recipe: &Recipe, tasks: &[Task], n_threads: usize) -> Result<()
         let episodes = on_all_cores(tasks.len(), n_threads, |i| {
             let mut task = tasks[i].clone();
             let (explorer, rng) = (explorer.clone().in_parallel(i, tasks.len()), stream(i as u64, "bench actor"));
-            let actor = Actor::new(recipe, networks.clone(), explorer, 0.0, rng);
-            let config = recipe.driver_config(task.budget());
+            let actor = agent.clone().exploring(explorer, 0.0, rng);
+            let config = recipe.controller.driver_config(task.budget());
             let mut driver = Driver::new(actor, task.lr, task.weight_decay, config)?;
             let run = rollout(&mut task, &mut driver, true);
-            let episode =
-                driver.into_policy().into_episode(&run, &recipe.meta.reward, &recipe.agent, task.known_budget);
+            let (reward, agent) = (&recipe.training.reward, &recipe.training.agent);
+            let episode = driver.into_policy().into_episode(&run.evaluations, reward, agent, task.known_budget);
             Ok((episode, run.inner_steps))
         })?;
         let steps = episodes.iter().map(|(_, steps)| steps).sum::<u64>() as f64;
@@ -273,7 +273,7 @@ fn under_control(recipe: &Recipe, tasks: &[Task], n_threads: usize) -> Result<()
         busy_shares[0].push((bare_done - before) / (busy() - bare_done));
         episodes.into_iter().filter_map(|(episode, _)| episode).for_each(|episode| replay.push(episode));
         let mut rng = stream(turn as u64, "bench updates");
-        for _ in 0..recipe.meta.updates_per_round {
+        for _ in 0..recipe.training.updates_per_round {
             learner.update(&replay, 0.5, &mut rng)?;
         }
         learned.push(steps / start.elapsed().as_secs_f64());
@@ -285,11 +285,11 @@ fn under_control(recipe: &Recipe, tasks: &[Task], n_threads: usize) -> Result<()
     println!("    the kernel alone                                  {:>8.0} inner steps/s", median(&bare));
     println!("    with signals, guard, networks, evaluations        {:>8.0}   {with_signals:.0} %", median(&lived));
     let verdict = if with_learner >= 70.0 { "ok" } else { "MISSED" };
-    let updates = recipe.meta.updates_per_round;
+    let updates = recipe.training.updates_per_round;
     println!(
         "    and with {updates} updates of {} x {}                   {:>8.0}   {with_learner:.0} % (target 70 %: {verdict})",
-        recipe.agent.ensemble,
-        recipe.agent.batch_size,
+        recipe.training.agent.ensemble,
+        recipe.training.agent.batch_size,
         median(&learned)
     );
     let [lived, learned] = busy_shares.map(|shares| 100.0 * median(&shares));
@@ -300,8 +300,8 @@ fn under_control(recipe: &Recipe, tasks: &[Task], n_threads: usize) -> Result<()
 /// Inner steps a second of rounds of `n` episodes as `qgd meta-train` does them, drawing the data of every
 /// task included.
 fn whole_rounds(mut recipe: Recipe, n: u32, engine: Engine) -> Result<f64> {
-    (recipe.meta.validation_tasks, recipe.meta.validate_every) = (1, u32::MAX);
-    recipe.meta.episodes_per_round = n;
+    (recipe.training.validation_tasks, recipe.training.validate_every) = (1, u32::MAX);
+    recipe.training.episodes_per_round = n;
     let mut training = MetaTraining::new(recipe, 0, engine)?;
     let first = training.round()?.inner_steps;
     let (start, mut last) = (Instant::now(), first);
@@ -318,11 +318,11 @@ fn beside_tch(_: &Recipe, _: usize) -> Result<()> {
 }
 
 #[cfg(feature = "torch")]
-fn beside_tch(recipe: &Recipe, n_threads: usize) -> Result<()> {
+fn beside_tch(recipe: &TrainingRecipe, n_threads: usize) -> Result<()> {
     println!("\n(d) inner steps/s of rounds of B episodes of controllers/lr-single.toml, without updates");
     tch::set_num_threads(n_threads as i32);
     let mut recipe = recipe.clone();
-    recipe.meta.updates_per_round = 0;
+    recipe.training.updates_per_round = 0;
     for n in [64, 256, 1024] {
         let kernel = whole_rounds(recipe.clone(), n, n_threads.into())?;
         let cpu = whole_rounds(recipe.clone(), n, Engine::Tch { device: tch::Device::Cpu, n_threads })?;
@@ -345,12 +345,12 @@ fn gpu(_: usize) -> Option<Engine> {
 /// How many nets at once.
 const ON_A_GPU: [usize; 4] = [1 << 10, 1 << 12, 1 << 14, 1 << 16];
 
-fn rounds_on_a_gpu(recipe: &Recipe, engine: Engine, n_threads: usize) -> Result<()> {
+fn rounds_on_a_gpu(recipe: &TrainingRecipe, engine: Engine, n_threads: usize) -> Result<()> {
     println!(
         "\n(f) inner steps/s of rounds of B episodes of controllers/lr-single.toml, without updates, batched on the GPU"
     );
     let mut recipe = recipe.clone();
-    recipe.meta.updates_per_round = 0;
+    recipe.training.updates_per_round = 0;
     let own = whole_rounds(recipe.clone(), 1 << 10, n_threads.into())?;
     println!("    the kernel on {n_threads} threads of the host, B 1024: {own:.0}");
     for n in ON_A_GPU {

@@ -11,7 +11,7 @@
 //! else the machine does can only add to it. What follows the backward pass is timed by itself too, because a few microseconds cannot be seen
 //! beside a forward pass of milliseconds. One thread, synthetic data of the tasks' shapes.
 
-use qgd::controller::Pilot;
+use qgd::driver::Pilot;
 use qgd::torch::{Algorithm, OptimConfig, Optimizer, QController};
 use qgd::{Controller, Decision, Policy, Signals};
 use rand::RngExt;
@@ -76,7 +76,6 @@ struct Variant {
 /// costs depends on the numbers: where control trained the convolutional net differently, its forward pass took 7 % longer.)
 struct Unheeded {
     controller: Controller,
-    every_step: bool,
 }
 
 impl Policy for Unheeded {
@@ -84,16 +83,15 @@ impl Policy for Unheeded {
         let decision = self.controller.decide(signals);
         Decision { lr_factor: 1.0, weight_decay_factor: 1.0, ..decision }
     }
-
-    fn interval(&self, step: u64) -> u64 {
-        if self.every_step { 1 } else { self.controller.interval(step) }
-    }
 }
 
 fn pilot(every_step: bool) -> Result<Pilot> {
     let controller = Controller::pretrained("lr")?;
-    let config = controller.driver_config(None);
-    Ok(Pilot::new(Unheeded { controller, every_step }).with_config(config))
+    let mut config = controller.driver_config(None);
+    if every_step {
+        config.pace = Pace::every(1);
+    }
+    Ok(Pilot::new(Unheeded { controller }).with_config(config))
 }
 
 const NAMES: [&str; 6] = [

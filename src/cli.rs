@@ -7,6 +7,7 @@ mod console;
 mod ask_tell;
 mod failure;
 mod inspect;
+mod merge;
 mod meta_train;
 mod progress;
 mod study;
@@ -65,6 +66,7 @@ enum Command {
     #[cfg(feature = "torch")]
     Evaluate(evaluate::EvaluateArgs),
     Inspect(inspect::InspectArgs),
+    Merge(merge::MergeArgs),
     MetaTrain(meta_train::MetaTrainArgs),
     Tune(tune::TuneArgs),
     Worker(tune::WorkerArgs),
@@ -91,6 +93,7 @@ impl Command {
             #[cfg(feature = "torch")]
             Self::Evaluate(args) => args.run(),
             Self::Inspect(args) => inspect::run(args).map_err(Failure::of),
+            Self::Merge(args) => args.run(),
             Self::MetaTrain(args) => meta_train::run(args),
             Self::Tune(args) => args.run(),
             Self::Worker(args) => args.run(),

@@ -1,110 +1,87 @@
-//! The controller: a small learned policy that reads training signals and moves the learning rate and the weight decay.
+//! What to do? The learned policy: it reads training signals and moves the learning rate and the weight decay.
 //!
 //! ```text
-//! training loop --losses, gradient--> Measure --Signals--> Features --[-1, 1]--> QNetwork --argmax--> Action --> Driver --> lr, λ
-//!                                                  Guard: explosion or NaN -> roll back, halve
+//! Signals -- Sight: features -> confine -> Q-networks --> Q-values -- Chooser --> Action
+//!                   [-1, 1]    to the ranges of training            Greedy   the highest Q-value; while probing, halve needs evidence
+//!                                                                   Explore  now and then another one (meta-training)
+//!                                                                   Learn    the same, and learns from what comes of it (online)
 //! ```
 //!
-//! Nothing here knows a framework; the module `torch` is the adapter for `tch`.
+//! Nothing here knows a framework, nor how a controller is meta-trained.
 
-mod actions;
-pub mod artifact;
-mod driver;
+mod explore;
 mod features;
-mod guard;
-pub mod line_search;
+mod merge;
 mod online;
 mod pretrained;
 mod recipe;
-mod signals;
-mod trace;
+mod sight;
+#[cfg(test)]
+mod tests;
 
-pub use actions::{Action, Controls, Move};
-pub use driver::{DecisionCallback, DecisionCounts, Driver, DriverConfig, DriverError, DriverState, Pilot};
 pub use features::{FeatureSet, Features, Hansen6, ScaleFree, Validated};
-pub use guard::{Guard, GuardConfig, Verdict};
-pub use line_search::{Direction, LineSearch, LineSearchConfig, LineSearchError, LineSearchStep, Minimized, minimize};
+pub use merge::MergeError;
 pub use online::{OnlineConfig, OnlineError};
-pub use pretrained::{Card, EvaluationRow, Pretrained, PretrainedError};
-pub use recipe::{Bounds, DecisionConfig, NetworkConfig, Recipe, RecipeError};
-pub use signals::{LossWindow, Measure, Measured, Signals, Sums};
-pub use trace::TraceRecord;
+pub use pretrained::{Card, EvaluationRow, Parent, Pretrained, PretrainedError};
+pub use recipe::{NetworkConfig, Recipe, RecipeError};
 
-use crate::dqn::network::{argmax, mean_q_values};
-use crate::dqn::{QNetwork, Scratch};
-use crate::policy::{Decision, Explanation, Policy, PolicyStateError, Reason};
+use crate::artifact;
+use crate::dqn::{AgentConfig, Episode, Explorer, QNetwork, RewardConfig, argmax};
+use crate::driver::{DriverConfig, Pilot};
+use crate::policy::{Action, Decision, Explanation, Move, Policy, PolicyStateError, Reason, Signals};
+use explore::Explore;
 use online::Online;
+use rand_chacha::ChaCha8Rng;
 use serde::{Deserialize, Serialize};
+use sight::Sight;
 use std::path::Path;
 use std::sync::Arc;
 
 /// A pretrained network at work: reads [`Signals`], answers with the action of the highest Q-value.
 ///
 /// ```
-/// use qgd::{Controller, Driver, LossWindow, Measured};
+/// use qgd::{Controller, Policy, Signals};
 ///
 /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
-/// let controller = Controller::pretrained("lr")?;
-/// let config = controller.driver_config(Some(1000));
-/// let mut driver = Driver::new(controller, 0.1, 0.0, config)?;
-/// let decision = driver.decide(&LossWindow::of(&[2.3]), &Measured::default());
-/// println!("{:?}: the learning rate is now {}", decision.action, driver.lr());
+/// let mut controller = Controller::pretrained("lr")?;
+/// let decision = controller.decide(&Signals { lr: 0.1, lr_base: 0.1, ..Signals::default() });
+/// println!("{:?}, because of {:?}", decision.action, decision.reason);
 /// # Ok(()) }
 /// ```
+///
+/// A [`Driver`](crate::Driver) runs it beside a training loop.
 #[derive(Debug, Clone)]
 pub struct Controller {
     pretrained: Arc<Pretrained>,
+    /// Networks that an online run has made of the pretrained ones, once it is over.
+    learned: Option<Vec<QNetwork>>,
+    sight: Sight,
+    chooser: Chooser,
     actions: Vec<Action>,
-    features: Features,
     last_action: Option<Action>,
-    n_out_of_range: u64,
-    seen: Vec<f32>,
-    q_values: Vec<f32>,
-    q_row: Vec<f32>,
-    scratch: Scratch,
-    evidence: Option<Evidence>,
-    mode: Mode,
 }
 
-/// What *halve* needs while probing (`halve-evidence` of [`DecisionConfig`]).
-#[derive(Debug, Clone, Copy)]
-struct Evidence {
-    /// Where these features stand.
-    loss_rise: usize,
-    update_cosine: usize,
-    /// The first must reach this.
-    least: f32,
+/// How an action is chosen by the Q-values.
+#[derive(Debug, Clone)]
+enum Chooser {
+    /// The best one.
+    Greedy,
+    /// Now and then another one, and writes down what it saw and did.
+    Explore(Box<Explore>),
+    /// Learns from what comes of it.
+    Learn(Box<Online>),
 }
 
-impl Evidence {
-    /// From this on successive steps agree, as under momentum.
-    const AGREE: f32 = 0.5;
-
-    /// None where the recipe asks for none.
-    fn of(recipe: &Recipe) -> Option<Self> {
-        let place = |name| recipe.features.names().iter().position(|&known| known == name);
-        let least = ScaleFree::significance(recipe.decisions.halve_evidence?.into());
-        Some(Self { loss_rise: place("loss_rise")?, update_cosine: place("update_cosine_ema")?, least })
-    }
-
-    fn is_missing(self, seen: &[f32]) -> bool {
-        seen[self.loss_rise] < self.least && seen[self.update_cosine] < Self::AGREE
-    }
-}
-
-/// Whether a controller learns, and whose networks it asks.
-#[derive(Debug, Clone, Serialize, Deserialize)]
-enum Mode {
-    /// The pretrained ones, greedily.
+/// The chooser and the networks in a saved state.
+#[derive(Serialize, Deserialize)]
+enum Saved {
     Frozen,
-    /// What an online run made of them, greedily.
     Learned(Vec<QNetwork>),
-    /// It learns.
     Online(Box<Online>),
 }
 
-impl Mode {
-    /// Whether what was read can replace a controller's mode whose pretrained networks are like `network`.
+impl Saved {
+    /// Whether what was read can go on in a controller whose pretrained networks are like `network`.
     fn fits(&self, network: &QNetwork) -> bool {
         match self {
             Self::Frozen => true,
@@ -117,10 +94,8 @@ impl Mode {
     }
 }
 
-/// A feature this far outside what meta-training saw counts as far outside.
-const FAR: f32 = 0.5;
-/// When more than this share of the features is far outside, the controller does not act.
-const FAR_SHARE: f32 = 0.25;
+/// From this on successive steps agree, as under momentum: the loss answers late, so it is no evidence.
+const AGREE: f64 = 0.5;
 
 impl Controller {
     /// A controller that ships inside this crate. [`Pretrained::NAMES`] lists them.
@@ -134,28 +109,16 @@ impl Controller {
     /// A controller from a pretrained file.
     ///
     /// # Errors
-    /// When the file cannot be read, is damaged, or was written by another format version.
+    /// When the file cannot be read, is damaged, or was written by a newer format version.
     pub fn load(path: impl AsRef<Path>) -> Result<Self, PretrainedError> {
         Ok(Self::new(Arc::new(Pretrained::load(path.as_ref())?)))
     }
 
     /// A controller at the start of a run.
     pub fn new(pretrained: Arc<Pretrained>) -> Self {
-        let recipe = pretrained.recipe();
-        let actions = recipe.controls.actions(&recipe.moves);
-        Self {
-            features: recipe.features.tracker(recipe.controls),
-            last_action: None,
-            n_out_of_range: 0,
-            seen: vec![0.0; recipe.features.names().len()],
-            q_values: vec![0.0; actions.len()],
-            q_row: vec![0.0; actions.len()],
-            scratch: pretrained.networks()[0].scratch(),
-            evidence: Evidence::of(recipe),
-            actions,
-            mode: Mode::Frozen,
-            pretrained,
-        }
+        let actions = pretrained.recipe().actions();
+        let sight = Sight::new(pretrained.recipe(), pretrained.networks(), actions.len());
+        Self { pretrained, learned: None, sight, chooser: Chooser::Greedy, actions, last_action: None }
     }
 
     /// Goes on learning in the user's run (see [`OnlineConfig`]), from the networks it has now. All that it draws comes from `seed`.
@@ -173,24 +136,39 @@ impl Controller {
     /// # Errors
     /// When a setting is outside its range, or the controller is one for line searches.
     pub fn online(self, config: OnlineConfig, seed: u64) -> Result<Self, OnlineError> {
-        let online = match &self.mode {
-            Mode::Frozen => Online::new(self.recipe(), self.pretrained.networks(), config, seed),
-            Mode::Learned(networks) => Online::new(self.recipe(), networks, config, seed),
-            Mode::Online(online) => {
-                Online::new(self.recipe(), &online.networks().cloned().collect::<Vec<_>>(), config, seed)
-            }
-        }?;
-        Ok(Self { mode: Mode::Online(Box::new(online)), ..self })
+        let online = Online::new(self.recipe(), self.networks(), config, seed)?;
+        Ok(Self { chooser: Chooser::Learn(Box::new(online)), ..self })
+    }
+
+    /// Explores as `explorer` says, and writes down what it saw and did: for meta-training. `time` is that of the exploration's schedule.
+    #[must_use]
+    pub fn exploring(self, explorer: Explorer, time: f64, rng: ChaCha8Rng) -> Self {
+        Self { chooser: Chooser::Explore(Box::new(Explore::new(explorer, time, rng))), ..self }
+    }
+
+    /// The episode that an exploring controller lived through. `evaluations` are those of its run, one at each of its decisions and one at the
+    /// end. `None` where nothing was decided, or it did not explore.
+    ///
+    /// With a known budget the last state is terminal; with an unknown one the run was only cut off there.
+    pub fn into_episode(
+        self,
+        evaluations: &[f64],
+        reward: &RewardConfig,
+        agent: &AgentConfig,
+        known_budget: bool,
+    ) -> Option<Episode> {
+        let Chooser::Explore(explore) = self.chooser else { return None };
+        explore.into_episode(&self.actions, evaluations, reward, agent, known_budget)
     }
 
     /// Whether it learns: from [`Controller::online`] until [`Policy::freeze`].
     pub fn is_learning(&self) -> bool {
-        matches!(self.mode, Mode::Online(_))
+        matches!(self.chooser, Chooser::Learn(_))
     }
 
-    /// How many updates its networks had in this run. 0 where it does not learn.
+    /// Number of updates its networks had in this run. 0 where it does not learn.
     pub fn n_updates(&self) -> u64 {
-        if let Mode::Online(online) = &self.mode { online.n_updates() } else { 0 }
+        if let Chooser::Learn(online) = &self.chooser { online.n_updates() } else { 0 }
     }
 
     /// Its recipe.
@@ -203,26 +181,23 @@ impl Controller {
         self.pretrained.card()
     }
 
-    /// The guard and the bounds its recipe names, for a [`Driver`]. `total_steps` is the budget, where it is known.
+    /// The pace, the guard and the bounds its recipe names, for a [`Driver`](crate::Driver). `total_steps` is the budget, where it is known.
     pub fn driver_config(&self, total_steps: Option<u64>) -> DriverConfig {
         self.recipe().driver_config(total_steps)
     }
 
-    /// At how many decisions the features lay far outside what meta-training saw, so that it did not act.
+    /// Number of decisions at which the features lay far outside what meta-training saw, so that it did not act.
     pub fn n_out_of_range(&self) -> u64 {
-        self.n_out_of_range
+        self.sight.n_out_of_range
     }
 
-    /// Cuts every feature to the range that meta-training saw; whether too many were far outside it.
-    fn confine(&mut self) -> bool {
-        let ranges = self.pretrained.ranges();
-        let mut n_far = 0.0;
-        for (v, &[low, high]) in self.seen.iter_mut().zip(ranges) {
-            let confined = v.clamp(low, high);
-            n_far += f32::from(u8::from((*v - confined).abs() > FAR));
-            *v = confined;
+    /// The networks that it asks now.
+    fn networks(&self) -> Vec<QNetwork> {
+        match (&self.chooser, &self.learned) {
+            (Chooser::Learn(online), _) => online.networks().cloned().collect(),
+            (_, Some(learned)) => learned.clone(),
+            (_, None) => self.pretrained.networks().to_vec(),
         }
-        n_far > FAR_SHARE * ranges.len() as f32
     }
 }
 
@@ -235,164 +210,122 @@ impl From<Controller> for Pilot {
 }
 
 impl Controller {
-    /// The Q-values of what it sees, by the networks of its mode.
-    fn value(&mut self) {
-        let (seen, scratch) = (&self.seen, &mut self.scratch);
-        let (row, q_values) = (&mut self.q_row, &mut self.q_values);
-        match &self.mode {
-            Mode::Frozen => mean_q_values(self.pretrained.networks().iter(), seen, scratch, row, q_values),
-            Mode::Learned(networks) => mean_q_values(networks.iter(), seen, scratch, row, q_values),
-            Mode::Online(online) => mean_q_values(online.networks(), seen, scratch, row, q_values),
-        }
-    }
-
     /// Learns from what came of the last decision, where it learns at all.
     fn learn(&mut self, signals: &Signals) {
-        let Mode::Online(online) = &mut self.mode else { return };
-        online.observe(self.pretrained.recipe(), &self.seen, signals.window.mean, signals.total_steps.is_some());
+        let Chooser::Learn(online) = &mut self.chooser else { return };
+        online.observe(self.sight.seen(), signals.window.mean, signals.total_steps.is_some());
         if !online.networks().all(QNetwork::is_sound) {
             tracing::warn!(
                 step = signals.step,
                 "online learning diverged; the controller goes on as it was pretrained"
             );
-            self.mode = Mode::Frozen;
+            (self.chooser, self.learned) = (Chooser::Greedy, None);
         }
     }
 
-    fn refuse_to_act(&mut self, signals: &Signals) -> (Action, Reason) {
-        if self.n_out_of_range == 0 {
+    fn refuse_to_act(&mut self, step: u64) -> (Action, Reason) {
+        if self.sight.n_out_of_range == 1 {
             tracing::warn!(
-                step = signals.step,
+                step,
                 "the signals are far outside what this controller was trained on; it will not act on them"
             );
         }
-        self.n_out_of_range += 1;
-        if let Mode::Online(online) = &mut self.mode {
+        if let Chooser::Learn(online) = &mut self.chooser {
             online.cut();
         }
         (Action::ACCEPT, Reason::OutOfRange)
     }
 
-    fn act(&mut self, signals: &Signals) -> (Action, Reason) {
-        match &mut self.mode {
-            Mode::Online(online) => {
-                let choice = online.act(&self.seen, &self.q_values, signals.window.mean, &self.actions);
-                (self.actions[choice.action], choice.reason())
-            }
-            Mode::Frozen | Mode::Learned(_) => self.best(signals.step),
-        }
+    fn choose(&mut self, signals: &Signals) -> (Action, Reason) {
+        let (seen, q_values) = (self.sight.seen(), self.sight.q_values());
+        let choice = match &mut self.chooser {
+            Chooser::Greedy => return self.best(signals.step),
+            Chooser::Explore(explore) => explore.act(seen, q_values),
+            Chooser::Learn(online) => online.act(seen, q_values, signals.window.mean, &self.actions),
+        };
+        let reason = if choice.explored { Reason::Exploration } else { Reason::Policy };
+        (self.actions[choice.action], reason)
     }
 
     /// The action of the highest Q-value; where that would halve without the evidence it needs, of the others.
     fn best(&self, step: u64) -> (Action, Reason) {
+        let q_values = self.sight.q_values();
         let halves = |action: &Action| action.lr == Move::Halve;
-        let best = self.actions[argmax(self.q_values.as_slice().into())];
-        let probing = step < self.recipe().decisions.probe_steps;
-        if !(probing && halves(&best) && self.evidence.is_some_and(|evidence| evidence.is_missing(&self.seen))) {
+        let best = self.actions[argmax(q_values.iter().copied())];
+        let probing = step < self.recipe().pace.probe_steps;
+        if !(probing && halves(&best) && self.lacks_evidence()) {
             return (best, Reason::Policy);
         }
-        let others = self.actions.iter().zip(&self.q_values).filter(|(action, _)| !halves(action));
+        let others = self.actions.iter().zip(q_values).filter(|(action, _)| !halves(action));
         let best = others.reduce(|best, next| if next.1 > best.1 { next } else { best });
         (best.map_or(Action::ACCEPT, |(&action, _)| action), Reason::NoEvidence)
+    }
+
+    /// Whether its recipe asks for evidence before *halve*, and there is none: the loss has not really been lower, and steps do not agree.
+    fn lacks_evidence(&self) -> bool {
+        let Some((needed, found)) = self.recipe().halve_evidence.zip(self.sight.evidence()) else { return false };
+        let rise = if found.loss_rise.is_nan() { 0.0 } else { found.loss_rise };
+        let agrees = found.update_cosine >= AGREE;
+        rise < needed.into() && !agrees
     }
 }
 
 impl Policy for Controller {
     fn decide(&mut self, signals: &Signals) -> Decision {
-        self.features.update(signals, self.last_action, &mut self.seen);
+        self.sight.see(signals, self.last_action);
         if self.recipe().line_search.is_some_and(|config| config.is_warm_up(signals.step)) {
             return Decision::of(Action::ACCEPT, Reason::Policy);
         }
-        let out_of_range = self.confine();
+        let out_of_range = self.sight.confine(self.pretrained.ranges());
         self.learn(signals);
-        self.value();
-        let (action, reason) = if out_of_range { self.refuse_to_act(signals) } else { self.act(signals) };
+        match (&self.chooser, &self.learned) {
+            (Chooser::Learn(online), _) => self.sight.value(online.networks()),
+            (_, Some(learned)) => self.sight.value(learned.iter()),
+            (_, None) => self.sight.value(self.pretrained.networks().iter()),
+        }
+        let (action, reason) = if out_of_range { self.refuse_to_act(signals.step) } else { self.choose(signals) };
         self.last_action = Some(action);
-        self.recipe().decisions.decision(action, reason)
+        self.recipe().pace.decision(action, reason)
     }
 
-    fn interval(&self, step: u64) -> u64 {
-        self.recipe().decisions.interval(step)
-    }
-
-    fn line_search(&self) -> Option<LineSearchConfig> {
-        self.recipe().line_search
+    fn searches_lines(&self) -> bool {
+        self.recipe().line_search.is_some()
     }
 
     fn explain(&self) -> Option<Explanation<'_>> {
-        Some(Explanation { features: &self.seen, q_values: &self.q_values })
+        Some(Explanation { features: self.sight.seen(), q_values: self.sight.q_values() })
     }
 
     fn freeze(&mut self) {
-        if let Mode::Online(online) = &self.mode {
-            self.mode = Mode::Learned(online.networks().cloned().collect());
+        if self.is_learning() {
+            self.learned = Some(self.networks());
         }
+        self.chooser = Chooser::Greedy;
     }
 
     fn save(&self) -> Vec<u8> {
-        artifact::to_bytes(&(&self.features, self.last_action, self.n_out_of_range, &self.mode))
+        let chooser = match (&self.chooser, &self.learned) {
+            (Chooser::Learn(online), _) => Saved::Online(online.clone()),
+            (_, Some(learned)) => Saved::Learned(learned.clone()),
+            (_, None) => Saved::Frozen,
+        };
+        artifact::to_bytes(&(&self.sight.features, self.last_action, self.sight.n_out_of_range, chooser))
     }
 
     fn load(&mut self, state: &[u8]) -> Result<(), PolicyStateError> {
         let refused = || PolicyStateError { found_bytes: state.len() };
-        let saved: (Features, Option<Action>, u64, Mode) = artifact::from_bytes(state).map_err(|_| refused())?;
-        let (features, last_action, n_out_of_range, mode) = saved;
-        let same_features = std::mem::discriminant(&features) == std::mem::discriminant(&self.features);
-        if !same_features || !mode.fits(&self.pretrained.networks()[0]) {
+        let saved: (Features, Option<Action>, u64, Saved) = artifact::from_bytes(state).map_err(|_| refused())?;
+        let (features, last_action, n_out_of_range, saved) = saved;
+        let same_features = std::mem::discriminant(&features) == std::mem::discriminant(&self.sight.features);
+        if !same_features || !saved.fits(&self.pretrained.networks()[0]) {
             return Err(refused());
         }
-        (self.features, self.last_action) = (features, last_action);
-        (self.n_out_of_range, self.mode) = (n_out_of_range, mode);
+        (self.sight.features, self.sight.n_out_of_range, self.last_action) = (features, n_out_of_range, last_action);
+        (self.chooser, self.learned) = match saved {
+            Saved::Frozen => (Chooser::Greedy, None),
+            Saved::Learned(networks) => (Chooser::Greedy, Some(networks)),
+            Saved::Online(online) => (Chooser::Learn(online), None),
+        };
         Ok(())
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    /// Wants to halve always, but for what the recipe asks of it.
-    fn pessimist(decisions: &str) -> Controller {
-        let text = format!(
-            "name = 'test'\ndescription = 'test'\ncontrols = 'lr'\nmoves = ['halve', 'accept', 'grow']\n\
-             features = 'scalefree'\n[decisions]\nprobe-steps = 30\n{decisions}"
-        );
-        let recipe = Recipe::parse(&text, "test").unwrap();
-        let n_features = recipe.features.names().len();
-        let mut network = QNetwork::new(n_features, &[4], 3, false, &mut crate::rng::stream(0, "test")).zeros_like();
-        network.params_mut()[3].copy_from_slice(&[2.0, 1.0, 0.0]);
-        let ranges = vec![[-1.0, 1.0]; n_features];
-        Controller::new(Arc::new(Pretrained::new(recipe, vec![network], ranges, Card::default()).unwrap()))
-    }
-
-    /// How often it halves at these losses, one a step; where it does not, it says why.
-    fn halvings(mut controller: Controller, losses: impl Iterator<Item = f32>, update_cosine: f64) -> usize {
-        let seen = (0..).zip(losses).map(|(step, loss)| Signals {
-            step,
-            window: LossWindow::of(&[loss]),
-            measured: Measured { update_cosine, ..Measured::default() },
-            lr: 0.1,
-            lr_base: 0.1,
-            ..Signals::default()
-        });
-        let halves = |signals| {
-            let decision = controller.decide(&signals);
-            assert_eq!(decision.lr_factor < 1.0, decision.reason == Reason::Policy, "{decision:?}");
-            decision.lr_factor < 1.0
-        };
-        seen.map(halves).filter(|&halved| halved).count()
-    }
-
-    #[test]
-    fn with_evidence_asked_for_it_halves_only_where_the_loss_has_been_lower() {
-        let noisy = |trend: f32| {
-            (0..30u8).map(move |step| 2.0 + trend * f32::from(step) + if step % 2 == 0 { 0.03 } else { 0.0 })
-        };
-        let patient = || pessimist("halve-evidence = 0.5");
-        assert_eq!(halvings(pessimist(""), noisy(-0.05), 0.0), 30);
-        assert_eq!(halvings(patient(), noisy(-0.05), 0.0), 0, "the loss falls");
-        assert!(halvings(patient(), noisy(0.05), 0.0) > 20, "the loss rises");
-        assert!(halvings(patient(), noisy(-0.05), 0.9) > 20, "successive steps agree");
-        assert_eq!(halvings(patient(), noisy(-0.05).chain(noisy(-0.05)), 0.0), 30, "after probing");
     }
 }

@@ -28,9 +28,9 @@
 //! # The three loops
 //!
 //! 1. **Your training loop.** [`torch::QController`] steps an optimizer and lets a [`Policy`] move its learning rate and weight decay.
-//!    The state machine between the two, [`Driver`], knows no framework.
+//!    The loop between the two, [`Driver`], knows no framework.
 //! 2. **Meta-training.** [`meta::MetaTraining`] draws thousands of small training problems and trains the agent in [`dqn`] on them: what
-//!    comes out is a [`Pretrained`] file, what goes in a [`Recipe`].
+//!    goes in is a [`meta::TrainingRecipe`], what comes out is a [`Pretrained`] file.
 //! 3. **Tuning** of what is fixed before training (architecture, batch size, optimizer). [`tuner::Study`] hands out trials and takes back
 //!    what came of them; `qgd tune` does so for any program.
 //!
@@ -39,11 +39,13 @@
 //! | module | what | needs libtorch |
 //! |---|---|---|
 //! | [`policy`] | [`Policy`]: reads [`Signals`], answers with a [`Decision`] | no |
-//! | [`controller`] | the learned policy, its features, guard, recipe and files | no |
+//! | [`driver`] | [`Driver`]: the loop between a host and a policy; is the net well, when to decide, how far to go | no |
+//! | [`controller`] | the learned policy: its features, its recipe and files | no |
 //! | [`dqn`] | the agent: network, replay, exploration, learner | no |
 //! | [`schedule`] | the rivals: constant, step, cosine, one-cycle, plateau, greedy, ... | no |
 //! | [`meta`] | meta-training and its tasks | only to run them batched, on a GPU |
 //! | [`tuner`] | spaces, studies, samplers, pruners, and where studies are kept | no |
+//! | [`artifact`], [`limits`] | the frame of our files; values outside their range | no |
 //! | [`rng`], [`statistics`], [`report`] | random streams; means, tests, intervals; tables and charts | no |
 //! | [`torch`] | `QController`, our optimizers, measurement and snapshots on the device | yes |
 //! | [`nets`], [`data`], [`task`] | target nets, loaders and task files for `qgd train` | yes |
@@ -51,11 +53,14 @@
 //! Without default features nothing needs libtorch, and a program that embeds a pretrained controller pulls in no more than it uses:
 //! `qgd = { version = "0.1", default-features = false }`.
 
+pub mod artifact;
 pub mod controller;
 #[cfg(feature = "torch")]
 pub mod data;
 pub mod dqn;
+pub mod driver;
 mod gemm;
+pub mod limits;
 pub mod meta;
 #[cfg(feature = "torch")]
 pub mod nets;
@@ -72,11 +77,9 @@ pub mod task;
 pub mod torch;
 pub mod tuner;
 
-pub use controller::{
-    Action, Controller, Controls, Driver, DriverConfig, LossWindow, Measure, Measured, Move, Pretrained, Recipe,
-    Signals, Verdict,
-};
-pub use policy::{Decision, Policy, Reason};
+pub use controller::{Controller, Pretrained, Recipe};
+pub use driver::{Driver, DriverConfig, Order};
+pub use policy::{Action, Controls, Decision, LossWindow, Measure, Measured, Move, Policy, Reason, Signals};
 
 /// The code in the README is compiled and run like any other example.
 #[cfg(all(doctest, feature = "torch"))]

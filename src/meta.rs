@@ -11,7 +11,6 @@
 mod architecture;
 #[cfg(feature = "torch")]
 mod batched;
-mod config;
 mod engine;
 mod exp;
 mod line_search;
@@ -19,22 +18,21 @@ mod mlp;
 mod optimizer;
 mod polish;
 mod portrait;
+mod recipe;
 mod rollout;
 mod tanh;
 mod tasks;
 mod train;
-mod union;
 mod validation;
 
-pub use config::{InverseDistance, Judge, MetaConfig, RewardConfig, TaskConfig};
 pub use engine::{Engine, EngineError};
 pub use line_search::line_search_rollout;
 pub use mlp::{Activation, Target};
 pub use optimizer::{Algorithm, InnerOptimizer};
 pub use polish::PolishConfig;
 pub use portrait::{Phase, Portrait, PortraitRow};
-pub use rollout::{Actor, Run, rollout};
+pub use recipe::{Rehearsal, TaskConfig, TrainingConfig, TrainingRecipe};
+pub use rollout::{Run, rollout};
 pub use tasks::{Family, NetProblem, Problem, ProblemError, Task};
 pub use train::{MetaTraining, MetaTrainingError, RoundReport, Stage};
-pub use union::UnionError;
 pub use validation::{Score, ValidationSet};

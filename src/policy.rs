@@ -1,9 +1,16 @@
 //! What decides: anything that reads [`Signals`] and answers with a [`Decision`].
 //!
 //! The learned [`Controller`](crate::Controller) is one policy, every rival in [`schedule`](crate::schedule) is another,
-//! so that all of them run in the same training loop under the same [`Driver`](crate::controller::Driver).
+//! so that all of them run in the same training loop under the same [`Driver`](crate::Driver).
 
-use crate::controller::{Action, LineSearchConfig, Signals};
+mod action;
+mod measure;
+mod signals;
+
+pub use action::{Action, Controls, Move};
+pub use measure::{Measure, Sums};
+pub use signals::{LossWindow, Measured, Signals};
+
 use serde::{Deserialize, Serialize};
 
 /// Reads the signals of one decision window and says how to go on.
@@ -23,24 +30,17 @@ use serde::{Deserialize, Serialize};
 /// assert_eq!(decision.lr_factor, 0.5);
 /// ```
 pub trait Policy: Send {
-    /// One decision. Called by the driver when [`Policy::interval`] inner steps have passed since the last one.
+    /// One decision. Called by the driver at the steps that its [`Pace`](crate::driver::Pace) names.
     fn decide(&mut self, signals: &Signals) -> Decision;
-
-    /// How many inner steps to the next decision, for a decision taken at `step`. At least 1.
-    fn interval(&self, step: u64) -> u64 {
-        let _ = step;
-        1
-    }
 
     /// What the last decision was made of, for the trace.
     fn explain(&self) -> Option<Explanation<'_>> {
         None
     }
 
-    /// The line search that it was made for, where it was made for one: it knows nothing of schedules then, and a
-    /// [`Driver`](crate::controller::Driver) refuses it.
-    fn line_search(&self) -> Option<LineSearchConfig> {
-        None
+    /// Whether it was made for line searches: it knows nothing of schedules then, and a [`Driver`](crate::Driver) refuses it.
+    fn searches_lines(&self) -> bool {
+        false
     }
 
     /// From now on neither learn nor explore. A policy that does neither has nothing to do.
@@ -64,14 +64,11 @@ impl Policy for Box<dyn Policy> {
     fn decide(&mut self, signals: &Signals) -> Decision {
         (**self).decide(signals)
     }
-    fn interval(&self, step: u64) -> u64 {
-        (**self).interval(step)
-    }
     fn explain(&self) -> Option<Explanation<'_>> {
         (**self).explain()
     }
-    fn line_search(&self) -> Option<LineSearchConfig> {
-        (**self).line_search()
+    fn searches_lines(&self) -> bool {
+        (**self).searches_lines()
     }
     fn freeze(&mut self) {
         (**self).freeze();

@@ -24,7 +24,7 @@ pub use adaptive::{Greedy, Plateau};
 pub use budgeted::{Constant, Cosine, OneCycle, Step};
 pub use chance::{AlwaysAccept, RandomActions};
 
-use crate::controller::DriverConfig;
+use crate::driver::{Bounds, DriverConfig, Pace};
 use crate::policy::Policy;
 use serde::{Deserialize, Serialize};
 use std::fmt;
@@ -37,7 +37,7 @@ use std::str::FromStr;
 /// use qgd::{Driver, LossWindow, Measured};
 ///
 /// let cosine: Schedule = "cosine".parse()?;
-/// let mut driver = Driver::new(cosine.policy(Some(100), 0)?, 0.1, 0.0, Schedule::driver_config(Some(100)))?;
+/// let mut driver = Driver::new(cosine.policy(Some(100), 0)?, 0.1, 0.0, cosine.driver_config(Some(100)))?;
 /// for _ in 0..=50 {
 ///     driver.decide(&LossWindow::of(&[1.0]), &Measured::default());
 ///     driver.advance();
@@ -129,10 +129,17 @@ impl Schedule {
         })
     }
 
-    /// How a driver runs a schedule: no guard, and no bounds that the schedule could run into.
-    pub fn driver_config(total_steps: Option<u64>) -> DriverConfig {
+    /// How a driver runs it: no guard, and no bounds that the schedule could run into. It decides at every step, but for the constant one, which
+    /// has nothing to decide, and the random one, which decides as seldom as a learned controller by default.
+    pub fn driver_config(self, total_steps: Option<u64>) -> DriverConfig {
         let unbounded = [f64::MIN_POSITIVE, f64::MAX];
-        DriverConfig { lr_bounds: unbounded, weight_decay_bounds: unbounded, total_steps, ..DriverConfig::default() }
+        let pace = Pace::every(match self {
+            Self::Constant => 100,
+            Self::Random => 20,
+            _ => 1,
+        });
+        let bounds = Bounds { lr: unbounded, weight_decay: unbounded };
+        DriverConfig { total_steps, pace, bounds, ..DriverConfig::default() }
     }
 }
 
@@ -163,7 +170,8 @@ fn factor_to(target: f64, lr: f64) -> f64 {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::controller::{Driver, LossWindow, Measured};
+    use crate::driver::Driver;
+    use crate::policy::Measured;
     use std::collections::BTreeMap;
 
     /// What `tests/fixtures/schedules.py` writes: learning rates of PyTorch's schedulers over the same losses.
@@ -188,12 +196,11 @@ mod tests {
 
     fn driver(schedule: Schedule, lr: f64, total_steps: u64) -> Driver {
         let policy = schedule.policy(Some(total_steps), 7).unwrap();
-        Driver::new(policy, lr, 1e-3, Schedule::driver_config(Some(total_steps))).unwrap()
+        Driver::new(policy, lr, 1e-3, schedule.driver_config(Some(total_steps))).unwrap()
     }
 
     fn step(driver: &mut Driver, loss: f32) -> f64 {
-        driver.decide(&LossWindow::of(&[loss]), &Measured::default());
-        driver.advance();
+        let _ = driver.step(&[loss], true, Measured::default);
         driver.lr()
     }
 

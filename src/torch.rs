@@ -19,7 +19,7 @@ pub use optim::{Algorithm, GroupConfig, OptimConfig, OptimState, Optimizer};
 pub use qcontroller::{QController, QControllerState};
 pub use snapshot::Snapshot;
 
-use crate::controller::{DriverError, LineSearchError};
+use crate::driver::{DriverError, LineSearchError};
 use tch::{Device, Kind, TchError};
 
 /// Something went wrong between the controller and libtorch.

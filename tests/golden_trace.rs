@@ -16,9 +16,9 @@
 
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
-use qgd::controller::LineSearch;
-use qgd::controller::TraceRecord;
-use qgd::meta::{Algorithm, Task, TaskConfig, line_search_rollout, rollout};
+use qgd::driver::LineSearch;
+use qgd::driver::TraceRecord;
+use qgd::meta::{Algorithm, Task, TaskConfig, TrainingRecipe, line_search_rollout, rollout};
 use qgd::rng::stream;
 use qgd::{Controller, Controls, Decision, Driver, Move, Policy, Pretrained, Recipe, Signals};
 use std::collections::BTreeMap;
@@ -147,15 +147,16 @@ fn in_rollouts(name: &str) -> Vec<Line> {
     let controller = Controller::pretrained(name).unwrap();
     for (i, (lr, weight_decay)) in starts(controller.recipe()).enumerate() {
         let recipe = controller.recipe();
+        let training = TrainingRecipe::of(recipe).unwrap();
         if let Some(config) = recipe.line_search {
-            let mut task = task([0.3, 0.2, 0.3, 0.2], Algorithm::Sgd, i as u64).of_recipe(recipe);
+            let mut task = task([0.3, 0.2, 0.3, 0.2], Algorithm::Sgd, i as u64).of_recipe(&training);
             (task.full_batch, task.horizon) = (true, 80);
             let search = LineSearch::new(lr, weight_decay, config, recipe.driver_config(None)).unwrap();
             let mut policy = Recorded(controller.clone(), lines.clone());
             line_search_rollout(&mut task, search, &mut policy, false).unwrap();
         } else {
             let algorithm = [Algorithm::Adam, Algorithm::Momentum, Algorithm::Sgd][i];
-            let mut task = task([0.0, 0.0, 0.6, 0.4], algorithm, i as u64).of_recipe(recipe);
+            let mut task = task([0.0, 0.0, 0.6, 0.4], algorithm, i as u64).of_recipe(&training);
             let config = controller.driver_config(task.budget());
             let mut driver = Driver::new(controller.clone(), lr, weight_decay, config).unwrap();
             let kept = lines.clone();

@@ -3,17 +3,17 @@
 #![cfg(feature = "torch")]
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
-use qgd::meta::MetaTraining;
+use qgd::meta::{MetaTraining, TrainingRecipe};
 use qgd::torch::{Algorithm, OptimConfig, Optimizer, QController, QLineSearch};
-use qgd::{Controller, Policy, Recipe};
+use qgd::Controller;
 use std::path::Path;
 use std::sync::Arc;
 use tch::{Device, Kind, Tensor, nn::VarStore};
 
 /// The published recipe, meta-trained for two rounds.
 fn controller() -> Controller {
-    let mut recipe = Recipe::load(Path::new("controllers/hu-lr.toml")).unwrap();
-    (recipe.meta.rounds, recipe.meta.updates_per_round, recipe.meta.validation_tasks) = (2, 2, 1);
+    let mut recipe = TrainingRecipe::load(Path::new("controllers/hu-lr.toml")).unwrap();
+    (recipe.training.rounds, recipe.training.updates_per_round, recipe.training.validation_tasks) = (2, 2, 1);
     let mut training = MetaTraining::new(recipe, 1, 1).unwrap();
     while !training.is_finished() {
         training.round().unwrap();
@@ -31,7 +31,7 @@ fn net() -> (VarStore, Tensor, Optimizer) {
 #[test]
 fn it_drives_a_line_search_and_nothing_else() {
     let controller = controller();
-    let config = controller.line_search().unwrap();
+    let config = controller.recipe().line_search.unwrap();
     let (_vs, _, sgd) = net();
     let refused = QController::new(sgd, controller.clone()).err().unwrap().to_string();
     assert!(refused.contains("QLineSearch"), "{refused}");

@@ -2,30 +2,30 @@
 
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
-use qgd::controller::{LineSearch, ScaleFree, minimize};
-use qgd::meta::{InverseDistance, Judge, MetaTraining, PolishConfig, RewardConfig, RoundReport, Stage, ValidationSet};
-use qgd::{Controller, Controls, Policy, Pretrained, Recipe};
+use qgd::controller::ScaleFree;
+use qgd::driver::{LineSearch, minimize};
+use qgd::dqn::{InverseDistance, Judge, RewardConfig};
+use qgd::meta::{MetaTraining, PolishConfig, RoundReport, Stage, TrainingRecipe, ValidationSet};
+use qgd::{Controller, Controls, Pretrained};
 use std::path::Path;
 use std::sync::Arc;
 
 /// The shipped recipe, made tiny.
-fn tiny() -> Recipe {
+fn tiny() -> TrainingRecipe {
     tiny_of("lr")
 }
 
-fn tiny_of(name: &str) -> Recipe {
-    let mut recipe = Recipe::load(Path::new(&format!("controllers/{name}.toml"))).unwrap();
-    recipe.meta.rounds = 4;
-    recipe.meta.episodes_per_round = 6;
-    recipe.meta.updates_per_round = 3;
-    recipe.meta.validate_every = 2;
-    recipe.meta.validation_tasks = 2;
-    recipe.meta.tasks.horizon = [40, 90];
-    recipe.agent.batch_size = 32;
-    recipe.network.hidden = vec![8];
-    // Learned from nothing, also where the shipped one is put together from others.
-    recipe.network.from.clear();
-    recipe.meta.polish =
+fn tiny_of(name: &str) -> TrainingRecipe {
+    let mut recipe = TrainingRecipe::load(Path::new(&format!("controllers/{name}.toml"))).unwrap();
+    recipe.training.rounds = 4;
+    recipe.training.episodes_per_round = 6;
+    recipe.training.updates_per_round = 3;
+    recipe.training.validate_every = 2;
+    recipe.training.validation_tasks = 2;
+    recipe.training.tasks.horizon = [40, 90];
+    recipe.training.agent.batch_size = 32;
+    recipe.controller.network.hidden = vec![8];
+    recipe.training.polish =
         Some(PolishConfig { rounds: 2, episodes_per_round: 3, components: 3, ..PolishConfig::default() });
     recipe
 }
@@ -114,15 +114,15 @@ fn controllers_of_the_weight_decay_are_meta_trained_and_resumed_to_the_byte() {
 #[test]
 fn a_weight_decay_controller_is_paid_by_the_validation_error_as_the_paper_has_it() {
     let mut recipe = tiny_of("lr");
-    recipe.controls = Controls::WeightDecay;
-    recipe.meta.rounds = 2;
-    recipe.meta.reward = RewardConfig {
+    recipe.controller.controls = Controls::WeightDecay;
+    recipe.training.rounds = 2;
+    recipe.training.reward = RewardConfig {
         delta: 0.1,
         clip: 12.0,
         of: Judge::ValidationError,
         inverse_distance: Some(InverseDistance::default()),
     };
-    let recipe = Recipe::parse(&recipe.to_toml(), "test").unwrap();
+    let recipe = TrainingRecipe::parse(&recipe.whole().to_toml(), "test").unwrap();
     let mut training = MetaTraining::new(recipe, 5, 2).unwrap();
     let report = training.round().unwrap();
     // Every reward is positive; an error of at most 1 earns at least c1 a decision, and there are forty or more in an episode.
@@ -139,7 +139,7 @@ fn a_checkpoint_of_another_recipe_or_seed_is_refused() {
     let error = |recipe, seed| MetaTraining::resume(&checkpoint, recipe, seed, 1).err().unwrap().to_string();
     assert!(error(tiny(), 6).contains("seed 5, not 6"));
     let mut other = tiny();
-    other.agent.n_step += 1;
+    other.training.agent.n_step += 1;
     assert!(error(other, 5).contains("recipe"));
 }
 
@@ -148,7 +148,7 @@ fn every_recipe_loads_and_every_pretrained_file_matches_its_card() {
     for entry in std::fs::read_dir("controllers").unwrap() {
         let path = entry.unwrap().path();
         if path.extension().is_some_and(|e| e == "toml") {
-            Recipe::load(&path).unwrap();
+            TrainingRecipe::load(&path).unwrap();
         }
     }
     for entry in std::fs::read_dir("pretrained").unwrap() {
@@ -163,9 +163,9 @@ fn every_recipe_loads_and_every_pretrained_file_matches_its_card() {
         let shipped = Pretrained::shipped(name).unwrap();
         assert_eq!(&shipped.recipe().name, name);
         assert_eq!(shipped.card().recipe_hash, shipped.recipe().hash());
-        let recipe = Recipe::load(Path::new(&format!("controllers/{name}.toml"))).unwrap();
+        let recipe = TrainingRecipe::load(Path::new(&format!("controllers/{name}.toml"))).unwrap();
         assert_eq!(
-            recipe.hash(),
+            recipe.whole().hash(),
             shipped.card().recipe_hash,
             "controllers/{name}.toml is not what {name} was trained by"
         );
@@ -174,21 +174,25 @@ fn every_recipe_loads_and_every_pretrained_file_matches_its_card() {
 }
 
 #[test]
-fn lr_and_joint_are_the_networks_of_their_parts() {
-    let lr = Pretrained::shipped("lr").unwrap();
-    let parts = lr.recipe().network.from.iter().map(|part| Pretrained::open(part).unwrap());
-    let networks: Vec<_> = parts.flat_map(|part| part.networks().to_vec()).collect();
-    assert_eq!(lr.networks(), networks);
-    let joint = Pretrained::shipped("joint").unwrap();
-    let weight_decay = Pretrained::shipped("weight-decay").unwrap();
-    assert_eq!(joint.networks().len(), weight_decay.networks().len() + networks.len());
+fn lr_and_joint_are_what_merging_their_parts_makes() {
+    for (name, parts) in
+        [("lr", ["pretrained/parts/lr-1.qgd", "pretrained/parts/lr-2.qgd"]), ("joint", ["weight-decay", "lr"])]
+    {
+        let shipped = Pretrained::shipped(name).unwrap();
+        let recipe = TrainingRecipe::load(Path::new(&format!("controllers/{name}.toml"))).unwrap();
+        let parts = parts.map(|part| Pretrained::open(part).unwrap());
+        let merged = Pretrained::merge(name, Some(recipe.whole()), &parts).unwrap();
+        assert_eq!(shipped.networks(), merged.networks(), "{name}");
+        assert_eq!(shipped.recipe(), merged.recipe(), "{name}");
+        assert_eq!(shipped.card().parents, merged.card().parents, "{name}");
+    }
 }
 
 #[test]
 fn the_shipped_controller_loses_no_start_on_tasks_it_has_never_seen() {
     let shipped = Arc::new(Pretrained::shipped("lr").unwrap());
-    let mut recipe = shipped.recipe().clone();
-    recipe.meta.validation_tasks = 10;
+    let mut recipe = TrainingRecipe::of(shipped.recipe()).unwrap();
+    recipe.training.validation_tasks = 10;
     // Seeds that neither its training nor its own validation used.
     for seed in [1001, 1002] {
         let set = ValidationSet::draw(&recipe, seed, 2).unwrap();
@@ -219,7 +223,7 @@ fn the_shipped_line_search_descends_a_valley_from_any_start() {
     };
     for start in [1e-3, 0.1, 1.0, 10.0] {
         let mut controller = Controller::pretrained("lr-line-search").unwrap();
-        let (config, bounds) = (controller.line_search().unwrap(), controller.driver_config(None));
+        let (config, bounds) = (controller.recipe().line_search.unwrap(), controller.driver_config(None));
         let search = LineSearch::new(start, 0.0, config, bounds).unwrap();
         let losses = minimize(f, &[1.0; 30], &mut controller, search, 300).unwrap().losses;
         let lowest = losses.iter().copied().fold(f64::INFINITY, f64::min);

@@ -9,7 +9,7 @@
 
 mod rivals;
 
-use qgd::controller::{LineSearch, minimize};
+use qgd::driver::{LineSearch, minimize};
 use qgd::data::{Inputs, Targets};
 use qgd::meta::{Activation, NetProblem, Problem, Target};
 use qgd::report::{Align, Table};

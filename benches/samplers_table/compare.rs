@@ -78,7 +78,7 @@ pub fn compare(
     let heading = "Tuning one hidden layer: best validation loss so far";
     let below = format!("medians of {n_seeds} seeds; every combination was trained once, so a trial is a look-up");
     let picture = folder.join("samplers.svg");
-    qgd::controller::artifact::write_bytes(&picture, svg(heading, &below, &charts).as_bytes())?;
+    qgd::artifact::write_bytes(&picture, svg(heading, &below, &charts).as_bytes())?;
     println!("{}", picture.display());
     Ok(())
 }

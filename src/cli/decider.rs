@@ -3,7 +3,8 @@
 use super::failure::Failure;
 use super::open_controller;
 use anyhow::Context;
-use qgd::controller::{OnlineConfig, Pilot, Pretrained};
+use qgd::controller::{OnlineConfig, Pretrained};
+use qgd::driver::Pilot;
 use qgd::rng::fnv1a;
 use qgd::schedule::Schedule;
 use qgd::{Controller, Controls};
@@ -95,7 +96,7 @@ impl Decider {
         match self {
             Self::Schedule(schedule) => {
                 let policy = schedule.policy(Some(total_steps), seed).map_err(Failure::bad_input)?;
-                Ok(Pilot { policy, config: Schedule::driver_config(Some(total_steps)) })
+                Ok(Pilot { policy, config: schedule.driver_config(Some(total_steps)) })
             }
             Self::Controller(name, controller, _) => {
                 let config = controller.driver_config(Some(total_steps));

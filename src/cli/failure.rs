@@ -1,6 +1,6 @@
 //! Why a command ended without success, and with which exit code.
 
-use qgd::controller::artifact::ArtifactError;
+use qgd::artifact::ArtifactError;
 use qgd::controller::{PretrainedError, RecipeError};
 use qgd::meta::{EngineError, MetaTrainingError};
 use qgd::tuner::TunerError;
@@ -27,11 +27,9 @@ impl Failure {
     pub fn of(error: anyhow::Error) -> Self {
         let input = error.chain().any(|cause| {
             let other_run = matches!(cause.downcast_ref(), Some(MetaTrainingError::OtherRun { .. }));
-            let wrong_parts = matches!(cause.downcast_ref(), Some(MetaTrainingError::Union(_)));
             let wrong_engine =
                 matches!(cause.downcast_ref(), Some(EngineError::LineSearch { .. } | EngineError::Family { .. }));
             other_run
-                || wrong_parts
                 || wrong_engine
                 || cause.is::<RecipeError>()
                 || cause.is::<PretrainedError>()

@@ -3,7 +3,8 @@
 use anyhow::Result;
 use clap::Args;
 use qgd::controller::{Card, EvaluationRow};
-use qgd::meta::{Judge, Portrait};
+use qgd::dqn::Judge;
+use qgd::meta::{Portrait, TrainingRecipe};
 use qgd::report::{Align, Table};
 use qgd::{Controls, Recipe};
 use serde_json::json;
@@ -22,21 +23,22 @@ pub struct InspectArgs {
 /// Runs the command.
 pub fn run(args: &InspectArgs) -> Result<()> {
     let controller = super::open_controller(&args.controller)?;
-    let portrait = Portrait::of(&controller);
+    let portrait = Portrait::of(&controller)?;
+    let training = TrainingRecipe::of(controller.recipe())?;
     if args.json {
         let whole = json!({ "recipe": controller.recipe(), "card": controller.card(), "portrait": portrait });
         say!("{}", serde_json::to_string_pretty(&whole)?);
         return Ok(());
     }
-    print_recipe(controller.recipe());
-    print_card(controller.recipe(), controller.card());
+    print_recipe(controller.recipe(), controller.card());
+    print_card(&training, controller.card());
     print_portrait(&portrait);
     Ok(())
 }
 
-fn print_recipe(recipe: &Recipe) {
+fn print_recipe(recipe: &Recipe, card: &Card) {
     say!("{}: {}\n", recipe.name, recipe.description);
-    let d = &recipe.decisions;
+    let d = &recipe.pace;
     let later =
         d.fixed.map_or(format!("{} per doubling of the step count", d.per_doubling), |n| format!("every {n} steps"));
     let decides = match recipe.line_search {
@@ -49,27 +51,28 @@ fn print_recipe(recipe: &Recipe) {
     say!("controls    {:?}: {:?}", recipe.controls, recipe.moves);
     say!("sees        {:?}, {} features", recipe.features, recipe.features.names().len());
     say!("decides     {decides}");
-    if let Some(evidence) = d.halve_evidence {
+    if let Some(evidence) = recipe.halve_evidence {
         say!(
             "            in the first {} it halves only where the loss has been lower by {evidence} standard errors",
             d.probe_steps
         );
     }
     say!("network     {:?}, dueling {}", recipe.network.hidden, recipe.network.dueling);
-    if !recipe.network.from.is_empty() {
-        say!("made of     the networks of {}", recipe.network.from.join(" and "));
+    if !card.parents.is_empty() {
+        let names: Vec<&str> = card.parents.iter().map(|parent| parent.name.as_str()).collect();
+        say!("made of     the networks of {}", names.join(" and "));
     }
 }
 
 /// What validation tasks are judged by, and what the rival is.
-fn measured_by(recipe: &Recipe) -> (&'static str, &'static str) {
-    let judged = match recipe.meta.reward.of {
+fn measured_by(recipe: &TrainingRecipe) -> (&'static str, &'static str) {
+    let judged = match recipe.training.reward.of {
         Judge::Loss => "loss",
         Judge::ValidationLoss => "validation loss",
         Judge::ValidationError => "validation error",
         Judge::Validation => "validation loss times error, square root,",
     };
-    let rival = match recipe.controls {
+    let rival = match recipe.controller.controls {
         Controls::Lr => "best-tuned cosine",
         Controls::WeightDecay => "the best fixed weight decay",
         Controls::Both => "best-tuned cosine with the best fixed weight decay",
@@ -77,9 +80,13 @@ fn measured_by(recipe: &Recipe) -> (&'static str, &'static str) {
     (judged, rival)
 }
 
-fn print_card(recipe: &Recipe, card: &Card) {
+fn print_card(recipe: &TrainingRecipe, card: &Card) {
     say!("trained     by qgd {}, recipe {}, seed {}", card.crate_version, card.recipe_hash, card.seed);
     say!("            {} nets, {} inner steps, {} updates\n", card.episodes, card.inner_steps, card.updates);
+    if card.evaluation.is_empty() {
+        say!("It was not measured on validation tasks; `qgd evaluate` measures it.");
+        return;
+    }
     let (judged, rival) = measured_by(recipe);
     say!("On validation tasks that meta-training never drew (final {judged} + 0.01, over that of {rival}):");
     let mut table = Table::new(&[

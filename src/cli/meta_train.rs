@@ -4,8 +4,7 @@ use super::failure::Failure;
 use anyhow::{Context, Result, anyhow};
 use clap::{Args, ValueEnum};
 use indicatif::{ProgressBar, ProgressStyle};
-use qgd::Recipe;
-use qgd::meta::{Engine, MetaTraining, RoundReport, Stage};
+use qgd::meta::{Engine, MetaTraining, RoundReport, Stage, TrainingRecipe};
 use serde::Serialize;
 use std::fs::{File, OpenOptions};
 use std::io::Write;
@@ -121,12 +120,13 @@ pub fn run(args: &MetaTrainArgs) -> Result<(), Failure> {
 }
 
 fn train(args: &MetaTrainArgs, engine: Engine, engine_name: &str) -> Result<()> {
-    let recipe = Recipe::load(&args.recipe)?;
+    let recipe = TrainingRecipe::load(&args.recipe)?;
     engine.check(&recipe)?;
     let checkpoint = checkpoint_path(&args.output);
     let mut log = args.log.as_deref().map(open_log).transpose()?;
     let (seed, threads) = (args.seed, engine.n_threads());
-    note!("meta-training {} (recipe {}, seed {seed}, {engine_name}, {threads} threads)", recipe.name, recipe.hash());
+    let (name, hash) = (&recipe.controller.name, recipe.whole().hash());
+    note!("meta-training {name} (recipe {hash}, seed {seed}, {engine_name}, {threads} threads)");
     let mut training = if args.resume && checkpoint.exists() {
         MetaTraining::resume(&checkpoint, recipe, seed, engine)?
     } else {

@@ -112,7 +112,7 @@ pub fn check_output(flag: &str, path: Option<&Path>) -> Result<(), Failure> {
 
 /// Writes a file under a temporary name and renames it, so that it is there whole or not at all.
 pub fn write_file(path: &Path, bytes: &[u8]) -> Result<(), Failure> {
-    qgd::controller::artifact::write_bytes(path, bytes).with_context(|| format!("cannot write {}", path.display()))?;
+    qgd::artifact::write_bytes(path, bytes).with_context(|| format!("cannot write {}", path.display()))?;
     Ok(())
 }
 

@@ -244,7 +244,7 @@ fn export(storage: &Arc<dyn Storage>, name: &str, output: Option<&PathBuf>) -> R
     match output {
         None => say!("{lines}"),
         Some(path) => {
-            let written = qgd::controller::artifact::write_bytes(path, (lines + "\n").as_bytes());
+            let written = qgd::artifact::write_bytes(path, (lines + "\n").as_bytes());
             written.with_context(|| format!("--output {}", path.display())).map_err(Failure::BadInput)?;
         }
     }

@@ -10,8 +10,7 @@ pub use hansen6::Hansen6;
 pub use scalefree::ScaleFree;
 pub use validated::Validated;
 
-use super::actions::{Action, Controls};
-use super::signals::Signals;
+use crate::policy::{Action, Controls, Signals};
 use serde::{Deserialize, Serialize};
 
 /// A feature set with its memory of the run so far.
@@ -57,7 +56,25 @@ impl FeatureSet {
     }
 }
 
+/// Whether the loss has really been lower, as numbers that nothing has squashed.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(super) struct Evidence {
+    /// By how many of its standard errors the average loss is above its lowest.
+    pub loss_rise: f64,
+    /// Average cosine of successive steps.
+    pub update_cosine: f64,
+}
+
 impl Features {
+    /// What shows that the loss has been lower, at the last update; where the set knows it.
+    pub(super) fn evidence(&self) -> Option<Evidence> {
+        match self {
+            Self::ScaleFree(features) => Some(features.evidence()),
+            Self::Validated(features) => Some(features.evidence()),
+            Self::Hansen6(_) => None,
+        }
+    }
+
     /// Takes in one decision window and writes the features into `out`, each in [-1, 1] and never NaN.
     ///
     /// `last_action` is what was done at the decision before this one.

@@ -2,12 +2,12 @@
 //!
 //! ```text
 //! decision t:   close the transition (s_{t-1}, a_{t-1}, r, s_t)  ->  replay  ->  a few updates  ->  ε-greedy a_t
-//! r = clip(ln(L_{t-1} + δ) - ln(L_t + δ))          L_t the mean loss of the window that ended at t, less the guard's loss floor
+//! r = clip(ln(L_{t-1} + δ) - ln(L_t + δ))          L_t the mean loss of the window that ended at t
 //! ```
 //!
 //! Deviations from meta-training, each for a reason:
 //! - The reward is taken of window losses. A user's run has no evaluation batch of a task, only the losses it trains on. So it is noisier:
-//!   the learning rate is small, and nothing is learned before `learning-starts`.
+//!   the learning rate is small, and nothing is learned before `learning_starts`.
 //! - The whole run is one episode whose end is never seen, so every stored piece of it is *truncated*: its last state is bootstrapped.
 //!   The discount is that of the recipe, for a known or an unknown budget.
 //! - Adam's moments start from zero: a pretrained file does not carry them.
@@ -16,43 +16,34 @@
 //! before it earns what came of it. A decision that the controller did not take because its features were out of range is not learned
 //! from either; the episode is cut there.
 
-use super::actions::Action;
 use super::recipe::Recipe;
 use crate::dqn::{
     ActionPrior, AgentConfig, Choice, EpsilonGreedy, EpsilonSchedule, Exploration, ExplorationError, Explorer, Learner,
-    QNetwork, Replay, ReplayConfig,
+    QNetwork, Replay, ReplayConfig, RewardConfig,
 };
+use crate::limits::{OutOfRange, is_positive, within};
+use crate::policy::Action;
 use crate::rng::stream;
 use rand_chacha::ChaCha8Rng;
 use serde::{Deserialize, Serialize};
 
 /// How a controller learns in a user's run.
-///
-/// | Name | Default | Purpose | Range |
-/// |---|---|---|---|
-/// | `epsilon` | 0.02 | share of decisions that explore | [0, 1] |
-/// | `sticky-decisions` | 4 | mean number of decisions that a random action lasts | [1, ∞) |
-/// | `lr` | 5e-5 | Adam's learning rate: that at the end of meta-training | (0, ∞) |
-/// | `updates-per-decision` | 1 | updates of the Q-networks after each decision | [0, 1000] |
-/// | `batch-size` | 64 | transitions an update | [1, 65536] |
-/// | `learning-starts` | 64 | no update before so many transitions are stored | [1, ∞) |
-/// | `capacity` | 20,000 | transitions that are kept | [1, 1,000,000] |
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[serde(default, deny_unknown_fields, rename_all = "kebab-case")]
+#[serde(default, deny_unknown_fields)]
 pub struct OnlineConfig {
-    /// See the table.
+    /// Share of decisions that explore. In [0, 1], default 0.02.
     pub epsilon: f64,
-    /// See the table.
+    /// Mean number of decisions that a random action lasts. In [1, ∞), default 4.
     pub sticky_decisions: f64,
-    /// See the table.
+    /// Adam's learning rate. In (0, ∞), default 5e-5: that at the end of meta-training.
     pub lr: f32,
-    /// See the table.
+    /// Number of updates of the Q-networks after each decision. In [0, 1000], default 1.
     pub updates_per_decision: u32,
-    /// See the table.
+    /// Number of transitions in an update. In [1, 65536], default 64.
     pub batch_size: usize,
-    /// See the table.
+    /// Number of transitions that are stored before the first update. In [1, ∞), default 64.
     pub learning_starts: usize,
-    /// See the table.
+    /// Number of transitions that are kept. In [1, 1,000,000], default 20,000.
     pub capacity: usize,
 }
 
@@ -71,28 +62,20 @@ impl Default for OnlineConfig {
 }
 
 impl OnlineConfig {
-    /// The first field outside its range, as (name, value, what was allowed).
-    pub fn invalid_field(&self) -> Option<(&'static str, f64, &'static str)> {
-        let checks = [
-            ("epsilon", self.epsilon, (0.0..=1.0).contains(&self.epsilon), "in [0, 1]"),
-            (
-                "sticky-decisions",
-                self.sticky_decisions,
-                self.sticky_decisions >= 1.0 && self.sticky_decisions.is_finite(),
-                "a finite number of at least 1",
-            ),
-            ("lr", f64::from(self.lr), self.lr > 0.0 && self.lr.is_finite(), "a finite number above 0"),
-            (
-                "updates-per-decision",
-                f64::from(self.updates_per_decision),
-                self.updates_per_decision <= 1000,
-                "at most 1000",
-            ),
-            ("batch-size", self.batch_size as f64, (1..=65_536).contains(&self.batch_size), "in [1, 65536]"),
-            ("learning-starts", self.learning_starts as f64, self.learning_starts >= 1, "at least 1"),
-            ("capacity", self.capacity as f64, (1..=1_000_000).contains(&self.capacity), "in [1, 1000000]"),
-        ];
-        checks.into_iter().find(|check| !check.2).map(|(name, value, _, allowed)| (name, value, allowed))
+    /// Checks every field.
+    ///
+    /// # Errors
+    /// When one is outside its range.
+    pub fn check(&self) -> Result<(), OutOfRange> {
+        let sticks = self.sticky_decisions >= 1.0 && self.sticky_decisions.is_finite();
+        let (updates, batch_size, capacity) = (self.updates_per_decision, self.batch_size, self.capacity);
+        within("epsilon", self.epsilon, (0.0..=1.0).contains(&self.epsilon), "in [0, 1]")?;
+        within("sticky_decisions", self.sticky_decisions, sticks, "a finite number of at least 1")?;
+        within("lr", self.lr.into(), is_positive(self.lr.into()), "a finite number above 0")?;
+        within("updates_per_decision", updates.into(), updates <= 1000, "at most 1000")?;
+        within("batch_size", batch_size as f64, (1..=65_536).contains(&batch_size), "in [1, 65536]")?;
+        within("learning_starts", self.learning_starts as f64, self.learning_starts >= 1, "at least 1")?;
+        within("capacity", capacity as f64, (1..=1_000_000).contains(&capacity), "in [1, 1000000]")
     }
 }
 
@@ -101,14 +84,15 @@ impl OnlineConfig {
 #[non_exhaustive]
 pub enum OnlineError {
     /// A setting outside its range.
-    #[error("{name} is {value}, but must be {allowed}")]
-    OutOfRange {
-        /// Which one.
-        name: &'static str,
-        /// What was given.
-        value: f64,
-        /// What is possible.
-        allowed: &'static str,
+    #[error(transparent)]
+    OutOfRange(#[from] OutOfRange),
+    /// The recipe does not say how the agent was trained in a way that can be read.
+    #[error("the recipe of the controller {name:?} has no usable training")]
+    Training {
+        /// Its name.
+        name: String,
+        /// Which key, and why.
+        source: Box<toml::de::Error>,
     },
     /// A run that retries its steps has no windows to be rewarded by.
     #[error("the controller {name:?} searches along lines; only one that schedules can learn in a run")]
@@ -125,6 +109,10 @@ pub enum OnlineError {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub(super) struct Online {
     config: OnlineConfig,
+    /// What a decision earns: as in meta-training.
+    reward: RewardConfig,
+    /// Discount where the budget is known, and where it is not.
+    discounts: [f32; 2],
     learner: Learner,
     replay: Replay,
     explorer: Explorer,
@@ -144,6 +132,14 @@ struct Open {
     loss: f64,
 }
 
+/// The part of a recipe's `training` that learning in a run goes by.
+#[derive(Default, Deserialize)]
+#[serde(default)]
+struct Training {
+    agent: AgentConfig,
+    reward: RewardConfig,
+}
+
 /// A piece of the run that the memory keeps, or drops, as a whole.
 const PIECE: usize = 64;
 
@@ -151,13 +147,11 @@ impl Online {
     /// Starts from `networks`.
     pub(super) fn new(
         recipe: &Recipe,
-        networks: &[QNetwork],
+        networks: Vec<QNetwork>,
         config: OnlineConfig,
         seed: u64,
     ) -> Result<Self, OnlineError> {
-        if let Some((name, value, allowed)) = config.invalid_field() {
-            return Err(OnlineError::OutOfRange { name, value, allowed });
-        }
+        config.check()?;
         if recipe.line_search.is_some() {
             return Err(OnlineError::LineSearch { name: recipe.name.clone() });
         }
@@ -167,21 +161,27 @@ impl Online {
             prior: ActionPrior::DriftFree,
             spread: 0.0,
         });
+        let name = || recipe.name.clone();
+        let Training { agent, reward } = (recipe.training.clone().try_into())
+            .map_err(|source| OnlineError::Training { name: name(), source: Box::new(source) })?;
+        let discounts = [agent.gamma, agent.gamma_unknown];
         let agent = AgentConfig {
             lr: config.lr,
             lr_final: config.lr,
             batch_size: config.batch_size,
             ensemble: networks.len(),
-            ..recipe.agent.clone()
+            ..agent
         };
         Ok(Self {
-            learner: Learner::new(networks.to_vec(), agent),
+            learner: Learner::new(networks, agent),
             replay: Replay::new(ReplayConfig::Uniform { capacity: config.capacity }),
-            explorer: Explorer::for_actions(exploration, &recipe.controls.actions(&recipe.moves))?,
+            explorer: Explorer::new(exploration, &recipe.controls.drift_free_odds(&recipe.moves))?,
             rng: stream(seed, "online"),
             open: None,
             is_cut: true,
             config,
+            reward,
+            discounts,
         })
     }
 
@@ -196,11 +196,10 @@ impl Online {
     }
 
     /// Closes the transition that the last own decision opened, and learns. `loss` is the mean of the window that ended here.
-    pub(super) fn observe(&mut self, recipe: &Recipe, obs: &[f32], loss: f64, known_budget: bool) {
+    pub(super) fn observe(&mut self, obs: &[f32], loss: f64, known_budget: bool) {
         let Some(open) = self.open.take() else { return };
-        let (floor, agent) = (recipe.guard.loss_floor, &recipe.agent);
-        let reward = recipe.meta.reward.reward(open.accepted, open.loss - floor, loss - floor);
-        let discount = if known_budget { agent.gamma } else { agent.gamma_unknown };
+        let reward = self.reward.reward(open.accepted, open.loss, loss);
+        let discount = self.discounts[usize::from(!known_budget)];
         let longest = if self.is_cut { 0 } else { PIECE.min(self.config.capacity) };
         self.replay.append(longest, discount, &open.obs, open.action, reward, obs);
         self.is_cut = false;
@@ -236,7 +235,7 @@ impl Online {
     pub(super) fn fits(&self, network: &QNetwork) -> bool {
         let (n_features, n_actions) = (network.n_features(), network.n_actions());
         let open_fits = |open: &Open| open.obs.len() == n_features && usize::from(open.action) < n_actions;
-        self.config.invalid_field().is_none()
+        self.config.check().is_ok()
             && self.learner.fits(network)
             && self.replay.fits(n_features, n_actions)
             && self.explorer.fits(n_actions)

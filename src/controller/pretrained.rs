@@ -1,7 +1,7 @@
 //! Pretrained files: the networks, the recipe they were trained by, the feature ranges they saw, and their card.
 
-use super::artifact::{self, ArtifactError, Kind};
 use super::recipe::{Recipe, RecipeError};
+use crate::artifact::{self, ArtifactError, Kind};
 use crate::dqn::QNetwork;
 use serde::{Deserialize, Serialize};
 use std::path::{Path, PathBuf};
@@ -33,6 +33,17 @@ pub struct Card {
     pub updates: u64,
     /// How it did on validation tasks that meta-training never drew.
     pub evaluation: Vec<EvaluationRow>,
+    /// The controllers whose networks make its ensemble, where it was merged.
+    pub parents: Vec<Parent>,
+}
+
+/// A controller whose networks are part of another one's ensemble.
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
+pub struct Parent {
+    /// Its name.
+    pub name: String,
+    /// Its card. Empty where the ensemble was made by version 0.1, which kept the names alone.
+    pub card: Card,
 }
 
 /// One family of validation tasks.
@@ -60,14 +71,59 @@ pub struct Pretrained {
     card: Card,
 }
 
-/// The payload of the file. The recipe is TOML text, so that a new field with a default does not break old files.
+/// The payload of the file. The recipe is TOML text, so that a new field with a default does not break old files; features are named, so that
+/// no network is shown others than it was trained with.
 #[derive(Serialize, Deserialize)]
 struct Payload {
     recipe: String,
+    features: Vec<String>,
     networks: Vec<QNetwork>,
     ranges: Vec<[f32; 2]>,
     card: Card,
 }
+
+/// The payload of format version 1.
+#[derive(Deserialize)]
+struct PayloadV1 {
+    recipe: String,
+    networks: Vec<QNetwork>,
+    ranges: Vec<[f32; 2]>,
+    card: CardV1,
+}
+
+#[derive(Deserialize)]
+struct CardV1 {
+    crate_version: String,
+    _recipe_hash: String,
+    seed: u64,
+    inner_steps: u64,
+    episodes: u64,
+    updates: u64,
+    evaluation: Vec<EvaluationRow>,
+}
+
+impl PayloadV1 {
+    /// The parts of the controller, in the words of today.
+    fn into_parts(self) -> Result<(Recipe, Vec<QNetwork>, Vec<[f32; 2]>, Card), PretrainedError> {
+        let recipe = Recipe::parse(&self.recipe, ORIGIN)?;
+        let CardV1 { crate_version, seed, inner_steps, episodes, updates, evaluation, .. } = self.card;
+        let (recipe_hash, parents) = (recipe.hash(), parents_of_version_1(&self.recipe));
+        let card = Card { crate_version, recipe_hash, seed, inner_steps, episodes, updates, evaluation, parents };
+        Ok((recipe, self.networks, self.ranges, card))
+    }
+}
+
+/// What the key `network.from` of version 0.1 named.
+fn parents_of_version_1(recipe: &str) -> Vec<Parent> {
+    let table: toml::Table = toml::from_str(recipe).unwrap_or_default();
+    let from = table.get("network").and_then(|network| network.get("from")).and_then(toml::Value::as_array);
+    let name = |file: &str| Path::new(file).file_stem().map_or(file.to_owned(), |stem| stem.to_string_lossy().into_owned());
+    let names = from.into_iter().flatten().filter_map(toml::Value::as_str).map(name);
+    names.map(|name| Parent { name, card: Card::default() }).collect()
+}
+
+/// Where the recipe inside a file comes from, in errors.
+const ORIGIN: &str = "of the pretrained file";
 
 /// A pretrained controller cannot be had.
 #[derive(Debug, thiserror::Error)]
@@ -85,6 +141,18 @@ pub enum PretrainedError {
     /// The recipe inside is not valid.
     #[error(transparent)]
     Recipe(#[from] RecipeError),
+    /// The file was made for features that this version computes otherwise, or not at all.
+    #[error("feature {at} of the pretrained controller {name:?} is {found:?}, but this version of qgd computes {expected:?} there")]
+    Feature {
+        /// Name of the controller.
+        name: String,
+        /// Place of the feature, from 0.
+        at: usize,
+        /// Its name in the file; empty where the file has no more.
+        found: String,
+        /// Its name here; empty where there are no more.
+        expected: String,
+    },
     /// The parts do not belong together.
     #[error("the pretrained file{} holds {what}: {found} (expected {expected})", origin.as_ref().map_or(String::new(), |p| format!(" {}", p.display())))]
     Inconsistent {
@@ -172,13 +240,21 @@ impl Pretrained {
         Path::new(name_or_file).exists() || name_or_file.contains(['/', '.'])
     }
 
-    /// Reads a pretrained file.
+    /// The same without a look at whether the parts fit: for the networks of a training under way, which see features of any size.
+    pub(crate) fn in_training(recipe: Recipe, networks: Vec<QNetwork>) -> Self {
+        let ranges = vec![[-1.0, 1.0]; recipe.features.names().len()];
+        Self { recipe, networks, ranges, card: Card::default() }
+    }
+
+    /// Reads a pretrained file, of format version 2 or 1.
     ///
     /// # Errors
-    /// When it cannot be read, is damaged, or was written by another format version.
+    /// When it cannot be read, is damaged, or was written by a newer format version.
     pub fn load(path: &Path) -> Result<Self, PretrainedError> {
-        let payload: Payload = artifact::read(path, Kind::Controller)?;
-        Self::from_payload(payload).map_err(|error| match error {
+        let in_file = |error| ArtifactError::InFile { path: path.to_owned(), error: Box::new(error) };
+        let bytes = artifact::read_bytes(path, Kind::Controller)?;
+        Self::decode(&bytes).map_err(|error| match error {
+            PretrainedError::Artifact(error) => in_file(error).into(),
             PretrainedError::Inconsistent { what, found, expected, .. } => {
                 PretrainedError::Inconsistent { origin: Some(path.to_owned()), what, found, expected }
             }
@@ -191,7 +267,30 @@ impl Pretrained {
     /// # Errors
     /// As [`Pretrained::load`].
     pub fn decode(bytes: &[u8]) -> Result<Self, PretrainedError> {
-        Self::from_payload(artifact::decode(Kind::Controller, bytes)?)
+        if artifact::version(Kind::Controller, bytes)? == 1 {
+            let payload: PayloadV1 = artifact::decode_version(Kind::Controller, 1, bytes)?;
+            let (recipe, networks, ranges, card) = payload.into_parts()?;
+            return Self::new(recipe, networks, ranges, card);
+        }
+        let Payload { recipe, features, networks, ranges, card } = artifact::decode(Kind::Controller, bytes)?;
+        let recipe = Recipe::parse(&recipe, ORIGIN)?;
+        check_features(&recipe, &features)?;
+        Self::new(recipe, networks, ranges, card)
+    }
+
+    /// The bytes of its file.
+    ///
+    /// # Errors
+    /// When they are more than a file may have.
+    pub fn encode(&self) -> Result<Vec<u8>, PretrainedError> {
+        let payload = Payload {
+            recipe: self.recipe.to_toml(),
+            features: self.recipe.features.names().iter().map(|&name| name.to_owned()).collect(),
+            networks: self.networks.clone(),
+            ranges: self.ranges.clone(),
+            card: self.card.clone(),
+        };
+        Ok(artifact::encode(Kind::Controller, &payload)?)
     }
 
     /// Writes a pretrained file.
@@ -199,18 +298,7 @@ impl Pretrained {
     /// # Errors
     /// When the file cannot be written.
     pub fn save(&self, path: &Path) -> Result<(), PretrainedError> {
-        let payload = Payload {
-            recipe: self.recipe.to_toml(),
-            networks: self.networks.clone(),
-            ranges: self.ranges.clone(),
-            card: self.card.clone(),
-        };
-        Ok(artifact::write(path, Kind::Controller, &payload)?)
-    }
-
-    fn from_payload(payload: Payload) -> Result<Self, PretrainedError> {
-        let recipe = Recipe::parse(&payload.recipe, "of the pretrained file")?;
-        Self::new(recipe, payload.networks, payload.ranges, payload.card)
+        Ok(artifact::write_bytes(path, &self.encode()?)?)
     }
 
     /// The recipe it was trained by.
@@ -231,5 +319,21 @@ impl Pretrained {
     /// Its card.
     pub fn card(&self) -> &Card {
         &self.card
+    }
+}
+
+/// Refuses a file whose networks were shown other features than this version would show them.
+fn check_features(recipe: &Recipe, found: &[String]) -> Result<(), PretrainedError> {
+    let expected = recipe.features.names();
+    let name = |names: Option<&str>| names.unwrap_or_default().to_owned();
+    let differs = |&at: &usize| found.get(at).map(String::as_str) != expected.get(at).copied();
+    match (0..found.len().max(expected.len())).find(differs) {
+        None => Ok(()),
+        Some(at) => Err(PretrainedError::Feature {
+            name: recipe.name.clone(),
+            at,
+            found: name(found.get(at).map(String::as_str)),
+            expected: name(expected.get(at).copied()),
+        }),
     }
 }

@@ -35,7 +35,7 @@ mod state;
 
 use super::rollout::Run;
 use super::tasks::Task;
-use crate::controller::Driver;
+use crate::driver::Driver;
 use crate::policy::Policy;
 use lockstep::Lockstep;
 use tch::{Device, TchError};

@@ -2,9 +2,10 @@
 
 #[cfg(feature = "torch")]
 use super::batched::Batched;
+use super::recipe::TrainingRecipe;
 use super::rollout::{Run, rollout};
 use super::tasks::{Family, Task};
-use crate::controller::{Driver, DriverError, Recipe};
+use crate::driver::{Driver, DriverError};
 use crate::parallel::parallel;
 use crate::policy::Policy;
 
@@ -53,7 +54,7 @@ pub enum EngineError {
     Driver(#[from] DriverError),
     /// Line searches are for the kernel.
     #[error(
-        "the recipe '{recipe}' has a [line-search], which only the kernel runs: leave out --engine tch and --device cuda"
+        "the recipe '{recipe}' has a [line_search], which only the kernel runs: leave out --engine tch and --device cuda"
     )]
     LineSearch {
         /// Its name.
@@ -94,16 +95,17 @@ impl Engine {
     ///
     /// # Errors
     /// When it cannot: line searches run in the kernel alone, convolutional and recurrent nets in tch.
-    pub fn check(&self, recipe: &Recipe) -> Result<(), EngineError> {
+    pub fn check(&self, recipe: &TrainingRecipe) -> Result<(), EngineError> {
         let is_kernel = matches!(self, Self::Kernel { .. });
-        if recipe.line_search.is_some() && !is_kernel {
-            return Err(EngineError::LineSearch { recipe: recipe.name.clone() });
+        let name = || recipe.controller.name.clone();
+        if recipe.controller.line_search.is_some() && !is_kernel {
+            return Err(EngineError::LineSearch { recipe: name() });
         }
-        let weights = Family::ALL.iter().zip(&recipe.meta.tasks.families).skip(Family::N_IN_KERNEL);
+        let weights = Family::ALL.iter().zip(&recipe.training.tasks.families).skip(Family::N_IN_KERNEL);
         match weights.filter(|_| is_kernel).find(|&(_, &weight)| weight > 0.0) {
             None => Ok(()),
             Some((family, &weight)) => {
-                Err(EngineError::Family { recipe: recipe.name.clone(), family: family.name(), weight })
+                Err(EngineError::Family { recipe: name(), family: family.name(), weight })
             }
         }
     }

@@ -1,9 +1,9 @@
 //! One episode of a line search: a task minimised as published, on its full batch.
 
-use super::config::Judge;
+use crate::dqn::Judge;
 use super::rollout::Run;
 use super::tasks::Task;
-use crate::controller::{LineSearch, LineSearchError, minimize};
+use crate::driver::{LineSearch, LineSearchError, minimize};
 use crate::policy::Policy;
 
 /// Minimises the task's full batch by as many steps as its horizon has, by plain gradient descent whatever its optimizer.
@@ -45,35 +45,40 @@ pub fn line_search_rollout(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::controller::{
-        Card, Controller, DriverConfig, FeatureSet, LineSearchConfig, OnlineConfig, Pretrained, Recipe, Signals,
-    };
+    use crate::controller::{Card, Controller, FeatureSet, OnlineConfig, Pretrained};
+    use crate::driver::DriverConfig;
+    use crate::policy::Signals;
     use crate::dqn::{Exploration, Explorer, QNetwork};
-    use crate::meta::Actor;
+    use crate::meta::recipe::TrainingRecipe;
     use crate::policy::{Decision, Reason};
     use crate::rng::stream;
     use crate::{Action, Driver};
     use std::sync::Arc;
 
-    fn recipe() -> Recipe {
+    fn recipe() -> TrainingRecipe {
         let text =
-            "name = 'test'\ndescription = 'test'\ncontrols = 'lr'\nmoves = ['halve', 'accept']\nfeatures = 'hansen6'
-            [line-search]\nmemory = 4\n[meta.tasks]\noptimizers = [1.0, 0.0, 0.0, 0.0]\nhorizon = [30, 30]";
-        Recipe::parse(text, "test").unwrap()
+            "schema = 1\nname = 'test'\ndescription = 'test'\ncontrols = 'lr'\nmoves = ['halve', 'accept']\nfeatures = 'hansen6'
+            [line_search]\nmemory = 4\n[training.tasks]\noptimizers = [1.0, 0.0, 0.0, 0.0]\nhorizon = [30, 30]";
+        TrainingRecipe::parse(text, "test").unwrap()
     }
 
-    fn task(recipe: &Recipe, seed: u64) -> Task {
-        Task::draw(&recipe.meta.tasks, &mut stream(seed, "task"))
+    fn task(recipe: &TrainingRecipe, seed: u64) -> Task {
+        Task::draw(&recipe.training.tasks, &mut stream(seed, "task"))
     }
 
-    fn search(recipe: &Recipe, task: &Task) -> LineSearch {
-        LineSearch::new(task.lr, task.weight_decay, recipe.line_search.unwrap(), recipe.driver_config(None)).unwrap()
+    fn search(recipe: &TrainingRecipe, task: &Task) -> LineSearch {
+        LineSearch::new(task.lr, task.weight_decay, recipe.controller.line_search.unwrap(), recipe.controller.driver_config(None)).unwrap()
     }
 
-    fn actor(recipe: &Recipe, seed: u64) -> Actor {
+    fn actor(recipe: &TrainingRecipe, seed: u64) -> Controller {
         let network = QNetwork::new(6, &[8], 2, true, &mut stream(1, "network"));
-        let explorer = Explorer::for_actions(Exploration::default(), &recipe.controls.actions(&recipe.moves)).unwrap();
-        Actor::new(recipe, Arc::new(vec![network]), explorer, 0.0, stream(seed, "actor"))
+        exploring(recipe, Exploration::default(), network, seed)
+    }
+
+    fn exploring(recipe: &TrainingRecipe, exploration: Exploration, network: QNetwork, seed: u64) -> Controller {
+        let odds = recipe.controller.controls.drift_free_odds(&recipe.controller.moves);
+        let explorer = Explorer::new(exploration, &odds).unwrap();
+        recipe.with_networks(vec![network]).exploring(explorer, 0.0, stream(seed, "actor"))
     }
 
     struct Accept;
@@ -117,13 +122,13 @@ mod tests {
             assert!(n_asked <= 27, "the first three steps of thirty are the warm-up");
             assert!(run.evaluations.iter().all(|f| f.is_finite()));
             n_lost += 27 - n_asked;
-            let Some(episode) = actor.into_episode(&run, &recipe.meta.reward, &recipe.agent, false) else {
+            let Some(episode) = actor.into_episode(&run.evaluations, &recipe.training.reward, &recipe.training.agent, false) else {
                 assert!(n_asked < 2);
                 continue;
             };
             assert_eq!((episode.len(), episode.observations.len()), (n_asked - 1, 6 * n_asked));
             for (f, &reward) in run.evaluations.windows(2).zip(&episode.rewards) {
-                assert!((reward - recipe.meta.reward.reward(false, f[0], f[1])).abs() < 1e-9);
+                assert!((reward - recipe.training.reward.reward(false, f[0], f[1])).abs() < 1e-9);
             }
         }
         assert!(n_lost > 0, "no candidate was lost; raise the start");
@@ -133,19 +138,17 @@ mod tests {
     fn a_controller_with_the_networks_of_an_agent_sees_and_does_the_same() {
         for features in ["hansen6", "scalefree"] {
             let mut recipe = recipe();
-            recipe.features = if features == "hansen6" { FeatureSet::Hansen6 } else { FeatureSet::Scalefree };
-            let n = recipe.features.names().len();
+            recipe.controller.features = if features == "hansen6" { FeatureSet::Hansen6 } else { FeatureSet::Scalefree };
+            let n = recipe.controller.features.names().len();
             let network = QNetwork::new(n, &[8], 2, true, &mut stream(1, "network"));
             let greedy = Exploration::Softmax { temperature: 1e-9 };
-            let card = Card { recipe_hash: recipe.hash(), ..Card::default() };
+            let card = Card { recipe_hash: recipe.whole().hash(), ..Card::default() };
             let pretrained =
-                Pretrained::new(recipe.clone(), vec![network.clone()], vec![[-1.0, 1.0]; n], card).unwrap();
+                Pretrained::new(recipe.whole(), vec![network.clone()], vec![[-1.0, 1.0]; n], card).unwrap();
             let pretrained = Arc::new(pretrained);
             for seed in 0..6 {
                 let task = task(&recipe, seed);
-                let explorer = Explorer::for_actions(greedy, &recipe.controls.actions(&recipe.moves)).unwrap();
-                let mut actor =
-                    Actor::new(&recipe, Arc::new(vec![network.clone()]), explorer, 0.0, stream(0, "unused"));
+                let mut actor = exploring(&recipe, greedy, network.clone(), 0);
                 let mut controller = Controller::new(pretrained.clone());
                 let start = search(&recipe, &task);
                 let lived = line_search_rollout(&mut task.clone(), start.clone(), &mut actor, true).unwrap();
@@ -160,14 +163,14 @@ mod tests {
     #[test]
     fn the_reward_of_the_paper_pays_an_accepted_candidate_for_itself() {
         let mut recipe = recipe();
-        recipe.meta.reward =
-            toml::from_str("clip = 1e6\n[inverse-distance]\nc1 = 2.0\nc2 = 3.0\nlower-bound = -1.0").unwrap();
+        recipe.training.reward =
+            toml::from_str("clip = 1e6\n[inverse_distance]\nc1 = 2.0\nc2 = 3.0\nlower_bound = -1.0").unwrap();
         let mut task = task(&recipe, 2);
         task.lr = 0.5;
         let mut actor = actor(&recipe, 3);
         let start = search(&recipe, &task);
         let run = line_search_rollout(&mut task, start, &mut actor, true).unwrap();
-        let episode = actor.into_episode(&run, &recipe.meta.reward, &recipe.agent, false).unwrap();
+        let episode = actor.into_episode(&run.evaluations, &recipe.training.reward, &recipe.training.agent, false).unwrap();
         assert!(episode.actions.contains(&0) && episode.actions.contains(&1));
         for (t, &action) in episode.actions.iter().enumerate() {
             let f = &run.evaluations;
@@ -181,9 +184,9 @@ mod tests {
     fn a_driver_refuses_a_policy_for_line_searches_and_names_what_to_use() {
         let recipe = recipe();
         let error = Driver::new(actor(&recipe, 0), 0.1, 0.0, DriverConfig::default()).err().unwrap().to_string();
-        assert!(error.contains("controller::LineSearch") && error.contains("QLineSearch"), "{error}");
+        assert!(error.contains("driver::LineSearch") && error.contains("QLineSearch"), "{error}");
         let boxed: Box<dyn Policy> = Box::new(actor(&recipe, 0));
-        assert_eq!(boxed.line_search(), Some(LineSearchConfig { memory: 4, ..LineSearchConfig::default() }));
+        assert!(boxed.searches_lines());
         assert!(Driver::new(boxed, 0.1, 0.0, DriverConfig::default()).is_err());
     }
 }

@@ -16,20 +16,21 @@
 use crate::dqn::QNetwork;
 use crate::rng::{standard_normal, stream};
 use ndarray::{Array1, Array2, ArrayView2, Axis};
+use crate::limits::{OutOfRange, is_positive, within};
 use serde::{Deserialize, Serialize};
 
-/// How a controller is polished: the table `[meta.polish]` of a recipe. Without it there is no polish.
+/// How a controller is polished: the table `[training.polish]` of a recipe. Without it there is no polish.
 ///
 /// | Name | Default | Purpose | Range |
 /// |---|---|---|---|
 /// | `rounds` | 150 | gradient estimates, after the rounds of Q-learning | [1, ∞) |
-/// | `episodes-per-round` | 128 | tasks a round, each trained twice | [1, ∞) |
+/// | `episodes_per_round` | 128 | tasks a round, each trained twice | [1, ∞) |
 /// | `components` | 16 | K: principal components that the correction looks at | [1, 1024] |
 /// | `sigma` | 0.015 | σ: standard deviation of a perturbation, in units of the Q-values | (0, ∞) |
 /// | `lr` | 0.002 | Adam's learning rate; it falls linearly to a fifth | (0, ∞) |
 /// | `clip` | 0.5 | bound on the size of one difference: chance, in a task that has gone wrong, must not outvote the others | (0, ∞) |
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[serde(default, deny_unknown_fields, rename_all = "kebab-case")]
+#[serde(default, deny_unknown_fields)]
 pub struct PolishConfig {
     /// See the table.
     pub rounds: u32,
@@ -52,19 +53,15 @@ impl Default for PolishConfig {
 }
 
 impl PolishConfig {
-    /// The first field outside its range, as (name, value, what was allowed).
-    pub(super) fn invalid_field(&self) -> Option<(&'static str, f64, &'static str)> {
-        let positive = |v: f64| v > 0.0 && v.is_finite();
-        let (rounds, episodes, components) = (self.rounds, self.episodes_per_round, self.components);
-        let checks = [
-            ("polish.rounds", f64::from(rounds), rounds >= 1, "at least 1"),
-            ("polish.episodes-per-round", f64::from(episodes), episodes >= 1, "at least 1"),
-            ("polish.components", components as f64, (1..=1024).contains(&components), "in [1, 1024]"),
-            ("polish.sigma", self.sigma, positive(self.sigma), "positive"),
-            ("polish.lr", self.lr, positive(self.lr), "positive"),
-            ("polish.clip", self.clip, positive(self.clip), "positive"),
-        ];
-        checks.into_iter().find(|check| !check.2).map(|(name, value, _, allowed)| (name, value, allowed))
+    /// Checks every field.
+    pub(super) fn check(&self) -> Result<(), OutOfRange> {
+        let components = self.components;
+        within("rounds", self.rounds.into(), self.rounds >= 1, "at least 1")?;
+        within("episodes_per_round", self.episodes_per_round.into(), self.episodes_per_round >= 1, "at least 1")?;
+        within("components", components as f64, (1..=1024).contains(&components), "in [1, 1024]")?;
+        within("sigma", self.sigma, is_positive(self.sigma), "positive")?;
+        within("lr", self.lr, is_positive(self.lr), "positive")?;
+        within("clip", self.clip, is_positive(self.clip), "positive")
     }
 }
 
@@ -312,7 +309,7 @@ mod tests {
             PolishConfig { lr: f64::NAN, ..Default::default() },
             PolishConfig { clip: -1.0, ..Default::default() },
         ];
-        assert!(bad.iter().all(|config| config.invalid_field().is_some()));
-        assert!(PolishConfig::default().invalid_field().is_none());
+        assert!(bad.iter().all(|config| config.check().is_err()));
+        assert!(PolishConfig::default().check().is_ok());
     }
 }

@@ -1,11 +1,13 @@
 //! What a controller does where: its actions on a few fixed tasks from a low, a middling and a high start of the value it moves (of the
 //! learning rate, where it moves both).
 
-use super::config::TaskConfig;
 use super::optimizer::Algorithm;
+use super::recipe::{TaskConfig, TrainingRecipe};
 use super::rollout::rollout;
 use super::tasks::Task;
-use crate::controller::{Controller, Controls, Driver, Move, TraceRecord};
+use crate::controller::{Controller, RecipeError};
+use crate::driver::{Driver, TraceRecord};
+use crate::policy::{Controls, Move};
 use crate::rng::stream;
 use serde::Serialize;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -48,28 +50,36 @@ pub struct Portrait {
 
 impl Portrait {
     /// Runs the controller.
-    pub fn of(controller: &Controller) -> Self {
+    ///
+    /// # Errors
+    /// When the table `training` of its recipe cannot be read.
+    pub fn of(controller: &Controller) -> Result<Self, RecipeError> {
+        let recipe = TrainingRecipe::of(controller.recipe())?;
         let decays = controller.recipe().controls == Controls::WeightDecay;
         let algorithms = [Algorithm::Sgd, Algorithm::Momentum, Algorithm::Adam];
         let runs = algorithms.into_iter().flat_map(|algorithm| {
-            let [low, high] = if decays { tasks(controller).weight_decay_range() } else { algorithm.start_range() };
+            let [low, high] = if decays { tasks(&recipe).weight_decay_range() } else { algorithm.start_range() };
             [low, (low * high).sqrt(), high].map(|start| (algorithm, start))
         });
-        let rows = runs.filter_map(|(algorithm, start)| row(controller, algorithm, start)).collect();
-        Self { value: if decays { "λ" } else { "lr" }, rows }
+        let rows = runs.filter_map(|(algorithm, start)| row(controller, &recipe, algorithm, start)).collect();
+        Ok(Self { value: if decays { "λ" } else { "lr" }, rows })
     }
 }
 
 /// For controllers of the learning rate always the same tasks; where the weight decay matters, those of the recipe.
-fn tasks(controller: &Controller) -> TaskConfig {
-    let recipe = controller.recipe();
-    if recipe.watches_validation() { recipe.meta.tasks.clone() } else { TaskConfig::default() }
+fn tasks(recipe: &TrainingRecipe) -> TaskConfig {
+    if recipe.controller.watches_validation() { recipe.training.tasks.clone() } else { TaskConfig::default() }
 }
 
-fn row(controller: &Controller, algorithm: Algorithm, start: f64) -> Option<PortraitRow> {
+fn row(
+    controller: &Controller,
+    recipe: &TrainingRecipe,
+    algorithm: Algorithm,
+    start: f64,
+) -> Option<PortraitRow> {
     let optimizers = Algorithm::ALL.map(|other| if other == algorithm { 1.0 } else { 0.0 });
-    let config = TaskConfig { families: vec![0.0, 0.0, 1.0, 0.0], optimizers, ..tasks(controller) };
-    let mut task = Task::draw(&config, &mut stream(SEED, "portrait")).of_recipe(controller.recipe());
+    let config = TaskConfig { families: vec![0.0, 0.0, 1.0, 0.0], optimizers, ..tasks(recipe) };
+    let mut task = Task::draw(&config, &mut stream(SEED, "portrait")).of_recipe(recipe);
     task.horizon = HORIZON;
     let decays = controller.recipe().controls == Controls::WeightDecay;
     let (lr, weight_decay) = if decays { (task.lr, start) } else { (start, task.weight_decay) };

@@ -22,9 +22,10 @@ pub use given::ProblemError;
 pub(super) use held_out::HeldOut;
 
 use super::architecture::Net;
-use super::config::{Judge, TaskConfig};
+use super::recipe::TaskConfig;
 use super::mlp::{Activation, Mlp, Target};
 use super::optimizer::Algorithm;
+use crate::dqn::Judge;
 use data::{clusters, raw_inputs, rescale, teacher_classes, teacher_values, warp};
 use rand::RngExt;
 use rand_chacha::ChaCha8Rng;
@@ -343,7 +344,7 @@ fn gain(rng: &mut ChaCha8Rng) -> f32 {
 }
 
 fn arg_max(row: &[f32]) -> u16 {
-    crate::dqn::network::argmax(row.into()) as u16
+    crate::dqn::argmax(row.iter().copied()) as u16
 }
 
 /// The row of an example of a minibatch.

@@ -3,14 +3,16 @@
 use super::engine::{Engine, EngineError};
 use super::line_search::line_search_rollout;
 use super::polish::{Polish, PolishConfig};
-use super::rollout::Actor;
+use super::recipe::TrainingRecipe;
+use super::rollout::Run;
 use super::tasks::Task;
-use super::union::{self, UnionError};
 use super::validation::{self, Score, ValidationSet};
-use crate::controller::artifact::{self, ArtifactError, Kind};
-use crate::controller::{Action, Card, Driver, LineSearch, LineSearchError, Pretrained, PretrainedError, Recipe};
-use crate::dqn::{Episode, ExplorationError, Explorer, Learner, QNetwork, Replay, UpdateReport};
+use crate::artifact::{self, ArtifactError, Kind};
+use crate::controller::{Card, Controller, Pretrained, PretrainedError};
+use crate::dqn::{Episode, ExplorationError, Learner, QNetwork, Replay, UpdateReport};
+use crate::driver::{Driver, LineSearch, LineSearchError};
 use crate::parallel::parallel;
+use crate::policy::Action;
 use crate::rng::stream;
 use ndarray::{ArrayView2, ShapeError};
 use serde::{Deserialize, Serialize};
@@ -19,7 +21,7 @@ use std::sync::Arc;
 
 /// A meta-training under way. [`MetaTraining::round`] until [`MetaTraining::is_finished`], then [`MetaTraining::finish`].
 pub struct MetaTraining {
-    recipe: Recipe,
+    recipe: TrainingRecipe,
     engine: Engine,
     validation: ValidationSet,
     state: State,
@@ -112,9 +114,6 @@ pub enum MetaTrainingError {
     /// The engine cannot run the tasks.
     #[error(transparent)]
     Engine(#[from] EngineError),
-    /// The controllers it starts from do not fit.
-    #[error(transparent)]
-    Union(#[from] UnionError),
     /// A task has a start that no line search takes.
     #[error(transparent)]
     LineSearch(#[from] LineSearchError),
@@ -122,7 +121,7 @@ pub enum MetaTrainingError {
     #[error(transparent)]
     Exploration(#[from] ExplorationError),
     /// The agent's values grow without bound.
-    #[error("the agent diverged in round {round}: mean |Q| is {mean_abs_q}; lower agent.lr or raise agent.n-step")]
+    #[error("the agent diverged in round {round}: mean |Q| is {mean_abs_q}; lower training.agent.lr or raise training.agent.n_step")]
     Diverged {
         /// In which round.
         round: u32,
@@ -150,26 +149,22 @@ impl MetaTraining {
     /// Starts anew. A number of threads stands for the kernel on so many.
     ///
     /// # Errors
-    /// When the engine cannot run the recipe's tasks, or the controllers that it starts from do not fit it.
-    pub fn new(recipe: Recipe, seed: u64, engine: impl Into<Engine>) -> Result<Self, MetaTrainingError> {
+    /// When the engine cannot run the recipe's tasks.
+    pub fn new(recipe: TrainingRecipe, seed: u64, engine: impl Into<Engine>) -> Result<Self, MetaTrainingError> {
         let engine = engine.into();
-        // Before the rival is tuned on the validation set, which takes minutes.
-        let given = union::networks(&recipe)?;
         let validation = ValidationSet::draw(&recipe, seed, engine)?;
-        let n_features = recipe.features.names().len();
-        let n_actions = recipe.controls.actions(&recipe.moves).len();
-        let shape = &recipe.network;
+        let (n_features, n_actions) = (recipe.controller.features.names().len(), recipe.controller.actions().len());
+        let (shape, training) = (&recipe.controller.network, &recipe.training);
         let mut rng = stream(seed, "q-network");
         let new_network = |_| QNetwork::new(n_features, &shape.hidden, n_actions, shape.dueling, &mut rng);
-        let networks: Vec<QNetwork> =
-            if given.is_empty() { (0..recipe.agent.ensemble).map(new_network).collect() } else { given };
+        let networks: Vec<QNetwork> = (0..training.agent.ensemble).map(new_network).collect();
         let state = State {
-            recipe_hash: recipe.hash(),
+            recipe_hash: recipe.whole().hash(),
             seed,
             round: 0,
             average: networks.clone(),
-            learner: Learner::new(networks, recipe.agent.clone()),
-            replay: Replay::new(recipe.replay.clone()),
+            learner: Learner::new(networks, training.agent.clone()),
+            replay: Replay::new(training.replay.clone()),
             ranges: vec![[0.0, 0.0]; n_features],
             inner_steps: 0,
             episodes: 0,
@@ -185,15 +180,16 @@ impl MetaTraining {
     /// When the checkpoint cannot be read or belongs to another recipe or seed, or the engine cannot run the recipe's tasks.
     pub fn resume(
         path: &Path,
-        recipe: Recipe,
+        recipe: TrainingRecipe,
         seed: u64,
         engine: impl Into<Engine>,
     ) -> Result<Self, MetaTrainingError> {
         let engine = engine.into();
         let state: State = artifact::read(path, Kind::MetaTraining)?;
         let other = |what, found, expected| Err(MetaTrainingError::OtherRun { what, found, expected });
-        if state.recipe_hash != recipe.hash() {
-            return other("recipe", state.recipe_hash, recipe.hash());
+        let hash = recipe.whole().hash();
+        if state.recipe_hash != hash {
+            return other("recipe", state.recipe_hash, hash);
         }
         if state.seed != seed {
             return other("seed", state.seed.to_string(), seed.to_string());
@@ -217,7 +213,7 @@ impl MetaTraining {
 
     /// Rounds in all: those of Q-learning, then those of the polish.
     pub fn n_rounds(&self) -> u32 {
-        self.recipe.meta.rounds + self.recipe.meta.polish.as_ref().map_or(0, |polish| polish.rounds)
+        self.recipe.training.rounds + self.recipe.training.polish.as_ref().map_or(0, |polish| polish.rounds)
     }
 
     /// Rounds done.
@@ -230,15 +226,15 @@ impl MetaTraining {
     /// # Errors
     /// When the agent diverges.
     pub fn round(&mut self) -> Result<RoundReport, MetaTrainingError> {
-        let stage = match self.recipe.meta.polish.clone() {
-            Some(polish) if self.state.round >= self.recipe.meta.rounds => self.polish(&polish)?,
+        let stage = match self.recipe.training.polish.clone() {
+            Some(polish) if self.state.round >= self.recipe.training.rounds => self.polish(&polish)?,
             _ => self.learning_round()?,
         };
         self.state.round += 1;
-        let meta = &self.recipe.meta;
+        let training = &self.recipe.training;
         // The polish starts from the best networks, so there must be some.
-        let ends_a_stage = self.state.round == meta.rounds || self.is_finished();
-        let validate = self.state.round.is_multiple_of(meta.validate_every) || ends_a_stage;
+        let ends_a_stage = self.state.round == training.rounds || self.is_finished();
+        let validate = self.state.round.is_multiple_of(training.validate_every) || ends_a_stage;
         let (validation, is_best) = if validate { self.validate()? } else { (None, false) };
         Ok(RoundReport {
             round: self.state.round,
@@ -258,38 +254,39 @@ impl MetaTraining {
     }
 
     fn rollouts(&self) -> Result<Vec<(Option<Episode>, u64)>, MetaTrainingError> {
-        let (recipe, meta, state) = (&self.recipe.rehearsed(), &self.recipe.meta, &self.state);
-        let networks = Arc::new(state.learner.networks().cloned().collect::<Vec<_>>());
-        let n = meta.episodes_per_round as usize;
-        let explorer = Explorer::for_actions(recipe.exploration, &recipe.controls.actions(&recipe.moves))?;
+        let (recipe, training, state) = (&self.recipe.rehearsed(), &self.recipe.training, &self.state);
+        let agent = recipe.with_networks(state.learner.networks().cloned().collect());
+        let n = training.episodes_per_round as usize;
+        let explorer = recipe.explorer()?;
         let start = |i: usize| {
             let mut rng = stream(state.seed, &format!("round {} episode {i}", state.round));
-            let task = Task::draw(&meta.tasks, &mut rng).of_recipe(recipe);
+            let task = Task::draw(&training.tasks, &mut rng).of_recipe(recipe);
             let explorer = explorer.clone().in_parallel(i, n);
-            (task, Actor::new(recipe, networks.clone(), explorer, f64::from(state.round), rng))
+            (task, agent.clone().exploring(explorer, f64::from(state.round), rng))
         };
-        if let Some(config) = recipe.line_search {
+        let episode = |actor: Controller, run: &Run, known_budget| {
+            actor.into_episode(&run.evaluations, &training.reward, &training.agent, known_budget)
+        };
+        if let Some(config) = recipe.controller.line_search {
             let search = |i| {
                 let (mut task, mut actor) = start(i);
-                let driver_config = recipe.driver_config(task.budget());
+                let driver_config = recipe.controller.driver_config(task.budget());
                 let search = LineSearch::new(task.lr, task.weight_decay, config, driver_config)?;
                 let run = line_search_rollout(&mut task, search, &mut actor, true)?;
-                let episode = actor.into_episode(&run, &meta.reward, &recipe.agent, task.known_budget);
-                Ok((episode, run.inner_steps))
+                Ok((episode(actor, &run, task.known_budget), run.inner_steps))
             };
             return parallel(n, self.engine.n_threads(), search).into_iter().collect();
         }
         let drive = |i| {
             let (task, actor) = start(i);
-            let config = recipe.driver_config(task.budget());
+            let config = recipe.controller.driver_config(task.budget());
             let driver = Driver::new(actor, task.lr, task.weight_decay, config)?;
             Ok((task, driver))
         };
         let lived = self.engine.rollouts(n, drive, true)?;
         let episodes = lived.into_iter().map(|(driver, run)| {
             let known_budget = driver.total_steps().is_some();
-            let episode = driver.into_policy().into_episode(&run, &meta.reward, &recipe.agent, known_budget);
-            (episode, run.inner_steps)
+            (episode(driver.into_policy(), &run, known_budget), run.inner_steps)
         });
         Ok(episodes.collect())
     }
@@ -318,20 +315,20 @@ impl MetaTraining {
 
     fn learn(&mut self) -> Result<UpdateReport, MetaTrainingError> {
         let state = &mut self.state;
-        let meta = &self.recipe.meta;
+        let training = &self.recipe.training;
         let mut rng = stream(state.seed, &format!("round {} updates", state.round));
         let mut mean = UpdateReport::default();
-        for _ in 0..meta.updates_per_round {
-            let progress = state.round as f32 / meta.rounds as f32;
+        for _ in 0..training.updates_per_round {
+            let progress = state.round as f32 / training.rounds as f32;
             let report = state.learner.update(&state.replay, progress, &mut rng)?;
-            mean.loss += report.loss / meta.updates_per_round as f32;
-            mean.mean_abs_q += report.mean_abs_q / meta.updates_per_round as f32;
+            mean.loss += report.loss / training.updates_per_round as f32;
+            mean.mean_abs_q += report.mean_abs_q / training.updates_per_round as f32;
         }
-        if mean.mean_abs_q.is_nan() || f64::from(mean.mean_abs_q) > DIVERGED_REWARDS * meta.reward.clip {
+        if mean.mean_abs_q.is_nan() || f64::from(mean.mean_abs_q) > DIVERGED_REWARDS * training.reward.clip {
             return Err(MetaTrainingError::Diverged { round: state.round, mean_abs_q: mean.mean_abs_q });
         }
         // Early rounds weigh less, so that the average forgets the random start.
-        let rate = meta.average.max(1.0 / (1.0 + state.round as f32));
+        let rate = training.average.max(1.0 / (1.0 + state.round as f32));
         for (average, network) in state.average.iter_mut().zip(state.learner.networks()) {
             average.move_towards(network, rate);
         }
@@ -348,7 +345,7 @@ impl MetaTraining {
         let tasks: Vec<Task> = (0..config.episodes_per_round)
             .map(|i| {
                 let mut rng = stream(seed, &format!("polish {round} task {i}"));
-                Task::draw(&recipe.meta.tasks, &mut rng).of_recipe(recipe)
+                Task::draw(&recipe.training.tasks, &mut rng).of_recipe(recipe)
             })
             .collect();
         let card = self.card();
@@ -365,12 +362,12 @@ impl MetaTraining {
     }
 
     fn begin_polish(&self, config: &PolishConfig) -> Result<Polish, MetaTrainingError> {
-        let unfinished = MetaTrainingError::Unfinished { rounds: self.recipe.meta.rounds };
+        let unfinished = MetaTrainingError::Unfinished { rounds: self.recipe.training.rounds };
         let networks = self.state.best.as_ref().ok_or(unfinished)?.networks.clone();
         let mut rng = stream(self.state.seed, "polish states");
         let batch = self.state.replay.sample(POLISH_STATES, 1, &mut rng);
         let states = ArrayView2::from_shape((batch.actions.len(), networks[0].n_features()), &batch.obs)?;
-        let actions = self.recipe.controls.actions(&self.recipe.moves);
+        let actions = self.recipe.controller.actions();
         let reference = actions.iter().position(|&action| action == Action::ACCEPT).unwrap_or(0);
         Ok(Polish::new(networks, reference, states, config.components))
     }
@@ -397,11 +394,12 @@ impl MetaTraining {
             episodes: self.state.episodes,
             updates: self.state.learner.n_updates(),
             evaluation: Vec::new(),
+            parents: Vec::new(),
         }
     }
 
     fn pretrained(&self, networks: Vec<QNetwork>, card: Card) -> Result<Pretrained, PretrainedError> {
-        Pretrained::new(self.recipe.clone(), networks, self.state.ranges.clone(), card)
+        Pretrained::new(self.recipe.whole(), networks, self.state.ranges.clone(), card)
     }
 
     /// The best controller so far.
@@ -410,7 +408,7 @@ impl MetaTraining {
     /// When no validation has been done yet.
     pub fn finish(&self) -> Result<Pretrained, MetaTrainingError> {
         let best = self.state.best.as_ref();
-        let best = best.ok_or(MetaTrainingError::Unfinished { rounds: self.recipe.meta.rounds })?;
+        let best = best.ok_or(MetaTrainingError::Unfinished { rounds: self.recipe.training.rounds })?;
         Ok(self.pretrained(best.networks.clone(), best.card.clone())?)
     }
 }

@@ -2,13 +2,12 @@
 
 mod rival;
 
-use super::config::TaskConfig;
+use super::recipe::{TaskConfig, TrainingRecipe};
 use super::engine::{Engine, EngineError};
 use super::line_search::line_search_rollout;
 use super::tasks::Task;
-use crate::controller::{
-    Controller, Driver, DriverConfig, EvaluationRow, LineSearch, LineSearchError, Pretrained, Recipe,
-};
+use crate::controller::{Controller, EvaluationRow, Pretrained};
+use crate::driver::{Driver, DriverConfig, LineSearch, LineSearchError};
 use crate::parallel::parallel;
 use crate::policy::Policy;
 use crate::rng::stream;
@@ -63,12 +62,12 @@ impl ValidationSet {
     ///
     /// # Errors
     /// When the engine cannot run the tasks.
-    pub fn draw(recipe: &Recipe, seed: u64, engine: impl Into<Engine>) -> Result<Self, EngineError> {
+    pub fn draw(recipe: &TrainingRecipe, seed: u64, engine: impl Into<Engine>) -> Result<Self, EngineError> {
         let engine = engine.into();
         engine.check(recipe)?;
-        let n = recipe.meta.validation_tasks as usize;
-        let own = &recipe.meta.tasks;
-        let config = match recipe.line_search {
+        let n = recipe.training.validation_tasks as usize;
+        let (own, controller) = (&recipe.training.tasks, &recipe.controller);
+        let config = match controller.line_search {
             None => own.clone(),
             Some(_) => TaskConfig {
                 horizon: own.horizon,
@@ -82,12 +81,12 @@ impl ValidationSet {
                 let mut task = Task::draw(&config, &mut stream(seed, &format!("validation {i}")));
                 task = task.of_recipe(recipe);
                 task.known_budget = true;
-                task.full_batch = recipe.line_search.is_some();
+                task.full_batch = controller.line_search.is_some();
                 task
             })
             .collect();
-        let starts = tasks.iter().map(|task| rival::starts(recipe.controls, &config, task)).collect();
-        let rivals = rival::tune(engine, recipe.controls, &config, &tasks)?;
+        let starts = tasks.iter().map(|task| rival::starts(controller.controls, &config, task)).collect();
+        let rivals = rival::tune(engine, controller.controls, &config, &tasks)?;
         let (rival_best, rival_median) = rivals.into_iter().unzip();
         Ok(Self { tasks, starts, rival_best, rival_median })
     }

@@ -4,7 +4,7 @@
 
 use super::factor_to;
 use super::words::{pack, unpack};
-use crate::controller::Signals;
+use crate::policy::Signals;
 use crate::policy::{Decision, Policy, PolicyStateError};
 use std::collections::VecDeque;
 

@@ -1,7 +1,7 @@
 //! Schedules that are a function of the step alone.
 
 use super::factor_to;
-use crate::controller::Signals;
+use crate::policy::Signals;
 use crate::policy::{Decision, Policy};
 use std::f64::consts::PI;
 
@@ -12,11 +12,6 @@ pub struct Constant;
 impl Policy for Constant {
     fn decide(&mut self, _: &Signals) -> Decision {
         Decision::scheduled(1.0)
-    }
-
-    /// There is nothing to decide, but the losses of a window are kept until its end.
-    fn interval(&self, _: u64) -> u64 {
-        100
     }
 }
 

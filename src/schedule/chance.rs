@@ -1,7 +1,7 @@
 //! What shows whether a learned policy learned anything: the same actions, never taken or taken at random.
 
 use super::words::{pack, unpack};
-use crate::controller::{Action, Move, Signals};
+use crate::policy::{Action, Move, Signals};
 use crate::policy::{Decision, Policy, PolicyStateError, Reason};
 use crate::rng;
 use rand::Rng;
@@ -31,9 +31,6 @@ pub struct RandomActions {
 }
 
 impl RandomActions {
-    /// Inner steps between two decisions: the default of a learned controller.
-    pub const INTERVAL_STEPS: u64 = 20;
-
     /// The random policy of this seed.
     pub fn new(seed: u64) -> Self {
         Self { seed, rng: rng::stream(seed, "random-policy") }
@@ -58,10 +55,6 @@ impl Policy for RandomActions {
     fn decide(&mut self, _: &Signals) -> Decision {
         let action = Action { lr: self.draw(), ..Action::ACCEPT };
         Decision::of(action, Reason::Exploration)
-    }
-
-    fn interval(&self, _: u64) -> u64 {
-        Self::INTERVAL_STEPS
     }
 
     fn save(&self) -> Vec<u8> {

@@ -4,7 +4,7 @@
 //! x_{t+1} = x̄ - α (∇f(x̄) + 2 λ x̄)       halve, grow: retry from x̄, parameters and buffers rolled back      accept: x̄ ← x_t
 //! ```
 //!
-//! The state machine is [`controller::LineSearch`](crate::controller::LineSearch), which says what the paper leaves open; here are x̄ and
+//! The state machine is [`driver::LineSearch`](crate::driver::LineSearch), which says what the paper leaves open; here are x̄ and
 //! ∇f(x̄). The loss must be that of the same batch at every step: the whole training set, or one batch held for the search.
 
 use super::TorchError;
@@ -12,7 +12,8 @@ use super::flat::to_host;
 use super::measure::{Measure, MeasureState};
 use super::optim::{Algorithm, GroupConfig, Optimizer, SavedTensor};
 use super::snapshot::{Snapshot, SnapshotState};
-use crate::controller::{DecisionCallback, LineSearch, LineSearchConfig, LineSearchStep, Measured, Pilot, TraceRecord};
+use crate::driver::{DecisionCallback, LineSearch, LineSearchConfig, LineSearchStep, Pilot, TraceRecord};
+use crate::policy::Measured;
 use crate::policy::Policy;
 use serde::{Deserialize, Serialize};
 use tch::{Kind, Tensor};
@@ -20,7 +21,7 @@ use tch::{Kind, Tensor};
 /// Steps a net by line search.
 ///
 /// ```
-/// use qgd::controller::{LineSearchConfig, Pilot};
+/// use qgd::driver::{LineSearchConfig, Pilot};
 /// use qgd::torch::{Algorithm, OptimConfig, Optimizer, QLineSearch};
 /// use qgd::{Action, Decision, Policy, Reason, Signals};
 /// use tch::{Device, Kind, nn};
@@ -150,7 +151,7 @@ impl QLineSearch {
         self.base.load_state(&state.base)?;
         state.base_grad.write_to(&mut self.base_grad, "the shape of the gradient")?;
         self.measure.load_state(&state.measure, self.optimizer.flat().data())?;
-        self.policy.load(&state.policy).map_err(crate::controller::DriverError::from)?;
+        self.policy.load(&state.policy).map_err(crate::driver::DriverError::from)?;
         self.search = state.search;
         now.restore(self.optimizer.flat())
     }
@@ -188,7 +189,8 @@ impl QLineSearch {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::controller::{Controls, Direction, Move, minimize};
+    use crate::driver::{SearchDirection, minimize};
+    use crate::policy::{Controls, Move};
     use crate::policy::{Decision, Reason};
     use crate::torch::OptimConfig;
     use crate::{Action, DriverConfig, Signals};
@@ -239,13 +241,13 @@ mod tests {
         Optimizer::new(vs, OptimConfig { weight_decay: 0.02, ..OptimConfig::new(Algorithm::SGD, 0.2) }).unwrap()
     }
 
-    fn config(direction: Direction) -> LineSearchConfig {
+    fn config(direction: SearchDirection) -> LineSearchConfig {
         LineSearchConfig { memory: 3, direction, ..LineSearchConfig::default() }
     }
 
     #[test]
     fn it_goes_the_way_of_the_reference() {
-        for direction in [Direction::Current, Direction::Literal] {
+        for direction in [SearchDirection::Current, SearchDirection::Literal] {
             let mut policy = RoundRobin::default();
             let search = LineSearch::new(0.2, 0.02, config(direction), DriverConfig::default()).unwrap();
             let f = |x: &[f32], grad: &mut [f32]| {
@@ -334,7 +336,7 @@ mod tests {
         let start = || {
             let (vs, x) = valley();
             let run =
-                QLineSearch::new(sgd(&vs), Pilot::new(RoundRobin::default()), config(Direction::Current)).unwrap();
+                QLineSearch::new(sgd(&vs), Pilot::new(RoundRobin::default()), config(SearchDirection::Current)).unwrap();
             (vs, x, run)
         };
         let (_first, x, mut run) = start();

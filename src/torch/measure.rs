@@ -1,10 +1,10 @@
 //! Directions and norms of a net, for the signals of a decision.
 //!
 //! At most [`Measure::MAX_SAMPLED`] coordinates of the parameters and the gradient are copied to the host, always the same ones;
-//! [`controller::Measure`] does the rest, as in a rollout of meta-training.
+//! [`policy::Measure`] does the rest, as in a rollout of meta-training.
 
 use super::TorchError;
-use crate::controller::{self, Measured};
+use crate::policy::{self, Measured};
 use crate::rng;
 use rand::seq::index;
 use serde::{Deserialize, Serialize};
@@ -16,14 +16,14 @@ pub struct Measure {
     n_params: usize,
     /// `[n_sampled]`, ascending; none where all coordinates are measured.
     sample: Option<Tensor>,
-    memory: controller::Measure,
+    memory: policy::Measure,
 }
 
 /// What a [`Measure`] remembers, for a file.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct MeasureState {
     seed: u64,
-    memory: controller::Measure,
+    memory: policy::Measure,
 }
 
 impl Measure {
@@ -32,7 +32,7 @@ impl Measure {
 
     /// A measure that draws its sample from the stream "sample" of `seed`.
     pub fn new(seed: u64) -> Self {
-        Self { seed, n_params: 0, sample: None, memory: controller::Measure::default() }
+        Self { seed, n_params: 0, sample: None, memory: policy::Measure::default() }
     }
 
     /// The measured coordinates of a flat vector `[n_params]`, `[n_sampled]` of f32 on its device.

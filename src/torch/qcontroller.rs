@@ -1,14 +1,13 @@
 //! [`QController`]: a policy beside an optimizer, in the training loop of a `tch` net.
 //!
+//! Every step it gathers the gradient and asks the [`Driver`] how to go on:
+//!
 //! ```text
-//! every step   observe the loss (it stays on the device), gather the gradient
-//!   due?       one copy to the host: losses of the window, finite flags, a sample of the parameters and the gradient
-//!              guard: bad  -> restore the last verified snapshot, halve, take no step
-//!                     lost -> restore the state before the first step, take no step
-//!                     good -> snapshot, let the policy decide, set the rates, step
-//!   not due    ours on a GPU: step, unless the loss or the gradient is not finite (decided on the device, reported at the next decision)
-//!              on a CPU, where looking costs nothing, and for a wrapped tch optimizer (one sync a step):
-//!                             look at the loss and the gradient first; where they are not finite, the guard rolls back at once
+//! a decision is due      one copy to the host: losses of the window, finite flags, a sample of the parameters and the gradient
+//! none is due            ours on a GPU: the step is masked on the device unless the loss and the gradient are finite; nobody looks, and the
+//!                        driver is told at the next decision
+//!                        on a CPU, where looking costs nothing, and for a wrapped tch optimizer (one sync a step): the loss and the gradient
+//!                        are looked at before the step
 //! ```
 //!
 //! A wrapped tch optimizer cannot take a step back: its moments are out of reach, so a NaN in them would stay. That is why it is shown
@@ -25,7 +24,7 @@ use super::flat::{Gradient, Refreshed};
 use super::measure::Measure;
 use super::optim::Optimizer;
 use super::snapshot::Snapshot;
-use crate::controller::{DecisionCounts, Driver, Pilot, TraceRecord, Verdict};
+use crate::driver::{Bounds, DecisionCounts, Driver, DriverConfig, Order, Pilot, TraceRecord};
 use crate::policy::Decision;
 use losses::LossLog;
 use target::{Clip, Target};
@@ -37,7 +36,7 @@ use tch::{Device, Tensor};
 /// Load weights into the `VarStore` before it is built: that is the state a bad first step goes back to.
 ///
 /// ```
-/// use qgd::controller::Pilot;
+/// use qgd::driver::Pilot;
 /// use qgd::torch::QController;
 /// use qgd::{Decision, Policy, Signals};
 /// use tch::{Device, Kind, nn, nn::OptimizerConfig};
@@ -119,7 +118,17 @@ impl QController {
     /// When it is 0.
     pub fn with_total_steps(mut self, total_steps: u64) -> Result<Self, TorchError> {
         let config = self.driver.config().clone();
-        self.driver.set_config(crate::DriverConfig { total_steps: Some(total_steps), ..config })?;
+        self.driver.set_config(DriverConfig { total_steps: Some(total_steps), ..config })?;
+        Ok(self)
+    }
+
+    /// Tells guard and policy a value below every loss, where losses may be negative: both see how far above it the loss is.
+    ///
+    /// # Errors
+    /// When it is not finite.
+    pub fn with_loss_floor(mut self, loss_floor: f64) -> Result<Self, TorchError> {
+        let config = self.driver.config().clone();
+        self.driver.set_config(DriverConfig { loss_floor, ..config })?;
         Ok(self)
     }
 
@@ -129,7 +138,7 @@ impl QController {
     /// Unless `0 < low <= high`, both finite.
     pub fn with_bounds(mut self, lr: [f64; 2], weight_decay: [f64; 2]) -> Result<Self, TorchError> {
         let config = self.driver.config().clone();
-        self.driver.set_config(crate::DriverConfig { lr_bounds: lr, weight_decay_bounds: weight_decay, ..config })?;
+        self.driver.set_config(DriverConfig { bounds: Bounds { lr, weight_decay }, ..config })?;
         Ok(self)
     }
 
@@ -159,14 +168,8 @@ impl QController {
     /// When it is negative or not finite.
     pub fn with_weight_decay(mut self, weight_decay: f64) -> Result<Self, TorchError> {
         self.driver.set_weight_decay(weight_decay)?;
-        self.set_rates()?;
+        self.set_rates_of_driver()?;
         Ok(self)
-    }
-
-    /// Draws the sample of measured coordinates from another seed than 0.
-    pub fn with_seed(mut self, seed: u64) -> Self {
-        self.measure = Measure::new(seed);
-        self
     }
 
     /// Makes every gradient undefined.
@@ -238,7 +241,7 @@ impl QController {
     /// When it is not a positive number.
     pub fn set_lr(&mut self, lr: f64) -> Result<(), TorchError> {
         self.driver.set_lr(lr)?;
-        self.set_rates()
+        self.set_rates_of_driver()
     }
 
     /// Sets the momentum (tch's Adam takes it for its beta1; ours has none).
@@ -266,7 +269,7 @@ impl QController {
 
     /// Inner steps so far.
     pub fn steps(&self) -> u64 {
-        self.driver.step()
+        self.driver.steps()
     }
 
     /// The last decision, the guard's included.
@@ -305,8 +308,31 @@ impl QController {
         self.losses.count_pending()?;
         self.refresh()?;
         let gradient = if self.needs_joined(clip) { Some(self.target.params().gradient()?) } else { None };
+        let is_masked = self.see(gradient.as_ref())?;
+        let (losses, grad_is_finite) = self.losses.take();
+        let order = self.driver.step(&losses, grad_is_finite, || self.measure.measure(&self.host));
+        match order {
+            Order::Apply { lr, weight_decay, keep } => {
+                if keep {
+                    self.keep()?;
+                }
+                self.set_rates(lr, weight_decay)?;
+                if let Some(gradient) = &gradient {
+                    self.target.clip(gradient, clip)?;
+                }
+                let finite = if is_masked { Some(self.losses.newest_is_finite()?) } else { None };
+                self.target.apply(gradient.as_ref(), finite.as_ref())
+            }
+            Order::Skip => Ok(()),
+            Order::RollBack => self.roll_back(),
+            Order::Restart => self.restart(),
+        }
+    }
+
+    /// Copies to the host what the driver is to be told at this step. Whether the step is masked on the device instead.
+    fn see(&mut self, gradient: Option<&Gradient>) -> Result<bool, TorchError> {
         if self.driver.is_guarded() {
-            match &gradient {
+            match gradient {
                 Some(gradient) => self.losses.note_gradient(&gradient.flat)?,
                 None => {
                     let is_finite = self.target.params().gradients_are_finite(&mut self.host)?;
@@ -314,30 +340,21 @@ impl QController {
                 }
             }
         }
-        let finite = if let (true, Some(gradient)) = (self.driver.is_due(), &gradient) {
-            match self.decide(gradient)? {
-                Verdict::Good => None,
-                verdict => return self.skip(verdict),
+        match gradient {
+            Some(gradient) if self.driver.is_due() => {
+                if self.driver.steps() == 0 && self.driver.is_guarded() {
+                    // Weights loaded after this controller was built are still untouched here.
+                    self.snapshot.take_params(self.target.params())?;
+                }
+                let params = self.target.params().data();
+                let sampled = [self.measure.sampled(params)?, self.measure.sampled(&gradient.flat)?];
+                self.losses.read(&sampled, &mut self.host)?;
             }
-        } else if !self.driver.is_guarded() {
-            None
-        } else if self.looks_first {
-            self.losses.read(&[], &mut self.host)?;
-            let verdict = if self.losses.is_finite() { Verdict::Good } else { self.check() };
-            match verdict {
-                Verdict::Good => None,
-                verdict => return self.skip(verdict),
-            }
-        } else {
-            Some(self.losses.newest_is_finite()?)
-        };
-        self.set_rates()?;
-        if let Some(gradient) = &gradient {
-            self.target.clip(gradient, clip)?;
+            _ if !self.driver.is_guarded() => {}
+            _ if self.looks_first => self.losses.read(&[], &mut self.host)?,
+            _ => return Ok(true),
         }
-        self.target.apply(gradient.as_ref(), finite.as_ref())?;
-        self.driver.advance();
-        Ok(())
+        Ok(false)
     }
 
     /// Whether this step needs all gradients in one tensor. tch's optimizer finds them on the variables, and on a CPU joining them takes
@@ -347,70 +364,40 @@ impl QController {
         self.driver.is_due() || self.target.ours().is_some() || !on_host || clip != Clip::No
     }
 
-    /// Shows the guard the window, and where it finds nothing wrong the policy too.
-    fn decide(&mut self, gradient: &Gradient) -> Result<Verdict, TorchError> {
-        if self.driver.step() == 0 && self.driver.is_guarded() {
-            // Weights loaded after this controller was built are still untouched here.
-            self.snapshot.take_params(self.target.params())?;
-        }
-        let sampled = [self.measure.sampled(self.target.params().data())?, self.measure.sampled(&gradient.flat)?];
-        self.losses.read(&sampled, &mut self.host)?;
-        let verdict = self.check();
-        if verdict != Verdict::Good {
-            return Ok(verdict);
-        }
-        let measured = self.measure.measure(&self.host);
-        let verdict = self.driver.check_first_step(&self.losses.window(), &measured);
-        if verdict != Verdict::Good {
-            return Ok(verdict);
-        }
-        if self.driver.is_guarded() {
-            self.snapshot.take(self.target.params(), self.target.ours())?;
-            self.keep_first()?;
-        }
-        self.driver.decide(&self.losses.window(), &measured);
-        self.losses.clear();
-        Ok(Verdict::Good)
-    }
-
-    fn keep_first(&mut self) -> Result<(), TorchError> {
+    /// The state before this step is verified. The first one is kept as long as the driver may want it back.
+    fn keep(&mut self) -> Result<(), TorchError> {
+        self.snapshot.take(self.target.params(), self.target.ours())?;
         if !self.driver.may_restart() {
             self.first = None;
-        } else if self.driver.step() == 0 {
+        } else if self.driver.steps() == 1 {
             self.first = Some(Snapshot::new(self.target.params(), self.target.ours())?);
         }
         Ok(())
     }
 
-    fn check(&mut self) -> Verdict {
-        self.driver.check(&self.losses.window(), self.losses.gradients_are_finite())
+    fn roll_back(&mut self) -> Result<(), TorchError> {
+        self.target.restore(&mut self.snapshot)?;
+        self.measure.rolled_back(self.target.params().data())?;
+        self.set_rates_of_driver()
     }
 
-    /// Instead of a step: the last verified state, or the first one, with what the guard made of the rates; or, to look again, nothing at all.
-    fn skip(&mut self, verdict: Verdict) -> Result<(), TorchError> {
-        match (verdict, &mut self.first) {
-            (Verdict::Restart, Some(first)) => {
-                self.target.restore(first)?;
-                self.snapshot.take(self.target.params(), self.target.ours())?;
-                self.measure.reset();
-            }
-            (Verdict::RollBack { .. }, _) => {
-                self.target.restore(&mut self.snapshot)?;
-                self.measure.rolled_back(self.target.params().data())?;
-            }
-            _ => {}
+    fn restart(&mut self) -> Result<(), TorchError> {
+        if let Some(first) = &mut self.first {
+            self.target.restore(first)?;
+            self.snapshot.take(self.target.params(), self.target.ours())?;
         }
-        self.losses.clear();
-        self.set_rates()?;
-        self.driver.advance();
-        Ok(())
+        self.measure.reset();
+        self.set_rates_of_driver()
     }
 
-    fn set_rates(&mut self) -> Result<(), TorchError> {
-        let rates = (self.driver.lr(), self.driver.weight_decay());
-        if rates != self.rates {
-            self.target.set_rates(rates.0, rates.1)?;
-            self.rates = rates;
+    fn set_rates_of_driver(&mut self) -> Result<(), TorchError> {
+        self.set_rates(self.driver.lr(), self.driver.weight_decay())
+    }
+
+    fn set_rates(&mut self, lr: f64, weight_decay: f64) -> Result<(), TorchError> {
+        if (lr, weight_decay) != self.rates {
+            self.target.set_rates(lr, weight_decay)?;
+            self.rates = (lr, weight_decay);
         }
         Ok(())
     }
@@ -421,6 +408,7 @@ impl QController {
             self.looks_first = looks_first(&self.target);
             self.measure.reset();
             self.first = None;
+            self.driver.forget_first();
             self.snapshot = Snapshot::new(self.target.params(), self.target.ours())?;
         }
         Ok(())

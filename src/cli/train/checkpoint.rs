@@ -4,7 +4,7 @@ use crate::cli::decider::Decider;
 use crate::cli::failure::Failure;
 use crate::cli::run::Run;
 use anyhow::{Context, anyhow};
-use qgd::controller::artifact::{self, Kind};
+use qgd::artifact::{self, Kind};
 use qgd::data::Batches;
 use qgd::task::TaskSpec;
 use qgd::torch::QControllerState;

@@ -4,7 +4,7 @@ use super::TrainArgs;
 use crate::cli::decider::Decider;
 use crate::cli::failure::Failure;
 use crate::cli::run::{Run, Scores};
-use qgd::controller::DecisionCounts;
+use qgd::driver::DecisionCounts;
 use qgd::data::Dataset;
 use qgd::report::number;
 use qgd::task::TaskSpec;

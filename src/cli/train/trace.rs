@@ -2,7 +2,7 @@
 
 use crate::cli::failure::Failure;
 use anyhow::{Context, anyhow};
-use qgd::controller::DecisionCallback;
+use qgd::driver::DecisionCallback;
 use std::fs::{File, OpenOptions};
 use std::io::{self, BufWriter, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};

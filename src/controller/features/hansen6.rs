@@ -24,8 +24,7 @@
 //! What was not measured is 0, what is infinite is ±1.
 
 use super::{scaled, softsign};
-use crate::controller::actions::{Action, Controls};
-use crate::controller::signals::Signals;
+use crate::policy::{Action, Controls, Signals};
 use serde::{Deserialize, Serialize};
 
 /// The tracker of the `hansen6` set: what it remembers of a run.
@@ -125,10 +124,8 @@ fn log_ratio(v: f64, v0: f64) -> f32 {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::controller::line_search::{LineSearch, LineSearchConfig, minimize};
-    use crate::controller::signals::{LossWindow, Measured};
-    use crate::controller::{DriverConfig, Move};
-    use crate::policy::{Decision, Policy, Reason};
+    use crate::driver::{DriverConfig, LineSearch, LineSearchConfig, minimize};
+    use crate::policy::{Decision, LossWindow, Measured, Move, Policy, Reason};
     use crate::rng::stream;
     use proptest::prelude::*;
     use rand::RngExt;
@@ -136,7 +133,7 @@ mod tests {
 
     fn signals(loss: f64, grad_dot: f64, lr: f64) -> Signals {
         let measured = Measured { grad_dot, grad_alignment: 0.25, param_norm: 3.0, ..Measured::default() };
-        let window = LossWindow { n: 1, mean: loss, std: 0.0, last: loss, recent: loss };
+        let window = LossWindow { n: 1, mean: loss, std: 0.0, recent: loss };
         Signals { window, measured, lr, lr_base: 0.1, weight_decay: 0.2, weight_decay_base: 0.1, ..Signals::default() }
     }
 
@@ -263,11 +260,11 @@ mod tests {
             let mut tracker = Hansen6::new(if decay { Controls::WeightDecay } else { Controls::Lr });
             for v in values.chunks_exact(7) {
                 let measured = Measured { grad_dot: v[0], grad_alignment: v[1], param_norm: v[2], ..Measured::default() };
-                let window = LossWindow { n: 1, mean: v[3], std: 0.0, last: v[3], recent: v[3] };
+                let window = LossWindow { n: 1, mean: v[3], std: 0.0, recent: v[3] };
                 let signals = Signals { window, measured, lr: v[4], lr_base: v[5], weight_decay: v[6], weight_decay_base: v[5],
                     ..Signals::default() };
-                let saved = crate::controller::artifact::to_bytes(&tracker);
-                let mut again: Hansen6 = crate::controller::artifact::from_bytes(&saved).unwrap();
+                let saved = crate::artifact::to_bytes(&tracker);
+                let mut again: Hansen6 = crate::artifact::from_bytes(&saved).unwrap();
                 let found = features(&mut tracker, &signals);
                 prop_assert!(found.iter().all(|v| (-1.0..=1.0).contains(v)), "{found:?}");
                 prop_assert_eq!(found.map(f32::to_bits), features(&mut again, &signals).map(f32::to_bits));

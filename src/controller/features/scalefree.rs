@@ -9,9 +9,8 @@
 //! s          spread of single losses: EMA of the window's variance (of half the squared change of L where n = 1), half-life 8
 //! ```
 
-use super::{scaled, softsign};
-use crate::controller::actions::{Action, Move};
-use crate::controller::signals::Signals;
+use super::{Evidence, scaled, softsign};
+use crate::policy::{Action, Move, Signals};
 use serde::{Deserialize, Serialize};
 
 /// How many of the lowest window losses make the list F of the rank feature (M of Hu, Zhang and Shi, section 3.2).
@@ -91,6 +90,8 @@ pub struct ScaleFree {
     last_grad: f64,
     last_window: f64,
     last_n: f64,
+    /// In standard errors.
+    loss_rise: f64,
 }
 
 impl Default for ScaleFree {
@@ -118,14 +119,15 @@ impl Default for ScaleFree {
             last_grad: f64::NAN,
             last_window: f64::NAN,
             last_n: f64::NAN,
+            loss_rise: f64::NAN,
         }
     }
 }
 
 impl ScaleFree {
-    /// What `loss_rise` and the trends are where the difference is so many of its standard errors.
-    pub(crate) fn significance(standard_errors: f64) -> f32 {
-        softsign(standard_errors / 3.0)
+    /// What shows that the loss has been lower, at the last update.
+    pub(super) fn evidence(&self) -> Evidence {
+        Evidence { loss_rise: self.loss_rise, update_cosine: self.update_cosine.value }
     }
 
     /// The features, in order.
@@ -222,7 +224,8 @@ impl ScaleFree {
             // Nobody knew the error of the first average yet.
             self.fast_min_variance = self.fast.variance;
         }
-        let significance = |difference: f64, variance: f64| Self::significance(difference / (variance.sqrt() + TINY));
+        let in_standard_errors = |difference: f64, variance: f64| difference / (variance.sqrt() + TINY);
+        self.loss_rise = in_standard_errors(fast - self.fast_min, self.fast.variance + self.fast_min_variance);
         let (grad_fast, grad_slow) = (self.grad_fast.push(m.grad_norm), self.grad_slow.push(m.grad_norm));
         first(&mut self.first_loss, loss);
         first(&mut self.first_grad, m.grad_norm);
@@ -268,9 +271,9 @@ impl ScaleFree {
             signals.total_steps.map_or(0.0, |total| scaled(2.0 * t / total as f64 - 1.0, 1.0)),
             signals.total_steps.map_or(-1.0, |total| scaled(1.0 - (total as f64 / t).log2() / 5.0, 1.0)),
             scaled((t + 1.0).log2() / 8.0 - 1.0, 1.0),
-            significance(fast - self.fast_min, self.fast.variance + self.fast_min_variance),
-            significance(slow - fast, self.slow.variance + self.fast.variance),
-            significance(run - slow, self.run.variance + self.slow.variance),
+            softsign(self.loss_rise / 3.0),
+            softsign(in_standard_errors(slow - fast, self.slow.variance + self.fast.variance) / 3.0),
+            softsign(in_standard_errors(run - slow, self.run.variance + self.slow.variance) / 3.0),
         ];
         out.copy_from_slice(&values);
         self.last_grad = m.grad_norm;
@@ -314,7 +317,7 @@ pub(super) fn signed(direction: Move) -> f64 {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::controller::signals::{LossWindow, Measured};
+    use crate::policy::{LossWindow, Measured};
     use proptest::prelude::*;
 
     const N: usize = ScaleFree::NAMES.len();
@@ -332,7 +335,7 @@ mod tests {
             update_cosine: 0.2,
             distance: 0.05,
         };
-        let window = LossWindow { n: 1, mean: loss * unit, std: 0.0, last: loss * unit, recent: loss * unit };
+        let window = LossWindow { n: 1, mean: loss * unit, std: 0.0, recent: loss * unit };
         Signals { step, total_steps: Some(100), window, measured, lr: 0.1, lr_base: 0.2, ..Signals::default() }
     }
 
@@ -410,7 +413,7 @@ mod tests {
             for (step, v) in values.chunks_exact(14).enumerate() {
                 let measured = Measured { alignment: v[0], descent_cosine: v[1], grad_alignment: v[2], grad_dot: v[3],
                     grad_norm: v[4], grad_snr: v[5], update_norm: v[6], param_norm: v[7], update_cosine: v[12], distance: v[13] };
-                let window = LossWindow { n: step as u32, mean: v[8], std: v[9], last: v[8], recent: v[8] };
+                let window = LossWindow { n: step as u32, mean: v[8], std: v[9], recent: v[8] };
                 let signals = Signals { step: step as u64, total_steps: None, window, measured, lr: v[10], lr_base: v[11],
                     lr_ceiling: Some(v[12]), weight_decay: v[10], weight_decay_base: v[11], validation: Some(v[9]) };
                 f.update(&signals, None, &mut x);

@@ -10,9 +10,8 @@
 //! Where no validation loss was reported, what is made of it is 0.
 
 use super::scalefree::{Ema, ScaleFree, TINY, first, signed};
-use super::{scaled, softsign};
-use crate::controller::actions::Action;
-use crate::controller::signals::Signals;
+use super::{Evidence, scaled, softsign};
+use crate::policy::{Action, Signals};
 use serde::{Deserialize, Serialize};
 
 /// The tracker of the `scalefree-validation` set: what it remembers of a run.
@@ -71,6 +70,11 @@ impl Validated {
         names
     };
 
+    /// What shows that the loss has been lower, at the last update.
+    pub(super) fn evidence(&self) -> Evidence {
+        self.scalefree.evidence()
+    }
+
     /// Takes in one decision window and writes the features: those of [`ScaleFree::update`], then
     ///
     /// | Feature | Formula before it is cut to [-1, 1] |
@@ -117,15 +121,14 @@ impl Validated {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::controller::actions::Move;
-    use crate::controller::signals::{LossWindow, Measured};
+    use crate::policy::{LossWindow, Measured, Move};
     use proptest::prelude::*;
 
     const N: usize = Validated::NAMES.len();
 
     fn signals(step: u64, loss: f64, validation: f64, decay: f64) -> Signals {
         let measured = Measured { grad_norm: 0.2, param_norm: 4.0, ..Measured::default() };
-        let window = LossWindow { n: 1, mean: loss, std: 0.0, last: loss, recent: loss };
+        let window = LossWindow { n: 1, mean: loss, std: 0.0, recent: loss };
         Signals {
             step,
             total_steps: Some(1000),
@@ -201,7 +204,7 @@ mod tests {
             let mut tracker = Validated::default();
             for (step, v) in values.chunks_exact(7).enumerate() {
                 let measured = Measured { grad_norm: v[0], param_norm: v[1], ..Measured::default() };
-                let window = LossWindow { n: 1, mean: v[2], std: 0.0, last: v[2], recent: v[2] };
+                let window = LossWindow { n: 1, mean: v[2], std: 0.0, recent: v[2] };
                 let signals = Signals { step: step as u64, total_steps: None, window, measured, lr: v[3], lr_base: v[3],
                     weight_decay: v[4], lr_ceiling: None, weight_decay_base: v[5], validation: Some(v[6]) };
                 let found = own(&mut tracker, &signals);

@@ -1,23 +1,23 @@
 use super::*;
-use crate::controller::{
-    Card, Controller, Driver, DriverConfig, GuardConfig, LossWindow, Measured, Pretrained, Recipe, Signals,
-    TraceRecord, Verdict,
-};
+use crate::controller::{Card, Controller, Pretrained, Recipe};
+use crate::driver::{Driver, DriverConfig, GuardConfig, Order, TraceRecord};
+use crate::policy::{LossWindow, Measured, Signals};
 use crate::policy::{Policy, Reason};
 use std::sync::{Arc, Mutex};
 
 const RECIPE: &str = "
+schema = 1
 name = 'test'
 description = 'test'
 controls = 'lr'
 moves = ['halve', 'accept', 'grow']
 features = 'scalefree'
-[decisions]
-probe-steps = 0
+[pace]
+probe_steps = 0
 fixed = 1
-[agent]
-n-step = 1
-gamma-unknown = 0.5
+[training.agent]
+n_step = 1
+gamma_unknown = 0.5
 tau = 0.05
 ensemble = 2
 ";
@@ -68,7 +68,7 @@ impl Bandit {
         // Far enough from zero and from infinity that every reward is the same whenever it is earned.
         if !(1.0..1e6).contains(&self.loss) {
             self.loss = 1e3;
-            if let super::super::Mode::Online(online) = &mut self.controller.mode {
+            if let super::super::Chooser::Learn(online) = &mut self.controller.chooser {
                 online.cut();
             }
         }
@@ -176,13 +176,8 @@ fn what_the_guard_does_is_never_learned_as_an_action_of_the_agent() {
         // Two steps of seven go wrong: a NaN twice, or twice a loss a thousand times as high.
         let lost = if (t / 7) % 2 == 0 { f32::NAN } else { 1000.0 };
         let loss = if t % 7 < 5 { 1.0 } else { lost };
-        let window = LossWindow::of(&[loss]);
-        if driver.check(&window, true) == Verdict::Good {
-            driver.decide(&window, &Measured::default());
-        } else {
-            n_stopped += 1;
-        }
-        driver.advance();
+        let order = driver.step(&[loss], true, Measured::default);
+        n_stopped += u64::from(!matches!(order, Order::Apply { .. }));
     }
     assert!(n_stopped > 30 && driver.rollbacks() > 20 && driver.rollbacks() < n_stopped, "some were looked at twice");
     let own: Vec<usize> = log
@@ -193,7 +188,7 @@ fn what_the_guard_does_is_never_learned_as_an_action_of_the_agent() {
         .map(|r| r.1)
         .collect();
     let controller = driver.into_policy();
-    let super::super::Mode::Online(online) = &controller.mode else { panic!("it is learning") };
+    let super::super::Chooser::Learn(online) = &controller.chooser else { panic!("it is learning") };
     // The last decision is still open; the newest transition is the one before it.
     assert_eq!(online.replay.len(), own.len() - 1);
     let mut replay = online.replay.clone();
@@ -212,19 +207,19 @@ fn what_the_guard_does_is_never_learned_as_an_action_of_the_agent() {
 
 #[test]
 fn a_decision_it_did_not_take_is_not_learned_from() {
-    let mut online = Online::new(controller(4).recipe(), controller(4).pretrained.networks(), keen(), 0).unwrap();
+    let mut online = Online::new(controller(4).recipe(), controller(4).pretrained.networks().to_vec(), keen(), 0).unwrap();
     let n = controller(4).recipe().features.names().len();
     let (obs, q) = (vec![0.1; n], [0.0; 3]);
-    let (actions, recipe) = (controller(4).actions, controller(4).recipe().clone());
-    online.observe(&recipe, &obs, 1.0, false);
+    let actions = controller(4).actions;
+    online.observe(&obs, 1.0, false);
     assert!(online.replay.is_empty(), "nothing came before the first decision");
     online.act(&obs, &q, 1.0, &actions);
-    online.observe(&recipe, &obs, 0.5, false);
+    online.observe(&obs, 0.5, false);
     online.cut();
-    online.observe(&recipe, &obs, 9.0, false);
+    online.observe(&obs, 9.0, false);
     assert_eq!(online.replay.len(), 1);
     online.act(&obs, &q, 4.0, &actions);
-    online.observe(&recipe, &obs, 2.0, false);
+    online.observe(&obs, 2.0, false);
     let rewards = online.replay.sample(100, 5, &mut stream(0, "r")).returns;
     let expected = |from: f64, to: f64| ((from + 3e-3) / (to + 3e-3)).ln();
     for reward in rewards {
@@ -257,9 +252,8 @@ fn a_driver_freezes_the_policy_in_its_box() {
         if freeze {
             driver.freeze();
         }
-        let decision = driver.decide(&LossWindow::of(&[1.0]), &Measured::default());
-        driver.advance();
-        decision.reason
+        let _ = driver.step(&[1.0], true, Measured::default);
+        driver.last_decision().unwrap().reason
     };
     assert!((0..20).all(|_| decide(false) == Reason::Exploration));
     assert!((0..20).all(|_| decide(true) == Reason::Policy));

@@ -2,11 +2,11 @@
 
 use super::Batched;
 use super::group::{Group, Kind};
-use super::seat::{Feed, Outcome, Report, Seat};
+use super::seat::{Feed, Report, Seat};
 use super::stack::Stack;
 use super::state::{N_SUMS, Pending, Rates, Rows, State};
-use crate::controller::Driver;
-use crate::meta::config::Judge;
+use crate::driver::{Driver, Order};
+use crate::dqn::Judge;
 use crate::meta::rollout::Run;
 use crate::meta::tasks::{HeldOut, Task};
 use crate::parallel;
@@ -81,15 +81,14 @@ impl<P: Policy> Lockstep<P> {
         let _guard = tch::no_grad_guard();
         let finite = grad.f_isfinite()?.f_all_dim(1, true)?.f_logical_and(&losses.f_isfinite()?.f_unsqueeze(1)?)?;
         self.losses.push(losses);
-        let due: Vec<usize> = (0..self.seats.len()).filter(|&i| self.seats[i].is_due()).collect();
+        let on_host = Vec::<bool>::try_from(finite.f_reshape([-1])?.f_to_device(tch::Device::Cpu)?)?;
+        let due: Vec<usize> = (0..self.seats.len()).filter(|&i| self.seats[i].is_due(on_host[i])).collect();
         if due.is_empty() {
             self.seats.iter_mut().for_each(Seat::decide);
         } else {
             self.decide(&due, &grad, &finite)?;
         }
-        self.state.step(&grad, &finite, &self.rates()?)?;
-        self.seats.iter_mut().filter(|seat| !seat.is_over()).for_each(|seat| seat.driver.advance());
-        Ok(())
+        self.state.step(&grad, &finite, &self.rates()?)
     }
 
     /// The batch of the coming step, `[n_nets, width]`.
@@ -122,7 +121,7 @@ impl<P: Policy> Lockstep<P> {
         Tensor::f_from_slice(&drawn)?.f_to_device(self.engine.device)?.f_view(shape)
     }
 
-    /// Signals and evaluations of the nets that are due, in one copy to the host; then verdicts and decisions there, and their snapshots here.
+    /// Signals and evaluations of the nets that are due, in one copy to the host; then orders and decisions there, and their snapshots here.
     fn decide(&mut self, due: &[usize], grad: &Tensor, finite: &Tensor) -> Result<()> {
         let nets = self.rows(due)?;
         let fresh: Vec<f32> = due.iter().map(|&i| f32::from(!self.seats[i].is_measured)).collect();
@@ -184,14 +183,13 @@ impl<P: Policy> Lockstep<P> {
         Ok(())
     }
 
-    /// Snapshots and rollbacks, as the verdicts say.
+    /// Snapshots and rollbacks, as the orders say.
     fn act(&mut self, due: &[usize], pending: &Pending) -> Result<()> {
-        let of = |outcome: Outcome| {
-            let places = (0..due.len()).filter(|&k| self.seats[due[k]].outcome == outcome);
-            places.collect::<Vec<usize>>()
-        };
+        let of = |is: &dyn Fn(&Seat<P>) -> bool| (0..due.len()).filter(|&k| is(&self.seats[due[k]])).collect::<Vec<usize>>();
         let nets_at = |places: &[usize]| self.rows(&places.iter().map(|&k| due[k]).collect::<Vec<_>>());
-        let (good, back, again) = (of(Outcome::Good), of(Outcome::RollBack), of(Outcome::Restart));
+        let good = of(&|seat| seat.has_decided);
+        let [back, again] =
+            [Order::RollBack, Order::Restart].map(|order| of(&|seat| seat.order == Some(order)));
         let [good_nets, back, again] = [
             (!good.is_empty()).then(|| nets_at(&good)).transpose()?,
             (!back.is_empty()).then(|| nets_at(&back)).transpose()?,
@@ -215,10 +213,12 @@ impl<P: Policy> Lockstep<P> {
     /// What every driver says of the coming step, in one copy to the device.
     fn rates(&self) -> Result<Rates> {
         let seats = self.seats.iter();
-        let applies = |seat: &Seat<P>| f64::from(u8::from(matches!(seat.outcome, Outcome::Step | Outcome::Good)));
-        let mut all: Vec<f64> = seats.clone().map(|seat| seat.driver.lr()).collect();
-        all.extend(seats.clone().map(|seat| seat.driver.weight_decay()));
-        all.extend(seats.map(applies));
+        let rates = seats.map(|seat| match seat.order {
+            Some(Order::Apply { lr, weight_decay, .. }) => [lr, weight_decay, 1.0],
+            _ => [0.0; 3],
+        });
+        let rates: Vec<[f64; 3]> = rates.collect();
+        let all: Vec<f64> = (0..3).flat_map(|k| rates.iter().map(move |rate| rate[k])).collect();
         let all = Tensor::f_from_slice(&all)?.f_to_device(self.engine.device)?.f_view([3, -1, 1])?;
         let [lr, weight_decay, applies] = [all.f_select(0, 0)?, all.f_select(0, 1)?, all.f_select(0, 2)?];
         Ok(Rates { lr, weight_decay, applies })

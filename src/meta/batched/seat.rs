@@ -1,8 +1,9 @@
 //! What the host keeps of one net: its driver, its random stream, its losses.
 
 use super::state::sums_of;
-use crate::controller::{Driver, LossWindow, Measured, Verdict};
-use crate::meta::config::Judge;
+use crate::driver::{Driver, Order};
+use crate::policy::Measured;
+use crate::dqn::Judge;
 use crate::meta::rollout::Run;
 use crate::meta::tasks::{HeldOut, Task, draw_row, normal};
 use crate::policy::Policy;
@@ -26,7 +27,10 @@ pub(super) struct Seat<P: Policy> {
     pub report: Option<Report>,
     /// Whether it was ever found good.
     pub is_measured: bool,
-    pub outcome: Outcome,
+    /// What is to be done with its parameters at this step; `None` once the run is over.
+    pub order: Option<Order>,
+    /// Whether it was found good at this step, and decided.
+    pub has_decided: bool,
 }
 
 /// What a net draws for one step.
@@ -53,21 +57,6 @@ pub(super) struct Report {
     pub evaluates_decisions: bool,
 }
 
-/// What is to be done with a net's parameters at a step.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Outcome {
-    /// No decision is due: the step is applied.
-    Step,
-    /// Verified, decided: snapshot, and the step is applied.
-    Good,
-    /// The step is left out.
-    Hold,
-    RollBack,
-    Restart,
-    /// The run is over.
-    Ended,
-}
-
 impl Feed {
     /// How many numbers a step takes.
     pub fn width(&self) -> usize {
@@ -91,7 +80,8 @@ impl<P: Policy> Seat<P> {
             evaluations: Vec::new(),
             report: None,
             is_measured: false,
-            outcome: Outcome::Step,
+            order: Some(Order::Skip),
+            has_decided: false,
         }
     }
 
@@ -115,21 +105,21 @@ impl<P: Policy> Seat<P> {
 
     /// Whether the coming losses are those after the last step.
     pub fn is_last(&self) -> bool {
-        self.driver.step() >= self.horizon
+        self.driver.steps() >= self.horizon
     }
 
     pub fn is_over(&self) -> bool {
-        self.outcome == Outcome::Ended
+        self.order.is_none()
     }
 
     /// Steps to go, and the look at the end.
     pub fn n_left(&self) -> u64 {
-        (self.horizon + 1).saturating_sub(self.driver.step())
+        (self.horizon + 1).saturating_sub(self.driver.steps())
     }
 
-    /// Whether something must be found out before the coming step.
-    pub fn is_due(&self) -> bool {
-        !self.is_over() && (self.driver.is_due() || self.is_last())
+    /// Whether something must be found out before the coming step, whose loss and gradient are finite or not.
+    pub fn is_due(&self, is_finite: bool) -> bool {
+        !self.is_over() && (self.driver.is_due() || self.is_last() || (!is_finite && self.driver.is_guarded()))
     }
 
     /// What the kernel does at a step, as far as it is the host's.
@@ -138,38 +128,28 @@ impl<P: Policy> Seat<P> {
             return;
         }
         let Some(report) = self.report.take() else {
-            self.outcome = Outcome::Step;
+            (self.order, self.has_decided) = (Some(self.driver.step(&[], true, Measured::default)), false);
             return;
         };
-        let window = LossWindow::of(&self.losses);
-        self.losses.clear();
-        let measured = Measured::from_sums(&sums_of(&report.sums), self.n_params, self.n_params);
-        let is_last = self.is_last();
-        self.outcome = if is_last { Outcome::Ended } else { self.verdict(&window, &measured, report.is_finite) };
-        let goes_on = self.outcome == Outcome::Good;
-        // A run that begins again is measured as if it were new.
-        self.is_measured = goes_on || self.is_measured && self.outcome != Outcome::Restart;
-        if goes_on || is_last && report.evaluates_decisions {
-            if let Some(found) = report.held_out.filter(|_| report.reports_validation) {
-                self.driver.observe_validation(found.loss);
+        let measured = || Measured::from_sums(&sums_of(&report.sums), self.n_params, self.n_params);
+        let losses = std::mem::take(&mut self.losses);
+        let (decides, is_last) = (self.driver.is_due(), self.is_last());
+        if let Some(found) = report.held_out.filter(|_| report.reports_validation && (decides || is_last)) {
+            self.driver.observe_validation(found.loss);
+        }
+        self.order = if is_last {
+            if report.evaluates_decisions {
+                self.driver.finish(&losses, &measured());
             }
-            self.driver.decide(&window, &measured);
-        }
-        if is_last || goes_on && report.evaluates_decisions {
-            self.evaluations.push(self.evaluation(&report));
-        }
-    }
-
-    fn verdict(&mut self, window: &LossWindow, measured: &Measured, is_finite: bool) -> Outcome {
-        let verdict = match self.driver.check(window, is_finite) {
-            Verdict::Good => self.driver.check_first_step(window, measured),
-            verdict => verdict,
+            None
+        } else {
+            Some(self.driver.step(&losses, report.is_finite, measured))
         };
-        match verdict {
-            Verdict::Good => Outcome::Good,
-            Verdict::Hold => Outcome::Hold,
-            Verdict::RollBack { .. } => Outcome::RollBack,
-            Verdict::Restart => Outcome::Restart,
+        self.has_decided = decides && matches!(self.order, Some(Order::Apply { .. }));
+        // A run that begins again is measured as if it were new.
+        self.is_measured = self.has_decided || self.is_measured && self.order != Some(Order::Restart);
+        if is_last || self.has_decided && report.evaluates_decisions {
+            self.evaluations.push(self.evaluation(&report));
         }
     }
 
@@ -183,7 +163,7 @@ impl<P: Policy> Seat<P> {
 
     /// Place, driver and run, once it is over.
     pub fn finish(self) -> (usize, Driver<P>, Run) {
-        let inner_steps = self.driver.step();
+        let inner_steps = self.driver.steps();
         (self.index, self.driver, Run { evaluations: self.evaluations, inner_steps })
     }
 }

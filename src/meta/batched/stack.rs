@@ -6,7 +6,7 @@ use super::padding::{n_numbers, pad, widest};
 use super::seat::Feed;
 use super::state::Rows;
 use crate::meta::architecture::{Architecture, Block};
-use crate::meta::config::Judge;
+use crate::dqn::Judge;
 use crate::meta::mlp::Target;
 use crate::meta::tasks::{NetProblem, Problem, Task};
 use std::ops::Range;

@@ -1,6 +1,6 @@
 //! Everything of a group that steps change: parameters, moments, snapshots, and what signals remember.
 
-use crate::controller::{Measure, Sums};
+use crate::policy::{Measure, Sums};
 use crate::meta::optimizer::{Algorithm, InnerOptimizer};
 use tch::{Device, Kind, TchError, Tensor};
 

@@ -2,11 +2,11 @@
 
 use super::*;
 use crate::Controller;
-use crate::controller::{DriverConfig, Recipe, TraceRecord};
-use crate::dqn::{Exploration, Explorer, QNetwork};
-use crate::meta::config::{Judge, TaskConfig};
+use crate::driver::{Bounds, DriverConfig, GuardConfig, TraceRecord};
+use crate::dqn::{Exploration, Explorer, Judge, QNetwork};
+use crate::meta::recipe::{TaskConfig, TrainingRecipe};
 use crate::meta::optimizer::Algorithm;
-use crate::meta::rollout::{Actor, rollout};
+use crate::meta::rollout::rollout;
 use crate::meta::tasks::Family;
 use crate::policy::Reason;
 use crate::rng::stream;
@@ -114,15 +114,16 @@ fn tasks(horizon: [u64; 2], change: impl Fn(&mut TaskConfig)) -> Vec<Task> {
     tasks
 }
 
-fn recipe(name: &str) -> Recipe {
-    Recipe::load(format!("controllers/{name}.toml").as_ref()).unwrap()
+fn recipe(name: &str) -> TrainingRecipe {
+    TrainingRecipe::load(format!("controllers/{name}.toml").as_ref()).unwrap()
 }
 
-fn actor(recipe: &Recipe, i: usize) -> Actor {
-    let (n, actions) = (recipe.features.names().len(), recipe.controls.actions(&recipe.moves));
-    let network = QNetwork::new(n, &[8], actions.len(), true, &mut stream(1, "network"));
-    let explorer = Explorer::for_actions(Exploration::default(), &actions).unwrap().in_parallel(i, 16);
-    Actor::new(recipe, Arc::new(vec![network]), explorer, 200.0, stream(i as u64, "actor"))
+fn actor(recipe: &TrainingRecipe, i: usize) -> Controller {
+    let (n, n_actions) = (recipe.controller.features.names().len(), recipe.controller.actions().len());
+    let network = QNetwork::new(n, &[8], n_actions, true, &mut stream(1, "network"));
+    let odds = recipe.controller.controls.drift_free_odds(&recipe.controller.moves);
+    let explorer = Explorer::new(Exploration::default(), &odds).unwrap().in_parallel(i, 16);
+    recipe.with_networks(vec![network]).exploring(explorer, 200.0, stream(i as u64, "actor"))
 }
 
 /// Starts in the middle of the range, and a bound not far above: where a step blows up rounding, trajectories part whatever computes them.
@@ -131,8 +132,8 @@ fn every_family_with_every_optimizer_follows_the_trajectory_of_the_kernel_under_
     let recipe = recipe("lr");
     let tasks = tasks([30, 60], |config| config.start_decades = Some(1.0));
     let driver = |i: usize, task: &Task| {
-        let config = recipe.driver_config(task.budget());
-        let config = DriverConfig { lr_bounds: [1e-8, 0.3], ..config };
+        let config = recipe.controller.driver_config(task.budget());
+        let config = DriverConfig { bounds: Bounds { lr: [1e-8, 0.3], ..config.bounds }, ..config };
         Driver::new(actor(&recipe, i), task.lr, task.weight_decay, config).unwrap()
     };
     let trace = agree(&tasks, driver, true);
@@ -154,8 +155,9 @@ fn what_the_guard_undoes_is_undone_alike() {
     bowls.step_by(2).for_each(|task| task.lr = 1e35);
     let trace = |first_update| {
         let driver = |i: usize, task: &Task| {
-            let config = recipe.driver_config(task.budget());
-            let config = DriverConfig { first_update, ..config };
+            let config = recipe.controller.driver_config(task.budget());
+            let guard = config.guard.clone().map(|guard| GuardConfig { first_update, ..guard });
+            let config = DriverConfig { guard, ..config };
             Driver::new(actor(&recipe, i), task.lr, task.weight_decay, config).unwrap()
         };
         agree(&tasks, driver, true)
@@ -171,14 +173,14 @@ fn what_the_guard_undoes_is_undone_alike() {
 fn controllers_of_the_weight_decay_are_told_the_same_of_the_examples_held_out() {
     for judge in [Judge::ValidationLoss, Judge::ValidationError, Judge::Validation] {
         let mut recipe = recipe("joint");
-        recipe.meta.reward.of = judge;
+        recipe.training.reward.of = judge;
         let tasks = tasks([20, 30], |config| {
             (config.examples, config.start_decades) = (Some([64, 128]), Some(1.0));
             (config.families[0], config.weight_decay) = (0.0, Some([1e-3, 0.1]));
         });
         let tasks: Vec<Task> = tasks.into_iter().map(|task| task.of_recipe(&recipe)).collect();
         let driver = |i: usize, task: &Task| {
-            Driver::new(actor(&recipe, i), task.lr, task.weight_decay, recipe.driver_config(Some(task.horizon)))
+            Driver::new(actor(&recipe, i), task.lr, task.weight_decay, recipe.controller.driver_config(Some(task.horizon)))
         };
         agree(&tasks, |i, task| driver(i, task).unwrap(), true);
     }

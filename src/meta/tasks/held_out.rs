@@ -4,15 +4,15 @@
 //! for draw, as it was before it could.
 
 use super::{NetProblem, Problem, Task, arg_max};
-use crate::controller::Recipe;
-use crate::meta::config::Judge;
+use crate::dqn::Judge;
 use crate::meta::mlp::Target;
+use crate::meta::recipe::TrainingRecipe;
 
 impl Task {
     /// The task as this recipe wants it judged; one whose controller moves the weight decay also reports the validation loss to it.
     #[must_use]
-    pub fn of_recipe(self, recipe: &Recipe) -> Self {
-        self.validated(recipe.meta.reward.of, recipe.watches_validation())
+    pub fn of_recipe(self, recipe: &TrainingRecipe) -> Self {
+        self.validated(recipe.training.reward.of, recipe.controller.watches_validation())
     }
 
     /// Judged by `judge`, and with or without reports of the validation loss. Where neither asks for a validation, nothing is held out.

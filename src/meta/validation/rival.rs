@@ -1,8 +1,9 @@
 //! What a controller is measured against on a validation task: the same task with the values it moves tuned on a grid.
 
 use super::{DIVERGED, N_STARTS, final_losses, log_spaced};
-use crate::controller::{Controls, DriverConfig};
-use crate::meta::config::TaskConfig;
+use crate::driver::DriverConfig;
+use crate::policy::Controls;
+use crate::meta::recipe::TaskConfig;
 use crate::meta::engine::{Engine, EngineError};
 use crate::meta::tasks::Task;
 use crate::policy::Policy;
@@ -41,8 +42,8 @@ pub(super) fn tune(
 ) -> Result<Vec<(f64, f64)>, EngineError> {
     // A schedule looks at no validation loss, so none needs to be worked out at its decisions.
     let tasks: Vec<Task> = tasks.iter().map(|task| Task { reports_validation: false, ..task.clone() }).collect();
-    let cosine = |task: &Task| (Cosine { total_steps: task.horizon }, Schedule::driver_config(Some(task.horizon)));
-    let constant = |task: &Task| (Constant, Schedule::driver_config(Some(task.horizon)));
+    let cosine = |task: &Task| (Cosine { total_steps: task.horizon }, Schedule::Cosine.driver_config(Some(task.horizon)));
+    let constant = |task: &Task| (Constant, Schedule::Constant.driver_config(Some(task.horizon)));
     let lrs = |task: &Task| {
         let [low, high] = task.algorithm.start_range();
         let start = |lr| Start { lr, weight_decay: task.weight_decay };
@@ -86,27 +87,28 @@ fn grid<P: Policy>(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::controller::{Driver, Recipe};
+    use crate::meta::recipe::TrainingRecipe;
+    use crate::driver::Driver;
     use crate::meta::rollout::rollout;
     use crate::rng::stream;
     use std::path::Path;
 
-    fn drawn(name: &str) -> (Recipe, Task) {
-        let mut recipe = Recipe::load(Path::new(&format!("controllers/{name}.toml"))).unwrap();
-        recipe.meta.tasks.horizon = [60, 60];
-        let task = Task::draw(&recipe.meta.tasks, &mut stream(4, "task")).of_recipe(&recipe);
+    fn drawn(name: &str) -> (TrainingRecipe, Task) {
+        let mut recipe = TrainingRecipe::load(Path::new(&format!("controllers/{name}.toml"))).unwrap();
+        recipe.training.tasks.horizon = [60, 60];
+        let task = Task::draw(&recipe.training.tasks, &mut stream(4, "task")).of_recipe(&recipe);
         (recipe, task)
     }
 
     #[test]
     fn the_rival_of_a_weight_decay_controller_is_the_best_of_nine_fixed_ones() {
         let (recipe, task) = drawn("weight-decay");
-        let found = tune(2.into(), recipe.controls, &recipe.meta.tasks, std::slice::from_ref(&task)).unwrap()[0];
-        let [low, high] = recipe.meta.tasks.weight_decay_range();
+        let found = tune(2.into(), recipe.controller.controls, &recipe.training.tasks, std::slice::from_ref(&task)).unwrap()[0];
+        let [low, high] = recipe.training.tasks.weight_decay_range();
         let mut finals: Vec<f64> = (0..9)
             .map(|i| {
                 let weight_decay = low * (high / low).powf(f64::from(i) / 8.0);
-                let config = Schedule::driver_config(Some(task.horizon));
+                let config = Schedule::Constant.driver_config(Some(task.horizon));
                 let mut driver = Driver::new(Constant, task.lr, weight_decay, config).unwrap();
                 rollout(&mut task.clone(), &mut driver, false).final_loss()
             })
@@ -119,21 +121,21 @@ mod tests {
     #[test]
     fn a_joint_controller_starts_from_every_learning_rate_and_every_weight_decay() {
         let (recipe, task) = drawn("joint");
-        let starts = starts(Controls::Both, &recipe.meta.tasks, &task);
+        let starts = starts(Controls::Both, &recipe.training.tasks, &task);
         let mut decays: Vec<f64> = starts.iter().map(|start| start.weight_decay).collect();
         decays.sort_by(f64::total_cmp);
         assert!((decays[0] - 1e-5).abs() < 1e-9 && (decays[4] - 1.0).abs() < 1e-9);
         assert!(starts.windows(2).all(|two| two[0].lr < two[1].lr) && decays.windows(2).all(|two| two[0] < two[1]));
-        let (best, middle) = tune(2.into(), Controls::Both, &recipe.meta.tasks, &[task]).unwrap()[0];
+        let (best, middle) = tune(2.into(), Controls::Both, &recipe.training.tasks, &[task]).unwrap()[0];
         assert!(best.is_finite() && best < middle);
     }
 
     #[test]
     fn the_starts_of_a_weight_decay_controller_share_the_learning_rate_of_the_task() {
         let (recipe, task) = drawn("weight-decay");
-        let starts = starts(recipe.controls, &recipe.meta.tasks, &task);
+        let starts = starts(recipe.controller.controls, &recipe.training.tasks, &task);
         assert!(starts.iter().all(|start| start.lr.to_bits() == task.lr.to_bits()));
-        let [low, high] = recipe.meta.tasks.start_range(task.algorithm);
+        let [low, high] = recipe.training.tasks.start_range(task.algorithm);
         assert!((high / low).log10() < 1.51 && (low..=high).contains(&task.lr));
     }
 }

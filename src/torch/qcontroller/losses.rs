@@ -1,11 +1,10 @@
 //! The losses of a decision window. They stay on the device until somebody has to look.
 
 use super::TorchError;
-use crate::controller::LossWindow;
 use crate::torch::flat::to_host;
 use tch::{Kind, Tensor};
 
-/// Losses and finite flags since the last decision.
+/// Losses and finite flags that the driver has not been told of.
 #[derive(Default)]
 pub(super) struct LossLog {
     /// Observed for the coming step.
@@ -14,7 +13,7 @@ pub(super) struct LossLog {
     losses: Vec<Tensor>,
     /// One for every step: finite where the gradient is.
     gradient_sums: Vec<Tensor>,
-    /// On the host, oldest first.
+    /// On the host, oldest first: not yet taken.
     read: Vec<f32>,
     gradients_are_broken: bool,
 }
@@ -80,23 +79,9 @@ impl LossLog {
         Ok(())
     }
 
-    /// The losses that were read.
-    pub fn window(&self) -> LossWindow {
-        LossWindow::of(&self.read)
-    }
-
-    pub fn gradients_are_finite(&self) -> bool {
-        !self.gradients_are_broken
-    }
-
-    /// Whether everything that was read is finite.
-    pub fn is_finite(&self) -> bool {
-        !self.gradients_are_broken && self.read.iter().all(|loss| loss.is_finite())
-    }
-
-    pub fn clear(&mut self) {
-        let pending = std::mem::take(&mut self.pending);
-        *self = Self { pending, ..Self::default() };
+    /// What was read since the last call, and whether all gradients were finite: both are the driver's now.
+    pub fn take(&mut self) -> (Vec<f32>, bool) {
+        (std::mem::take(&mut self.read), !std::mem::take(&mut self.gradients_are_broken))
     }
 
     /// For a file: the losses of the window so far, and whether a gradient was broken.

@@ -1,7 +1,7 @@
 //! Everything a run needs to go on bit-identically.
 
 use super::{QController, TorchError};
-use crate::controller::DriverState;
+use crate::driver::DriverState;
 use crate::torch::measure::MeasureState;
 use crate::torch::optim::Algorithm;
 use crate::torch::snapshot::{Snapshot, SnapshotState};
@@ -70,6 +70,6 @@ impl QController {
         self.driver.load_state(state.driver)?;
         self.target.restore(&mut now)?;
         self.losses.load(state.losses, state.gradients_are_broken);
-        self.set_rates()
+        self.set_rates_of_driver()
     }
 }

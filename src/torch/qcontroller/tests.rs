@@ -1,5 +1,6 @@
 use super::*;
-use crate::controller::{GuardConfig, Signals};
+use crate::driver::{GuardConfig, Pace};
+use crate::policy::Signals;
 use crate::policy::{Policy, Reason};
 use crate::torch::{Algorithm, OptimConfig};
 use crate::{DriverConfig, rng};
@@ -14,7 +15,9 @@ impl Policy for Every {
     fn decide(&mut self, _: &Signals) -> Decision {
         Decision::scheduled(self.0)
     }
-    fn interval(&self, _: u64) -> u64 {
+}
+impl Paced for Every {
+    fn n_steps(&self) -> u64 {
         self.1
     }
 }
@@ -26,13 +29,27 @@ impl Policy for Spy {
         self.0.lock().unwrap().push(*signals);
         Decision::scheduled(0.9)
     }
-    fn interval(&self, _: u64) -> u64 {
+}
+impl Paced for Spy {
+    fn n_steps(&self) -> u64 {
         self.1
     }
 }
 
-fn guarded(policy: impl Policy + 'static) -> Pilot {
-    Pilot::new(policy).with_config(DriverConfig { guard: Some(GuardConfig::default()), ..DriverConfig::default() })
+/// A policy that decides every so many steps.
+trait Paced: Policy {
+    fn n_steps(&self) -> u64;
+}
+
+fn paced(policy: impl Paced + 'static) -> Pilot {
+    let config = DriverConfig { pace: Pace::every(policy.n_steps()), ..DriverConfig::default() };
+    Pilot::new(policy).with_config(config)
+}
+
+fn guarded(policy: impl Paced + 'static) -> Pilot {
+    let pilot = paced(policy);
+    let config = DriverConfig { guard: Some(GuardConfig::default()), ..pilot.config.clone() };
+    pilot.with_config(config)
 }
 
 /// A net with batch norm, and 64 examples of a rule it can learn.
@@ -119,7 +136,7 @@ fn both(lr: f64, pilot: impl Fn() -> Pilot) -> Vec<(Task, QController)> {
 fn without_a_guard_and_with_factor_one_it_is_the_bare_optimizer() {
     let (plain, controlled, tchs) = (task(), task(), task());
     let mut bare = Optimizer::new(&plain.vs, OptimConfig::new(Algorithm::ADAM, 1e-2)).unwrap();
-    let mut opt = controlled.ours(Algorithm::ADAM, 1e-2, Pilot::new(Every(1.0, 3)));
+    let mut opt = controlled.ours(Algorithm::ADAM, 1e-2, paced(Every(1.0, 3)));
     let mut wrapped = tchs.wrapped(1e-2, guarded(Every(1.0, 3)));
     let mut tch_plain = task();
     let mut tch_bare = nn::Adam::default().build(&tch_plain.vs, 1e-2).unwrap();
@@ -138,8 +155,12 @@ fn without_a_guard_and_with_factor_one_it_is_the_bare_optimizer() {
 fn a_cooldown_sets_the_learning_rate_of_every_step_also_between_decisions() {
     let (plain, controlled) = (task(), task());
     let mut bare = Optimizer::new(&plain.vs, OptimConfig::new(Algorithm::ADAM, 1e-2)).unwrap();
-    let config = DriverConfig { cooldown: 1.0, total_steps: Some(20), ..DriverConfig::default() };
-    let mut opt = controlled.ours(Algorithm::ADAM, 1e-2, Pilot::new(Every(1.0, 7)).with_config(config));
+    let config = DriverConfig {
+        pace: Pace { cooldown: 1.0, ..Pace::every(7) },
+        total_steps: Some(20),
+        ..DriverConfig::default()
+    };
+    let mut opt = controlled.ours(Algorithm::ADAM, 1e-2, paced(Every(1.0, 7)).with_config(config));
     for step in 0..20 {
         bare.set_lr(1e-2 * f64::from(20 - step) / 20.0).unwrap();
         bare.backward_step(&plain.loss()).unwrap();
@@ -152,7 +173,7 @@ fn a_cooldown_sets_the_learning_rate_of_every_step_also_between_decisions() {
 fn a_guard_that_has_nothing_to_do_changes_no_step() {
     for looks_first in [true, false] {
         let (plain, watched) = (task(), task());
-        let mut bare = plain.ours(Algorithm::ADAM, 1e-2, Pilot::new(Every(0.99, 4)));
+        let mut bare = plain.ours(Algorithm::ADAM, 1e-2, paced(Every(0.99, 4)));
         let mut opt = watched.ours(Algorithm::ADAM, 1e-2, guarded(Every(0.99, 4)));
         opt.looks_first = looks_first;
         for _ in 0..30 {
@@ -274,9 +295,9 @@ fn a_run_that_went_far_and_got_nowhere_begins_again_also_after_a_resume() {
 #[test]
 fn a_first_step_that_goes_too_far_is_undone_and_the_rate_scaled_to_what_is_allowed() {
     let pilot = || {
-        let config =
-            DriverConfig { first_update: Some(1e-3), guard: Some(GuardConfig::default()), ..DriverConfig::default() };
-        Pilot::new(Every(1.0, 1)).with_config(config)
+        let guard = GuardConfig { first_update: Some(1e-3), ..GuardConfig::default() };
+        let config = DriverConfig { guard: Some(guard), ..DriverConfig::default() };
+        paced(Every(1.0, 1)).with_config(config)
     };
     for (task, mut opt) in both(0.3, pilot) {
         let params = || {
@@ -384,11 +405,11 @@ fn group_ratios_are_kept() {
         assert!((a.double_value(&[0]) - 0.95).abs() < 1e-6 && (b.double_value(&[0]) - 0.995).abs() < 1e-6);
     };
     let ours = Optimizer::new(&vs, OptimConfig::new(Algorithm::SGD, 0.1)).unwrap();
-    let ours = QController::new(ours, Pilot::new(Every(0.5, 1))).unwrap();
+    let ours = QController::new(ours, paced(Every(0.5, 1))).unwrap();
     run(ours.with_group_lrs(&[0.1, 0.01]).unwrap());
     let tchs = || {
         let sgd = nn::Sgd::default().build(&vs, 0.1).unwrap();
-        QController::wrap(sgd, &vs, 0.1, Pilot::new(Every(0.5, 1))).unwrap()
+        QController::wrap(sgd, &vs, 0.1, paced(Every(0.5, 1))).unwrap()
     };
     run(tchs().with_group_lrs(&[0.1, 0.01]).unwrap());
     assert!(matches!(tchs().with_group_lrs(&[0.1]), Err(TorchError::GroupLrs { given: 1, groups: 2 })));
@@ -427,8 +448,8 @@ fn a_skipped_step_does_not_tick_and_its_loss_does_not_count() {
 fn the_policy_sees_the_window_and_the_same_measurement_as_a_rollout() {
     let seen = Arc::new(Mutex::new(Vec::new()));
     let task = task();
-    let mut opt = task.ours(Algorithm::SGD, 0.05, Pilot::new(Spy(seen.clone(), 3))).with_total_steps(9).unwrap();
-    let mut plain = crate::controller::Measure::default();
+    let mut opt = task.ours(Algorithm::SGD, 0.05, paced(Spy(seen.clone(), 3))).with_total_steps(9).unwrap();
+    let mut plain = crate::policy::Measure::default();
     let (mut losses, mut expected) = (Vec::new(), Vec::new());
     for step in 0..9 {
         let loss = task.loss();
@@ -496,7 +517,7 @@ fn weight_decay_that_a_policy_moves_moves_the_parameters() {
         let sgd = nn::Sgd::default().build(&tchs.vs, 0.1).unwrap();
         let wrapped = QController::wrap(sgd, &tchs.vs, 0.1, Pilot::new(Grow)).unwrap();
         let mut wrapped = wrapped.with_weight_decay(start).unwrap();
-        let mut bare = plain.ours(Algorithm::SGD, 0.1, Pilot::new(Every(1.0, 1)));
+        let mut bare = plain.ours(Algorithm::SGD, 0.1, paced(Every(1.0, 1)));
         for _ in 0..3 {
             ours.backward_step(&own.loss()).unwrap();
             wrapped.backward_step(&tchs.loss()).unwrap();
@@ -525,8 +546,8 @@ fn every_decision_is_told() {
 fn values_no_run_can_use_are_refused() {
     let task = task();
     let optimizer = || Optimizer::new(&task.vs, OptimConfig::new(Algorithm::SGD, 0.0)).unwrap();
-    assert!(matches!(QController::new(optimizer(), Pilot::new(Every(1.0, 1))), Err(TorchError::Driver(_))));
-    let opt = || task.ours(Algorithm::SGD, 0.1, Pilot::new(Every(1.0, 1)));
+    assert!(matches!(QController::new(optimizer(), paced(Every(1.0, 1))), Err(TorchError::Driver(_))));
+    let opt = || task.ours(Algorithm::SGD, 0.1, paced(Every(1.0, 1)));
     assert!(opt().with_total_steps(0).is_err());
     assert!(opt().with_bounds([1.0, 0.1], [1e-8, 1.0]).is_err());
     assert!(opt().with_weight_decay(-1.0).is_err());
@@ -541,7 +562,7 @@ fn a_net_larger_than_the_sample_is_measured_on_it() {
     let w = vs.root().ones("w", &[n]);
     let seen = Arc::new(Mutex::new(Vec::new()));
     let sgd = Optimizer::new(&vs, OptimConfig::new(Algorithm::SGD, 0.1)).unwrap();
-    let mut opt = QController::new(sgd, Pilot::new(Spy(seen.clone(), 1))).unwrap();
+    let mut opt = QController::new(sgd, paced(Spy(seen.clone(), 1))).unwrap();
     for _ in 0..3 {
         opt.backward_step(&w.square().sum(Kind::Float)).unwrap();
     }

@@ -2,7 +2,7 @@
 
 use super::agent::{Agent, NetConfig};
 use super::view::Codec;
-use crate::controller::artifact::{self, ArtifactError, Kind};
+use crate::artifact::{self, ArtifactError, Kind};
 use crate::tuner::distribution::Distribution;
 use crate::tuner::space::{Parameter, Space};
 use serde::{Deserialize, Serialize};

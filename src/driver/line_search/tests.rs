@@ -1,5 +1,5 @@
 use super::*;
-use crate::controller::Move;
+use crate::policy::Move;
 use crate::rng::stream;
 use rand::RngExt;
 
@@ -158,13 +158,13 @@ fn every_iterate_is_that_of_algorithm_1() {
 fn every_iterate_is_that_of_algorithm_2_in_either_reading() {
     for seed in 0..20 {
         for (memory, direction) in
-            [(1, Direction::Literal), (4, Direction::Literal), (1, Direction::Current), (4, Direction::Current)]
+            [(1, SearchDirection::Literal), (4, SearchDirection::Literal), (1, SearchDirection::Current), (4, SearchDirection::Current)]
         {
             let script = random_script([HALVE_DECAY, Action::ACCEPT, GROW_DECAY], seed, 60);
             let config = LineSearchConfig { memory, direction, ..LineSearchConfig::default() };
             // PyTorch's weight decay is 2 λ.
             let found = iterates(&script, search(0.1, 2.0 * 0.05, config), 60);
-            let expected = algorithm_2(&script, (0.1, 0.05), memory as usize, 60, direction == Direction::Current);
+            let expected = algorithm_2(&script, (0.1, 0.05), memory as usize, 60, direction == SearchDirection::Current);
             assert_eq!(found, expected, "seed {seed}, M = {memory}, {direction:?}");
         }
     }
@@ -204,7 +204,7 @@ fn moving_the_weight_decay_moves_the_parameters() {
 
 #[test]
 fn read_literally_halving_and_growing_the_weight_decay_leave_the_candidate_where_it_was() {
-    let config = LineSearchConfig { memory: 1, direction: Direction::Literal, ..LineSearchConfig::default() };
+    let config = LineSearchConfig { memory: 1, direction: SearchDirection::Literal, ..LineSearchConfig::default() };
     let x = iterates(&[HALVE_DECAY, GROW_DECAY, HALVE_DECAY, GROW_DECAY], search(0.1, 0.2, config), 5);
     assert!(x[1] != x[0] && x[2..].iter().all(|later| *later == x[1]), "{x:?}");
 }
@@ -269,8 +269,8 @@ fn a_saved_search_goes_on_identically_and_its_trace_names_the_values_from_here_o
     let script = random_script([Action::HALVE_LR, Action::ACCEPT, GROW_DECAY], 4, 30);
     let mut search = search(0.3, 0.01, LineSearchConfig { memory: 3, reset_on_accept: false, ..Default::default() });
     for (i, &action) in script.iter().enumerate() {
-        let saved = crate::controller::artifact::to_bytes(&search);
-        let mut again: LineSearch = crate::controller::artifact::from_bytes(&saved).unwrap();
+        let saved = crate::artifact::to_bytes(&search);
+        let mut again: LineSearch = crate::artifact::from_bytes(&saved).unwrap();
         let decided = Decision::of(action, Reason::Policy);
         let step = search.advance(decided, true).unwrap();
         assert_eq!(again.advance(decided, true).unwrap(), step);
@@ -287,11 +287,11 @@ fn impossible_settings_are_refused_by_name() {
         let config = LineSearchConfig { memory, ..LineSearchConfig::default() };
         LineSearch::new(lr, weight_decay, config, DriverConfig::default()).map(|_| ())
     };
-    assert!(matches!(new(0.1, 0.0, 0), Err(LineSearchError::OutOfRange { name: "memory", .. })));
-    assert!(matches!(new(0.1, 0.0, 33), Err(LineSearchError::OutOfRange { name: "memory", .. })));
+    assert!(matches!(new(0.1, 0.0, 0), Err(LineSearchError::OutOfRange(OutOfRange { key, .. })) if key == "memory"));
+    assert!(matches!(new(0.1, 0.0, 33), Err(LineSearchError::OutOfRange(OutOfRange { key, .. })) if key == "memory"));
     assert!(new(0.1, 0.0, 32).is_ok() && new(0.1, 0.0, 1).is_ok());
-    assert!(matches!(new(-0.1, 0.0, 1), Err(LineSearchError::StartValue(_))));
-    assert!(matches!(new(0.1, f64::NAN, 1), Err(LineSearchError::StartValue(_))));
-    assert!(toml::from_str::<LineSearchConfig>("reset-on-accept = false\ndirection = 'literal'").is_ok());
-    assert!(toml::from_str::<LineSearchConfig>("reset_on_accept = false").is_err());
+    assert!(matches!(new(-0.1, 0.0, 1), Err(LineSearchError::OutOfRange(_))));
+    assert!(matches!(new(0.1, f64::NAN, 1), Err(LineSearchError::OutOfRange(_))));
+    assert!(toml::from_str::<LineSearchConfig>("reset_on_accept = false\ndirection = 'literal'").is_ok());
+    assert!(toml::from_str::<LineSearchConfig>("reset-on-accept = false").is_err());
 }

@@ -1,7 +1,7 @@
 //! Every decision written down: step, features, Q-values, action, learning rate, weight decay, reason.
 
-use super::actions::Action;
-use crate::policy::Reason;
+
+use crate::policy::{Action, Reason};
 use serde::Serialize;
 use std::io::{self, Write};
 

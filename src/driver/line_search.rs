@@ -15,7 +15,7 @@
 //! Beyond the paper:
 //! - *Grow* exists for α too (the paper has it for λ only), and both values can be moved at once: x_t is accepted when neither moves.
 //! - Read literally, d is computed at *accept* and cached with the λ of that moment, so that halving or growing λ leaves the candidate
-//!   where it was. [`Direction::Literal`] does that; [`Direction::Current`], the default, caches ∇f(x̄) alone, and λ moves the candidate.
+//!   where it was. [`SearchDirection::Literal`] does that; [`SearchDirection::Current`], the default, caches ∇f(x̄) alone, and λ moves the candidate.
 //! - [`LineSearchConfig::reset_on_accept`] = false keeps α and λ.
 //! - A candidate whose loss or gradient is not finite is never accepted, but halved.
 //! - At t = M the features still compare with x_{M-1}: with x̄ = x_M they would compare x_M with itself.
@@ -23,11 +23,9 @@
 //! It needs the same batch at x̄ and x_t (the full batch, or one held for the search) and plain gradient descent: with momentum or
 //! Adam, the step is not α d and retrying from x̄ has no meaning.
 
-use super::actions::Action;
-use super::driver::{DecisionCounts, DriverConfig, DriverError, check_values, clamp};
-use super::signals::{LossWindow, Measure, Measured, Signals};
-use super::trace::TraceRecord;
-use crate::policy::{Decision, Policy, Reason};
+use super::{DecisionCounts, DriverConfig, TraceRecord, clamp};
+use crate::limits::{OutOfRange, within};
+use crate::policy::{Action, Decision, LossWindow, Measure, Measured, Policy, Reason, Signals};
 use serde::{Deserialize, Serialize};
 
 /// How a line search is set up.
@@ -35,22 +33,22 @@ use serde::{Deserialize, Serialize};
 /// | Name | Default | Purpose | Range |
 /// |---|---|---|---|
 /// | `memory` | 10 | M: the first M - 1 steps are plain gradient steps (the paper names no number) | [1, 32] |
-/// | `reset-on-accept` | true | accepting sets α and λ back to their start values, as published | |
+/// | `reset_on_accept` | true | accepting sets α and λ back to their start values, as published | |
 /// | `direction` | current | which λ the direction uses: `current`, or `literal`, the one at the last accept | |
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(default, deny_unknown_fields, rename_all = "kebab-case")]
+#[serde(default, deny_unknown_fields)]
 pub struct LineSearchConfig {
     /// See the table.
     pub memory: u32,
     /// See the table.
     pub reset_on_accept: bool,
     /// See the table.
-    pub direction: Direction,
+    pub direction: SearchDirection,
 }
 
 impl Default for LineSearchConfig {
     fn default() -> Self {
-        Self { memory: 10, reset_on_accept: true, direction: Direction::Current }
+        Self { memory: 10, reset_on_accept: true, direction: SearchDirection::Current }
     }
 }
 
@@ -60,16 +58,19 @@ impl LineSearchConfig {
         step + 1 < u64::from(self.memory)
     }
 
-    /// The first field outside its range, as (name, value, what was allowed).
-    pub fn invalid_field(&self) -> Option<(&'static str, f64, &'static str)> {
-        (!(1..=32).contains(&self.memory)).then(|| ("memory", f64::from(self.memory), "in [1, 32]"))
+    /// Checks every field.
+    ///
+    /// # Errors
+    /// When one is outside its range.
+    pub fn check(&self) -> Result<(), OutOfRange> {
+        within("memory", self.memory.into(), (1..=32).contains(&self.memory), "in [1, 32]")
     }
 }
 
 /// Which λ the direction d = -(∇f(x̄) + 2 λ x̄) is taken with.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
-pub enum Direction {
+pub enum SearchDirection {
     /// The λ of now.
     Current,
     /// The λ that x̄ was accepted with, as Algorithm 2 reads.
@@ -80,19 +81,9 @@ pub enum Direction {
 #[derive(Debug, Clone, PartialEq, thiserror::Error)]
 #[non_exhaustive]
 pub enum LineSearchError {
-    /// A setting outside its range.
-    #[error("{name} is {value}, but must be {allowed}")]
-    OutOfRange {
-        /// Which one.
-        name: &'static str,
-        /// What was given.
-        value: f64,
-        /// What is possible.
-        allowed: &'static str,
-    },
-    /// A start value or a bound that no run can use.
+    /// A setting, a start value or a bound that no run can use.
     #[error(transparent)]
-    StartValue(#[from] DriverError),
+    OutOfRange(#[from] OutOfRange),
     /// The policy is a schedule.
     #[error("at step {step} the policy named no action: a line search needs one that chooses to halve, accept or grow")]
     NoAction {
@@ -133,8 +124,8 @@ impl LineSearchStep {
 /// Every step: measure f and ∇f at x_t, call [`LineSearch::next_step`], do what it says. Serializable, so that a run can be resumed.
 ///
 /// ```
-/// use qgd::controller::{DriverConfig, LineSearch, LineSearchConfig, Measured};
-/// use qgd::{Action, Decision, Policy, Reason, Signals};
+/// use qgd::driver::{DriverConfig, LineSearch, LineSearchConfig};
+/// use qgd::{Action, Decision, Measured, Policy, Reason, Signals};
 ///
 /// struct AlwaysHalve;
 /// impl Policy for AlwaysHalve {
@@ -156,6 +147,7 @@ impl LineSearchStep {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct LineSearch {
     config: LineSearchConfig,
+    /// Budget, loss floor and bounds; the rest is not used.
     bounds: DriverConfig,
     lr: f64,
     lr_base: f64,
@@ -178,10 +170,8 @@ impl LineSearch {
         config: LineSearchConfig,
         bounds: DriverConfig,
     ) -> Result<Self, LineSearchError> {
-        check_values(lr, weight_decay, &bounds)?;
-        if let Some((name, value, allowed)) = config.invalid_field() {
-            return Err(LineSearchError::OutOfRange { name, value, allowed });
-        }
+        bounds.check(lr, weight_decay)?;
+        config.check()?;
         Ok(Self {
             config,
             bounds,
@@ -208,8 +198,8 @@ impl LineSearch {
     /// The weight decay in the direction d(x̄) = -(∇f(x̄) + w x̄) that the candidate at hand was reached by.
     pub fn direction_weight_decay(&self) -> f64 {
         match self.config.direction {
-            Direction::Current => self.weight_decay,
-            Direction::Literal => self.accepted_weight_decay,
+            SearchDirection::Current => self.weight_decay,
+            SearchDirection::Literal => self.accepted_weight_decay,
         }
     }
 
@@ -273,10 +263,11 @@ impl LineSearch {
 
     /// What a policy sees of the candidate.
     pub fn signals(&self, loss: f64, measured: &Measured) -> Signals {
+        let mean = loss - self.bounds.loss_floor;
         Signals {
             step: self.step,
             total_steps: self.bounds.total_steps,
-            window: LossWindow { n: 1, mean: loss, std: 0.0, last: loss, recent: loss },
+            window: LossWindow { n: 1, mean, std: 0.0, recent: mean },
             measured: *measured,
             lr: self.lr,
             lr_base: self.lr_base,
@@ -330,10 +321,10 @@ impl LineSearch {
             }
             return;
         }
-        self.lr = clamp(self.lr * action.lr.factor(), self.bounds.lr_bounds, self.lr_base);
+        self.lr = clamp(self.lr * action.lr.factor(), self.bounds.bounds.lr, self.lr_base);
         self.weight_decay = clamp(
             self.weight_decay * action.weight_decay.factor(),
-            self.bounds.weight_decay_bounds,
+            self.bounds.bounds.weight_decay,
             self.weight_decay_base,
         );
     }

@@ -1,47 +1,49 @@
-//! What kept the published agent of Hu, Zhang and Shi from converging, one test for each mistake that no single module can rule out.
+//! Cures of what kept the published agent of Hu, Zhang and Shi from converging: one test for each mistake that no single module can rule out.
 //!
-//! The others stand with their modules: stored targets and the missing target network in `learner`, truncation and best episodes in `replay`,
-//! drifting exploration in `exploration`, λ that leaves the candidate where it was in `controller::line_search`, the alignment of a gradient
-//! with itself and the rank list of earlier runs in `controller::features`.
+//! The other cures have their tests in their modules: stored targets and the missing target network in `dqn::learner`, truncation and best
+//! episodes in `dqn::replay`, drifting exploration in `policy::action`, λ that leaves the candidate where it was in
+//! `driver::line_search`, the alignment of a gradient with itself and the rank list of earlier runs in `controller::features`.
 
-use super::{ActionPrior, Episode, EpsilonGreedy, EpsilonSchedule, Exploration, Explorer, QNetwork};
-use crate::controller::{Card, Controller, Controls, Driver, FeatureSet, Pretrained, Recipe, ScaleFree, Signals};
-use crate::meta::{Actor, Run, Task, rollout};
-use crate::policy::{Decision, Policy};
-use crate::rng::stream;
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+use qgd::controller::{Card, FeatureSet, ScaleFree};
+use qgd::dqn::{ActionPrior, Episode, EpsilonGreedy, EpsilonSchedule, Exploration, Explorer, QNetwork};
+use qgd::meta::{Run, Task, TrainingRecipe, rollout};
+use qgd::rng::stream;
+use qgd::{Controller, Controls, Decision, Driver, Policy, Pretrained, Signals};
 use std::sync::{Arc, Mutex};
 
-fn recipe(features: &str) -> Recipe {
+fn recipe(features: &str) -> TrainingRecipe {
     let text = format!(
-        "name = 'test'\ndescription = 'test'\ncontrols = 'lr'\nmoves = ['halve', 'accept', 'grow']\nfeatures = '{features}'\n
-        [meta.tasks]\nhorizon = [200, 300]\nknown-budget = 1.0"
+        "schema = 1\nname = 'test'\ndescription = 'test'\ncontrols = 'lr'\nmoves = ['halve', 'accept', 'grow']\n
+        features = '{features}'\n[training.tasks]\nhorizon = [200, 300]\nknown_budget = 1.0"
     );
-    Recipe::parse(&text, "test").unwrap()
+    TrainingRecipe::parse(&text, "test").unwrap()
 }
 
-fn task(recipe: &Recipe, seed: u64) -> Task {
-    let mut task = Task::draw(&recipe.meta.tasks, &mut stream(seed, "task"));
+fn task(recipe: &TrainingRecipe, seed: u64) -> Task {
+    let mut task = Task::draw(&recipe.training.tasks, &mut stream(seed, "task"));
     task.weight_decay = 1e-3;
     task
 }
 
-fn network(recipe: &Recipe) -> QNetwork {
-    QNetwork::new(recipe.features.names().len(), &[16], 3, true, &mut stream(1, "network"))
+fn network(recipe: &TrainingRecipe) -> QNetwork {
+    QNetwork::new(recipe.controller.features.names().len(), &[16], 3, true, &mut stream(1, "network"))
 }
 
 /// An episode of an agent that explores at this rate.
-fn episode(recipe: &Recipe, task: &Task, epsilon: f64) -> (Episode, Run) {
+fn episode(recipe: &TrainingRecipe, task: &Task, epsilon: f64) -> (Episode, Run) {
     let exploration = Exploration::EpsilonGreedy(EpsilonGreedy {
         epsilon: EpsilonSchedule::Constant(epsilon),
         prior: ActionPrior::DriftFree,
         ..EpsilonGreedy::default()
     });
-    let explorer = Explorer::for_actions(exploration, &recipe.controls.actions(&recipe.moves)).unwrap();
-    let actor = Actor::new(recipe, Arc::new(vec![network(recipe)]), explorer, 0.0, stream(2, "actor"));
-    let config = recipe.driver_config(Some(task.horizon));
+    let explorer = Explorer::new(exploration, &recipe.controller.controls.drift_free_odds(&recipe.controller.moves)).unwrap();
+    let actor = recipe.with_networks(vec![network(recipe)]).exploring(explorer, 0.0, stream(2, "actor"));
+    let config = recipe.controller.driver_config(Some(task.horizon));
     let mut driver = Driver::new(actor, task.lr, task.weight_decay, config).unwrap();
     let run = rollout(&mut task.clone(), &mut driver, true);
-    (driver.into_policy().into_episode(&run, &recipe.meta.reward, &recipe.agent, true).unwrap(), run)
+    (driver.into_policy().into_episode(&run.evaluations, &recipe.training.reward, &recipe.training.agent, true).unwrap(), run)
 }
 
 /// What a finished controller with the same network sees and does on this task, by its trace.
@@ -63,10 +65,10 @@ fn trace(controller: Controller, task: &Task) -> (Vec<f32>, Vec<usize>) {
     seen.clone()
 }
 
-fn controller(recipe: &Recipe) -> Controller {
-    let card = Card { recipe_hash: recipe.hash(), ..Card::default() };
-    let ranges = vec![[-1.0, 1.0]; recipe.features.names().len()];
-    Controller::new(Arc::new(Pretrained::new(recipe.clone(), vec![network(recipe)], ranges, card).unwrap()))
+fn controller(recipe: &TrainingRecipe) -> Controller {
+    let card = Card { recipe_hash: recipe.whole().hash(), ..Card::default() };
+    let ranges = vec![[-1.0, 1.0]; recipe.controller.features.names().len()];
+    Controller::new(Arc::new(Pretrained::new(recipe.whole(), vec![network(recipe)], ranges, card).unwrap()))
 }
 
 #[test]
@@ -103,11 +105,11 @@ fn every_feature_varies_over_an_episode_of_the_random_policy() {
     // There: the alignment was always 1.
     for features in ["scalefree", "hansen6"] {
         let recipe = recipe(features);
-        let mut varied_somewhere = vec![false; recipe.features.names().len()];
+        let mut varied_somewhere = vec![false; recipe.controller.features.names().len()];
         for seed in 0..6 {
             let (episode, _) = episode(&recipe, &task(&recipe, seed), 1.0);
-            let n = recipe.features.names().len();
-            for (i, &name) in recipe.features.names().iter().enumerate() {
+            let n = recipe.controller.features.names().len();
+            for (i, &name) in recipe.controller.features.names().iter().enumerate() {
                 let values: Vec<f64> = episode.observations.chunks_exact(n).map(|row| f64::from(row[i])).collect();
                 let mean = values.iter().sum::<f64>() / values.len() as f64;
                 let variance = values.iter().map(|v| (v - mean).powi(2)).sum::<f64>() / values.len() as f64;
@@ -119,7 +121,7 @@ fn every_feature_varies_over_an_episode_of_the_random_policy() {
                 );
             }
         }
-        for (&name, varied) in recipe.features.names().iter().zip(varied_somewhere) {
+        for (&name, varied) in recipe.controller.features.names().iter().zip(varied_somewhere) {
             assert!(varied || name == "validation_gap", "{name} varies in none of the runs");
         }
     }
@@ -148,7 +150,7 @@ fn moving_the_weight_decay_changes_the_training_of_every_optimizer() {
         seen.push(task.algorithm);
         let losses = |factor| {
             let mut driver =
-                Driver::new(DecayOnce(factor), 1e-3, task.weight_decay, recipe.driver_config(None)).unwrap();
+                Driver::new(DecayOnce(factor), 1e-3, task.weight_decay, recipe.controller.driver_config(None)).unwrap();
             rollout(&mut task.clone(), &mut driver, true).evaluations
         };
         let (same, again, more) = (losses(1.0), losses(1.0), losses(100.0));
@@ -164,7 +166,7 @@ fn moving_the_weight_decay_changes_the_training_of_every_optimizer() {
 fn the_reward_pays_for_the_loss_alone() {
     // There: c / (f - f_lb), flat, positive, bound to the unit of the loss, and a fifth more for accepting.
     let recipe = recipe("scalefree");
-    let (delta, clip) = (recipe.meta.reward.delta, recipe.meta.reward.clip);
+    let (delta, clip) = (recipe.training.reward.delta, recipe.training.reward.clip);
     let mut n_unclipped = 0;
     for seed in 0..4 {
         let (episode, run) = episode(&recipe, &task(&recipe, seed), 1.0);

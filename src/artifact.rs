@@ -5,7 +5,7 @@
 //! ```text
 //! offset  bytes  what
 //!  0      4      magic "QGDF"
-//!  4      2      format version, now 1
+//!  4      2      format version of the kind, see Kind::version
 //!  6      2      kind: 1 controller, 2 checkpoint, 3 meta-training, 4 sampler
 //!  8      8      length of the payload in bytes
 //! 16      4      CRC-32 (IEEE) of the first 16 bytes and the payload
@@ -35,8 +35,6 @@ use std::path::{Path, PathBuf};
 
 /// The first four bytes of every file.
 pub const MAGIC: [u8; 4] = *b"QGDF";
-/// The format that this version of the crate writes, and the only one that it reads.
-pub const FORMAT_VERSION: u16 = 1;
 /// Longest payload that is written or read: a checkpoint of a net with some 60 million parameters under Adam. Chosen by us.
 pub const MAX_PAYLOAD_BYTES: u64 = MAX_PAYLOAD as u64;
 
@@ -62,6 +60,15 @@ pub enum Kind {
 impl Kind {
     /// All kinds.
     pub const ALL: [Self; 4] = [Self::Controller, Self::Checkpoint, Self::MetaTraining, Self::Sampler];
+
+    /// The format version that this version of the crate writes. 1: as in version 0.1. 2: controllers name their features and their parents;
+    /// runs keep the state of the rebuilt driver.
+    pub fn version(self) -> u16 {
+        match self {
+            Self::Controller | Self::Checkpoint | Self::MetaTraining => 2,
+            Self::Sampler => 1,
+        }
+    }
 
     fn from_tag(tag: u16) -> Result<Self, ArtifactError> {
         Self::ALL.into_iter().find(|&kind| kind as u16 == tag).ok_or(ArtifactError::UnknownKind { tag })
@@ -90,7 +97,7 @@ pub enum ArtifactError {
         found: Vec<u8>,
     },
     /// Written by another version of the format.
-    #[error("format version {found}, but this version of qgd reads only {supported}")]
+    #[error("format version {found}, but {supported} is needed; use the version of qgd that wrote it, or make it anew")]
     WrongVersion {
         /// The version of the file.
         found: u16,
@@ -198,7 +205,7 @@ impl std::error::Error for PayloadError {}
 /// Puts `value` into a frame: the bytes of a file.
 ///
 /// ```
-/// use qgd::controller::artifact::{self, Kind};
+/// use qgd::artifact::{self, Kind};
 /// let bytes = artifact::encode(Kind::Controller, &vec![1.0f32, 2.0])?;
 /// assert_eq!(artifact::decode::<Vec<f32>>(Kind::Controller, &bytes)?, [1.0, 2.0]);
 /// assert!(artifact::decode::<Vec<f32>>(Kind::Checkpoint, &bytes).is_err());
@@ -212,7 +219,7 @@ pub fn encode<T: Serialize>(kind: Kind, value: &T) -> Result<Vec<u8>, ArtifactEr
     check_size(payload.len() as u64)?;
     let mut bytes = Vec::with_capacity(HEADER_BYTES + payload.len());
     bytes.extend(MAGIC);
-    bytes.extend(FORMAT_VERSION.to_le_bytes());
+    bytes.extend(kind.version().to_le_bytes());
     bytes.extend((kind as u16).to_le_bytes());
     bytes.extend((payload.len() as u64).to_le_bytes());
     bytes.extend(checksum(&bytes, &payload).to_le_bytes());
@@ -223,9 +230,28 @@ pub fn encode<T: Serialize>(kind: Kind, value: &T) -> Result<Vec<u8>, ArtifactEr
 /// Takes a value out of a frame. The opposite of [`encode`].
 ///
 /// # Errors
-/// When `bytes` are anything but one whole undamaged frame of this kind, format version and type.
+/// When `bytes` are anything but one whole undamaged frame of this kind, its format version and this type.
 pub fn decode<T: DeserializeOwned>(kind: Kind, bytes: &[u8]) -> Result<T, ArtifactError> {
+    decode_version(kind, kind.version(), bytes)
+}
+
+/// The format version of a frame of this kind.
+///
+/// # Errors
+/// When `bytes` do not start with the header of one.
+pub fn version(kind: Kind, bytes: &[u8]) -> Result<u16, ArtifactError> {
+    Ok(Header::parse(kind, bytes)?.version)
+}
+
+/// [`decode`] for an older format version of the kind.
+///
+/// # Errors
+/// When `bytes` are anything but one whole undamaged frame of this kind, format version and type.
+pub fn decode_version<T: DeserializeOwned>(kind: Kind, version: u16, bytes: &[u8]) -> Result<T, ArtifactError> {
     let header = Header::parse(kind, bytes)?;
+    if header.version != version {
+        return Err(ArtifactError::WrongVersion { found: header.version, supported: version });
+    }
     let payload = &bytes[HEADER_BYTES..];
     let (expected, found) = (header.frame_bytes(), bytes.len() as u64);
     if found < expected {
@@ -255,6 +281,15 @@ pub fn write<T: Serialize>(path: &Path, kind: Kind, value: &T) -> Result<(), Art
 /// As [`decode`], or when the file cannot be read.
 pub fn read<T: DeserializeOwned>(path: &Path, kind: Kind) -> Result<T, ArtifactError> {
     let in_file = |error| ArtifactError::InFile { path: path.to_path_buf(), error: Box::new(error) };
+    decode(kind, &read_bytes(path, kind)?).map_err(in_file)
+}
+
+/// The bytes of a file that starts with the header of this kind; at most one more than its frame has.
+///
+/// # Errors
+/// When the file cannot be read, or starts otherwise.
+pub fn read_bytes(path: &Path, kind: Kind) -> Result<Vec<u8>, ArtifactError> {
+    let in_file = |error| ArtifactError::InFile { path: path.to_path_buf(), error: Box::new(error) };
     let io_error = |source| ArtifactError::Io { action: "read", path: path.to_path_buf(), source };
     let file = File::open(path).map_err(io_error)?;
     let mut bytes = Vec::new();
@@ -262,7 +297,7 @@ pub fn read<T: DeserializeOwned>(path: &Path, kind: Kind) -> Result<T, ArtifactE
     // The header is judged first: a large file of another kind is never read whole.
     let header = Header::parse(kind, &bytes).map_err(in_file)?;
     file.take(header.payload_bytes + 1).read_to_end(&mut bytes).map_err(io_error)?;
-    decode(kind, &bytes).map_err(in_file)
+    Ok(bytes)
 }
 
 /// `value` in the wire format without a frame, for state inside other state.
@@ -302,6 +337,7 @@ const WIRE: Configuration<LittleEndian, Fixint, Limit<MAX_PAYLOAD>> = bincode::c
 
 /// What a frame says of itself, checked as far as possible without the payload.
 struct Header {
+    version: u16,
     payload_bytes: u64,
     checksum: u32,
 }
@@ -320,16 +356,16 @@ impl Header {
             return Err(truncated);
         };
         let version = u16::from_le_bytes(version);
-        if version != FORMAT_VERSION {
-            return Err(ArtifactError::WrongVersion { found: version, supported: FORMAT_VERSION });
-        }
         let kind = Kind::from_tag(u16::from_le_bytes(kind))?;
         if kind != expected_kind {
             return Err(ArtifactError::WrongKind { found: kind, expected: expected_kind });
         }
+        if !(1..=kind.version()).contains(&version) {
+            return Err(ArtifactError::WrongVersion { found: version, supported: kind.version() });
+        }
         let payload_bytes = u64::from_le_bytes(length);
         check_size(payload_bytes)?;
-        Ok(Self { payload_bytes, checksum: u32::from_le_bytes(checksum) })
+        Ok(Self { version, payload_bytes, checksum: u32::from_le_bytes(checksum) })
     }
 
     fn frame_bytes(&self) -> u64 {

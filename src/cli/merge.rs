@@ -1,0 +1,43 @@
+//! `qgd merge`: several pretrained controllers as one.
+
+use super::failure::Failure;
+use anyhow::anyhow;
+use clap::Args;
+use qgd::{Pretrained, Recipe};
+use std::path::PathBuf;
+
+/// Put the networks of several pretrained controllers together as one ensemble.
+///
+/// Their Q-values add up, each for the values that it moves. Controllers that see and do the same need no more; others need the recipe of the
+/// whole (--recipe), whose features and moves must have room for theirs. The card of the whole keeps those of its parts.
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:
+  qgd merge one.qgd another.qgd -o both.qgd
+  qgd merge weight-decay lr --recipe controllers/joint.toml -o joint.qgd")]
+pub struct MergeArgs {
+    /// Pretrained files, or names of controllers that ship with qgd. At least two.
+    #[arg(required = true, num_args = 2..)]
+    controllers: Vec<String>,
+    /// Where the pretrained file goes.
+    #[arg(short, long, value_name = "FILE")]
+    output: PathBuf,
+    /// What the whole is to see and do. [default: what the first of them says]
+    #[arg(long, value_name = "FILE")]
+    recipe: Option<PathBuf>,
+}
+
+impl MergeArgs {
+    /// Runs the command.
+    pub fn run(&self) -> Result<(), Failure> {
+        let name = self.output.file_stem().ok_or_else(|| {
+            Failure::BadInput(anyhow!("--output {} is no name of a file", self.output.display()))
+        })?;
+        let recipe = self.recipe.as_deref().map(Recipe::load).transpose().map_err(Failure::bad_input)?;
+        let open = |name: &String| Pretrained::open(name).map_err(Failure::bad_input);
+        let parts = self.controllers.iter().map(open).collect::<Result<Vec<_>, _>>()?;
+        let whole = Pretrained::merge(&name.to_string_lossy(), recipe, &parts).map_err(Failure::bad_input)?;
+        whole.save(&self.output).map_err(|error| Failure::of(error.into()))?;
+        say!("{}: {} networks of {} controllers", self.output.display(), whole.networks().len(), parts.len());
+        Ok(())
+    }
+}

@@ -1,0 +1,162 @@
+//! Merging pretrained controllers: their networks as one ensemble.
+//!
+//! Their Q-values add up, each for the values that it moves: what one says of the learning rate and another of the weight decay is followed by
+//! both at once.
+
+use super::pretrained::{Card, Parent, Pretrained, PretrainedError};
+use super::recipe::Recipe;
+use crate::dqn::QNetwork;
+use crate::policy::Action;
+
+/// Controllers that cannot be merged.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum MergeError {
+    /// Nothing to merge.
+    #[error("there is no controller to merge")]
+    Nothing,
+    /// They differ in what they see or do, and nobody said what the whole is to be.
+    #[error("{first} and {other} differ in {what}: give the recipe of the whole")]
+    Differ {
+        /// The first of them.
+        first: String,
+        /// One that differs from it.
+        other: String,
+        /// In what.
+        what: &'static str,
+    },
+    /// One searches along lines, and the whole does not, or the other way round.
+    #[error("{name} {} searches along lines, the recipe of the whole does otherwise", if *searches { "" } else { "never" })]
+    LineSearch {
+        /// Which one.
+        name: String,
+        /// Whether it searches along lines.
+        searches: bool,
+    },
+    /// One sees something that the whole does not.
+    #[error("{name} sees the feature {feature}, which is not in the recipe's set")]
+    Feature {
+        /// Which one.
+        name: String,
+        /// What it sees.
+        feature: &'static str,
+    },
+    /// One has moves that the whole lacks, or lacks some.
+    #[error("{name} knows {found} of the {expected} actions that the recipe makes of its moves")]
+    Moves {
+        /// Which one.
+        name: String,
+        /// Number of actions that have a counterpart.
+        found: usize,
+        /// Number of actions of the whole.
+        expected: usize,
+    },
+    /// The networks have another shape.
+    #[error("{name} has hidden layers {found:?}, dueling {dueling}; the recipe has {expected:?}")]
+    Shape {
+        /// Which one.
+        name: String,
+        /// Its layers.
+        found: Vec<usize>,
+        /// Whether its heads are dueling.
+        dueling: bool,
+        /// Those of the recipe.
+        expected: Vec<usize>,
+    },
+    /// The whole makes no pretrained controller.
+    #[error(transparent)]
+    Pretrained(#[from] PretrainedError),
+}
+
+impl Pretrained {
+    /// One controller with the networks of all `parts`: what `recipe` says, or, where there is none, what the first of them says under `name`.
+    ///
+    /// Features are matched by name, actions by what they move. The card keeps those of the parts.
+    ///
+    /// # Errors
+    /// When the parts do not fit the recipe, or differ and there is no recipe.
+    pub fn merge(name: &str, recipe: Option<Recipe>, parts: &[Self]) -> Result<Self, MergeError> {
+        let recipe = match recipe {
+            Some(recipe) => recipe,
+            None => Recipe { name: name.to_owned(), ..common_recipe(parts)? },
+        };
+        let (mut networks, mut parents) = (Vec::new(), Vec::new());
+        let mut ranges: Vec<Option<[f32; 2]>> = vec![None; recipe.features.names().len()];
+        for part in parts {
+            let features = places(&recipe, part)?;
+            for (range, own) in ranges.iter_mut().zip(&features) {
+                let own = own.map(|own| part.ranges()[own]);
+                *range = match (*range, own) {
+                    (Some(a), Some(b)) => Some([a[0].min(b[0]), a[1].max(b[1])]),
+                    (known, own) => known.or(own),
+                };
+            }
+            networks.extend(embedded(&recipe, part, &features)?);
+            parents.push(Parent { name: part.recipe().name.clone(), card: part.card().clone() });
+        }
+        let sum = |of: fn(&Card) -> u64| parts.iter().map(|part| of(part.card())).sum();
+        let card = Card {
+            crate_version: env!("CARGO_PKG_VERSION").to_owned(),
+            recipe_hash: recipe.hash(),
+            seed: parts.first().ok_or(MergeError::Nothing)?.card().seed,
+            inner_steps: sum(|card| card.inner_steps),
+            episodes: sum(|card| card.episodes),
+            updates: sum(|card| card.updates),
+            evaluation: Vec::new(),
+            parents,
+        };
+        // What no part looks at has weights of 0: any range will do.
+        let ranges = ranges.into_iter().map(|range| range.unwrap_or([-1.0, 1.0])).collect();
+        Ok(Self::new(recipe, networks, ranges, card)?)
+    }
+}
+
+/// The recipe of the first part, where all of them see and do the same.
+fn common_recipe(parts: &[Pretrained]) -> Result<Recipe, MergeError> {
+    let first = parts.first().ok_or(MergeError::Nothing)?.recipe();
+    for other in parts.iter().map(Pretrained::recipe) {
+        let same = [
+            ("what they move", first.controls == other.controls && first.moves == other.moves),
+            ("what they see", first.features == other.features),
+            ("when they decide", first.pace == other.pace && first.line_search == other.line_search),
+            ("what guards them", first.guard == other.guard && first.bounds == other.bounds),
+        ];
+        if let Some(&(what, _)) = same.iter().find(|(_, same)| !same) {
+            return Err(MergeError::Differ { first: first.name.clone(), other: other.name.clone(), what });
+        }
+    }
+    Ok(first.clone())
+}
+
+/// For each feature of the whole, its place among those of the part.
+fn places(recipe: &Recipe, part: &Pretrained) -> Result<Vec<Option<usize>>, MergeError> {
+    let own = part.recipe();
+    let (names, known) = (recipe.features.names(), own.features.names());
+    if own.line_search.is_some() != recipe.line_search.is_some() {
+        return Err(MergeError::LineSearch { name: own.name.clone(), searches: own.line_search.is_some() });
+    }
+    if let Some(&feature) = known.iter().find(|feature| !names.contains(feature)) {
+        return Err(MergeError::Feature { name: own.name.clone(), feature });
+    }
+    // What was always 0 in a training has weights that mean nothing.
+    let heeded = |name: &str| own.watches_validation() || name != "validation_gap";
+    let place = |name: &&str| known.iter().position(|own| own == name && heeded(name));
+    Ok(names.iter().map(place).collect())
+}
+
+fn embedded(recipe: &Recipe, part: &Pretrained, features: &[Option<usize>]) -> Result<Vec<QNetwork>, MergeError> {
+    let own = part.recipe();
+    let name = || own.name.clone();
+    let (all, known) = (recipe.actions(), own.actions());
+    let as_own = |action: &Action| known.iter().position(|&own_action| own_action == own.controls.part_of(*action));
+    let actions: Vec<usize> = all.iter().filter_map(as_own).collect();
+    if actions.len() != all.len() || known.len() != own.controls.actions(&recipe.moves).len() {
+        return Err(MergeError::Moves { name: name(), found: actions.len(), expected: all.len() });
+    }
+    let (hidden, dueling) = (&own.network.hidden, own.network.dueling);
+    if *hidden != recipe.network.hidden || dueling != recipe.network.dueling {
+        let (found, expected) = (hidden.clone(), recipe.network.hidden.clone());
+        return Err(MergeError::Shape { name: name(), found, dueling, expected });
+    }
+    Ok(part.networks().iter().map(|network| network.embedded(features, &actions)).collect())
+}

@@ -1,0 +1,131 @@
+//! Recipes of version 0.1: kebab-case keys, the training beside the controller instead of below `[training]`. Read for one more version.
+
+use super::{Recipe, RecipeError};
+use toml::{Table, Value};
+
+/// Keys that were taken out of the grammar, each with the value that now holds for all controllers.
+const RETIRED: [(&str, f64); 9] = [
+    ("guard.floor", 0.1),
+    ("guard.peak_decay", 0.95),
+    ("guard.recovery_steps", 8.0),
+    ("guard.loss_floor", 0.0),
+    ("training.rehearsal.guard.floor", 0.1),
+    ("training.rehearsal.guard.peak_decay", 0.95),
+    ("training.rehearsal.guard.recovery_steps", 8.0),
+    ("training.rehearsal.guard.loss_floor", 0.0),
+    ("network.from", 0.0),
+];
+
+/// The recipe in the grammar of today. What is of today already stays as it is.
+pub(super) fn modernized(table: Table, origin: &str) -> Result<Table, RecipeError> {
+    let mut new = snake_case(table.clone());
+    let changed = new != table || ["decisions", "meta", "agent", "exploration", "replay"].iter().any(|key| table.contains_key(*key));
+    if changed {
+        tracing::warn!("the recipe {origin} is written in the grammar of version 0.1, which is read for one more version");
+    }
+    move_pace(&mut new);
+    move_training(&mut new);
+    retire(&mut new, origin)?;
+    new.insert("schema".to_owned(), Value::Integer(Recipe::SCHEMA.into()));
+    Ok(new)
+}
+
+fn snake_case(table: Table) -> Table {
+    let value = |value| match value {
+        Value::Table(inner) => Value::Table(snake_case(inner)),
+        other => other,
+    };
+    table.into_iter().map(|(key, inner)| (key.replace('-', "_"), value(inner))).collect()
+}
+
+/// The table of this name, made where there is none.
+fn table_of<'a>(table: &'a mut Table, name: &str) -> &'a mut Table {
+    let entry = table.entry(name).or_insert_with(|| Value::Table(Table::new()));
+    if !entry.is_table() {
+        // Not a table in a recipe of any version: the error is said where the recipe is read.
+        *entry = Value::Table(Table::from_iter([(name.to_owned(), entry.clone())]));
+    }
+    match entry {
+        Value::Table(inner) => inner,
+        _ => unreachable!("it was just made one"),
+    }
+}
+
+fn take_table(table: &mut Table, name: &str) -> Option<Table> {
+    match table.remove(name) {
+        Some(Value::Table(inner)) => Some(inner),
+        Some(other) => {
+            table.insert(name.to_owned(), other);
+            None
+        }
+        None => None,
+    }
+}
+
+/// `decisions` was the pace, one key of the guard and one of the chooser; `rehearsal` likewise.
+fn move_pace(recipe: &mut Table) {
+    let mut first_update = None;
+    if let Some(mut decisions) = take_table(recipe, "decisions") {
+        first_update = decisions.remove("first_update");
+        if let Some(evidence) = decisions.remove("halve_evidence") {
+            recipe.insert("halve_evidence".to_owned(), evidence);
+        }
+        recipe.insert("pace".to_owned(), Value::Table(decisions));
+    }
+    let guard_of_use = recipe.get("guard").and_then(Value::as_table).cloned().unwrap_or_default();
+    if let Some(first_update) = first_update.clone() {
+        table_of(recipe, "guard").insert("first_update".to_owned(), first_update);
+    }
+    let (pace, guard) = (take_table(recipe, "rehearsal"), take_table(recipe, "rehearsal_guard"));
+    if pace.is_none() && guard.is_none() {
+        return;
+    }
+    let mut rehearsal = Table::new();
+    if let Some(mut pace) = pace {
+        first_update = pace.remove("first_update");
+        pace.remove("halve_evidence");
+        rehearsal.insert("pace".to_owned(), Value::Table(pace));
+    }
+    let mut guard = guard.unwrap_or(guard_of_use);
+    guard.extend(first_update.map(|first_update| ("first_update".to_owned(), first_update)));
+    rehearsal.insert("guard".to_owned(), Value::Table(guard));
+    table_of(recipe, "training").insert("rehearsal".to_owned(), Value::Table(rehearsal));
+}
+
+/// `meta`, `agent`, `exploration` and `replay` stood beside the controller.
+fn move_training(recipe: &mut Table) {
+    if let Some(meta) = take_table(recipe, "meta") {
+        table_of(recipe, "training").extend(meta);
+    }
+    for name in ["agent", "exploration", "replay"] {
+        if let Some(part) = take_table(recipe, name) {
+            table_of(recipe, "training").insert(name.to_owned(), Value::Table(part));
+        }
+    }
+}
+
+/// Takes out the keys that are gone, if what they say still holds.
+fn retire(recipe: &mut Table, origin: &str) -> Result<(), RecipeError> {
+    for (key, always) in RETIRED {
+        let mut path: Vec<&str> = key.split('.').collect();
+        let Some(name) = path.pop() else { continue };
+        let mut table = Some(&mut *recipe);
+        for part in path {
+            table = table.and_then(|table| table.get_mut(part)).and_then(Value::as_table_mut);
+        }
+        let Some(found) = table.and_then(|table| table.remove(name)) else { continue };
+        let same = match &found {
+            Value::Float(found) => *found == always,
+            Value::Integer(found) => *found as f64 == always,
+            // The parts of an ensemble: their names are in the card.
+            Value::Array(_) => true,
+            _ => false,
+        };
+        if !same {
+            let (origin, key) = (origin.to_owned(), key.to_owned());
+            let (found, always) = (found.to_string(), always.to_string());
+            return Err(RecipeError::Retired { origin, key, found, always });
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,76 @@
+//! What a controller sees: signals to features, features to Q-values.
+
+use super::features::{Evidence, Features};
+use super::recipe::Recipe;
+use crate::dqn::network::mean_q_values;
+use crate::dqn::{QNetwork, Scratch};
+use crate::policy::{Action, Signals};
+
+/// A feature this far outside what meta-training saw counts as far outside.
+const FAR: f32 = 0.5;
+/// When more than this share of the features is far outside, the controller does not act.
+const FAR_SHARE: f32 = 0.25;
+
+/// The features of one run, and what the networks make of them.
+#[derive(Debug, Clone)]
+pub(super) struct Sight {
+    pub features: Features,
+    /// Number of decisions at which the features lay far outside what meta-training saw.
+    pub n_out_of_range: u64,
+    seen: Vec<f32>,
+    q_values: Vec<f32>,
+    q_row: Vec<f32>,
+    scratch: Scratch,
+}
+
+impl Sight {
+    /// Sight at the start of a run. There is at least one network.
+    pub fn new(recipe: &Recipe, networks: &[QNetwork], n_actions: usize) -> Self {
+        Self {
+            features: recipe.features.tracker(recipe.controls),
+            n_out_of_range: 0,
+            seen: vec![0.0; recipe.features.names().len()],
+            q_values: vec![0.0; n_actions],
+            q_row: vec![0.0; n_actions],
+            scratch: networks[0].scratch(),
+        }
+    }
+
+    /// Turns signals into features.
+    pub fn see(&mut self, signals: &Signals, last_action: Option<Action>) {
+        self.features.update(signals, last_action, &mut self.seen);
+    }
+
+    /// Cuts every feature to the range that meta-training saw. Whether too many were far outside it, which is counted.
+    pub fn confine(&mut self, ranges: &[[f32; 2]]) -> bool {
+        let mut n_far = 0.0;
+        for (v, &[low, high]) in self.seen.iter_mut().zip(ranges) {
+            let confined = v.clamp(low, high);
+            n_far += f32::from(u8::from((*v - confined).abs() > FAR));
+            *v = confined;
+        }
+        let out_of_range = n_far > FAR_SHARE * ranges.len() as f32;
+        self.n_out_of_range += u64::from(out_of_range);
+        out_of_range
+    }
+
+    /// Asks the networks.
+    pub fn value<'a>(&mut self, networks: impl ExactSizeIterator<Item = &'a QNetwork>) {
+        mean_q_values(networks, &self.seen, &mut self.scratch, &mut self.q_row, &mut self.q_values);
+    }
+
+    /// The features, each in [-1, 1].
+    pub fn seen(&self) -> &[f32] {
+        &self.seen
+    }
+
+    /// The Q-value of every action.
+    pub fn q_values(&self) -> &[f32] {
+        &self.q_values
+    }
+
+    /// Whether the loss has really been lower, before any squashing; where the features know it.
+    pub fn evidence(&self) -> Option<Evidence> {
+        self.features.evidence()
+    }
+}

@@ -1,0 +1,560 @@
+//! The only loop between a host and a [`Policy`]: the host trains, the driver says how to go on at every step.
+//!
+//! ```text
+//! host, at every inner step                             driver
+//! loss and gradient at x_t   -- step(losses, ...) -->   is the net well?       guard     explosion, drift, dead start, first step
+//!                                                       what to do?            policy    signals -> decision
+//!                                                       when, and how far?     pace      probing, intervals, cooldown, bounds
+//! Apply { lr, weight_decay, keep }   <-- Order --       apply the optimizer's step; `keep`: remember the state before it first
+//! Skip                                                  leave the step out, and measure another batch at the same parameters
+//! RollBack                                              go back to the state that was kept last
+//! Restart                                               go back to the state that was kept first
+//! ```
+//!
+//! The guard may veto the policy: where it finds something wrong, the policy is not asked. The pace says when the policy is asked, and keeps what
+//! it decides within bounds. Nobody vetoes the guard.
+//!
+//! It knows no framework: [`torch::QController`](crate::torch), the rollouts of meta-training and `examples/drive_by_hand.rs` are hosts of it.
+//! A loss or gradient that is not finite is never applied, and is rolled back at once, also between two decisions. (A host that can see it only
+//! at the next decision, because looking would stop a GPU, leaves the step out by itself and shows it then.)
+
+mod guard;
+pub mod line_search;
+mod pace;
+#[cfg(test)]
+mod tests;
+mod trace;
+
+pub use guard::{GuardConfig, RECOVERY_STEPS};
+pub use line_search::{LineSearch, LineSearchConfig, LineSearchError, LineSearchStep, Minimized, SearchDirection, minimize};
+pub use pace::{Bounds, Pace};
+pub use trace::TraceRecord;
+
+use crate::limits::{OutOfRange, is_positive, within};
+use crate::policy::{Action, Decision, LossWindow, Measured, Move, Policy, PolicyStateError, Reason, Signals};
+use guard::{Guard, Verdict};
+use pace::clamp;
+use serde::{Deserialize, Serialize};
+
+/// How a [`Driver`] is set up. The default leaves everything to the policy: a decision at every step, wide bounds, no guard.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct DriverConfig {
+    /// Budget in inner steps, where it is known. At least 1.
+    pub total_steps: Option<u64>,
+    /// Value below every loss, where losses may be negative: it is subtracted from each before guard and policy see it. Finite, default 0.
+    pub loss_floor: f64,
+    /// When decisions are taken. Default: at every step.
+    pub pace: Pace,
+    /// Bounds of the controlled values.
+    pub bounds: Bounds,
+    /// Rolls back after explosions and NaN. Default none.
+    pub guard: Option<GuardConfig>,
+}
+
+impl Default for DriverConfig {
+    fn default() -> Self {
+        Self { total_steps: None, loss_floor: 0.0, pace: Pace::every(1), bounds: Bounds::default(), guard: None }
+    }
+}
+
+impl DriverConfig {
+    /// Checks every field, and the start values of a run.
+    pub(crate) fn check(&self, lr: f64, weight_decay: f64) -> Result<(), OutOfRange> {
+        within("lr", lr, is_positive(lr), "a positive number")?;
+        let decays = weight_decay.is_finite() && weight_decay >= 0.0;
+        within("weight_decay", weight_decay, decays, "zero or a positive number")?;
+        within("total_steps", 0.0, self.total_steps != Some(0), "at least 1")?;
+        within("loss_floor", self.loss_floor, self.loss_floor.is_finite(), "finite")?;
+        self.pace.check().map_err(|error| error.under("pace"))?;
+        self.bounds.check().map_err(|error| error.under("bounds"))?;
+        self.guard.as_ref().map_or(Ok(()), GuardConfig::check).map_err(|error| error.under("guard"))
+    }
+}
+
+/// What steers a run: a policy, and the configuration of the driver that goes with it.
+///
+/// ```
+/// use qgd::driver::{GuardConfig, Pilot};
+/// use qgd::{Decision, DriverConfig, Policy, Signals};
+///
+/// struct Constant;
+/// impl Policy for Constant {
+///     fn decide(&mut self, _: &Signals) -> Decision {
+///         Decision::scheduled(1.0)
+///     }
+/// }
+/// let guarded = DriverConfig { guard: Some(GuardConfig::default()), ..DriverConfig::default() };
+/// let pilot = Pilot::new(Constant).with_config(guarded);
+/// assert!(pilot.config.guard.is_some());
+/// ```
+pub struct Pilot {
+    /// What decides.
+    pub policy: Box<dyn Policy>,
+    /// Pace, bounds, budget, guard.
+    pub config: DriverConfig,
+}
+
+impl Pilot {
+    /// A policy with the default configuration: a decision at every step, wide bounds, no guard.
+    pub fn new(policy: impl Policy + 'static) -> Self {
+        Self { policy: Box::new(policy), config: DriverConfig::default() }
+    }
+
+    /// The same with another configuration.
+    pub fn with_config(self, config: DriverConfig) -> Self {
+        Self { config, ..self }
+    }
+}
+
+impl From<(Box<dyn Policy>, DriverConfig)> for Pilot {
+    fn from((policy, config): (Box<dyn Policy>, DriverConfig)) -> Self {
+        Self { policy, config }
+    }
+}
+
+/// What the host does at a step. See [`Driver::step`].
+#[derive(Debug, Clone, Copy, PartialEq)]
+#[must_use]
+pub enum Order {
+    /// Apply the optimizer's step.
+    Apply {
+        /// Learning rate of this step.
+        lr: f64,
+        /// Weight decay of this step (PyTorch's: the gradient of the penalty is `weight_decay * x`).
+        weight_decay: f64,
+        /// Whether the state before this step (parameters, buffers, moments of the optimizer) is verified: the one that
+        /// [`Order::RollBack`] goes back to from here on.
+        keep: bool,
+    },
+    /// Leave the step out and change nothing: the next step looks at another batch at the same parameters.
+    Skip,
+    /// Leave the step out, and go back to the state that was kept last.
+    RollBack,
+    /// Leave the step out, and go back to the state that was kept first; measure as if the run were new.
+    Restart,
+}
+
+/// A driver was asked for something impossible.
+#[derive(Debug, Clone, PartialEq, thiserror::Error)]
+#[non_exhaustive]
+pub enum DriverError {
+    /// A start value or a field of the configuration that no run can use.
+    #[error(transparent)]
+    OutOfRange(#[from] OutOfRange),
+    /// A policy that searches along lines.
+    #[error(
+        "this policy was trained for a line search, which retries every step on the same batch: run it with driver::LineSearch \
+         (for tch: torch::QLineSearch) instead of a Driver or QController"
+    )]
+    LineSearch,
+    /// The saved policy does not fit.
+    #[error(transparent)]
+    PolicyState(#[from] PolicyStateError),
+}
+
+/// Number of times that each action was taken, the guard's included.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct DecisionCounts {
+    /// Times ½.
+    pub halve: u64,
+    /// Left alone.
+    pub accept: u64,
+    /// Times 1¼.
+    pub grow: u64,
+}
+
+impl DecisionCounts {
+    /// Counts an action once, by its [`Action::main_move`].
+    fn count(&mut self, action: Action) {
+        match action.main_move() {
+            Move::Halve => self.halve += 1,
+            Move::Accept => self.accept += 1,
+            Move::Grow => self.grow += 1,
+        }
+    }
+}
+
+/// Everything of a driver that later steps depend on.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct DriverState {
+    lr: f64,
+    lr_base: f64,
+    /// The learning rate of the first step that was kept.
+    lr_first: f64,
+    weight_decay: f64,
+    weight_decay_base: f64,
+    step: u64,
+    next_decision: u64,
+    recover_until: u64,
+    /// Losses since the last decision, less the floor.
+    losses: Vec<f32>,
+    validation: Option<f64>,
+    guard: Option<Guard>,
+    /// Whether the host can still go back to the state before the first step.
+    first_is_kept: bool,
+    counts: DecisionCounts,
+    rollbacks: u64,
+    policy: Vec<u8>,
+}
+
+/// Called with every decision.
+pub type DecisionCallback = Box<dyn FnMut(&TraceRecord<'_>) + Send>;
+
+/// Runs a [`Policy`] beside a training loop. See the module for the protocol.
+///
+/// ```
+/// use qgd::driver::Order;
+/// use qgd::{Controller, Driver, Measure};
+///
+/// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// let controller = Controller::pretrained("lr")?;
+/// let config = controller.driver_config(Some(100));
+/// let mut driver = Driver::new(controller, 1e-4, 0.0, config)?;
+/// let (mut x, mut kept, start) = ([1.0f32], [1.0], [1.0]);
+/// let mut measure = Measure::default();
+/// for _ in 0..100 {
+///     let (loss, grad) = (0.5 * x[0] * x[0], x);
+///     match driver.step(&[loss], grad[0].is_finite(), || measure.measure(&x, &grad)) {
+///         Order::Apply { lr, keep, .. } => {
+///             if keep {
+///                 kept = x;
+///             }
+///             x[0] -= lr as f32 * grad[0];
+///         }
+///         Order::Skip => {}
+///         Order::RollBack => {
+///             x = kept;
+///             measure.rolled_back(&x);
+///         }
+///         Order::Restart => {
+///             (x, kept) = (start, start);
+///             measure = Measure::default();
+///         }
+///     }
+/// }
+/// assert!(x[0].abs() < 0.2, "{x:?} at {}", driver.lr());
+/// # Ok(()) }
+/// ```
+pub struct Driver<P: Policy = Box<dyn Policy>> {
+    policy: P,
+    config: DriverConfig,
+    callbacks: Vec<DecisionCallback>,
+    last: Option<Decision>,
+    state: DriverState,
+}
+
+impl<P: Policy> Driver<P> {
+    /// A driver at step 0 with these start values.
+    ///
+    /// # Errors
+    /// When a start value or a field of the configuration is outside its range, or the policy was made for a line search.
+    pub fn new(policy: P, lr: f64, weight_decay: f64, config: DriverConfig) -> Result<Self, DriverError> {
+        if policy.searches_lines() {
+            return Err(DriverError::LineSearch);
+        }
+        config.check(lr, weight_decay)?;
+        let state = DriverState {
+            lr,
+            lr_base: lr,
+            lr_first: lr,
+            weight_decay,
+            weight_decay_base: weight_decay,
+            step: 0,
+            next_decision: 0,
+            recover_until: 0,
+            losses: Vec::new(),
+            validation: None,
+            guard: config.guard.clone().map(Guard::new),
+            first_is_kept: true,
+            counts: DecisionCounts::default(),
+            rollbacks: 0,
+            policy: Vec::new(),
+        };
+        Ok(Self { policy, config, callbacks: Vec::new(), last: None, state })
+    }
+
+    /// One inner step: the host tells what it saw at its parameters, and does what the answer says.
+    ///
+    /// - `losses`: the losses at these parameters, oldest first; usually one. A host that keeps its losses on a device hands over all of them
+    ///   when [`Driver::is_due`], and none in between.
+    /// - `grad_is_finite`: whether all of the gradient is. True where nobody looked.
+    /// - `measure`: measures at these parameters, with the gradient at them. Called only where a decision rests on it.
+    pub fn step(&mut self, losses: &[f32], grad_is_finite: bool, measure: impl FnOnce() -> Measured) -> Order {
+        let floor = self.config.loss_floor as f32;
+        self.state.losses.extend(losses.iter().map(|loss| loss - floor));
+        let is_broken = !grad_is_finite || losses.iter().any(|loss| !loss.is_finite());
+        let order = if self.is_due() {
+            let window = self.take_window();
+            self.judge(&window, grad_is_finite, measure)
+        } else if is_broken && self.is_guarded() {
+            let window = self.take_window();
+            let verdict = self.check(&window, grad_is_finite);
+            self.obey(verdict, &window)
+        } else {
+            self.go_on(false)
+        };
+        self.state.step += 1;
+        order
+    }
+
+    /// The end of a run: shows the policy what the last step led to, where nothing is applied any more. A truncated episode bootstraps from it.
+    pub fn finish(&mut self, losses: &[f32], measured: &Measured) {
+        let floor = self.config.loss_floor as f32;
+        self.state.losses.extend(losses.iter().map(|loss| loss - floor));
+        let window = self.take_window();
+        self.decide(&window, measured);
+    }
+
+    /// First the guard, then, where it finds nothing wrong, the policy.
+    fn judge(&mut self, window: &LossWindow, grad_is_finite: bool, measure: impl FnOnce() -> Measured) -> Order {
+        let verdict = self.check(window, grad_is_finite);
+        if verdict != Verdict::Good {
+            return self.obey(verdict, window);
+        }
+        let measured = measure();
+        let (step, may_restart) = (self.state.step, self.state.first_is_kept);
+        let check = |guard: &mut Guard| guard.check_first_step(step, &measured, may_restart);
+        let verdict = self.state.guard.as_mut().map_or(Verdict::Good, check);
+        if verdict != Verdict::Good {
+            return self.obey(verdict, window);
+        }
+        self.decide(window, &measured);
+        self.go_on(self.is_guarded())
+    }
+
+    fn check(&mut self, window: &LossWindow, grad_is_finite: bool) -> Verdict {
+        let (step, may_restart) = (self.state.step, self.state.first_is_kept);
+        let check = |guard: &mut Guard| guard.check(window, grad_is_finite, step, may_restart);
+        self.state.guard.as_mut().map_or(Verdict::Good, check)
+    }
+
+    fn go_on(&self, keep: bool) -> Order {
+        Order::Apply { lr: self.lr(), weight_decay: self.weight_decay(), keep }
+    }
+
+    /// Does what the guard says. The next step is a decision, whatever it was.
+    fn obey(&mut self, verdict: Verdict, window: &LossWindow) -> Order {
+        let accept = |reason| Decision::of(Action::ACCEPT, reason);
+        let next = self.state.step + 1;
+        let (order, decision) = match verdict {
+            Verdict::Good => return self.go_on(false),
+            Verdict::Hold => (Order::Skip, Decision { action: None, ..accept(Reason::LossExploded) }),
+            Verdict::RollBack { reason, halve: false } => (Order::RollBack, accept(reason)),
+            Verdict::RollBack { reason, halve: true } => {
+                let lr = self.lr();
+                self.state.guard.iter_mut().for_each(|guard| guard.undone_at(lr));
+                (Order::RollBack, Decision::of(Action::HALVE_LR, reason))
+            }
+            Verdict::Restart { reason, lr_factor } => (Order::Restart, Decision { lr_factor, ..accept(reason) }),
+        };
+        self.apply(decision);
+        let is_first_step = decision.reason == Reason::FirstStepTooFar;
+        if is_first_step {
+            self.state.lr_first = self.state.lr;
+        } else if order != Order::Skip {
+            self.state.recover_until = next + RECOVERY_STEPS;
+        }
+        self.state.rollbacks += u64::from(order != Order::Skip);
+        self.state.next_decision = next;
+        self.record(window, false);
+        order
+    }
+
+    /// Lets the policy decide, and applies what it decided to [`Driver::lr`] and [`Driver::weight_decay`].
+    fn decide(&mut self, window: &LossWindow, measured: &Measured) {
+        let state = &self.state;
+        let signals = Signals {
+            step: state.step,
+            total_steps: self.config.total_steps,
+            window: *window,
+            measured: *measured,
+            lr: self.lr(),
+            lr_base: state.lr_first,
+            lr_ceiling: state.guard.as_ref().and_then(Guard::ceiling),
+            weight_decay: state.weight_decay,
+            weight_decay_base: state.weight_decay_base,
+            validation: state.validation,
+        };
+        let decision = self.policy.decide(&signals);
+        let state = &mut self.state;
+        let interval = if state.step < state.recover_until { 1 } else { self.config.pace.interval(state.step) };
+        state.next_decision = state.step + interval;
+        state.guard.iter_mut().for_each(|guard| guard.measured(measured));
+        self.apply(decision);
+        self.record(window, true);
+    }
+
+    fn take_window(&mut self) -> LossWindow {
+        let window = LossWindow::of(&self.state.losses);
+        self.state.losses.clear();
+        window
+    }
+
+    fn apply(&mut self, decision: Decision) {
+        let (state, bounds) = (&mut self.state, &self.config.bounds);
+        state.lr = clamp(state.lr * decision.lr_factor, bounds.lr, state.lr_base);
+        let weight_decay = state.weight_decay * decision.weight_decay_factor;
+        state.weight_decay = clamp(weight_decay, bounds.weight_decay, state.weight_decay_base);
+        if let Some(action) = decision.action {
+            state.counts.count(action);
+        }
+        self.last = Some(decision);
+    }
+
+    fn record(&mut self, window: &LossWindow, explained: bool) {
+        let Some(decision) = self.last else { return };
+        let explanation = if explained { self.policy.explain() } else { None };
+        let record = TraceRecord {
+            step: self.state.step,
+            loss: window.mean + self.config.loss_floor,
+            lr: self.lr(),
+            weight_decay: self.state.weight_decay,
+            action: decision.action,
+            reason: decision.reason,
+            features: explanation.map_or(&[], |e| e.features),
+            q_values: explanation.map_or(&[], |e| e.q_values),
+        };
+        tracing::debug!(step = record.step, loss = record.loss, lr = record.lr, reason = ?record.reason, "decision");
+        for callback in &mut self.callbacks {
+            callback(&record);
+        }
+    }
+}
+
+impl<P: Policy> Driver<P> {
+    /// Changes the configuration, for the start values the driver was made with.
+    ///
+    /// # Errors
+    /// When a field is outside its range; the driver is as it was then.
+    pub fn set_config(&mut self, config: DriverConfig) -> Result<(), DriverError> {
+        config.check(self.state.lr_base, self.state.weight_decay_base)?;
+        if config.guard != self.config.guard {
+            self.state.guard = config.guard.clone().map(Guard::new);
+        }
+        self.config = config;
+        Ok(())
+    }
+
+    /// Its configuration.
+    pub fn config(&self) -> &DriverConfig {
+        &self.config
+    }
+
+    /// Sets a new base learning rate; what the policy made of the old one is kept as a ratio.
+    ///
+    /// # Errors
+    /// When `lr` is not a positive number.
+    pub fn set_lr(&mut self, lr: f64) -> Result<(), DriverError> {
+        self.config.check(lr, 0.0)?;
+        let ratio = self.state.lr / self.state.lr_base;
+        self.state.lr_base = lr;
+        self.state.lr = clamp(lr * ratio, self.config.bounds.lr, lr);
+        Ok(())
+    }
+
+    /// Sets the weight decay the run starts with.
+    ///
+    /// # Errors
+    /// When it is negative or not finite.
+    pub fn set_weight_decay(&mut self, weight_decay: f64) -> Result<(), DriverError> {
+        self.config.check(self.state.lr_base, weight_decay)?;
+        self.state.weight_decay = weight_decay;
+        self.state.weight_decay_base = weight_decay;
+        Ok(())
+    }
+
+    /// Tells the policy the newest validation loss or error. Like the training losses, it is shown less the floor under them.
+    pub fn observe_validation(&mut self, error: f64) {
+        self.state.validation = Some(error - self.config.loss_floor);
+    }
+
+    /// From now on the policy neither learns nor explores.
+    pub fn freeze(&mut self) {
+        self.policy.freeze();
+    }
+
+    /// Adds a callback that sees every decision.
+    pub fn on_decision(&mut self, callback: DecisionCallback) {
+        self.callbacks.push(callback);
+    }
+
+    /// Whether the coming step starts with a decision.
+    pub fn is_due(&self) -> bool {
+        self.state.step >= self.state.next_decision
+    }
+
+    /// Whether a guard watches the losses.
+    pub fn is_guarded(&self) -> bool {
+        self.state.guard.is_some()
+    }
+
+    /// Whether a later step may still be answered with [`Order::Restart`], so that the state that was kept first is still needed.
+    pub fn may_restart(&self) -> bool {
+        self.state.first_is_kept && self.state.guard.as_ref().is_some_and(Guard::may_restart)
+    }
+
+    /// The host can no longer go back to the state that was kept first (its net has other variables now): [`Order::Restart`] will not be given.
+    pub fn forget_first(&mut self) {
+        self.state.first_is_kept = false;
+    }
+
+    /// The learning rate to use now.
+    pub fn lr(&self) -> f64 {
+        self.state.lr * self.config.pace.base_factor(self.state.step, self.config.total_steps)
+    }
+
+    /// The weight decay to use now (PyTorch's: the gradient of the penalty is `weight_decay * x`).
+    pub fn weight_decay(&self) -> f64 {
+        self.state.weight_decay
+    }
+
+    /// Number of inner steps so far.
+    pub fn steps(&self) -> u64 {
+        self.state.step
+    }
+
+    /// The budget, where it is known.
+    pub fn total_steps(&self) -> Option<u64> {
+        self.config.total_steps
+    }
+
+    /// The last decision, the guard's included.
+    pub fn last_decision(&self) -> Option<Decision> {
+        self.last
+    }
+
+    /// Number of times that each action was taken.
+    pub fn counts(&self) -> DecisionCounts {
+        self.state.counts
+    }
+
+    /// Number of times that the guard had the host go back.
+    pub fn rollbacks(&self) -> u64 {
+        self.state.rollbacks
+    }
+
+    /// The policy.
+    pub fn policy(&self) -> &P {
+        &self.policy
+    }
+
+    /// Gives the policy back.
+    pub fn into_policy(self) -> P {
+        self.policy
+    }
+
+    /// Everything later steps depend on. A driver made by the same call and given this state goes on bit-identically.
+    pub fn state(&self) -> DriverState {
+        DriverState { policy: self.policy.save(), ..self.state.clone() }
+    }
+
+    /// Goes back to a saved state.
+    ///
+    /// # Errors
+    /// When the state was saved with another kind of policy.
+    pub fn load_state(&mut self, state: DriverState) -> Result<(), DriverError> {
+        self.policy.load(&state.policy)?;
+        self.state = state;
+        Ok(())
+    }
+}

@@ -1,0 +1,180 @@
+//! Is the net well? Safety outside the policy: notices a step that wrecked the net, and says when a state is worth keeping.
+//!
+//! The loss that a training loop sees at step `t` was measured *at the parameters before step `t`*. So when it is good, those very
+//! parameters are verified, and the training loop may remember them before it goes on; when it is bad, it restores what it remembered last.
+//! A start high enough to wreck the net in one step is therefore undone: the state that is restored is older than the wreck.
+//!
+//! Four rules are asked in this order; the first that finds something wrong decides:
+//!
+//! | rule | finds | answer |
+//! |---|---|---|
+//! | explosion | a loss or gradient that is not finite, or a loss far above the highest of late | look again, then roll back and halve |
+//! | drift | a level of the loss that rises for long | roll back and halve |
+//! | dead start | a run that went far at first and is no better for it | begin again at a quarter of the rate |
+//! | first step | a first step longer than allowed | begin again at the rate whose first step is as long as allowed |
+//!
+//! The rate at which a step was last undone (the *ceiling*) is shown to the policy, and for [`RECOVERY_STEPS`] steps after it every step is a
+//! decision.
+
+mod dead_start;
+mod drift;
+mod explosion;
+mod first_step;
+#[cfg(test)]
+mod tests;
+
+use crate::limits::{OutOfRange, is_positive, within};
+use crate::policy::{LossWindow, Measured, Reason};
+use dead_start::{DeadStart, GIVEN_UP};
+use drift::Drift;
+use explosion::Explosion;
+use first_step::FirstStep;
+use serde::{Deserialize, Serialize};
+
+/// Share of the first loss below which losses count as noise, so that that of a nearly solved task looks neither like an explosion nor like a
+/// drift.
+const FLOOR: f64 = 0.1;
+/// Number of steps after a rollback at each of which a decision is taken.
+pub const RECOVERY_STEPS: u64 = 8;
+
+/// The rules of the guard.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct GuardConfig {
+    /// Factor above which a loss is bad: `explosion × max(peak, 0.1 × first loss)`, where the peak is the highest loss of late. In (1, ∞),
+    /// default 2.
+    pub explosion: f64,
+    /// Factor above which the level of the loss, an average over about ten steps, is bad, if by more than its noise:
+    /// `drift × max(its lowest, 0.1 × first loss)`. In (1, ∞), default none: the level may rise.
+    pub drift: Option<f64>,
+    /// Share of the first loss: where the average loss is still above it by more than its noise at steps 16, 32, 64 … 1024, and the
+    /// parameters went far, the run begins again. In [0, 1], default 0.95; 0: never.
+    pub restart: f64,
+    /// Longest first step, as a share of the norm of the parameters. Where it goes further, the run begins again with the learning rate scaled
+    /// down to it. In (0, ∞), default none: any length.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub first_update: Option<f64>,
+}
+
+impl Default for GuardConfig {
+    fn default() -> Self {
+        Self { explosion: 2.0, drift: None, restart: 0.95, first_update: None }
+    }
+}
+
+impl GuardConfig {
+    /// Checks every field.
+    ///
+    /// # Errors
+    /// When one is outside its range.
+    pub fn check(&self) -> Result<(), OutOfRange> {
+        let above_one = |v: f64| 1.0 < v && v.is_finite();
+        let (drift, first_update) = (self.drift.unwrap_or(2.0), self.first_update.unwrap_or(1.0));
+        within("explosion", self.explosion, above_one(self.explosion), "greater than 1")?;
+        within("drift", drift, above_one(drift), "greater than 1")?;
+        within("restart", self.restart, (0.0..=1.0).contains(&self.restart), "in [0, 1]")?;
+        within("first_update", first_update, is_positive(first_update), "positive")
+    }
+}
+
+/// What the guard says of the parameters at which the newest losses were measured.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(super) enum Verdict {
+    /// Verified.
+    Good,
+    /// Suspect: to be looked at once more.
+    Hold,
+    /// Bad: back to what was verified last. `halve`: the step size is to blame, which it is not where the parameters were verified before.
+    RollBack { reason: Reason, halve: bool },
+    /// Hopeless: back to the state before the first step, with the learning rate times `lr_factor`.
+    Restart { reason: Reason, lr_factor: f64 },
+}
+
+/// Watches the losses of a run.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub(super) struct Guard {
+    config: GuardConfig,
+    /// The first finite loss.
+    first: Option<f64>,
+    ceiling: Option<f64>,
+    explosion: Explosion,
+    drift: Drift,
+    dead_start: DeadStart,
+    first_step: FirstStep,
+}
+
+impl Guard {
+    /// A guard that has seen nothing yet.
+    pub fn new(config: GuardConfig) -> Self {
+        Self {
+            config,
+            first: None,
+            ceiling: None,
+            explosion: Explosion::default(),
+            drift: Drift::default(),
+            dead_start: DeadStart::default(),
+            first_step: FirstStep::default(),
+        }
+    }
+
+    /// Judges the newest losses and, through them, the parameters they were measured at. `may_restart`: the state before the first step is
+    /// still there.
+    pub fn check(&mut self, window: &LossWindow, grad_is_finite: bool, step: u64, may_restart: bool) -> Verdict {
+        let loss = (window.is_finite() && grad_is_finite).then_some(window.recent);
+        let first = loss.map_or(f64::NAN, |loss| *self.first.get_or_insert(loss));
+        let verdict = self.explosion.check(loss, self.config.explosion, FLOOR * first);
+        if let (Verdict::Good, Some(loss)) = (verdict, loss) {
+            self.dead_start.follow(loss);
+            return self.check_level(window, first, step, may_restart);
+        }
+        if let Verdict::RollBack { .. } = verdict {
+            self.dead_start.restored();
+        }
+        verdict
+    }
+
+    /// The rules for losses of which no single one is bad.
+    fn check_level(&mut self, window: &LossWindow, first: f64, step: u64, may_restart: bool) -> Verdict {
+        if self.drift.check(window, self.config.drift, FLOOR * first) {
+            self.explosion.restored();
+            self.dead_start.restored();
+            return Verdict::RollBack { reason: Reason::LossDrifted, halve: true };
+        }
+        if may_restart && self.dead_start.check(step, first, self.config.restart, self.drift.noise()) {
+            self.explosion.restored();
+            self.drift.forget();
+            return Verdict::Restart { reason: Reason::GotNowhere, lr_factor: GIVEN_UP };
+        }
+        Verdict::Good
+    }
+
+    /// Judges how far the first step went, once that is measured.
+    pub fn check_first_step(&mut self, step: u64, measured: &Measured, may_restart: bool) -> Verdict {
+        let excess = self.config.first_update.and_then(|allowed| self.first_step.check(step, measured, allowed));
+        match excess.filter(|_| may_restart) {
+            Some(excess) => Verdict::Restart { reason: Reason::FirstStepTooFar, lr_factor: 1.0 / excess },
+            None => Verdict::Good,
+        }
+    }
+
+    /// Takes note of where a decision finds the run.
+    pub fn measured(&mut self, measured: &Measured) {
+        self.dead_start.measured(measured);
+    }
+
+    /// Takes note of the learning rate at which a step was undone.
+    pub fn undone_at(&mut self, lr: f64) {
+        self.ceiling = Some(lr);
+    }
+
+    /// The learning rate at which a step was last undone.
+    pub fn ceiling(&self) -> Option<f64> {
+        self.ceiling
+    }
+
+    /// Whether a later check may still say [`Verdict::Restart`].
+    pub fn may_restart(&self) -> bool {
+        let dead_start = self.config.restart > 0.0 && self.dead_start.is_open();
+        dead_start || (self.config.first_update.is_some() && self.first_step.is_open())
+    }
+}

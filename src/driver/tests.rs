@@ -1,0 +1,216 @@
+use super::*;
+
+struct Always(f64);
+impl Policy for Always {
+    fn decide(&mut self, _: &Signals) -> Decision {
+        Decision::scheduled(self.0)
+    }
+}
+
+fn driver(factor: f64, interval: u64, guard: Option<GuardConfig>) -> Driver<Always> {
+    let bounds = Bounds { lr: [1e-3, 1.0], ..Bounds::default() };
+    let config = DriverConfig { guard, bounds, pace: Pace::every(interval), ..DriverConfig::default() };
+    Driver::new(Always(factor), 0.1, 0.0, config).unwrap()
+}
+
+fn step(driver: &mut Driver<Always>, loss: f32) -> Order {
+    driver.step(&[loss], true, Measured::default)
+}
+
+fn rate(order: Order) -> f64 {
+    if let Order::Apply { lr, .. } = order { lr } else { panic!("{order:?}") }
+}
+
+#[test]
+fn decisions_come_at_the_interval_the_pace_names() {
+    let mut driver = driver(0.5, 3, None);
+    let lrs: Vec<f64> = (0..8).map(|_| rate(step(&mut driver, 1.0))).collect();
+    assert_eq!(lrs, [0.05, 0.05, 0.05, 0.025, 0.025, 0.025, 0.0125, 0.0125]);
+}
+
+#[test]
+fn nothing_is_measured_where_no_decision_rests_on_it() {
+    let mut driver = driver(1.0, 3, Some(GuardConfig::default()));
+    let mut n_measured = 0;
+    for i in 0..9 {
+        let loss = if i == 3 { f32::NAN } else { 1.0 };
+        let _ = driver.step(&[loss], true, || {
+            n_measured += 1;
+            Measured::default()
+        });
+    }
+    // At steps 0, and 4 to 8: after the rollback of step 3 every step is a decision.
+    assert_eq!(n_measured, 6);
+}
+
+#[test]
+fn the_learning_rate_stays_within_its_bounds() {
+    let (mut up, mut down) = (driver(2.0, 1, None), driver(0.5, 1, None));
+    for _ in 0..20 {
+        let _ = (step(&mut up, 1.0), step(&mut down, 1.0));
+    }
+    assert_eq!((up.lr(), down.lr()), (1.0, 1e-3));
+}
+
+#[test]
+fn a_rollback_halves_and_then_decides_at_every_step_for_a_while() {
+    let mut driver = driver(1.0, 100, Some(GuardConfig::default()));
+    assert_eq!(step(&mut driver, 1.0), Order::Apply { lr: 0.1, weight_decay: 0.0, keep: true });
+    assert_eq!(step(&mut driver, f32::NAN), Order::RollBack, "at once, though no decision is due");
+    assert_eq!((driver.lr(), driver.rollbacks()), (0.05, 1));
+    for _ in 0..RECOVERY_STEPS {
+        assert!(driver.is_due());
+        let _ = step(&mut driver, 1.0);
+    }
+    assert_eq!(step(&mut driver, 1.0), Order::Apply { lr: 0.05, weight_decay: 0.0, keep: true });
+    assert!(!driver.is_due());
+}
+
+#[test]
+fn a_broken_gradient_between_two_decisions_is_rolled_back_like_a_broken_loss() {
+    for (losses, grad_is_finite) in [(&[f32::NAN][..], true), (&[1.0, f32::INFINITY], true), (&[1.0], false), (&[], false)] {
+        let mut guarded = driver(1.0, 100, Some(GuardConfig::default()));
+        let _ = (step(&mut guarded, 1.0), step(&mut guarded, 1.0));
+        assert_eq!(guarded.step(losses, grad_is_finite, Measured::default), Order::RollBack, "{losses:?}");
+        assert_eq!(guarded.last_decision().unwrap().reason, Reason::NonFinite);
+        let mut bare = driver(1.0, 100, None);
+        let _ = (step(&mut bare, 1.0), step(&mut bare, 1.0));
+        assert!(matches!(bare.step(losses, grad_is_finite, Measured::default), Order::Apply { .. }), "{losses:?}");
+    }
+}
+
+#[test]
+fn a_suspected_loss_is_looked_at_again_and_then_undone() {
+    let mut driver = driver(1.0, 1, Some(GuardConfig::default()));
+    let _ = (step(&mut driver, 1.0), step(&mut driver, 1.0));
+    assert_eq!([step(&mut driver, 9.0), step(&mut driver, 9.0)], [Order::Skip, Order::RollBack]);
+    assert_eq!(driver.rollbacks(), 1);
+}
+
+fn confined() -> DriverConfig {
+    let guard = GuardConfig { restart: 0.0, first_update: Some(0.1), ..GuardConfig::default() };
+    DriverConfig { guard: Some(guard), ..DriverConfig::default() }
+}
+
+fn at(distance: f64) -> impl Fn() -> Measured {
+    move || Measured { param_norm: 2.0, distance, ..Measured::default() }
+}
+
+#[test]
+fn a_first_step_that_goes_too_far_is_undone_once_and_scaled_to_what_is_allowed() {
+    let first_step = |distance| {
+        let mut driver = Driver::new(Always(1.0), 0.4, 0.0, confined()).unwrap();
+        assert!(matches!(driver.step(&[1.0], true, at(0.0)), Order::Apply { keep: true, .. }));
+        assert!(driver.may_restart());
+        (driver.step(&[1.0], true, at(distance)), driver)
+    };
+    let (order, mut driver) = first_step(4.0);
+    assert_eq!((order, driver.last_decision().unwrap().reason), (Order::Restart, Reason::FirstStepTooFar));
+    assert!((driver.lr() - 0.4 / 20.0).abs() < 1e-12 && !driver.may_restart() && driver.is_due());
+    let again = driver.step(&[1.0], true, at(4.0));
+    assert!(matches!(again, Order::Apply { .. }), "only the first step is looked at: {again:?}");
+    assert!(matches!(first_step(0.1).0, Order::Apply { .. }));
+}
+
+/// A net that moved to another device: the state before the first step is gone, and a rate must not be cut for a restart that cannot be.
+#[test]
+fn a_host_that_lost_its_first_state_is_not_told_to_go_back_to_it() {
+    let mut driver = Driver::new(Always(1.0), 0.4, 0.0, confined()).unwrap();
+    let _ = driver.step(&[1.0], true, at(0.0));
+    driver.forget_first();
+    assert!(!driver.may_restart());
+    assert_eq!(rate(driver.step(&[1.0], true, at(4.0))), 0.4);
+
+    let dead = DriverConfig { guard: Some(GuardConfig::default()), ..DriverConfig::default() };
+    let orders = |forgets: bool| {
+        let mut driver = Driver::new(Always(1.0), 0.4, 0.0, dead.clone()).unwrap();
+        let orders: Vec<Order> = (0..40)
+            .map(|i| {
+                if i == 10 && forgets {
+                    driver.forget_first();
+                }
+                driver.step(&[3.0], true, at(4.0))
+            })
+            .collect();
+        (orders.contains(&Order::Restart), driver.lr())
+    };
+    assert_eq!(orders(false), (true, 0.4 * 0.25 * 0.25));
+    assert_eq!(orders(true), (false, 0.4));
+}
+
+#[test]
+fn a_floor_under_the_losses_is_shown_to_guard_and_policy_alike() {
+    struct Shown(Vec<f64>);
+    impl Policy for Shown {
+        fn decide(&mut self, signals: &Signals) -> Decision {
+            self.0.push(signals.window.mean);
+            Decision::scheduled(1.0)
+        }
+    }
+    let run = |floor: f32| {
+        let guard = Some(GuardConfig::default());
+        let config = DriverConfig { loss_floor: floor.into(), guard, ..DriverConfig::default() };
+        let mut driver = Driver::new(Shown(Vec::new()), 0.1, 0.0, config).unwrap();
+        let losses = [4.0, 2.0, 9.0, 9.0, 1.0].map(|loss| loss + floor);
+        let orders = losses.map(|loss| driver.step(&[loss], true, Measured::default));
+        (orders, driver.into_policy().0)
+    };
+    assert_eq!(run(-8.0), run(0.0));
+    assert_eq!(run(0.0).1, [4.0, 2.0, 1.0]);
+}
+
+#[test]
+fn a_cooldown_ends_a_known_budget_at_zero_and_leaves_an_unknown_one_alone() {
+    let pace = Pace { cooldown: 0.25, ..Pace::every(4) };
+    let lrs = |total_steps| {
+        let config = DriverConfig { pace, total_steps, ..DriverConfig::default() };
+        let mut driver = Driver::new(Always(2.0), 0.1, 0.0, config).unwrap();
+        (0..9).map(|_| rate(step(&mut driver, 1.0))).collect::<Vec<f64>>()
+    };
+    assert_eq!(lrs(Some(8)), [0.2, 0.2, 0.2, 0.2, 0.4, 0.4, 0.4, 0.2, 0.4]);
+    assert_eq!(lrs(None)[..8], [0.2, 0.2, 0.2, 0.2, 0.4, 0.4, 0.4, 0.4]);
+}
+
+#[test]
+fn start_values_and_settings_that_no_run_can_use_are_refused_by_name() {
+    let refused = |lr, weight_decay, config| {
+        Driver::new(Always(1.0), lr, weight_decay, config).err().expect("refused").to_string()
+    };
+    for (lr, weight_decay) in [(-1.0, 0.0), (0.0, 0.0), (f64::NAN, 0.0), (0.1, -1.0)] {
+        refused(lr, weight_decay, DriverConfig::default());
+    }
+    let bounds = Bounds { lr: [1.0, 0.1], ..Bounds::default() };
+    let bad = [
+        (DriverConfig { bounds, ..DriverConfig::default() }, "bounds.lr is 1"),
+        (DriverConfig { pace: Pace { cooldown: f64::NAN, ..Pace::default() }, ..DriverConfig::default() }, "pace.cooldown is NaN"),
+        (DriverConfig { total_steps: Some(0), ..DriverConfig::default() }, "total_steps is 0"),
+        (DriverConfig { loss_floor: f64::INFINITY, ..DriverConfig::default() }, "loss_floor is inf"),
+    ];
+    for (config, message) in bad {
+        let error = refused(0.1, 0.0, config);
+        assert!(error.starts_with(message), "{error}");
+    }
+}
+
+#[test]
+fn a_new_base_keeps_what_the_policy_made_of_the_old_one() {
+    let mut driver = driver(0.5, 1, None);
+    let _ = step(&mut driver, 1.0);
+    driver.set_lr(0.2).unwrap();
+    assert!((driver.lr() - 0.1).abs() < 1e-12);
+}
+
+#[test]
+fn a_saved_driver_goes_on_with_the_losses_of_its_window() {
+    let new = || driver(0.5, 3, Some(GuardConfig { drift: Some(1.3), ..GuardConfig::default() }));
+    let mut whole = new();
+    let losses: Vec<f32> = (0..40).map(|i| 1.0 + 0.02 * i as f32).collect();
+    let all: Vec<Order> = losses.iter().map(|&loss| step(&mut whole, loss)).collect();
+    for cut in 0..40 {
+        let (mut first, mut second) = (new(), new());
+        losses[..cut].iter().for_each(|&loss| assert_ne!(step(&mut first, loss), Order::Restart));
+        second.load_state(first.state()).unwrap();
+        let rest: Vec<Order> = losses[cut..].iter().map(|&loss| step(&mut second, loss)).collect();
+        assert_eq!(rest, all[cut..], "cut after {cut} steps");
+    }
+}

@@ -1,0 +1,418 @@
+//! How a controller is meta-trained: its recipe, with the table `[training]` read.
+
+use super::optimizer::Algorithm;
+use super::polish::PolishConfig;
+use crate::controller::{Controller, Pretrained, Recipe, RecipeError};
+use crate::dqn::{
+    ActionPrior, AgentConfig, EpsilonGreedy, EpsilonSchedule, Exploration, ExplorationError, Explorer, QNetwork, ReplayConfig,
+    RewardConfig,
+};
+use crate::driver::{GuardConfig, Pace};
+use crate::limits::{OutOfRange, refused, within};
+use serde::{Deserialize, Serialize};
+use std::path::Path;
+use std::sync::Arc;
+
+/// What a controller is, and how it is meta-trained.
+#[derive(Debug, Clone, PartialEq)]
+pub struct TrainingRecipe {
+    /// What it is. Its own table `training` is empty: it stands in the other field.
+    pub controller: Recipe,
+    /// How it is trained.
+    pub training: TrainingConfig,
+}
+
+impl TrainingRecipe {
+    /// Reads and checks a recipe file.
+    ///
+    /// # Errors
+    /// When the file cannot be read, has an unknown key, or holds a value outside its range.
+    pub fn load(path: &Path) -> Result<Self, RecipeError> {
+        Self::read(Recipe::load(path)?, &path.display().to_string())
+    }
+
+    /// Parses and checks a recipe; `origin` is named in errors.
+    ///
+    /// # Errors
+    /// As [`TrainingRecipe::load`].
+    pub fn parse(text: &str, origin: &str) -> Result<Self, RecipeError> {
+        Self::read(Recipe::parse(text, origin)?, origin)
+    }
+
+    /// The recipe of a controller, with its table `training` read.
+    ///
+    /// # Errors
+    /// When the table has an unknown key or holds a value outside its range.
+    pub fn of(recipe: &Recipe) -> Result<Self, RecipeError> {
+        Self::read(recipe.clone(), &format!("of the controller {}", recipe.name))
+    }
+
+    fn read(mut controller: Recipe, origin: &str) -> Result<Self, RecipeError> {
+        let table = std::mem::take(&mut controller.training);
+        let toml = |source| RecipeError::Toml { origin: origin.to_owned(), source: Box::new(source) };
+        let recipe = Self { controller, training: table.try_into().map_err(toml)? };
+        recipe.check().map_err(|error| RecipeError::OutOfRange { origin: origin.to_owned(), error })?;
+        Ok(recipe)
+    }
+
+    /// A controller of this recipe at the start of a run, with networks that are not trained to the end: it takes features of any size.
+    pub fn with_networks(&self, networks: Vec<QNetwork>) -> Controller {
+        Controller::new(Arc::new(Pretrained::in_training(self.whole(), networks)))
+    }
+
+    /// How a controller of this recipe explores.
+    ///
+    /// # Errors
+    /// When the exploration cannot be used.
+    pub fn explorer(&self) -> Result<Explorer, ExplorationError> {
+        let odds = self.controller.controls.drift_free_odds(&self.controller.moves);
+        Explorer::new(self.training.exploration, &odds)
+    }
+
+    /// The recipe as a pretrained file carries it.
+    pub fn whole(&self) -> Recipe {
+        // Every field is a number, string, array or table, which TOML can always hold.
+        let training = toml::Table::try_from(&self.training).unwrap_or_default();
+        Recipe { training, ..self.controller.clone() }
+    }
+
+    /// What rollouts of meta-training follow: the recipe with [`Rehearsal`].
+    #[must_use]
+    pub fn rehearsed(&self) -> Self {
+        let mut recipe = self.clone();
+        let Rehearsal { pace, guard } = std::mem::take(&mut recipe.training.rehearsal);
+        recipe.controller.pace = pace.unwrap_or(recipe.controller.pace);
+        recipe.controller.guard = guard.unwrap_or(recipe.controller.guard);
+        recipe
+    }
+
+    fn check(&self) -> Result<(), OutOfRange> {
+        self.training.check().map_err(|error| error.under("training"))?;
+        let Some(config) = self.controller.line_search else { return Ok(()) };
+        let tasks = &self.training.tasks;
+        let with_memory = tasks.optimizers[1..].iter().copied().find(|&weight| weight > 0.0);
+        let plain = "[1, 0, 0, 0]: a line search is plain gradient descent";
+        within("training.tasks.optimizers", with_memory.unwrap_or(0.0), with_memory.is_none(), plain)?;
+        let longest_memory = tasks.horizon[0] > config.memory.into();
+        within("training.tasks.horizon", tasks.horizon[0] as f64, longest_memory, "longer than line_search.memory")
+    }
+}
+
+/// How long, on what and by what a controller is meta-trained: the table `[training]` of a recipe.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct TrainingConfig {
+    /// Number of rounds of rollouts and updates. In [1, ∞), default 300.
+    pub rounds: u32,
+    /// Number of tasks trained in a round. In [1, ∞), default 128.
+    pub episodes_per_round: u32,
+    /// Number of updates of the Q-network in a round. In [0, ∞), default 64.
+    pub updates_per_round: u32,
+    /// Number of rounds between two validations. In [1, ∞), default 10.
+    pub validate_every: u32,
+    /// Number of tasks of the validation set, each run from five starts. In [1, ∞), default 48.
+    pub validation_tasks: u32,
+    /// Rate, per round, of the averaged networks that are validated and kept. In (0, 1], default 0.02.
+    pub average: f32,
+    /// How the agent learns.
+    pub agent: AgentConfig,
+    /// How the agent explores. Default: ε-greedy, drift-free, held for 4 decisions on average, from 0.4 to 0.4^4.3 = 0.02 across the episodes
+    /// of a round.
+    pub exploration: Exploration,
+    /// What the agent remembers.
+    pub replay: ReplayConfig,
+    /// Where the controller is driven otherwise than in use while it is meta-trained.
+    #[serde(skip_serializing_if = "Rehearsal::is_none")]
+    pub rehearsal: Rehearsal,
+    /// What comes after the rounds, where there is more. See [`PolishConfig`].
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub polish: Option<PolishConfig>,
+    /// What a decision earns.
+    pub reward: RewardConfig,
+    /// What the tasks are.
+    pub tasks: TaskConfig,
+}
+
+/// Overrides of pace and guard while a controller is meta-trained. The polish has those of use.
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Rehearsal {
+    /// When it decides: more decisions teach more. Default: as in use.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub pace: Option<Pace>,
+    /// When a step is undone: what a guard undoes, nobody learns from. Default: as in use.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub guard: Option<GuardConfig>,
+}
+
+impl Rehearsal {
+    fn is_none(&self) -> bool {
+        *self == Self::default()
+    }
+}
+
+/// The tasks that are drawn.
+///
+/// | Name | Default | Purpose | Range |
+/// |---|---|---|---|
+/// | `horizon` | [200, 1600] | inner steps, log-uniform | 1 ≤ low ≤ high |
+/// | `known_budget` | 0.7 | share of tasks whose controller is told the horizon | [0, 1] |
+/// | `separable` | 0.6 | share of classification tasks without label noise | [0, 1] |
+/// | `label_noise` | [0.02, 0.4] | in the others the share of labels that are random, log-uniform | 0 < low ≤ high ≤ 1 |
+/// | `families` | [0.1, 0.1, 0.6, 0.2] | weights of quadratics, logistic regression, MLP classification, MLP regression; two more for convolutional and recurrent nets, which only [`Engine::Tch`](super::Engine) runs | 4 or 6, ≥ 0, not all 0 |
+/// | `optimizers` | [0.25, 0.25, 0.4, 0.1] | weights of SGD, momentum, Adam, AdamW | ≥ 0, not all 0 |
+/// | `start` | the optimizer's five decades | where the learning rate starts, log-uniform | 0 < low ≤ high |
+/// | `start_decades` | 5 | or the middle of them, so many decades wide: a learning rate that somebody has chosen with some care | (0, 5] |
+/// | `layers` | [1, 2] | hidden layers of MLPs | 1 ≤ low ≤ high ≤ 8 |
+/// | `widths` | [8, 64] | units of each, log-uniform | 1 ≤ low ≤ high ≤ 1024 |
+/// | `clusters` | [1, 4] | clusters a class, where classes are clusters: many make a task that is learned slowly though it has no noise | 1 ≤ low ≤ high ≤ 64 |
+/// | `warped` | 0 | share of tasks whose inputs have heavy tails, are mostly zero or rounded, a column at a time, as measured data are | [0, 1] |
+/// | `memorized` | 0 | share of nets' tasks with 64 to 1500 examples, of whose labels 30 to 100 % are random (values: noise of 0.5 to 3 deviations): training loss falls only as far as they are learned by heart, as on small measured data | [0, 1] |
+/// | `weight_decay` | off in 60 %, else [1e-6, 1e-2] | where the weight decay starts, log-uniform | 0 < low ≤ high |
+/// | `examples` | none | training examples, log-uniform: with few, and labels from a random teacher, nets overfit; 512 more are held out. Without it there are 256 to 12,000, of which a quarter is held out where something asks for it | 16 ≤ low ≤ high ≤ 100,000 |
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct TaskConfig {
+    /// See the table.
+    pub horizon: [u64; 2],
+    /// See the table.
+    pub known_budget: f64,
+    /// See the table.
+    pub separable: f64,
+    /// See the table.
+    #[serde(skip_serializing_if = "is_default_noise")]
+    pub label_noise: [f64; 2],
+    /// See the table.
+    pub families: Vec<f64>,
+    /// See the table.
+    pub optimizers: [f64; 4],
+    /// See the table.
+    #[serde(skip_serializing_if = "is_range::<1, 2>")]
+    pub layers: [u64; 2],
+    /// See the table.
+    #[serde(skip_serializing_if = "is_range::<8, 64>")]
+    pub widths: [u64; 2],
+    /// See the table.
+    #[serde(skip_serializing_if = "is_range::<1, 4>")]
+    pub clusters: [u64; 2],
+    /// See the table.
+    #[serde(skip_serializing_if = "is_zero")]
+    pub warped: f64,
+    /// See the table.
+    #[serde(skip_serializing_if = "is_zero")]
+    pub memorized: f64,
+    /// See the table.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub start: Option<[f64; 2]>,
+    /// See the table.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub start_decades: Option<f64>,
+    /// See the table.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub weight_decay: Option<[f64; 2]>,
+    /// See the table.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub examples: Option<[u64; 2]>,
+}
+
+const DEFAULT_NOISE: [f64; 2] = [0.02, 0.4];
+
+fn is_default_noise(noise: &[f64; 2]) -> bool {
+    noise.map(f64::to_bits) == DEFAULT_NOISE.map(f64::to_bits)
+}
+
+fn is_range<const LOW: u64, const HIGH: u64>(range: &[u64; 2]) -> bool {
+    *range == [LOW, HIGH]
+}
+
+fn is_zero(share: &f64) -> bool {
+    *share == 0.0
+}
+
+impl TaskConfig {
+    /// Where the learning rate of this optimizer starts: lowest and highest.
+    pub fn start_range(&self, algorithm: Algorithm) -> [f64; 2] {
+        let [low, high] = self.start.unwrap_or(algorithm.start_range());
+        let Some(decades) = self.start_decades else { return [low, high] };
+        let (middle, half) = ((low * high).sqrt(), 10f64.powf(0.5 * decades));
+        [low.max(middle / half), high.min(middle * half)]
+    }
+
+    /// Where the weight decay starts where a controller moves it: lowest and highest. Five decades, where the recipe says nothing.
+    pub fn weight_decay_range(&self) -> [f64; 2] {
+        self.weight_decay.unwrap_or([1e-5, 1.0])
+    }
+}
+
+impl Default for TrainingConfig {
+    fn default() -> Self {
+        Self {
+            rounds: 300,
+            episodes_per_round: 128,
+            updates_per_round: 64,
+            validate_every: 10,
+            validation_tasks: 48,
+            average: 0.02,
+            agent: AgentConfig::default(),
+            exploration: Exploration::EpsilonGreedy(EpsilonGreedy {
+                epsilon: EpsilonSchedule::Constant(0.4),
+                sticky_decisions: 4.0,
+                prior: ActionPrior::DriftFree,
+                spread: 3.3,
+            }),
+            replay: ReplayConfig::default(),
+            rehearsal: Rehearsal::default(),
+            polish: None,
+            reward: RewardConfig::default(),
+            tasks: TaskConfig::default(),
+        }
+    }
+}
+
+impl Default for TaskConfig {
+    fn default() -> Self {
+        Self {
+            horizon: [200, 1600],
+            known_budget: 0.7,
+            separable: 0.6,
+            label_noise: DEFAULT_NOISE,
+            families: vec![0.1, 0.1, 0.6, 0.2],
+            optimizers: [0.25, 0.25, 0.4, 0.1],
+            layers: [1, 2],
+            widths: [8, 64],
+            clusters: [1, 4],
+            warped: 0.0,
+            memorized: 0.0,
+            start: None,
+            start_decades: None,
+            weight_decay: None,
+            examples: None,
+        }
+    }
+}
+
+impl TrainingConfig {
+    /// Checks every field.
+    ///
+    /// # Errors
+    /// When one is outside its range.
+    pub fn check(&self) -> Result<(), OutOfRange> {
+        within("rounds", self.rounds.into(), self.rounds >= 1, "at least 1")?;
+        within("episodes_per_round", self.episodes_per_round.into(), self.episodes_per_round >= 1, "at least 1")?;
+        within("validate_every", self.validate_every.into(), self.validate_every >= 1, "at least 1")?;
+        within("validation_tasks", self.validation_tasks.into(), self.validation_tasks >= 1, "at least 1")?;
+        within("average", self.average.into(), self.average > 0.0 && self.average <= 1.0, "in (0, 1]")?;
+        refused(self.agent.invalid_field()).map_err(|error| error.under("agent"))?;
+        refused(self.exploration.invalid_field()).map_err(|error| error.under("exploration"))?;
+        refused(self.replay.invalid_field()).map_err(|error| error.under("replay"))?;
+        let Rehearsal { pace, guard } = &self.rehearsal;
+        pace.map_or(Ok(()), |pace| pace.check()).map_err(|error| error.under("rehearsal.pace"))?;
+        guard.as_ref().map_or(Ok(()), GuardConfig::check).map_err(|error| error.under("rehearsal.guard"))?;
+        self.polish.as_ref().map_or(Ok(()), PolishConfig::check).map_err(|error| error.under("polish"))?;
+        refused(self.reward.invalid_field())?;
+        self.tasks.check().map_err(|error| error.under("tasks"))
+    }
+}
+
+impl TaskConfig {
+    /// Checks every field.
+    ///
+    /// # Errors
+    /// When one is outside its range.
+    pub fn check(&self) -> Result<(), OutOfRange> {
+        const RANGE: &str = "[low, high] with 0 < low <= high";
+        let share = |key, v: f64| within(key, v, (0.0..=1.0).contains(&v), "in [0, 1]");
+        let weights = |w: &[f64]| w.iter().all(|&v| v >= 0.0 && v.is_finite()) && w.iter().sum::<f64>() > 0.0;
+        let is_range = |[low, high]: [f64; 2]| 0.0 < low && low <= high && high.is_finite();
+        let up_to = |[low, high]: [u64; 2], most: u64| 1 <= low && low <= high && high <= most;
+        let first = self.families.first().copied().unwrap_or(f64::NAN);
+        let families = [4, 6].contains(&self.families.len()) && weights(&self.families);
+        let (noise, decades) = (self.label_noise, self.start_decades.unwrap_or(5.0));
+        let (start, decay) = (self.start.unwrap_or([1.0; 2]), self.weight_decay.unwrap_or([1.0; 2]));
+        let [fewest, most] = self.examples.unwrap_or([16; 2]);
+        let examples = 16 <= fewest && fewest <= most && most <= 100_000;
+        let at = |range: [u64; 2]| range[0] as f64;
+        within("horizon", at(self.horizon), up_to(self.horizon, u64::MAX), "[low, high] with 1 <= low <= high")?;
+        share("known_budget", self.known_budget)?;
+        share("separable", self.separable)?;
+        let noisy = is_range(noise) && noise[1] <= 1.0;
+        within("label_noise", noise[0], noisy, "[low, high] with 0 < low <= high <= 1")?;
+        within("families", first, families, "four or six weights >= 0, not all 0")?;
+        within("layers", at(self.layers), up_to(self.layers, 8), "[low, high] with 1 <= low <= high <= 8")?;
+        within("widths", at(self.widths), up_to(self.widths, 1024), "[low, high] with 1 <= low <= high <= 1024")?;
+        within("clusters", at(self.clusters), up_to(self.clusters, 64), "[low, high] with 1 <= low <= high <= 64")?;
+        share("warped", self.warped)?;
+        share("memorized", self.memorized)?;
+        within("start", start[0], is_range(start), RANGE)?;
+        within("start_decades", decades, 0.0 < decades && decades <= 5.0, "in (0, 5]")?;
+        within("weight_decay", decay[0], is_range(decay), RANGE)?;
+        within("examples", fewest as f64, examples, "[low, high] with 16 <= low <= high <= 100000")?;
+        within("optimizers", self.optimizers[0], weights(&self.optimizers), "four weights >= 0, not all 0")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const SMALLEST: &str = "schema = 1\nname = 'lr'\ndescription = 'test'\ncontrols = 'lr'\n\
+        moves = ['halve', 'accept', 'grow']\nfeatures = 'scalefree'\n";
+
+    #[test]
+    fn a_recipe_without_a_training_has_the_defaults_and_goes_through_text_unchanged() {
+        let recipe = TrainingRecipe::parse(SMALLEST, "test").unwrap();
+        assert_eq!(recipe.training, TrainingConfig::default());
+        assert_eq!(TrainingRecipe::parse(&recipe.whole().to_toml(), "test").unwrap(), recipe);
+        assert_eq!(TrainingRecipe::of(&recipe.whole()).unwrap(), recipe);
+    }
+
+    #[test]
+    fn what_a_training_does_not_use_is_not_in_its_text_so_that_its_hash_stays() {
+        let text = TrainingRecipe::parse(SMALLEST, "test").unwrap().whole().to_toml();
+        let unused = ["rehearsal", "inverse_distance", "\nstart", "layers", "widths", "clusters", "warped", "memorized", "examples"];
+        assert!(unused.iter().all(|key| !text.contains(key)), "{text}");
+    }
+
+    #[test]
+    fn a_rehearsal_overrides_pace_and_guard_and_nothing_else() {
+        let text = format!("{SMALLEST}[training.rehearsal]\npace.per_doubling = 9\nguard.explosion = 3.0");
+        let recipe = TrainingRecipe::parse(&text, "test").unwrap();
+        let rehearsed = recipe.rehearsed();
+        assert_eq!((rehearsed.controller.pace.per_doubling, rehearsed.controller.guard.explosion), (9, 3.0));
+        assert_eq!(recipe.controller.pace, Pace::default());
+    }
+
+    #[test]
+    fn a_value_outside_its_range_is_refused_with_key_value_and_range() {
+        for (text, key) in [
+            ("[training.agent]\ngamma = 1.5", "training.agent.gamma"),
+            (
+                "[training.exploration.epsilon_greedy]\nsticky_decisions = 0.5",
+                "training.exploration.epsilon_greedy.sticky_decisions",
+            ),
+            ("[training.rehearsal.guard]\ndrift = 1.0", "training.rehearsal.guard.drift"),
+            ("[training.rehearsal.pace]\nper_doubling = 1001", "training.rehearsal.pace.per_doubling"),
+            ("[training.tasks]\nwidths = [64, 8]", "training.tasks.widths"),
+            ("[training.tasks]\nlayers = [0, 2]", "training.tasks.layers"),
+            ("[training.tasks]\nclusters = [1, 65]", "training.tasks.clusters"),
+            ("[training.tasks]\nwarped = 1.1", "training.tasks.warped"),
+            ("[training.tasks]\nmemorized = -0.1", "training.tasks.memorized"),
+            ("[training.tasks]\nweight_decay = [0.0, 1.0]", "training.tasks.weight_decay"),
+            ("[training.tasks]\nstart_decades = 6.0", "training.tasks.start_decades"),
+            ("[training.tasks]\nexamples = [4, 8]", "training.tasks.examples"),
+            ("[training.tasks]\nstart = [0.0, 1.0]", "training.tasks.start"),
+            ("[training.replay.uniform]\ncapacity = 0", "training.replay.capacity"),
+            ("[training.reward.inverse_distance]\nc1 = 0.0", "training.reward.inverse_distance.c1"),
+            ("[line_search]", "training.tasks.optimizers"),
+            (
+                "[line_search]\n[training.tasks]\noptimizers = [1.0, 0.0, 0.0, 0.0]\nhorizon = [10, 20]",
+                "training.tasks.horizon",
+            ),
+        ] {
+            let error = TrainingRecipe::parse(&format!("{SMALLEST}\n{text}"), "test").unwrap_err().to_string();
+            assert!(error.contains(key) && error.contains("must be"), "{error}");
+        }
+        let error = TrainingRecipe::parse(&format!("{SMALLEST}[training]\nround = 1"), "test").unwrap_err().to_string();
+        assert!(error.contains("round"), "{error}");
+    }
+}
