@@ -249,7 +249,7 @@ fn under_control(recipe: &Recipe, tasks: &[Task], n_threads: usize) -> Result<()
     let networks = Arc::new(trained.networks().to_vec());
     let mut learner = Learner::new(trained.networks().to_vec(), recipe.agent.clone());
     let mut replay = Replay::new(recipe.replay.clone());
-    let explorer = Explorer::for_actions(recipe.exploration, &recipe.controls.actions(&recipe.moves))?;
+    let explorer = Explorer::new(recipe.exploration, &recipe.controls.drift_free_odds(&recipe.moves))?;
     let (mut bare, mut lived, mut learned) = (Vec::new(), Vec::new(), Vec::new());
     let busy = || cpu_seconds().map_or(f64::NAN, |seconds| seconds.own);
     let mut busy_shares: [Vec<f64>; 2] = Default::default();

@@ -30,8 +30,8 @@ pub use recipe::{Bounds, DecisionConfig, NetworkConfig, Recipe, RecipeError};
 pub use signals::{LossWindow, Measure, Measured, Signals, Sums};
 pub use trace::TraceRecord;
 
-use crate::dqn::network::{argmax, mean_q_values};
-use crate::dqn::{QNetwork, Scratch};
+use crate::dqn::network::mean_q_values;
+use crate::dqn::{Choice, QNetwork, Scratch, argmax};
 use crate::policy::{Decision, Explanation, Policy, PolicyStateError, Reason};
 use online::Online;
 use serde::{Deserialize, Serialize};
@@ -277,7 +277,7 @@ impl Controller {
         match &mut self.mode {
             Mode::Online(online) => {
                 let choice = online.act(&self.seen, &self.q_values, signals.window.mean, &self.actions);
-                (self.actions[choice.action], choice.reason())
+                (self.actions[choice.action], choice.into())
             }
             Mode::Frozen | Mode::Learned(_) => self.best(signals.step),
         }
@@ -286,7 +286,7 @@ impl Controller {
     /// The action of the highest Q-value; where that would halve without the evidence it needs, of the others.
     fn best(&self, step: u64) -> (Action, Reason) {
         let halves = |action: &Action| action.lr == Move::Halve;
-        let best = self.actions[argmax(self.q_values.as_slice().into())];
+        let best = self.actions[argmax(self.q_values.iter().copied())];
         let probing = step < self.recipe().decisions.probe_steps;
         if !(probing && halves(&best) && self.evidence.is_some_and(|evidence| evidence.is_missing(&self.seen))) {
             return (best, Reason::Policy);
@@ -294,6 +294,12 @@ impl Controller {
         let others = self.actions.iter().zip(&self.q_values).filter(|(action, _)| !halves(action));
         let best = others.reduce(|best, next| if next.1 > best.1 { next } else { best });
         (best.map_or(Action::ACCEPT, |(&action, _)| action), Reason::NoEvidence)
+    }
+}
+
+impl From<Choice> for Reason {
+    fn from(choice: Choice) -> Self {
+        if choice.explored { Self::Exploration } else { Self::Policy }
     }
 }
 

@@ -26,7 +26,7 @@ mod train;
 mod union;
 mod validation;
 
-pub use config::{InverseDistance, Judge, MetaConfig, RewardConfig, TaskConfig};
+pub use config::{MetaConfig, TaskConfig};
 pub use engine::{Engine, EngineError};
 pub use line_search::line_search_rollout;
 pub use mlp::{Activation, Target};

@@ -26,7 +26,37 @@ pub(crate) fn standard_normal(rng: &mut ChaCha8Rng) -> f64 {
     (-2.0 * (1.0 - u).ln()).sqrt() * (std::f64::consts::TAU * v).cos()
 }
 
+/// Index of the weight that `u`, uniform between 0 and the sum of the weights, falls into: a draw in proportion to the
+/// weights.
+pub(crate) fn pick(weights: impl IntoIterator<Item = f64>, mut u: f64) -> usize {
+    let mut last_possible = 0;
+    for (i, weight) in weights.into_iter().enumerate() {
+        if weight > 0.0 {
+            last_possible = i;
+            if u < weight {
+                break;
+            }
+        }
+        u -= weight;
+    }
+    // Rounding may leave a little of `u` at the end.
+    last_possible
+}
+
 /// The FNV-1a hash, 64 bits (Fowler, Noll and Vo): tells things apart, and is no protection against anybody.
 pub fn fnv1a(bytes: &[u8]) -> u64 {
     bytes.iter().fold(0xcbf2_9ce4_8422_2325, |hash, &byte| (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_index_is_picked_by_its_share_and_one_without_weight_never() {
+        let weights = [0.0, 0.25, 0.0, 0.5, 0.0];
+        let picked = [0.0, 0.2499, 0.25, 0.7499, 0.75, 9.0].map(|u| pick(weights, u));
+        assert_eq!(picked, [1, 1, 3, 3, 3, 3]);
+        assert_eq!((pick([0.0; 3], 0.0), pick([], 0.5)), (0, 0));
+    }
 }

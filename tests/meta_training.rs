@@ -3,7 +3,8 @@
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 use qgd::controller::{LineSearch, ScaleFree, minimize};
-use qgd::meta::{InverseDistance, Judge, MetaTraining, PolishConfig, RewardConfig, RoundReport, Stage, ValidationSet};
+use qgd::dqn::{InverseDistance, Judge, RewardConfig};
+use qgd::meta::{MetaTraining, PolishConfig, RoundReport, Stage, ValidationSet};
 use qgd::{Controller, Controls, Policy, Pretrained, Recipe};
 use std::path::Path;
 use std::sync::Arc;

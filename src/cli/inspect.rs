@@ -3,7 +3,8 @@
 use anyhow::Result;
 use clap::Args;
 use qgd::controller::{Card, EvaluationRow};
-use qgd::meta::{Judge, Portrait};
+use qgd::dqn::Judge;
+use qgd::meta::Portrait;
 use qgd::report::{Align, Table};
 use qgd::{Controls, Recipe};
 use serde_json::json;

@@ -31,6 +31,17 @@ impl Move {
             Self::Grow => 1.25,
         }
     }
+
+    /// Odds of the move in a random choice: 0.12 : 0.50 : 0.38. Were all three as likely, the logarithm of the value
+    /// would change by -0.157 on average, and random moves alone would drive a learning rate to zero; with these odds
+    /// it changes by +0.002. (With only ½ and 1 there is no choice without a drift; then it is 0.12 : 0.50.)
+    fn drift_free_odds(self) -> f64 {
+        match self {
+            Self::Halve => 0.12,
+            Self::Accept => 0.50,
+            Self::Grow => 0.38,
+        }
+    }
 }
 
 /// The moves of both controlled values, taken together.
@@ -85,12 +96,52 @@ impl Controls {
         lr.iter().flat_map(|&lr| weight_decay.iter().map(move |&weight_decay| Action { lr, weight_decay })).collect()
     }
 
+    /// Odds, up to a common factor, of each joint action in the order of [`Controls::actions`], with which random
+    /// actions do not let the values drift: those of both moves, multiplied. For
+    /// [`Explorer::new`](crate::dqn::Explorer::new).
+    ///
+    /// ```
+    /// # use qgd::{Controls, Move};
+    /// let odds = Controls::Lr.drift_free_odds(&Move::ALL);
+    /// let drift: f64 = Move::ALL.iter().zip(&odds).map(|(one, odds)| odds * one.factor().ln()).sum();
+    /// assert!(drift.abs() < 0.002);
+    /// ```
+    pub fn drift_free_odds(self, moves: &[Move]) -> Vec<f64> {
+        let odds = |action: Action| action.lr.drift_free_odds() * action.weight_decay.drift_free_odds();
+        self.actions(moves).into_iter().map(odds).collect()
+    }
+
     /// What is left of an action where only these values move.
     pub(crate) fn part_of(self, action: Action) -> Action {
         match self {
             Self::Lr => Action { weight_decay: Move::Accept, ..action },
             Self::WeightDecay => Action { lr: Move::Accept, ..action },
             Self::Both => action,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Mean change of ln(lr) and of ln(λ) for one random action.
+    fn drift(controls: Controls, odds: &[f64]) -> [f64; 2] {
+        let actions = controls.actions(&Move::ALL);
+        let total: f64 = odds.iter().sum();
+        let mean = |of: fn(&Action) -> Move| {
+            actions.iter().zip(odds).map(|(action, odds)| odds / total * of(action).factor().ln()).sum()
+        };
+        [mean(|action| action.lr), mean(|action| action.weight_decay)]
+    }
+
+    #[test]
+    fn uniform_exploration_drives_the_learning_rate_to_zero_and_ours_leaves_it() {
+        let [uniform, _] = drift(Controls::Lr, &[1.0; 3]);
+        assert!((uniform + 0.157).abs() < 5e-4, "the claim in the design: {uniform}");
+        for controls in [Controls::Lr, Controls::WeightDecay, Controls::Both] {
+            let [lr, weight_decay] = drift(controls, &controls.drift_free_odds(&Move::ALL));
+            assert!(lr.abs() < 0.002 && weight_decay.abs() < 0.002, "{lr} {weight_decay}");
         }
     }
 }

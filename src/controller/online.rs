@@ -177,7 +177,7 @@ impl Online {
         Ok(Self {
             learner: Learner::new(networks.to_vec(), agent),
             replay: Replay::new(ReplayConfig::Uniform { capacity: config.capacity }),
-            explorer: Explorer::for_actions(exploration, &recipe.controls.actions(&recipe.moves))?,
+            explorer: Explorer::new(exploration, &recipe.controls.drift_free_odds(&recipe.moves))?,
             rng: stream(seed, "online"),
             open: None,
             is_cut: true,

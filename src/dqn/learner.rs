@@ -1,10 +1,12 @@
 //! Learning: Double DQN with n-step targets, Huber loss, gradient clipping, Adam and Polyak-averaged target networks.
 //!
-//! A small ensemble learns side by side, each member from batches of its own. All bootstrap from the same value: the action that their mean
-//! prefers, valued by the member that thinks least of it (Fujimoto et al. 2018, arXiv 1802.09477) or by their mean. A single network of ours
-//! overestimated: its values kept growing while its policy got worse (controllers/NOTES.md).
+//! A small ensemble learns side by side, each network from batches of its own. All bootstrap from the same value: that
+//! of the action with the highest mean Q-value, by the target network that gives it the lowest value (Fujimoto et al.
+//! 2018, arXiv 1802.09477) or by the mean of the target networks. A single network of ours overestimated: its values
+//! kept growing while its policy got worse (controllers/NOTES.md).
 
-use super::network::{QNetwork, argmax};
+use super::formulas::argmax;
+use super::network::QNetwork;
 use super::replay::{Batch, Replay};
 use crate::parallel::parallel;
 use crate::simd::vectorized;
@@ -12,55 +14,46 @@ use ndarray::{Array2, ArrayView2, ShapeError};
 use rand_chacha::ChaCha8Rng;
 use serde::{Deserialize, Serialize};
 
-/// How the agent learns.
+/// Settings of the learning.
 ///
 /// | Name | Default | Purpose | Range |
 /// |---|---|---|---|
-/// | `ensemble` | 2 | networks that learn side by side | [1, 16] |
+/// | `ensemble` | 2 | number of networks that learn side by side | [1, 16] |
 /// | `gamma` | 1 | discount per decision where the budget is known | (0, 1] |
-/// | `gamma-unknown` | 0.97 | discount where it is not: without an end in sight undiscounted values have no anchor | (0, 1] |
-/// | `n-step` | 5 | rewards summed before the bootstrap | [1, ∞) |
-/// | `lr`, `lr-final` | 5e-4, 5e-5 | Adam's learning rate, moved linearly from the first to the second over the training | (0, ∞) |
-/// | `batch-size` | 1024 | transitions an update | [1, ∞) |
+/// | `gamma-unknown` | 0.97 | discount per decision where it is unknown | (0, 1] |
+/// | `n-step` | 5 | number of rewards that are summed before the bootstrap | [1, ∞) |
+/// | `lr`, `lr-final` | 5e-4, 5e-5 | learning rate of Adam at the start and at the end, linear in between | (0, ∞) |
+/// | `batch-size` | 1024 | number of transitions per network and update | [1, ∞) |
 /// | `tau` | 0.005 | Polyak rate of the target network | (0, 1] |
-/// | `huber` | 1 | where the loss turns from square to linear | (0, ∞) |
-/// | `max-grad-norm` | 10 | the gradient is scaled down to this norm | (0, ∞) |
-/// | `bootstrap` | lowest | which value of the ensemble's target networks is bootstrapped from: `lowest` or `mean` | |
-/// | `double` | true | the networks choose the bootstrap action, the target networks value it | |
+/// | `huber` | 1 | error from which on the loss is linear instead of square | (0, ∞) |
+/// | `max-grad-norm` | 10 | norm that a longer gradient is scaled down to | (0, ∞) |
+/// | `bootstrap` | lowest | value of the target networks that is bootstrapped from: `lowest` or `mean` | |
+/// | `double` | true | whether the networks choose the bootstrap action, or the target networks too | |
+///
+/// Without an end in sight undiscounted values have no anchor; so an unknown budget has a discount below 1.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields, rename_all = "kebab-case")]
+#[allow(missing_docs, reason = "the table has a row for each field")]
 pub struct AgentConfig {
-    /// See the table.
     pub ensemble: usize,
-    /// See the table.
     pub gamma: f32,
-    /// See the table.
     pub gamma_unknown: f32,
-    /// See the table.
     pub n_step: usize,
-    /// See the table.
     pub lr: f32,
-    /// See the table.
     pub lr_final: f32,
-    /// See the table.
     pub batch_size: usize,
-    /// See the table.
     pub tau: f32,
-    /// See the table.
     pub huber: f32,
-    /// See the table.
     pub max_grad_norm: f32,
-    /// See the table.
     pub bootstrap: Bootstrap,
-    /// See the table.
     pub double: bool,
 }
 
-/// Which of an ensemble's values is bootstrapped from.
+/// The value of an ensemble's target networks that is bootstrapped from.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Bootstrap {
-    /// The lowest: against overestimation, at the price of distrusting what is seldom tried.
+    /// The lowest. It works against overestimation, but undervalues actions that are seldom tried.
     #[default]
     Lowest,
     /// The mean.
@@ -107,18 +100,18 @@ impl AgentConfig {
     }
 }
 
-/// What one update did.
+/// Figures of one update, means over the ensemble.
 #[derive(Debug, Clone, Copy, PartialEq, Default, Serialize)]
 pub struct UpdateReport {
     /// Mean Huber loss.
     pub loss: f32,
-    /// Mean |Q(s, a)| of the batch: grows without bound when the agent diverges.
+    /// Mean |Q(s, a)| of the batch. It grows without bound when the agent diverges.
     pub mean_abs_q: f32,
     /// Norm of the gradient before clipping.
     pub grad_norm: f32,
 }
 
-/// The networks that learn.
+/// An ensemble of networks that learns from a [`Replay`].
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Learner {
     config: AgentConfig,
@@ -146,12 +139,12 @@ impl Learner {
         self.members.iter().map(|member| &member.network)
     }
 
-    /// How many updates so far.
+    /// Number of updates so far.
     pub fn n_updates(&self) -> u64 {
         self.n_updates
     }
 
-    /// Whether every part has the shape of `network` and is sound: what a state that was read must satisfy.
+    /// Whether every part has the shape of `network` and is sound. A state that is read from a file must fit.
     pub(crate) fn fits(&self, network: &QNetwork) -> bool {
         let shaped = |own: &QNetwork| {
             own.is_sound() && own.shape() == network.shape() && own.is_dueling() == network.is_dueling()
@@ -160,8 +153,8 @@ impl Learner {
         !self.members.is_empty() && self.members.iter().all(parts) && self.config.invalid_field().is_none()
     }
 
-    /// One update of every network, each on a batch of its own from `replay`. `progress` in [0, 1] is how much of the training is over
-    /// (for the learning rate).
+    /// One update of every network, each on a batch of its own from `replay`. `progress` in [0, 1] is the share of the
+    /// training that is over; the learning rate depends on it.
     ///
     /// # Errors
     /// When an episode in the memory has another number of features than the networks.
@@ -189,7 +182,7 @@ impl Learner {
         Ok(mean)
     }
 
-    /// The TD targets `[batch]`, from the networks as they are now: never stored.
+    /// TD targets `[batch]`, from the networks as they are now. They are never stored.
     fn td_targets(&self, batch: &Batch, next_obs: ArrayView2<f32>) -> Vec<f32> {
         let valued: Vec<Array2<f32>> = self.members.iter().map(|m| m.target.forward(next_obs)).collect();
         let mut preferred = Array2::<f32>::zeros((batch.actions.len(), self.members[0].network.n_actions()));
@@ -202,7 +195,7 @@ impl Learner {
         }
         (0..batch.actions.len())
             .map(|b| {
-                let action = argmax(preferred.row(b));
+                let action = argmax(preferred.row(b).iter().copied());
                 let values = valued.iter().map(|q| q[[b, action]]);
                 let next_value = match self.config.bootstrap {
                     Bootstrap::Lowest => values.fold(f32::INFINITY, f32::min),
@@ -213,7 +206,7 @@ impl Learner {
             .collect()
     }
 
-    /// The gradient of member `k`'s mean Huber loss on a batch.
+    /// Gradient of the mean Huber loss of member `k` on a batch.
     fn gradient(&self, k: usize, batch: &Batch) -> Result<(QNetwork, UpdateReport), ShapeError> {
         let network = &self.members[k].network;
         let shape = (batch.actions.len(), network.n_features());
@@ -265,7 +258,7 @@ impl Member {
     }
 }
 
-/// In eight sums side by side, which the processor adds at once.
+/// Sum of the squares, in eight sums side by side, which the processor adds at once.
 fn sum_of_squares(values: &[f32]) -> f32 {
     vectorized(
         #[inline(always)]
@@ -369,7 +362,7 @@ mod tests {
         let next = ArrayView2::from_shape((1, 2), &batch.next_obs).unwrap();
         let q = |network: &QNetwork| network.forward(next);
         let [a, b] = &learner.members[..] else { panic!("two members") };
-        let chosen = argmax((q(&a.network) + q(&b.network)).row(0));
+        let chosen = argmax(q(&a.network) + q(&b.network));
         let (low, high) = (q(&a.target)[[0, chosen]], q(&b.target)[[0, chosen]]);
         assert!((learner.td_targets(&batch, next)[0] - (2.0 + 0.5 * low.min(high))).abs() < 1e-6);
         learner.config.bootstrap = Bootstrap::Mean;

@@ -2,117 +2,39 @@
 //!
 //! Shapes: features `[batch, n_features]`, Q-values `[batch, n_actions]`; weights `[n_in, n_out]`, row-major.
 //!
-//! A batch passes through the layers in chunks of `CHUNK` rows, whose activations stay in cache. The gradient is summed chunk by chunk, in
-//! their order: the same bits on every processor.
+//! A batch passes through the layers in chunks of rows, whose activations stay in cache. The gradient is summed chunk
+//! by chunk, in their order: the same bits on every processor.
 
-use crate::gemm::{Matrix, Panels};
-use crate::simd::{add_rows, relu, relu_backward, vectorized};
-use ndarray::{Array1, Array2, ArrayView1, ArrayView2, CowArray, Ix2};
-use rand::RngExt;
+mod layer;
+mod pass;
+
+use crate::gemm::Panels;
+use crate::simd::vectorized;
+use layer::{Linear, contiguous, contiguous_2d};
+use ndarray::{Array2, ArrayView2};
+use pass::{CHUNK, Pass, chunks, matrix};
 use rand_chacha::ChaCha8Rng;
 use serde::{Deserialize, Serialize};
-
-/// Rows of a batch that pass through the layers together: of a layer of 64 they are 16 KiB, so that a few layers fit the first caches.
-const CHUNK: usize = 64;
-
-/// One linear layer: `y = x w + b`.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct Linear {
-    /// `[n_in, n_out]`
-    pub w: Array2<f32>,
-    /// `[n_out]`
-    pub b: Array1<f32>,
-}
-
-impl Linear {
-    fn new(n_in: usize, n_out: usize, gain: f32, rng: &mut ChaCha8Rng) -> Self {
-        let bound = gain * (3.0 / n_in as f32).sqrt();
-        Self {
-            w: Array2::from_shape_simple_fn((n_in, n_out), || rng.random_range(-bound..bound)),
-            b: Array1::zeros(n_out),
-        }
-    }
-
-    fn zeros_like(other: &Self) -> Self {
-        Self { w: Array2::zeros(other.w.raw_dim()), b: Array1::zeros(other.b.raw_dim()) }
-    }
-
-    /// The weights, laid out for products with many rows.
-    fn packed(&self) -> Panels {
-        let mut panels = Panels::default();
-        panels.pack(Matrix::new(contiguous_2d(&self.w), self.b.len()), self.w.nrows(), self.b.len());
-        panels
-    }
-
-    /// The transpose of the weights, laid out likewise.
-    fn packed_transpose(&self) -> Panels {
-        let mut panels = Panels::default();
-        let transpose = Matrix::new(contiguous_2d(&self.w), self.b.len()).transposed();
-        panels.pack(transpose, self.b.len(), self.w.nrows());
-        panels
-    }
-
-    /// `y = x w + b` for one row, without allocating.
-    fn forward_row(&self, x: &[f32], y: &mut [f32]) {
-        y.copy_from_slice(contiguous(&self.b));
-        let weights = contiguous_2d(&self.w);
-        vectorized(
-            #[inline(always)]
-            || {
-                let mut done = 0;
-                done += add_columns::<64>(weights, x, y, done);
-                done += add_columns::<16>(weights, x, y, done);
-                done += add_columns::<4>(weights, x, y, done);
-                add_columns::<1>(weights, x, y, done);
-            },
-        );
-    }
-}
-
-/// Adds `x w` to `y` from column `from` on, `N` columns at a time as long as there are so many, and says how many it did. Their sums stay in
-/// registers; that is what takes most of the time of a decision.
-#[inline(always)]
-fn add_columns<const N: usize>(weights: &[f32], x: &[f32], y: &mut [f32], from: usize) -> usize {
-    let width = y.len();
-    let (blocks, _) = y[from..].as_chunks_mut::<N>();
-    for (k, block) in blocks.iter_mut().enumerate() {
-        let mut sums = *block;
-        for (row, &xi) in weights.chunks_exact(width).zip(x) {
-            let (row, _) = row[from..].as_chunks::<N>();
-            for j in 0..N {
-                sums[j] += xi * row[k][j];
-            }
-        }
-        *block = sums;
-    }
-    blocks.len() * N
-}
-
-/// Our arrays are built by `zeros` and `from_shape_fn`, which are standard-layout, so there always is a slice.
-fn contiguous(a: &Array1<f32>) -> &[f32] {
-    a.as_slice().unwrap_or(&[])
-}
-fn contiguous_2d(a: &Array2<f32>) -> &[f32] {
-    a.as_slice().unwrap_or(&[])
-}
 
 /// The Q-network. Also used as the container of its own gradients and of Adam's moments.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct QNetwork {
     hidden: Vec<Linear>,
-    /// With dueling heads one value, then the advantages: `[n_last, 1 + n_actions]`. Without: the Q-values, `[n_last, n_actions]`.
+    /// With dueling heads one value, then the advantages: `[n_last, 1 + n_actions]`. Without: the Q-values, `[n_last,
+    /// n_actions]`.
     head: Linear,
     dueling: bool,
 }
 
-/// Room for the activations of one forward pass of one row.
+/// Room for the activations of one row on its way through a network. Made by [`QNetwork::scratch`].
 #[derive(Debug, Clone, Default)]
 pub struct Scratch {
     layers: Vec<Vec<f32>>,
 }
 
 impl QNetwork {
-    /// A network with He-uniform weights (He et al. 2015, arXiv 1502.01852) and a head near zero, so that no action starts out favoured.
+    /// A network with He-uniform weights (He et al. 2015, arXiv 1502.01852) and a head near zero, so that no action is
+    /// favored at the start.
     pub fn new(n_features: usize, hidden: &[usize], n_actions: usize, dueling: bool, rng: &mut ChaCha8Rng) -> Self {
         let mut n_in = n_features;
         let mut layers = Vec::with_capacity(hidden.len());
@@ -133,12 +55,12 @@ impl QNetwork {
         }
     }
 
-    /// How many features it reads.
+    /// Number of features that it reads.
     pub fn n_features(&self) -> usize {
         self.hidden.first().unwrap_or(&self.head).w.nrows()
     }
 
-    /// How many actions it values.
+    /// Number of actions that it values.
     pub fn n_actions(&self) -> usize {
         self.head.w.ncols() - usize::from(self.dueling)
     }
@@ -154,7 +76,7 @@ impl QNetwork {
         [self.n_features()].into_iter().chain(widths).chain([self.n_actions()]).collect()
     }
 
-    /// Whether all shapes fit each other and every weight is finite: what a file that was read must satisfy.
+    /// Whether all shapes fit each other and every weight is finite. A network that is read from a file must be sound.
     pub fn is_sound(&self) -> bool {
         let fits = self.layers().zip(self.layers().skip(1)).all(|(a, b)| a.w.ncols() == b.w.nrows());
         let whole = self.layers().all(|l| {
@@ -171,7 +93,8 @@ impl QNetwork {
         Scratch { layers: widths.collect() }
     }
 
-    /// Q-values of one state, without allocating. `scratch` comes from [`QNetwork::scratch`] of a network of this shape.
+    /// Q-values of one state, without an allocation. `scratch` comes from [`QNetwork::scratch`] of a network of this
+    /// shape.
     pub fn forward_row(&self, features: &[f32], scratch: &mut Scratch, q_values: &mut [f32]) {
         let mut done: &[f32] = features;
         for (layer, out) in self.layers().zip(&mut scratch.layers) {
@@ -195,7 +118,8 @@ impl QNetwork {
         matrix(q_values, n_actions)
     }
 
-    /// What the head reads: the activations of the last hidden layer `[batch, width]`, or the features where there is none.
+    /// What the head reads: the activations of the last hidden layer `[batch, width]`, or the features where there is
+    /// none.
     pub(crate) fn last_hidden(&self, features: ArrayView2<f32>) -> Array2<f32> {
         let Some(last) = self.hidden.len().checked_sub(1) else { return features.to_owned() };
         let mut pass = Pass::new(self);
@@ -207,8 +131,9 @@ impl QNetwork {
         matrix(activations, self.hidden[last].b.len())
     }
 
-    /// The same network for other inputs and outputs: feature `i` is what was feature `features[i]`, or one that it does not heed, and action
-    /// `a` is worth what `actions[a]` was. With dueling heads the values stay the same where every old action is as often a new one.
+    /// The same network for other inputs and outputs. Feature `i` takes the place of the old feature `features[i]`, or
+    /// is ignored where that is `None`. The advantage of action `a` is that of the old action `actions[a]`. With
+    /// dueling heads the Q-values stay the same if every old action occurs equally often in `actions`.
     pub(crate) fn embedded(&self, features: &[Option<usize>], actions: &[usize]) -> Self {
         let mut embedded = self.clone();
         let first = self.hidden.first().unwrap_or(&self.head);
@@ -229,7 +154,8 @@ impl QNetwork {
         embedded
     }
 
-    /// Adds `weights · last hidden layer + bias` to the value of one action, up to what dueling heads take off all actions alike.
+    /// Adds `weights · last hidden layer + bias` to the value of one action. With dueling heads the mean over the
+    /// actions is taken off again, from all of them alike.
     pub(crate) fn add_to_action(&mut self, action: usize, weights: &[f64], bias: f64) {
         let column = action + usize::from(self.dueling);
         self.head.w.column_mut(column).iter_mut().zip(weights).for_each(|(w, &v)| *w += v as f32);
@@ -249,7 +175,8 @@ impl QNetwork {
         }
     }
 
-    /// Gradient of `sum over b of loss_b(Q(s_b, a_b))`, where `d_loss` gives `(Q(s_b, a_b), b) -> d loss_b / d Q(s_b, a_b)`.
+    /// Gradient of `sum over b of loss_b(Q(s_b, a_b))`, where `d_loss` maps `(Q(s_b, a_b), b)` to `d loss_b / d Q(s_b,
+    /// a_b)`.
     pub fn gradient(
         &self,
         features: ArrayView2<f32>,
@@ -273,7 +200,8 @@ impl QNetwork {
         gradient
     }
 
-    /// Adds a row: the gradient by the outputs of the last layer, where `d` is the one by the Q-value of `action`.
+    /// Adds a row to `d_head`, the gradient with respect to the outputs of the last layer; `d` is the one with respect
+    /// to the Q-value of `action`.
     fn push_d_head(&self, d: f32, action: usize, d_head: &mut Vec<f32>) {
         let own = d_head.len() + usize::from(self.dueling) + action;
         let others = if self.dueling { -d / self.n_actions() as f32 } else { 0.0 };
@@ -292,7 +220,7 @@ impl QNetwork {
         self.layers().flat_map(|l| [contiguous_2d(&l.w), contiguous(&l.b)]).collect()
     }
 
-    /// All parameters, to be changed, in the same order.
+    /// All parameters, mutable, in the order of [`QNetwork::params`].
     pub fn params_mut(&mut self) -> Vec<&mut [f32]> {
         self.hidden
             .iter_mut()
@@ -312,83 +240,8 @@ impl QNetwork {
     }
 }
 
-/// Chunks of rows on their way through a network, and back.
-struct Pass<'a> {
-    network: &'a QNetwork,
-    weights: Vec<Panels>,
-    /// Output of every layer `[n, n_out]`, those of the hidden ones after the ReLU.
-    outputs: Vec<Vec<f32>>,
-    /// The gradient by the output of the layer at hand, before the ReLU.
-    d_out: Vec<f32>,
-    d_in: Vec<f32>,
-    d_weights: Vec<f32>,
-    panels: Panels,
-}
-
-impl<'a> Pass<'a> {
-    fn new(network: &'a QNetwork) -> Self {
-        Self {
-            network,
-            weights: network.layers().map(Linear::packed).collect(),
-            outputs: vec![Vec::new(); network.hidden.len() + 1],
-            d_out: Vec::new(),
-            d_in: Vec::new(),
-            d_weights: Vec::new(),
-            panels: Panels::default(),
-        }
-    }
-
-    /// The outputs of the head for a chunk `[n, n_features]`.
-    fn forward(&mut self, features: &[f32]) -> &[f32] {
-        let (n, last) = (features.len() / self.network.n_features(), self.network.hidden.len());
-        for (l, layer) in self.network.layers().enumerate() {
-            let (before, after) = self.outputs.split_at_mut(l);
-            let x: &[f32] = before.last().map_or(features, Vec::as_slice);
-            let y = &mut after[0];
-            y.resize(n * layer.b.len(), 0.0);
-            self.weights[l].multiply(Matrix::new(x, layer.w.nrows()), layer.b.as_slice(), y);
-            if l < last {
-                relu(y);
-            }
-        }
-        &self.outputs[last]
-    }
-
-    /// Adds what the chunk that went forward last adds to the gradient, from `d_out` of the head. `turned` are the transposed weights of all
-    /// layers but the first.
-    fn backward(&mut self, features: &[f32], turned: &[Panels], gradient: &mut QNetwork) {
-        let n = features.len() / self.network.n_features();
-        for l in (0..self.outputs.len()).rev() {
-            let sums = gradient.hidden.get_mut(l).unwrap_or(&mut gradient.head);
-            let (n_in, n_out) = sums.w.dim();
-            let x: &[f32] = if l == 0 { features } else { &self.outputs[l - 1] };
-            self.d_weights.resize(n_in * n_out, 0.0);
-            self.panels.pack(Matrix::new(&self.d_out, n_out), n, n_out);
-            self.panels.multiply(Matrix::new(x, n_in).transposed(), None, &mut self.d_weights);
-            add_rows(&self.d_weights, sums.w.as_slice_mut().unwrap_or(&mut []));
-            add_rows(&self.d_out, sums.b.as_slice_mut().unwrap_or(&mut []));
-            if l > 0 {
-                self.d_in.resize(n * n_in, 0.0);
-                turned[l - 1].multiply(Matrix::new(&self.d_out, n_out), None, &mut self.d_in);
-                relu_backward(x, &mut self.d_in);
-                std::mem::swap(&mut self.d_out, &mut self.d_in);
-            }
-        }
-    }
-}
-
-/// Chunks of rows. What is in standard layout is one slice.
-fn chunks<'a>(features: &'a CowArray<f32, Ix2>) -> impl Iterator<Item = &'a [f32]> {
-    features.as_slice().unwrap_or(&[]).chunks(CHUNK * features.ncols().max(1))
-}
-
-/// Rows of so many columns as a matrix.
-fn matrix(rows: Vec<f32>, n_columns: usize) -> Array2<f32> {
-    Array2::from_shape_vec((rows.len() / n_columns, n_columns), rows).unwrap_or_default()
-}
-
-/// The mean Q-values of an ensemble for one state, without allocating; `q_row` is room for one network's.
-pub fn mean_q_values<'a>(
+/// Mean Q-values of an ensemble for one state, without an allocation. `q_row` is room for the Q-values of one network.
+pub(crate) fn mean_q_values<'a>(
     networks: impl ExactSizeIterator<Item = &'a QNetwork>,
     features: &[f32],
     scratch: &mut Scratch,
@@ -403,21 +256,11 @@ pub fn mean_q_values<'a>(
     }
 }
 
-/// The position of the largest value; the first of equals. NaN never wins.
-pub fn argmax(values: ArrayView1<f32>) -> usize {
-    let mut best = 0;
-    for (i, &v) in values.iter().enumerate() {
-        if v > values[best] || values[best].is_nan() {
-            best = i;
-        }
-    }
-    best
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::rng::stream;
+    use rand::RngExt;
 
     fn batch(n: usize, n_features: usize, seed: u64) -> Array2<f32> {
         let mut rng = stream(seed, "batch");

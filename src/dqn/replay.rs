@@ -1,28 +1,28 @@
-//! What the agent remembers: whole episodes, drawn from by transition.
+//! The replay memory: it keeps whole episodes and draws transitions from them.
 //!
-//! Two rules for what is kept: `uniform` keeps the newest transitions up to a capacity; `recent-and-best` keeps the A most recent
-//! episodes and the B best ones, as Hu, Zhang and Shi describe (section 4.1) but did not build. n-step returns are summed when a transition is
-//! drawn, so one stored episode serves any n.
+//! n-step returns are summed when a transition is drawn, so a stored episode serves any n.
 
 use rand::RngExt;
 use rand_chacha::ChaCha8Rng;
 use serde::{Deserialize, Serialize};
 use std::collections::VecDeque;
 
-/// What is kept.
+/// Rule for what the memory keeps.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields)]
 pub enum ReplayConfig {
-    /// The newest `capacity` transitions.
+    /// The newest transitions.
     Uniform {
-        /// At least 1; whole episodes are dropped, so a little less may be held.
+        /// Number of transitions, at least 1. Whole episodes are dropped, so a few less may be held. The newest episode
+        /// is always held, even if it is longer.
         capacity: usize,
     },
-    /// The `recent` newest and the `best` best episodes by return (an episode may be both, and is then drawn twice as often).
+    /// The newest episodes and the best ones by return, as Hu, Zhang and Shi describe (section 4.1) but did not build.
+    /// An episode may be both; its transitions are then drawn twice as often.
     RecentAndBest {
-        /// A of the paper, at least 1.
+        /// Number of newest episodes (A of the paper), at least 1.
         recent: usize,
-        /// B of the paper.
+        /// Number of best episodes (B of the paper).
         best: usize,
     },
 }
@@ -44,7 +44,7 @@ impl ReplayConfig {
     }
 }
 
-/// One finished episode.
+/// One episode, or a piece of one.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Episode {
     /// Width of an observation.
@@ -53,16 +53,17 @@ pub struct Episode {
     pub observations: Vec<f32>,
     /// The action taken at each observation but the last.
     pub actions: Vec<u8>,
-    /// What each action earned.
+    /// Reward of each action.
     pub rewards: Vec<f32>,
-    /// γ: what the next decision's rewards are worth in this one.
+    /// γ, the discount per decision.
     pub discount: f32,
-    /// Whether the episode *ended* (nothing follows). A truncated one goes on unseen, so its last state is bootstrapped.
+    /// Whether the episode *ended*, so that nothing follows. A truncated one goes on unseen, so its last state is
+    /// bootstrapped.
     pub terminated: bool,
 }
 
 impl Episode {
-    /// How many transitions.
+    /// Number of transitions.
     pub fn len(&self) -> usize {
         self.actions.len()
     }
@@ -82,8 +83,8 @@ impl Episode {
         &self.observations[t * self.n_features..(t + 1) * self.n_features]
     }
 
-    /// `(return over n steps, discount of the bootstrap, time of the bootstrap)` from time `t`.
-    /// The discount is 0 where the episode terminates within the n steps.
+    /// `(return over n steps, discount of the bootstrap, time of the bootstrap)` from time `t`. The discount is 0 where
+    /// the episode terminates within the n steps.
     fn n_step(&self, t: usize, n: usize) -> (f32, f32, usize) {
         let end = (t + n).min(self.len());
         let (sum, discount) = self.rewards[t..end]
@@ -124,7 +125,7 @@ impl Replay {
         Self { config, recent: VecDeque::new(), best: Vec::new(), n_recent: 0 }
     }
 
-    /// How many transitions can be drawn.
+    /// Number of transitions that can be drawn from.
     pub fn len(&self) -> usize {
         self.n_recent + self.best.iter().map(Episode::len).sum::<usize>()
     }
@@ -134,7 +135,8 @@ impl Replay {
         self.len() == 0
     }
 
-    /// Remembers an episode, and forgets the oldest (and the worst of the best) as the rule says. Empty episodes are ignored.
+    /// Remembers an episode, and drops the oldest ones and the worst of the best ones as the rule says. Empty episodes
+    /// are ignored.
     pub fn push(&mut self, episode: Episode) {
         if episode.is_empty() {
             return;
@@ -153,10 +155,11 @@ impl Replay {
         }
     }
 
-    /// Adds a transition to an episode that is still going on: to the newest one, unless that has `longest` transitions already or another
-    /// discount. Then a new one begins, so that the old can be forgotten piece by piece. Pieces are truncated: something always follows.
+    /// Adds a transition to the newest episode, which is still going on. If that has `longest` transitions already, or
+    /// another discount, a new piece begins, so that an episode without an end can be dropped piece by piece. Pieces
+    /// are *truncated*: something always follows.
     ///
-    /// For memories that keep the newest: a growing episode has no return to be ranked by.
+    /// Only for [`ReplayConfig::Uniform`]: a growing episode has no final return to be ranked by.
     pub(crate) fn append(
         &mut self,
         longest: usize,
@@ -187,7 +190,8 @@ impl Replay {
         }
     }
 
-    /// Whether every episode has these widths and lengths that fit each other: what a state that was read must satisfy.
+    /// Whether every episode has these widths, and lengths that fit each other. A state that is read from a file must
+    /// fit.
     pub(crate) fn fits(&self, n_features: usize, n_actions: usize) -> bool {
         let fits = |e: &Episode| {
             e.n_features == n_features

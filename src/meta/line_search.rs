@@ -1,9 +1,9 @@
 //! One episode of a line search: a task minimised as published, on its full batch.
 
-use super::config::Judge;
 use super::rollout::Run;
 use super::tasks::Task;
 use crate::controller::{LineSearch, LineSearchError, minimize};
+use crate::dqn::Judge;
 use crate::policy::Policy;
 
 /// Minimises the task's full batch by as many steps as its horizon has, by plain gradient descent whatever its optimizer.
@@ -72,7 +72,7 @@ mod tests {
 
     fn actor(recipe: &Recipe, seed: u64) -> Actor {
         let network = QNetwork::new(6, &[8], 2, true, &mut stream(1, "network"));
-        let explorer = Explorer::for_actions(Exploration::default(), &recipe.controls.actions(&recipe.moves)).unwrap();
+        let explorer = Explorer::new(Exploration::default(), &recipe.controls.drift_free_odds(&recipe.moves)).unwrap();
         Actor::new(recipe, Arc::new(vec![network]), explorer, 0.0, stream(seed, "actor"))
     }
 
@@ -143,7 +143,7 @@ mod tests {
             let pretrained = Arc::new(pretrained);
             for seed in 0..6 {
                 let task = task(&recipe, seed);
-                let explorer = Explorer::for_actions(greedy, &recipe.controls.actions(&recipe.moves)).unwrap();
+                let explorer = Explorer::new(greedy, &recipe.controls.drift_free_odds(&recipe.moves)).unwrap();
                 let mut actor =
                     Actor::new(&recipe, Arc::new(vec![network.clone()]), explorer, 0.0, stream(0, "unused"));
                 let mut controller = Controller::new(pretrained.clone());

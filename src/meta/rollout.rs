@@ -188,7 +188,7 @@ impl Policy for Actor {
         mean_q_values(networks, obs, &mut self.scratch, &mut self.q_row, &mut self.q_values);
         let choice = self.explorer.act(&self.q_values, self.time, &mut self.rng);
         self.taken.push(choice.action as u8);
-        self.decisions.decision(self.actions[choice.action], choice.reason())
+        self.decisions.decision(self.actions[choice.action], choice.into())
     }
 
     fn interval(&self, step: u64) -> u64 {
@@ -259,7 +259,7 @@ mod tests {
             let epsilon = EpsilonSchedule::Constant(1.0);
             let random = Exploration::EpsilonGreedy(EpsilonGreedy { epsilon, ..EpsilonGreedy::default() });
             let mut task = task(&recipe, 2);
-            let explorer = Explorer::for_actions(random, &actions).unwrap();
+            let explorer = Explorer::new(random, &recipe.controls.drift_free_odds(&recipe.moves)).unwrap();
             let actor = Actor::new(&recipe, Arc::new(vec![network]), explorer, 0.0, stream(3, "actor"));
             let [low, high] = task.algorithm.start_range();
             let mut driver = Driver::new(actor, (low * high).sqrt(), 0.01, recipe.driver_config(Some(300))).unwrap();

@@ -22,9 +22,11 @@ pub use given::ProblemError;
 pub(super) use held_out::HeldOut;
 
 use super::architecture::Net;
-use super::config::{Judge, TaskConfig};
+use super::config::TaskConfig;
 use super::mlp::{Activation, Mlp, Target};
 use super::optimizer::Algorithm;
+use crate::dqn::{Judge, argmax};
+use crate::rng::pick;
 use data::{clusters, raw_inputs, rescale, teacher_classes, teacher_values, warp};
 use rand::RngExt;
 use rand_chacha::ChaCha8Rng;
@@ -343,7 +345,7 @@ fn gain(rng: &mut ChaCha8Rng) -> f32 {
 }
 
 fn arg_max(row: &[f32]) -> u16 {
-    crate::dqn::network::argmax(row.into()) as u16
+    argmax(row.iter().copied()) as u16
 }
 
 /// The row of an example of a minibatch.
@@ -363,14 +365,7 @@ pub(crate) fn log_uniform(low: f64, high: f64, rng: &mut ChaCha8Rng) -> f64 {
 
 /// Index drawn in proportion to the weights.
 fn weighted(weights: &[f64], rng: &mut ChaCha8Rng) -> usize {
-    let mut at = rng.random::<f64>() * weights.iter().sum::<f64>();
-    for (i, &w) in weights.iter().enumerate() {
-        if at < w {
-            return i;
-        }
-        at -= w;
-    }
-    weights.iter().rposition(|&w| w > 0.0).unwrap_or(0)
+    pick(weights.iter().copied(), rng.random::<f64>() * weights.iter().sum::<f64>())
 }
 
 #[cfg(test)]

@@ -261,7 +261,7 @@ impl MetaTraining {
         let (recipe, meta, state) = (&self.recipe.rehearsed(), &self.recipe.meta, &self.state);
         let networks = Arc::new(state.learner.networks().cloned().collect::<Vec<_>>());
         let n = meta.episodes_per_round as usize;
-        let explorer = Explorer::for_actions(recipe.exploration, &recipe.controls.actions(&recipe.moves))?;
+        let explorer = Explorer::new(recipe.exploration, &recipe.controls.drift_free_odds(&recipe.moves))?;
         let start = |i: usize| {
             let mut rng = stream(state.seed, &format!("round {} episode {i}", state.round));
             let task = Task::draw(&meta.tasks, &mut rng).of_recipe(recipe);

@@ -94,7 +94,7 @@ fn embedded(recipe: &Recipe, name: &str, part: &Pretrained) -> Result<Vec<QNetwo
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::dqn::network::{argmax, mean_q_values};
+    use crate::dqn::{argmax, network::mean_q_values};
     use crate::rng::stream;
     use rand::RngExt;
     use std::path::Path;
@@ -114,7 +114,7 @@ mod tests {
             let mut q_values = vec![0.0; networks[0].n_actions()];
             let mut row = q_values.clone();
             mean_q_values(networks.iter(), features, &mut networks[0].scratch(), &mut row, &mut q_values);
-            argmax(q_values.as_slice().into())
+            argmax(q_values.iter().copied())
         };
         let mut rng = stream(1, "states");
         let mut seen = std::collections::BTreeSet::new();

@@ -1,25 +1,24 @@
-//! How the exploration rate ε falls with time.
-//!
-//! ```text
-//! constant      ε
-//! linear        first + (last - first) min(t / over, 1)
-//! exponential   last + (first - last) exp(-rate t)
-//! sigmoid       last + (first - last) / (1 + exp(steepness (t - midpoint)))
-//! dynamic       min + (max - min) exp(-k t),   k = k0 ± λ Var(Q(s, ·)),   k ≥ 0
-//! ```
-//!
-//! `t` counts what the owner counts: training episodes in both papers, rounds in meta-training.
-//! Sources: linear, Hu, Zhang and Shi, section 4.2; dynamic, Vashishtha 2025, section 3.3.
+//! Schedules of the exploration rate ε.
 
 use serde::{Deserialize, Serialize};
 
-/// A schedule of the exploration rate. The formulas stand at the head of the module.
+/// A schedule of the exploration rate ε.
+///
+/// ```text
+/// constant      ε
+/// linear        first + (last - first) min(t / over, 1)                        Hu, Zhang and Shi, section 4.2
+/// exponential   last + (first - last) exp(-rate t)
+/// sigmoid       last + (first - last) / (1 + exp(steepness (t - midpoint)))
+/// dynamic       min + (max - min) exp(-k t),   k = k0 ± λ Var(Q(s, ·)) ≥ 0     Vashishtha 2025, section 3.3
+/// ```
+///
+/// The unit of t is the owner's: training episodes in both papers, rounds in meta-training, trials in the tuner.
 ///
 /// In a recipe: `epsilon.linear = { first = 1.0, last = 0.1, over = 50.0 }`.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields)]
 pub enum EpsilonSchedule {
-    /// The same for ever, in [0, 1].
+    /// The same at all times, in [0, 1].
     Constant(f64),
     /// A straight line, then constant.
     Linear {
@@ -27,7 +26,7 @@ pub enum EpsilonSchedule {
         first: f64,
         /// ε from t = `over` on, in [0, 1].
         last: f64,
-        /// How long it takes, in (0, ∞).
+        /// Duration of the fall, in (0, ∞).
         over: f64,
     },
     /// Exponential decay.
@@ -45,9 +44,9 @@ pub enum EpsilonSchedule {
         first: f64,
         /// The limit for large t, in [0, 1].
         last: f64,
-        /// Where ε is halfway, finite.
+        /// Time at which ε is halfway, finite.
         midpoint: f64,
-        /// How fast it crosses the middle, in (0, ∞).
+        /// Steepness of the fall at the midpoint, in (0, ∞).
         steepness: f64,
     },
     /// A decay rate that follows the spread of the Q-values.
@@ -55,45 +54,41 @@ pub enum EpsilonSchedule {
 }
 
 impl Default for EpsilonSchedule {
-    /// From 1 to 0.1 over the first 50 episodes: what Hu, Zhang and Shi start from (section 4.2).
+    /// From 1 to 0.1 over the first 50 episodes, the setting of Hu, Zhang and Shi (section 4.2).
     fn default() -> Self {
         Self::Linear { first: 1.0, last: 0.1, over: 50.0 }
     }
 }
 
-/// Vashishtha's exploration rate, whose decay rate depends on the variance of the Q-values of the state at hand.
+/// Vashishtha's exploration rate, whose decay rate depends on the variance of the Q-values of the current state.
 ///
-/// The paper contradicts itself twice, so both readings exist:
+/// The paper contradicts itself twice, so both readings are there:
 ///
 /// - *Sign.* The text says that a high variance makes ε fall more slowly (the agent "is still uncertain"); the printed
-///   `k = k0 + λ Variance(Q(s, :))` makes it fall faster. The default follows the text: `k = k0 - λ Var`, held at 0 or above, so that
-///   ε never rises over `max`.
-/// - *Shape.* The text calls it "a sigmoid function", the formula is an exponential. The default follows the formula; the sigmoid is
+/// `k = k0 + λ Variance(Q(s, :))` makes it fall faster. The default follows the text: `k = k0 - λ Var`, held at 0 or
+/// above, so that ε never rises over `max`.
+/// - *Shape.* The text calls it "a sigmoid function", the formula is an exponential. The default follows the formula;
+///   the sigmoid is
 ///   `min + (max - min) 2 / (1 + exp(k t))`, which starts at `max` too and falls at half the rate at first.
 ///
 /// `Var` is the population variance over the actions. Where it is not finite, k = k0.
 ///
 /// | Name | Default | Purpose | Range |
 /// |---|---|---|---|
-/// | `max`, `min` | 1, 0.01 | ε at t = 0 and in the limit | 0 ≤ min ≤ max ≤ 1 |
+/// | `max`, `min` | 1, 0.01 | ε at t = 0, and its limit | 0 ≤ min ≤ max ≤ 1 |
 /// | `rate` | 0.05 | k0, the base decay rate | [0, ∞) |
 /// | `variance-scale` | 0.05 | λ, in units of the rate over those of the squared Q-values | [0, ∞) |
 /// | `variance` | slows | the sign of λ: `slows` (the text) or `speeds` (the formula) | |
 /// | `shape` | exponential | `exponential` (the formula) or `sigmoid` (the text) | |
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 #[serde(default, rename_all = "kebab-case", deny_unknown_fields)]
+#[allow(missing_docs, reason = "the table has a row for each field")]
 pub struct DynamicEpsilon {
-    /// See the table.
     pub max: f64,
-    /// See the table.
     pub min: f64,
-    /// See the table.
     pub rate: f64,
-    /// See the table.
     pub variance_scale: f64,
-    /// See the table.
     pub variance: VarianceEffect,
-    /// See the table.
     pub shape: DecayShape,
 }
 
@@ -110,7 +105,7 @@ impl Default for DynamicEpsilon {
     }
 }
 
-/// What a high variance of the Q-values does to the decay of ε.
+/// Effect of a high variance of the Q-values on the decay of ε.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum VarianceEffect {

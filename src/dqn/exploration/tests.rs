@@ -1,12 +1,11 @@
 use super::*;
-use crate::controller::Controls;
 use crate::rng::stream;
 
 const N_DRAWS: usize = 200_000;
 
-fn lr_actions() -> Vec<Action> {
-    Controls::Lr.actions(&Move::ALL)
-}
+/// Odds of halve, accept and grow, and what each does to the learning rate.
+const ODDS: [f64; 3] = [0.12, 0.50, 0.38];
+const FACTORS: [f64; 3] = [0.5, 1.0, 1.25];
 
 fn epsilon_greedy(epsilon: f64, sticky_decisions: f64, prior: ActionPrior) -> Exploration {
     let epsilon = EpsilonSchedule::Constant(epsilon);
@@ -16,7 +15,7 @@ fn epsilon_greedy(epsilon: f64, sticky_decisions: f64, prior: ActionPrior) -> Ex
 /// The choices of a long run with fixed Q-values.
 fn choices(exploration: Exploration, q: &[f32], n: usize) -> Vec<Choice> {
     let mut rng = stream(11, "exploration test");
-    let mut explorer = Explorer::for_actions(exploration, &lr_actions()).unwrap();
+    let mut explorer = Explorer::new(exploration, &ODDS).unwrap();
     (0..n).map(|_| explorer.act(q, 0.0, &mut rng)).collect()
 }
 
@@ -31,30 +30,11 @@ fn near(found: [f64; 3], expected: [f64; 3], tolerance: f64) {
     assert!(worst < tolerance, "{found:?} instead of {expected:?}");
 }
 
-/// Mean change of ln(lr) and of ln(λ) for one random action.
-fn drift(prior: ActionPrior, actions: &[Action]) -> (f64, f64) {
-    let p = prior.probabilities(actions);
-    let mean = |ln: fn(&Action) -> f64| actions.iter().zip(&p).map(|(action, p)| p * ln(action)).sum();
-    (mean(|action| action.lr.factor().ln()), mean(|action| action.weight_decay.factor().ln()))
-}
-
-#[test]
-fn uniform_exploration_drives_the_learning_rate_to_zero_and_ours_leaves_it() {
-    let (uniform, _) = drift(ActionPrior::Uniform, &lr_actions());
-    assert!((uniform + 0.157).abs() < 5e-4, "the claim in the design: {uniform}");
-    for actions in [lr_actions(), Controls::WeightDecay.actions(&Move::ALL), Controls::Both.actions(&Move::ALL)] {
-        let p = ActionPrior::DriftFree.probabilities(&actions);
-        assert!((p.iter().sum::<f64>() - 1.0).abs() < 1e-12);
-        let (lr, weight_decay) = drift(ActionPrior::DriftFree, &actions);
-        assert!(lr.abs() < 0.002 && weight_decay.abs() < 0.002, "{lr} {weight_decay}");
-    }
-}
-
 #[test]
 fn a_random_walk_of_sticky_exploration_does_not_drift() {
     let mean_log_step = |prior| {
         let all = choices(epsilon_greedy(1.0, 4.0, prior), &[0.0, 0.0, 0.0], N_DRAWS);
-        all.iter().map(|c| Move::ALL[c.action].factor().ln()).sum::<f64>() / N_DRAWS as f64
+        all.iter().map(|c| FACTORS[c.action].ln()).sum::<f64>() / N_DRAWS as f64
     };
     // Standard error about 0.002.
     assert!(mean_log_step(ActionPrior::DriftFree).abs() < 0.006);
@@ -78,7 +58,7 @@ fn a_random_action_sticks_for_a_geometric_number_of_decisions() {
     // Many actions, so that two runs of repeats in a row are almost never of the same one.
     let mut rng = stream(3, "sticky");
     let exploration = epsilon_greedy(1.0, 5.0, ActionPrior::Uniform);
-    let mut explorer = Explorer::for_choices(exploration, 1000).unwrap();
+    let mut explorer = Explorer::new(exploration, &[1.0; 1000]).unwrap();
     let mut lengths = vec![0usize];
     let mut last = usize::MAX;
     for _ in 0..N_DRAWS {
@@ -100,9 +80,9 @@ fn a_random_action_sticks_for_a_geometric_number_of_decisions() {
 #[test]
 fn without_epsilon_it_is_greedy_and_a_new_run_lets_go() {
     let all = choices(epsilon_greedy(0.0, 4.0, ActionPrior::DriftFree), &[0.0, 2.0, 1.0], 1000);
-    assert!(all.iter().all(|c| c.action == 1 && !c.explored && c.reason() == Reason::Policy));
+    assert!(all.iter().all(|c| c.action == 1 && !c.explored));
     let mut rng = stream(5, "reset");
-    let mut explorer = Explorer::for_actions(epsilon_greedy(1.0, 1e6, ActionPrior::DriftFree), &lr_actions()).unwrap();
+    let mut explorer = Explorer::new(epsilon_greedy(1.0, 1e6, ActionPrior::DriftFree), &ODDS).unwrap();
     let actions_of_runs: Vec<usize> = (0..200)
         .map(|_| {
             explorer.reset();
@@ -123,13 +103,13 @@ fn parallel_episodes_explore_unequally() {
     let rate = |index| {
         let mut rng = stream(index as u64, "parallel");
         let exploration = Exploration::EpsilonGreedy(config);
-        let mut explorer = Explorer::for_actions(exploration, &lr_actions()).unwrap().in_parallel(index, 3);
+        let mut explorer = Explorer::new(exploration, &ODDS).unwrap().in_parallel(index, 3);
         (0..50_000).filter(|_| explorer.act(&[0.0; 3], 0.0, &mut rng).explored).count() as f64 / 50_000.0
     };
     for (index, expected) in [(0, 0.4f64), (1, 0.4f64.powf(4.5)), (2, 0.4f64.powi(8))] {
         assert!((rate(index) - expected).abs() < 0.01, "{index}: {} instead of {expected}", rate(index));
     }
-    let alone = Explorer::for_choices(Exploration::EpsilonGreedy(config), 3).unwrap();
+    let alone = Explorer::new(Exploration::EpsilonGreedy(config), &ODDS).unwrap();
     assert_eq!(alone.clone().in_parallel(0, 1), alone);
 }
 
@@ -176,27 +156,38 @@ fn normal_cdf(x: f64) -> f64 {
     h / 3.0 * (density(low) + inner + density(x))
 }
 
-#[test]
-fn thompson_draws_from_its_gaussians() {
-    // Two actions within reach, N(0, 1) and N(1, 1): the second wins with probability Φ(1/√2).
-    let q = [0.0f32, 1.0, -1e6];
-    let p = normal_cdf(0.5f64.sqrt());
-    near(shares(&choices(Exploration::Thompson { prior_std: 1.0 }, &q, N_DRAWS)), [1.0 - p, p, 0.0], 0.006);
+/// How often Thompson sampling with σ0 = 1 takes each of three actions when each was taken so often.
+fn thompson_shares(n_taken: [u64; 3], q: [f32; 3]) -> [f64; 3] {
+    let mut rng = stream(8, "thompson");
+    let mut explorer = Explorer::new(Exploration::Thompson { prior_std: 1.0 }, &ODDS).unwrap();
+    let mut draw = || {
+        explorer.n_taken.copy_from_slice(&n_taken);
+        explorer.act(&q, 0.0, &mut rng)
+    };
+    shares(&(0..N_DRAWS).map(|_| draw()).collect::<Vec<_>>())
 }
 
 #[test]
-fn thompson_grows_sure_of_an_action_with_what_it_is_told() {
-    let mut explorer = Explorer::for_actions(Exploration::Thompson { prior_std: 1.0 }, &lr_actions()).unwrap();
-    // Four errors of 0.5 at the second action: σ² = (1 + 4/4) / 25 = 0.08, so it beats N(0, 1) with probability Φ(1 / √1.08).
-    for _ in 0..4 {
-        explorer.observe(1, 0.5);
-    }
-    explorer.observe(1, f64::NAN);
-    explorer.observe(99, 1.0);
+fn thompson_draws_from_its_gaussians() {
+    // Two actions within reach, N(0, 1) and N(1, 1): the second wins with probability Φ(1/√2).
+    let p = normal_cdf(0.5f64.sqrt());
+    near(thompson_shares([0; 3], [0.0, 1.0, -1e6]), [1.0 - p, p, 0.0], 0.006);
+}
+
+#[test]
+fn thompson_grows_sure_of_an_action_that_it_takes() {
+    // The second action was taken four times: σ = 1/5, so N(1, 1/25) beats N(0, 1) with probability Φ(1 / √1.04).
+    let p = normal_cdf(1.0 / 1.04f64.sqrt());
+    near(thompson_shares([0, 4, 0], [0.0, 1.0, -1e6]), [1.0 - p, p, 0.0], 0.006);
     let mut rng = stream(8, "thompson");
-    let all: Vec<Choice> = (0..N_DRAWS).map(|_| explorer.act(&[0.0, 1.0, -1e6], 0.0, &mut rng)).collect();
-    let p = normal_cdf(1.0 / 1.08f64.sqrt());
-    near(shares(&all), [1.0 - p, p, 0.0], 0.006);
+    let mut explorer = Explorer::new(Exploration::Thompson { prior_std: 1.0 }, &ODDS).unwrap();
+    let n_explored = |explorer: &mut Explorer, rng: &mut ChaCha8Rng| {
+        (0..1000).filter(|_| explorer.act(&[0.0, 0.1, 0.05], 0.0, rng).explored).count()
+    };
+    let (early, late) = (n_explored(&mut explorer, &mut rng), n_explored(&mut explorer, &mut rng));
+    assert!(late < early, "{early}, then {late}");
+    explorer.reset();
+    assert!(n_explored(&mut explorer, &mut rng) > late, "a new run begins with the counts at 0");
 }
 
 #[test]
@@ -220,13 +211,14 @@ fn values_that_are_not_numbers_never_win_and_never_panic() {
 #[test]
 fn the_same_seed_and_a_restored_state_choose_the_same() {
     let mut rng = stream(21, "resume");
-    let mut explorer = Explorer::for_actions(epsilon_greedy(0.5, 6.0, ActionPrior::DriftFree), &lr_actions()).unwrap();
+    let mut explorer = Explorer::new(epsilon_greedy(0.5, 6.0, ActionPrior::DriftFree), &ODDS).unwrap();
     for _ in 0..57 {
         explorer.act(&[0.0, 1.0, 0.0], 3.0, &mut rng);
     }
-    let saved = crate::controller::artifact::to_bytes(&(&explorer, &rng));
-    let (mut explorer_again, mut rng_again): (Explorer, ChaCha8Rng) =
-        crate::controller::artifact::from_bytes(&saved).unwrap();
+    let format = bincode::config::standard();
+    let saved = bincode::serde::encode_to_vec((&explorer, &rng), format).unwrap();
+    let ((mut explorer_again, mut rng_again), _): ((Explorer, ChaCha8Rng), usize) =
+        bincode::serde::decode_from_slice(&saved, format).unwrap();
     for _ in 0..200 {
         let choice = explorer.act(&[0.0, 1.0, 0.0], 3.0, &mut rng);
         assert_eq!(choice, explorer_again.act(&[0.0, 1.0, 0.0], 3.0, &mut rng_again));
@@ -281,7 +273,9 @@ fn a_recipe_can_name_every_policy_and_a_wrong_key_or_value_is_named() {
     ] {
         let error = parse(text).unwrap().check().unwrap_err().to_string();
         assert!(error.starts_with(&format!("{field} is ")) && error.contains("must be"), "{error}");
-        assert!(Explorer::for_choices(parse(text).unwrap(), 3).is_err());
+        assert!(Explorer::new(parse(text).unwrap(), &ODDS).is_err());
     }
-    assert_eq!(Explorer::for_choices(Exploration::default(), 0), Err(ExplorationError::NoActions));
+    for odds in [&[][..], &[0.0; 3], &[1.0, -1.0, 2.0], &[1.0, f64::NAN], &[f64::INFINITY]] {
+        assert_eq!(Explorer::new(Exploration::default(), odds), Err(ExplorationError::NoActions));
+    }
 }

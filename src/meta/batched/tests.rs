@@ -121,7 +121,8 @@ fn recipe(name: &str) -> Recipe {
 fn actor(recipe: &Recipe, i: usize) -> Actor {
     let (n, actions) = (recipe.features.names().len(), recipe.controls.actions(&recipe.moves));
     let network = QNetwork::new(n, &[8], actions.len(), true, &mut stream(1, "network"));
-    let explorer = Explorer::for_actions(Exploration::default(), &actions).unwrap().in_parallel(i, 16);
+    let odds = recipe.controls.drift_free_odds(&recipe.moves);
+    let explorer = Explorer::new(Exploration::default(), &odds).unwrap().in_parallel(i, 16);
     Actor::new(recipe, Arc::new(vec![network]), explorer, 200.0, stream(i as u64, "actor"))
 }
 

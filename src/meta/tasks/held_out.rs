@@ -5,7 +5,7 @@
 
 use super::{NetProblem, Problem, Task, arg_max};
 use crate::controller::Recipe;
-use crate::meta::config::Judge;
+use crate::dqn::Judge;
 use crate::meta::mlp::Target;
 
 impl Task {

@@ -54,6 +54,7 @@ pub use teach::{Lesson, TeachConfig, TeachError, teach};
 
 use super::learning::{costs, rewards};
 use super::{Ask, Sampler, Setting, Spec, SpecError};
+use crate::dqn::EpsilonSchedule;
 use crate::rng::standard_normal;
 use crate::tuner::distribution::Distribution;
 use crate::tuner::space::{Parameter, Point};
@@ -77,11 +78,11 @@ pub(super) fn build(spec: &mut Spec, setting: &Setting<'_>) -> Result<Box<dyn Sa
     };
     let [first, last] = if is_taught { [0.0, 0.0] } else { [1.0, 0.05] };
     let share = |v: &f64| (0.0..=1.0).contains(v);
-    let epsilon = Explore::Epsilon {
+    let epsilon = Explore::Epsilon(EpsilonSchedule::Linear {
         first: spec.option("epsilon", first, "in [0, 1]", share)?,
         last: spec.option("least", last, "in [0, 1]", share)?,
         over: spec.option("over", 40.0, "a finite number above 0", positive)?,
-    };
+    });
     let softmax =
         Explore::Softmax { temperature: spec.option("temperature", 0.02, "a finite number above 0", positive)? };
     let bonus = spec.option("bonus", 0.1, "a finite number of at least 0", |v: &f64| *v >= 0.0 && v.is_finite())?;

@@ -10,7 +10,7 @@ pub(super) use levels::Levels;
 pub(super) use policy::{Policy, PolicyKind};
 pub(super) use reinforce::{Baseline, Reinforce, ReinforceConfig};
 pub(super) use reward::{Reward, costs, ranks, rewards};
-pub(super) use tape::{Adam, Layout, Linear, Map, Tape, Var, softmax};
+pub(super) use tape::{Adam, Layout, Linear, Map, Tape, Var};
 
 #[cfg(test)]
 mod tests {

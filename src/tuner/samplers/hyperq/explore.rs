@@ -1,10 +1,11 @@
-//! How the agent tries what it does not think best.
+//! How the agent tries what it does not think best: the formulas of [`crate::dqn`], with other counts.
 //!
-//! In a continuous space no configuration is tried twice, so what the literature counts per action is counted in its neighborhood: n(a) is
-//! the sum over the trials of a Gaussian kernel of their distance to a.
+//! In a continuous space no configuration is tried twice, so the trials in the neighborhood of a configuration a are
+//! counted: n(a) is the sum over the trials of a Gaussian kernel of their distance to a.
 
-use super::super::learning::softmax;
 use super::view::State;
+use crate::dqn::EpsilonSchedule;
+use crate::dqn::formulas::{argmax, softmax, thompson, upper_bound};
 use crate::rng::standard_normal;
 use rand::RngExt;
 use rand_chacha::ChaCha8Rng;
@@ -12,51 +13,43 @@ use rand_chacha::ChaCha8Rng;
 /// An exploration policy with its strength.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub enum Explore {
-    /// With rate ε a random configuration; ε falls linearly from `first` to `last` over so many trials.
-    Epsilon { first: f64, last: f64, over: f64 },
+    /// With rate ε a random configuration. Its schedule counts trials.
+    Epsilon(EpsilonSchedule),
     /// Better candidates more often: ∝ exp(Q / T).
     Softmax { temperature: f64 },
-    /// Q + c √(ln(1 + N) / (1 + n(a))), N the trials so far (Auer et al. 2002, 10.1023/A:1013689704352).
+    /// Q + c √(ln(1 + N) / (1 + n(a))), N the trials so far: every neighborhood counts as tried once more than it was.
     Ucb { bonus: f64 },
-    /// A draw from N(Q, (σ / (1 + n(a)))²) (Russo et al. 2018, arXiv 1707.02038).
+    /// A draw from N(Q, (σ / (1 + n(a)))²).
     Thompson { std: f64 },
 }
 
 impl Explore {
     /// Whether trial `number` is a random one.
     pub fn is_random(&self, number: usize, rng: &mut ChaCha8Rng) -> bool {
-        let Self::Epsilon { first, last, over } = *self else { return false };
-        let epsilon = first + (last - first) * (number as f64 / over).min(1.0);
-        rng.random::<f64>() < epsilon
+        let Self::Epsilon(schedule) = self else { return false };
+        rng.random::<f64>() < schedule.epsilon(number as f64, &[])
     }
 
-    /// What a candidate counts.
+    /// Score of a candidate.
     pub fn score(&self, q: f64, state: &State<'_>, n_trials: usize, code: &[f64], rng: &mut ChaCha8Rng) -> f64 {
         match *self {
-            Self::Epsilon { .. } | Self::Softmax { .. } => q,
-            Self::Ucb { bonus } => q + bonus * ((1.0 + n_trials as f64).ln() / (1.0 + state.n_near(code))).sqrt(),
-            Self::Thompson { std } => q + std / (1.0 + state.n_near(code)) * standard_normal(rng),
+            Self::Epsilon(_) | Self::Softmax { .. } => q,
+            Self::Ucb { bonus } => upper_bound(q, bonus, 1.0 + n_trials as f64, 1.0 + state.n_near(code)),
+            Self::Thompson { std } => thompson(q, std, state.n_near(code), standard_normal(rng)),
         }
     }
 
     /// The index of the candidate to take, by their scores.
     pub fn choose(&self, scores: &[f64], rng: &mut ChaCha8Rng) -> usize {
-        let best = (0..scores.len()).max_by(|&a, &b| scores[a].total_cmp(&scores[b]).then(b.cmp(&a))).unwrap_or(0);
-        let Self::Softmax { temperature } = *self else { return best };
-        let scaled: Vec<f64> = scores.iter().map(|score| score / temperature).collect();
-        let mut u: f64 = rng.random();
-        for (i, p) in softmax(&scaled).into_iter().enumerate() {
-            if u < p {
-                return i;
-            }
-            u -= p;
+        match *self {
+            Self::Softmax { temperature } => softmax(scores.iter().copied(), temperature, rng.random()),
+            _ => argmax(scores.iter().copied()),
         }
-        best
     }
 
     /// Whether the best candidate may be refined: not where a draw has decided.
     pub fn is_greedy(&self) -> bool {
-        matches!(self, Self::Epsilon { .. } | Self::Ucb { .. })
+        matches!(self, Self::Epsilon(_) | Self::Ucb { .. })
     }
 }
 
@@ -85,7 +78,7 @@ mod tests {
         let softmax = Explore::Softmax { temperature: 0.5 };
         let share = (0..4000).filter(|_| softmax.choose(&[0.0, 0.5 * 3f64.ln()], &mut rng) == 1).count() as f64;
         assert!((share / 4000.0 - 0.75).abs() < 0.03);
-        let epsilon = Explore::Epsilon { first: 1.0, last: 0.2, over: 10.0 };
+        let epsilon = Explore::Epsilon(EpsilonSchedule::Linear { first: 1.0, last: 0.2, over: 10.0 });
         let mut share = |number| (0..4000).filter(|_| epsilon.is_random(number, &mut rng)).count() as f64 / 4000.0;
         assert!((share(5) - 0.6).abs() < 0.03 && (share(99) - 0.2).abs() < 0.03);
     }

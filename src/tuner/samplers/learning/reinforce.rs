@@ -164,25 +164,13 @@ impl Sampler for Reinforce {
         let (state, mut rng) = (self.state(ask, ask.number), ask.rng(self.name));
         let mut point = Point::with_capacity(ask.space.len());
         learned.policy.choose(&state, |i, probabilities| {
-            let choice = ask.space.is_active(i, &point).then(|| draw(probabilities, rng.random()));
+            let choice = ask.space.is_active(i, &point).then(|| rng::pick(probabilities.iter().copied(), rng.random()));
             point.push(choice.map(|choice| self.levels.value(i, choice)));
             choice
         });
         self.learned = Some(learned);
         Some(ask.space.fill(|i, _| point[i].unwrap_or_default()))
     }
-}
-
-/// The index into whose share `u` in [0, 1) falls.
-fn draw(probabilities: &[f64], mut u: f64) -> usize {
-    for (i, p) in probabilities.iter().enumerate() {
-        if u < *p {
-            return i;
-        }
-        u -= p;
-    }
-    // Rounding may leave a little of `u` at the end.
-    probabilities.len() - 1
 }
 
 #[cfg(test)]

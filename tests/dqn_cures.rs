@@ -1,14 +1,18 @@
-//! What kept the published agent of Hu, Zhang and Shi from converging, one test for each mistake that no single module can rule out.
+//! Cures of what kept the published agent of Hu, Zhang and Shi from converging: one test for each mistake that no
+//! single module can rule out.
 //!
-//! The others stand with their modules: stored targets and the missing target network in `learner`, truncation and best episodes in `replay`,
-//! drifting exploration in `exploration`, λ that leaves the candidate where it was in `controller::line_search`, the alignment of a gradient
-//! with itself and the rank list of earlier runs in `controller::features`.
+//! The other cures have their tests in their modules: stored targets and the missing target network in `dqn::learner`,
+//! truncation and best episodes in `dqn::replay`, drifting exploration in `dqn::exploration` and `controller::actions`,
+//! λ that leaves the candidate where it was in `controller::line_search`, the alignment of a gradient with itself and
+//! the rank list of earlier runs in `controller::features`.
 
-use super::{ActionPrior, Episode, EpsilonGreedy, EpsilonSchedule, Exploration, Explorer, QNetwork};
-use crate::controller::{Card, Controller, Controls, Driver, FeatureSet, Pretrained, Recipe, ScaleFree, Signals};
-use crate::meta::{Actor, Run, Task, rollout};
-use crate::policy::{Decision, Policy};
-use crate::rng::stream;
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+use qgd::controller::{Card, FeatureSet, ScaleFree};
+use qgd::dqn::{ActionPrior, Episode, EpsilonGreedy, EpsilonSchedule, Exploration, Explorer, QNetwork};
+use qgd::meta::{Actor, Run, Task, rollout};
+use qgd::rng::stream;
+use qgd::{Controller, Controls, Decision, Driver, Policy, Pretrained, Recipe, Signals};
 use std::sync::{Arc, Mutex};
 
 fn recipe(features: &str) -> Recipe {
@@ -36,7 +40,7 @@ fn episode(recipe: &Recipe, task: &Task, epsilon: f64) -> (Episode, Run) {
         prior: ActionPrior::DriftFree,
         ..EpsilonGreedy::default()
     });
-    let explorer = Explorer::for_actions(exploration, &recipe.controls.actions(&recipe.moves)).unwrap();
+    let explorer = Explorer::new(exploration, &recipe.controls.drift_free_odds(&recipe.moves)).unwrap();
     let actor = Actor::new(recipe, Arc::new(vec![network(recipe)]), explorer, 0.0, stream(2, "actor"));
     let config = recipe.driver_config(Some(task.horizon));
     let mut driver = Driver::new(actor, task.lr, task.weight_decay, config).unwrap();
