@@ -129,8 +129,8 @@ mod in_torch {
                 Tensor::from_slice(&batch.returns) + Tensor::from_slice(&batch.discounts) * next
             });
             let chosen = self.q_values(&self.params, &obs).gather(1, &actions, false).view([-1]);
-            let loss = chosen.huber_loss(&targets, Reduction::Mean, f64::from(self.config.huber));
-            self.optimizer.backward_step_clip_norm(&loss, f64::from(self.config.max_grad_norm));
+            let loss = chosen.huber_loss(&targets, Reduction::Mean, 1.0);
+            self.optimizer.backward_step_clip_norm(&loss, 10.0);
             no_grad(|| {
                 for (target, p) in self.target.iter_mut().zip(&self.params) {
                     let _ = target.lerp_(p, f64::from(self.config.tau));

@@ -21,7 +21,8 @@
 
 use qgd::dqn::{Explorer, Learner, Replay};
 use qgd::meta::{
-    Activation, Algorithm, Engine, InnerOptimizer, MetaTraining, NetProblem, Problem, Target, Task, TrainingRecipe, rollout,
+    Activation, Algorithm, Engine, InnerOptimizer, MetaTraining, NetProblem, Problem, Target, Task, TrainingRecipe,
+    rollout,
 };
 use qgd::rng::stream;
 use qgd::schedule::Constant;

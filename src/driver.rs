@@ -26,7 +26,9 @@ mod tests;
 mod trace;
 
 pub use guard::{GuardConfig, RECOVERY_STEPS};
-pub use line_search::{LineSearch, LineSearchConfig, LineSearchError, LineSearchStep, Minimized, SearchDirection, minimize};
+pub use line_search::{
+    LineSearch, LineSearchConfig, LineSearchError, LineSearchStep, Minimized, SearchDirection, minimize,
+};
 pub use pace::{Bounds, Pace};
 pub use trace::TraceRecord;
 

@@ -39,11 +39,3 @@ pub fn within(key: &str, value: f64, fits: bool, allowed: &'static str) -> Resul
 pub(crate) fn is_positive(v: f64) -> bool {
     v > 0.0 && v.is_finite()
 }
-
-/// The first field outside its range, as (key, value, what was allowed), as an error.
-pub(crate) fn refused(invalid: Option<(impl Into<String>, f64, &'static str)>) -> Result<(), OutOfRange> {
-    match invalid {
-        None => Ok(()),
-        Some((key, value, allowed)) => Err(OutOfRange { key: key.into(), value, allowed }),
-    }
-}

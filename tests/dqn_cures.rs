@@ -38,12 +38,19 @@ fn episode(recipe: &TrainingRecipe, task: &Task, epsilon: f64) -> (Episode, Run)
         prior: ActionPrior::DriftFree,
         ..EpsilonGreedy::default()
     });
-    let explorer = Explorer::new(exploration, &recipe.controller.controls.drift_free_odds(&recipe.controller.moves)).unwrap();
+    let explorer =
+        Explorer::new(exploration, &recipe.controller.controls.drift_free_odds(&recipe.controller.moves)).unwrap();
     let actor = recipe.with_networks(vec![network(recipe)]).exploring(explorer, 0.0, stream(2, "actor"));
     let config = recipe.controller.driver_config(Some(task.horizon));
     let mut driver = Driver::new(actor, task.lr, task.weight_decay, config).unwrap();
     let run = rollout(&mut task.clone(), &mut driver, true);
-    (driver.into_policy().into_episode(&run.evaluations, &recipe.training.reward, &recipe.training.agent, true).unwrap(), run)
+    (
+        driver
+            .into_policy()
+            .into_episode(&run.evaluations, &recipe.training.reward, &recipe.training.agent, true)
+            .unwrap(),
+        run,
+    )
 }
 
 /// What a finished controller with the same network sees and does on this task, by its trace.

@@ -3,9 +3,9 @@
 #![cfg(feature = "torch")]
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
+use qgd::Controller;
 use qgd::meta::{MetaTraining, TrainingRecipe};
 use qgd::torch::{Algorithm, OptimConfig, Optimizer, QController, QLineSearch};
-use qgd::Controller;
 use std::path::Path;
 use std::sync::Arc;
 use tch::{Device, Kind, Tensor, nn::VarStore};

@@ -3,8 +3,8 @@
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 use qgd::controller::ScaleFree;
-use qgd::driver::{LineSearch, minimize};
 use qgd::dqn::{InverseDistance, Judge, RewardConfig};
+use qgd::driver::{LineSearch, minimize};
 use qgd::meta::{MetaTraining, PolishConfig, RoundReport, Stage, TrainingRecipe, ValidationSet};
 use qgd::{Controller, Controls, Pretrained};
 use std::path::Path;
@@ -26,7 +26,7 @@ fn tiny_of(name: &str) -> TrainingRecipe {
     recipe.training.agent.batch_size = 32;
     recipe.controller.network.hidden = vec![8];
     recipe.training.polish =
-        Some(PolishConfig { rounds: 2, episodes_per_round: 3, components: 3, ..PolishConfig::default() });
+        Some(PolishConfig { rounds: 2, episodes_per_round: 3, ..PolishConfig::default() });
     recipe
 }
 

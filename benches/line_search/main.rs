@@ -9,8 +9,8 @@
 
 mod rivals;
 
-use qgd::driver::{LineSearch, minimize};
 use qgd::data::{Inputs, Targets};
+use qgd::driver::{LineSearch, minimize};
 use qgd::meta::{Activation, NetProblem, Problem, Target};
 use qgd::report::{Align, Table};
 use qgd::rng::stream;

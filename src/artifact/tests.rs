@@ -103,7 +103,7 @@ fn each_damage_has_its_own_error() {
         decoded(&bytes).unwrap_err()
     };
     assert!(matches!(with(0, b'X'), ArtifactError::NotQgd { found } if found == b"XGDF"));
-    assert!(matches!(with(4, 9), ArtifactError::WrongVersion { found: 9, supported: 1 }));
+    assert!(matches!(with(4, 9), ArtifactError::WrongVersion { found: 9, supported: 2 }));
     assert!(matches!(with(6, 2), ArtifactError::WrongKind { found: Kind::Checkpoint, expected: Kind::Controller }));
     assert!(matches!(with(6, 77), ArtifactError::UnknownKind { tag: 77 }));
     assert!(matches!(with(17, 0), ArtifactError::ChecksumMismatch { .. }));

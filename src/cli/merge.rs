@@ -29,9 +29,10 @@ pub struct MergeArgs {
 impl MergeArgs {
     /// Runs the command.
     pub fn run(&self) -> Result<(), Failure> {
-        let name = self.output.file_stem().ok_or_else(|| {
-            Failure::BadInput(anyhow!("--output {} is no name of a file", self.output.display()))
-        })?;
+        let name = self
+            .output
+            .file_stem()
+            .ok_or_else(|| Failure::BadInput(anyhow!("--output {} is no name of a file", self.output.display())))?;
         let recipe = self.recipe.as_deref().map(Recipe::load).transpose().map_err(Failure::bad_input)?;
         let open = |name: &String| Pretrained::open(name).map_err(Failure::bad_input);
         let parts = self.controllers.iter().map(open).collect::<Result<Vec<_>, _>>()?;

@@ -117,7 +117,8 @@ impl PayloadV1 {
 fn parents_of_version_1(recipe: &str) -> Vec<Parent> {
     let table: toml::Table = toml::from_str(recipe).unwrap_or_default();
     let from = table.get("network").and_then(|network| network.get("from")).and_then(toml::Value::as_array);
-    let name = |file: &str| Path::new(file).file_stem().map_or(file.to_owned(), |stem| stem.to_string_lossy().into_owned());
+    let name =
+        |file: &str| Path::new(file).file_stem().map_or(file.to_owned(), |stem| stem.to_string_lossy().into_owned());
     let names = from.into_iter().flatten().filter_map(toml::Value::as_str).map(name);
     names.map(|name| Parent { name, card: Card::default() }).collect()
 }
@@ -142,7 +143,9 @@ pub enum PretrainedError {
     #[error(transparent)]
     Recipe(#[from] RecipeError),
     /// The file was made for features that this version computes otherwise, or not at all.
-    #[error("feature {at} of the pretrained controller {name:?} is {found:?}, but this version of qgd computes {expected:?} there")]
+    #[error(
+        "feature {at} of the pretrained controller {name:?} is {found:?}, but this version of qgd computes {expected:?} there"
+    )]
     Feature {
         /// Name of the controller.
         name: String,

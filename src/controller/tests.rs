@@ -35,9 +35,8 @@ fn halvings(mut controller: Controller, losses: impl Iterator<Item = f32>, updat
 
 #[test]
 fn with_evidence_asked_for_it_halves_only_where_the_loss_has_been_lower() {
-    let noisy = |trend: f32| {
-        (0..30u8).map(move |step| 2.0 + trend * f32::from(step) + if step % 2 == 0 { 0.03 } else { 0.0 })
-    };
+    let noisy =
+        |trend: f32| (0..30u8).map(move |step| 2.0 + trend * f32::from(step) + if step % 2 == 0 { 0.03 } else { 0.0 });
     let patient = || pessimist("halve_evidence = 0.5");
     assert_eq!(halvings(pessimist(""), noisy(-0.05), 0.0), 30);
     assert_eq!(halvings(patient(), noisy(-0.05), 0.0), 0, "the loss falls");

@@ -84,7 +84,7 @@ impl Explorer {
     /// Whether it chooses among `n` actions, with settings within their ranges. A state that is read from a file must
     /// fit.
     pub(crate) fn fits(&self, n: usize) -> bool {
-        self.exploration.invalid_field().is_none()
+        self.exploration.check().is_ok()
             && self.prior.len() == n
             && self.n_taken.len() == n
             && self.stuck_at.is_none_or(|action| action < n)

@@ -8,11 +8,17 @@
 use super::formulas::argmax;
 use super::network::QNetwork;
 use super::replay::{Batch, Replay};
+use crate::limits::{OutOfRange, is_positive, within};
 use crate::parallel::parallel;
 use crate::simd::vectorized;
 use ndarray::{Array2, ArrayView2, ShapeError};
 use rand_chacha::ChaCha8Rng;
 use serde::{Deserialize, Serialize};
+
+/// Error from which on the loss is linear instead of square (Mnih et al. 2015 cut it at 1 too).
+pub(crate) const HUBER: f32 = 1.0;
+/// Norm that a longer gradient is scaled down to (Wang et al. 2016, arXiv 1511.06581, section 4.2).
+pub(crate) const MAX_GRAD_NORM: f32 = 10.0;
 
 /// Settings of the learning.
 ///
@@ -25,10 +31,7 @@ use serde::{Deserialize, Serialize};
 /// | `lr`, `lr_final` | 5e-4, 5e-5 | learning rate of Adam at the start and at the end, linear in between | (0, ∞) |
 /// | `batch_size` | 1024 | number of transitions per network and update | [1, ∞) |
 /// | `tau` | 0.005 | Polyak rate of the target network | (0, 1] |
-/// | `huber` | 1 | error from which on the loss is linear instead of square | (0, ∞) |
-/// | `max_grad_norm` | 10 | norm that a longer gradient is scaled down to | (0, ∞) |
 /// | `bootstrap` | lowest | value of the target networks that is bootstrapped from: `lowest` or `mean` | |
-/// | `double` | true | whether the networks choose the bootstrap action, or the target networks too | |
 ///
 /// Without an end in sight undiscounted values have no anchor; so an unknown budget has a discount below 1.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -43,10 +46,7 @@ pub struct AgentConfig {
     pub lr_final: f32,
     pub batch_size: usize,
     pub tau: f32,
-    pub huber: f32,
-    pub max_grad_norm: f32,
     pub bootstrap: Bootstrap,
-    pub double: bool,
 }
 
 /// The value of an ensemble's target networks that is bootstrapped from.
@@ -71,32 +71,27 @@ impl Default for AgentConfig {
             lr_final: 5e-5,
             batch_size: 1024,
             tau: 0.005,
-            huber: 1.0,
-            max_grad_norm: 10.0,
             bootstrap: Bootstrap::Lowest,
-            double: true,
         }
     }
 }
 
 impl AgentConfig {
-    /// The first field outside its range, as (name, value, what was allowed).
-    pub fn invalid_field(&self) -> Option<(&'static str, f64, &'static str)> {
-        let positive = |v: f32| v > 0.0 && v.is_finite();
-        let share = |v: f32| v > 0.0 && v <= 1.0;
-        let checks = [
-            ("ensemble", self.ensemble as f64, (1..=16).contains(&self.ensemble), "in [1, 16]"),
-            ("gamma", f64::from(self.gamma), share(self.gamma), "in (0, 1]"),
-            ("gamma_unknown", f64::from(self.gamma_unknown), share(self.gamma_unknown), "in (0, 1]"),
-            ("n_step", self.n_step as f64, self.n_step >= 1, "at least 1"),
-            ("lr", f64::from(self.lr), positive(self.lr), "positive"),
-            ("lr_final", f64::from(self.lr_final), positive(self.lr_final), "positive"),
-            ("batch_size", self.batch_size as f64, self.batch_size >= 1, "at least 1"),
-            ("tau", f64::from(self.tau), share(self.tau), "in (0, 1]"),
-            ("huber", f64::from(self.huber), positive(self.huber), "positive"),
-            ("max_grad_norm", f64::from(self.max_grad_norm), positive(self.max_grad_norm), "positive"),
-        ];
-        checks.into_iter().find(|check| !check.2).map(|(name, value, _, allowed)| (name, value, allowed))
+    /// Checks every field.
+    ///
+    /// # Errors
+    /// When one is outside its range.
+    pub fn check(&self) -> Result<(), OutOfRange> {
+        let share = |key, v: f32| within(key, v.into(), v > 0.0 && v <= 1.0, "in (0, 1]");
+        let positive = |key, v: f32| within(key, v.into(), is_positive(v.into()), "positive");
+        within("ensemble", self.ensemble as f64, (1..=16).contains(&self.ensemble), "in [1, 16]")?;
+        share("gamma", self.gamma)?;
+        share("gamma_unknown", self.gamma_unknown)?;
+        within("n_step", self.n_step as f64, self.n_step >= 1, "at least 1")?;
+        positive("lr", self.lr)?;
+        positive("lr_final", self.lr_final)?;
+        within("batch_size", self.batch_size as f64, self.batch_size >= 1, "at least 1")?;
+        share("tau", self.tau)
     }
 }
 
@@ -150,7 +145,7 @@ impl Learner {
             own.is_sound() && own.shape() == network.shape() && own.is_dueling() == network.is_dueling()
         };
         let parts = |m: &Member| [&m.network, &m.target, &m.first_moment, &m.second_moment].into_iter().all(shaped);
-        !self.members.is_empty() && self.members.iter().all(parts) && self.config.invalid_field().is_none()
+        !self.members.is_empty() && self.members.iter().all(parts) && self.config.check().is_ok()
     }
 
     /// One update of every network, each on a batch of its own from `replay`. `progress` in [0, 1] is the share of the
@@ -175,7 +170,7 @@ impl Learner {
             mean.loss += share * report.loss;
             mean.mean_abs_q += share * report.mean_abs_q;
             mean.grad_norm += share * report.grad_norm;
-            let scale = (self.config.max_grad_norm / report.grad_norm).min(1.0);
+            let scale = (MAX_GRAD_NORM / report.grad_norm).min(1.0);
             member.adam(&gradient, self.n_updates, lr, scale);
             member.target.move_towards(&member.network, self.config.tau);
         }
@@ -186,12 +181,8 @@ impl Learner {
     fn td_targets(&self, batch: &Batch, next_obs: ArrayView2<f32>) -> Vec<f32> {
         let valued: Vec<Array2<f32>> = self.members.iter().map(|m| m.target.forward(next_obs)).collect();
         let mut preferred = Array2::<f32>::zeros((batch.actions.len(), self.members[0].network.n_actions()));
-        for (member, valued) in self.members.iter().zip(&valued) {
-            if self.config.double {
-                preferred += &member.network.forward(next_obs);
-            } else {
-                preferred += valued;
-            }
+        for member in &self.members {
+            preferred += &member.network.forward(next_obs);
         }
         (0..batch.actions.len())
             .map(|b| {
@@ -212,15 +203,15 @@ impl Learner {
         let shape = (batch.actions.len(), network.n_features());
         let obs = ArrayView2::from_shape(shape, &batch.obs)?;
         let targets = self.td_targets(batch, ArrayView2::from_shape(shape, &batch.next_obs)?);
-        let (huber, scale) = (self.config.huber, 1.0 / batch.actions.len() as f32);
+        let scale = 1.0 / batch.actions.len() as f32;
         let mut report = UpdateReport::default();
         let gradient = network.gradient(obs, &batch.actions, |q, b| {
             let error = q - targets[b];
-            let excess = (error.abs() - huber).max(0.0);
+            let excess = (error.abs() - HUBER).max(0.0);
             let within = error.abs() - excess;
-            report.loss += scale * (0.5 * within * within + huber * excess);
+            report.loss += scale * (0.5 * within * within + HUBER * excess);
             report.mean_abs_q += scale * q.abs();
-            scale * error.clamp(-huber, huber)
+            scale * error.clamp(-HUBER, HUBER)
         });
         report.grad_norm = gradient.params().into_iter().map(sum_of_squares).sum::<f32>().sqrt();
         Ok((gradient, report))
@@ -380,10 +371,8 @@ mod tests {
             AgentConfig { lr_final: f32::NAN, ..Default::default() },
             AgentConfig { batch_size: 0, ..Default::default() },
             AgentConfig { tau: 0.0, ..Default::default() },
-            AgentConfig { huber: -1.0, ..Default::default() },
-            AgentConfig { max_grad_norm: 0.0, ..Default::default() },
         ];
-        assert!(bad.iter().all(|config| config.invalid_field().is_some()));
-        assert!(AgentConfig::default().invalid_field().is_none());
+        assert!(bad.iter().all(|config| config.check().is_err()));
+        assert!(AgentConfig::default().check().is_ok());
     }
 }

@@ -4,6 +4,7 @@
 
 use rand::RngExt;
 use rand_chacha::ChaCha8Rng;
+use crate::limits::{OutOfRange, within};
 use serde::{Deserialize, Serialize};
 use std::collections::VecDeque;
 
@@ -34,13 +35,16 @@ impl Default for ReplayConfig {
 }
 
 impl ReplayConfig {
-    /// The first field outside its range, as (name, value, what was allowed).
-    pub fn invalid_field(&self) -> Option<(&'static str, f64, &'static str)> {
-        match *self {
-            Self::Uniform { capacity: 0 } => Some(("capacity", 0.0, "at least 1")),
-            Self::RecentAndBest { recent: 0, .. } => Some(("recent", 0.0, "at least 1")),
-            _ => None,
-        }
+    /// Checks every field.
+    ///
+    /// # Errors
+    /// When one is outside its range.
+    pub fn check(&self) -> Result<(), OutOfRange> {
+        let (key, value) = match *self {
+            Self::Uniform { capacity } => ("uniform.capacity", capacity),
+            Self::RecentAndBest { recent, .. } => ("recent_and_best.recent", recent),
+        };
+        within(key, value as f64, value >= 1, "at least 1")
     }
 }
 
@@ -199,7 +203,7 @@ impl Replay {
                 && e.observations.len() == (e.len() + 1) * n_features
                 && e.actions.iter().all(|&a| usize::from(a) < n_actions)
         };
-        self.config.invalid_field().is_none()
+        self.config.check().is_ok()
             && self.episodes().all(fits)
             && self.n_recent == self.recent.iter().map(Episode::len).sum::<usize>()
     }

@@ -1,5 +1,6 @@
 //! The reward of a decision, from the losses before and after it.
 
+use crate::limits::{OutOfRange, is_positive, within};
 use serde::{Deserialize, Serialize};
 
 /// Reward of a decision between the losses f_t and f_{t+1}.
@@ -26,9 +27,7 @@ use serde::{Deserialize, Serialize};
 pub struct RewardConfig {
     pub delta: f64,
     pub clip: f64,
-    #[serde(skip_serializing_if = "Judge::is_loss")]
     pub of: Judge,
-    #[serde(skip_serializing_if = "Option::is_none")]
     pub inverse_distance: Option<InverseDistance>,
 }
 
@@ -49,12 +48,6 @@ pub enum Judge {
     /// The geometric mean of the two. It is smooth, and outputs gain nothing by being less sure of what is wrong
     /// anyway.
     Validation,
-}
-
-impl Judge {
-    fn is_loss(&self) -> bool {
-        *self == Self::Loss
-    }
 }
 
 /// The reward of Hu, Zhang and Shi. The paper names none of these numbers.
@@ -107,18 +100,18 @@ impl RewardConfig {
         if earned.is_nan() { 0.0 } else { earned.clamp(-self.clip, self.clip) as f32 }
     }
 
-    /// The first field outside its range, as (key path below `meta`, value, what was allowed).
-    pub(crate) fn invalid_field(&self) -> Option<(&'static str, f64, &'static str)> {
-        let positive = |v: f64| v > 0.0 && v.is_finite();
+    /// Checks every field.
+    ///
+    /// # Errors
+    /// When one is outside its range.
+    pub fn check(&self) -> Result<(), OutOfRange> {
         let InverseDistance { c1, c2, lower_bound } = self.inverse_distance.clone().unwrap_or_default();
-        let checks = [
-            ("reward.delta", self.delta, positive(self.delta), "positive"),
-            ("reward.clip", self.clip, positive(self.clip), "positive"),
-            ("reward.inverse_distance.c1", c1, positive(c1), "positive"),
-            ("reward.inverse_distance.c2", c2, positive(c2), "positive"),
-            ("reward.inverse_distance.lower_bound", lower_bound, lower_bound.is_finite(), "finite"),
-        ];
-        checks.into_iter().find(|check| !check.2).map(|(name, value, _, allowed)| (name, value, allowed))
+        let positive = |key, v| within(key, v, is_positive(v), "positive");
+        positive("delta", self.delta)?;
+        positive("clip", self.clip)?;
+        positive("inverse_distance.c1", c1)?;
+        positive("inverse_distance.c2", c2)?;
+        within("inverse_distance.lower_bound", lower_bound, lower_bound.is_finite(), "finite")
     }
 }
 
@@ -160,7 +153,7 @@ mod tests {
     #[test]
     fn the_text_of_a_recipe_without_the_reward_of_the_paper_does_not_mention_it() {
         let text = toml::to_string(&RewardConfig::default()).unwrap();
-        assert_eq!(text, "delta = 0.003\nclip = 2.0\n");
+        assert_eq!(text, "delta = 0.003\nclip = 2.0\nof = \"loss\"\n");
         let reward: RewardConfig =
             toml::from_str("clip = 9.0\nof = 'validation-error'\n[inverse_distance]\nc2 = 1.0").unwrap();
         assert_eq!(reward.inverse_distance, Some(InverseDistance { c2: 1.0, ..InverseDistance::default() }));
@@ -177,7 +170,7 @@ mod tests {
             paper(1.0, -1.0, 0.0),
             paper(1.0, 1.0, f64::INFINITY),
         ];
-        assert!(bad.into_iter().all(|reward| reward.invalid_field().is_some()));
-        assert!(paper(1.0, 1.0, -3.0).invalid_field().is_none());
+        assert!(bad.into_iter().all(|reward| reward.check().is_err()));
+        assert!(paper(1.0, 1.0, -3.0).check().is_ok());
     }
 }

@@ -52,7 +52,6 @@ pub struct GuardConfig {
     pub restart: f64,
     /// Longest first step, as a share of the norm of the parameters. Where it goes further, the run begins again with the learning rate scaled
     /// down to it. In (0, ∞), default none: any length.
-    #[serde(skip_serializing_if = "Option::is_none")]
     pub first_update: Option<f64>,
 }
 

@@ -13,23 +13,12 @@ pub struct Pace {
     /// Number of decisions per doubling of the step count after that. In [1, 1000], default 8.
     pub per_doubling: u32,
     /// Number of steps between two decisions after probing, instead of `per_doubling`. In [1, ∞), default none.
-    #[serde(skip_serializing_if = "Option::is_none")]
     pub fixed: Option<u64>,
     /// Share of a known budget over whose end the learning rate falls linearly to 0, underneath the decisions. In [0, 1], default 0.
-    #[serde(skip_serializing_if = "is_zero")]
     pub cooldown: f64,
     /// Number of times that a move of the weight decay counts (3: ⅛ and 1.95): it acts slowly, so small moves are lost in noise. Not in line
     /// searches. In [1, 8], default 1.
-    #[serde(skip_serializing_if = "is_one")]
     pub weight_decay_power: u32,
-}
-
-fn is_zero(v: &f64) -> bool {
-    *v == 0.0
-}
-
-fn is_one(power: &u32) -> bool {
-    *power == 1
 }
 
 impl Default for Pace {

@@ -68,7 +68,9 @@ fn a_rollback_halves_and_then_decides_at_every_step_for_a_while() {
 
 #[test]
 fn a_broken_gradient_between_two_decisions_is_rolled_back_like_a_broken_loss() {
-    for (losses, grad_is_finite) in [(&[f32::NAN][..], true), (&[1.0, f32::INFINITY], true), (&[1.0], false), (&[], false)] {
+    for (losses, grad_is_finite) in
+        [(&[f32::NAN][..], true), (&[1.0, f32::INFINITY], true), (&[1.0], false), (&[], false)]
+    {
         let mut guarded = driver(1.0, 100, Some(GuardConfig::default()));
         let _ = (step(&mut guarded, 1.0), step(&mut guarded, 1.0));
         assert_eq!(guarded.step(losses, grad_is_finite, Measured::default), Order::RollBack, "{losses:?}");
@@ -182,7 +184,10 @@ fn start_values_and_settings_that_no_run_can_use_are_refused_by_name() {
     let bounds = Bounds { lr: [1.0, 0.1], ..Bounds::default() };
     let bad = [
         (DriverConfig { bounds, ..DriverConfig::default() }, "bounds.lr is 1"),
-        (DriverConfig { pace: Pace { cooldown: f64::NAN, ..Pace::default() }, ..DriverConfig::default() }, "pace.cooldown is NaN"),
+        (
+            DriverConfig { pace: Pace { cooldown: f64::NAN, ..Pace::default() }, ..DriverConfig::default() },
+            "pace.cooldown is NaN",
+        ),
         (DriverConfig { total_steps: Some(0), ..DriverConfig::default() }, "total_steps is 0"),
         (DriverConfig { loss_floor: f64::INFINITY, ..DriverConfig::default() }, "loss_floor is inf"),
     ];

@@ -1,6 +1,5 @@
 //! Every decision written down: step, features, Q-values, action, learning rate, weight decay, reason.
 
-
 use crate::policy::{Action, Reason};
 use serde::Serialize;
 use std::io::{self, Write};

@@ -104,9 +104,7 @@ impl Engine {
         let weights = Family::ALL.iter().zip(&recipe.training.tasks.families).skip(Family::N_IN_KERNEL);
         match weights.filter(|_| is_kernel).find(|&(_, &weight)| weight > 0.0) {
             None => Ok(()),
-            Some((family, &weight)) => {
-                Err(EngineError::Family { recipe: name(), family: family.name(), weight })
-            }
+            Some((family, &weight)) => Err(EngineError::Family { recipe: name(), family: family.name(), weight }),
         }
     }
 

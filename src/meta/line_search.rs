@@ -1,8 +1,8 @@
 //! One episode of a line search: a task minimised as published, on its full batch.
 
-use crate::dqn::Judge;
 use super::rollout::Run;
 use super::tasks::Task;
+use crate::dqn::Judge;
 use crate::driver::{LineSearch, LineSearchError, minimize};
 use crate::policy::Policy;
 
@@ -46,10 +46,10 @@ pub fn line_search_rollout(
 mod tests {
     use super::*;
     use crate::controller::{Card, Controller, FeatureSet, OnlineConfig, Pretrained};
-    use crate::driver::DriverConfig;
-    use crate::policy::Signals;
     use crate::dqn::{Exploration, Explorer, QNetwork};
+    use crate::driver::DriverConfig;
     use crate::meta::recipe::TrainingRecipe;
+    use crate::policy::Signals;
     use crate::policy::{Decision, Reason};
     use crate::rng::stream;
     use crate::{Action, Driver};
@@ -67,7 +67,13 @@ mod tests {
     }
 
     fn search(recipe: &TrainingRecipe, task: &Task) -> LineSearch {
-        LineSearch::new(task.lr, task.weight_decay, recipe.controller.line_search.unwrap(), recipe.controller.driver_config(None)).unwrap()
+        LineSearch::new(
+            task.lr,
+            task.weight_decay,
+            recipe.controller.line_search.unwrap(),
+            recipe.controller.driver_config(None),
+        )
+        .unwrap()
     }
 
     fn actor(recipe: &TrainingRecipe, seed: u64) -> Controller {
@@ -122,7 +128,9 @@ mod tests {
             assert!(n_asked <= 27, "the first three steps of thirty are the warm-up");
             assert!(run.evaluations.iter().all(|f| f.is_finite()));
             n_lost += 27 - n_asked;
-            let Some(episode) = actor.into_episode(&run.evaluations, &recipe.training.reward, &recipe.training.agent, false) else {
+            let Some(episode) =
+                actor.into_episode(&run.evaluations, &recipe.training.reward, &recipe.training.agent, false)
+            else {
                 assert!(n_asked < 2);
                 continue;
             };
@@ -138,7 +146,8 @@ mod tests {
     fn a_controller_with_the_networks_of_an_agent_sees_and_does_the_same() {
         for features in ["hansen6", "scalefree"] {
             let mut recipe = recipe();
-            recipe.controller.features = if features == "hansen6" { FeatureSet::Hansen6 } else { FeatureSet::Scalefree };
+            recipe.controller.features =
+                if features == "hansen6" { FeatureSet::Hansen6 } else { FeatureSet::Scalefree };
             let n = recipe.controller.features.names().len();
             let network = QNetwork::new(n, &[8], 2, true, &mut stream(1, "network"));
             let greedy = Exploration::Softmax { temperature: 1e-9 };
@@ -170,7 +179,8 @@ mod tests {
         let mut actor = actor(&recipe, 3);
         let start = search(&recipe, &task);
         let run = line_search_rollout(&mut task, start, &mut actor, true).unwrap();
-        let episode = actor.into_episode(&run.evaluations, &recipe.training.reward, &recipe.training.agent, false).unwrap();
+        let episode =
+            actor.into_episode(&run.evaluations, &recipe.training.reward, &recipe.training.agent, false).unwrap();
         assert!(episode.actions.contains(&0) && episode.actions.contains(&1));
         for (t, &action) in episode.actions.iter().enumerate() {
             let f = &run.evaluations;

@@ -14,10 +14,13 @@
 //! Source: Rechenberg 1973; antithetic pairs under common random numbers as in Salimans et al. 2017 (arXiv 1703.03864).
 
 use crate::dqn::QNetwork;
+use crate::limits::{OutOfRange, is_positive, within};
 use crate::rng::{standard_normal, stream};
 use ndarray::{Array1, Array2, ArrayView2, Axis};
-use crate::limits::{OutOfRange, is_positive, within};
 use serde::{Deserialize, Serialize};
+
+/// K: number of principal components that the correction looks at.
+pub(super) const COMPONENTS: usize = 16;
 
 /// How a controller is polished: the table `[training.polish]` of a recipe. Without it there is no polish.
 ///
@@ -25,7 +28,6 @@ use serde::{Deserialize, Serialize};
 /// |---|---|---|---|
 /// | `rounds` | 150 | gradient estimates, after the rounds of Q-learning | [1, ∞) |
 /// | `episodes_per_round` | 128 | tasks a round, each trained twice | [1, ∞) |
-/// | `components` | 16 | K: principal components that the correction looks at | [1, 1024] |
 /// | `sigma` | 0.015 | σ: standard deviation of a perturbation, in units of the Q-values | (0, ∞) |
 /// | `lr` | 0.002 | Adam's learning rate; it falls linearly to a fifth | (0, ∞) |
 /// | `clip` | 0.5 | bound on the size of one difference: chance, in a task that has gone wrong, must not outvote the others | (0, ∞) |
@@ -37,8 +39,6 @@ pub struct PolishConfig {
     /// See the table.
     pub episodes_per_round: u32,
     /// See the table.
-    pub components: usize,
-    /// See the table.
     pub sigma: f64,
     /// See the table.
     pub lr: f64,
@@ -48,17 +48,15 @@ pub struct PolishConfig {
 
 impl Default for PolishConfig {
     fn default() -> Self {
-        Self { rounds: 150, episodes_per_round: 128, components: 16, sigma: 0.015, lr: 2e-3, clip: 0.5 }
+        Self { rounds: 150, episodes_per_round: 128, sigma: 0.015, lr: 2e-3, clip: 0.5 }
     }
 }
 
 impl PolishConfig {
     /// Checks every field.
     pub(super) fn check(&self) -> Result<(), OutOfRange> {
-        let components = self.components;
         within("rounds", self.rounds.into(), self.rounds >= 1, "at least 1")?;
         within("episodes_per_round", self.episodes_per_round.into(), self.episodes_per_round >= 1, "at least 1")?;
-        within("components", components as f64, (1..=1024).contains(&components), "in [1, 1024]")?;
         within("sigma", self.sigma, is_positive(self.sigma), "positive")?;
         within("lr", self.lr, is_positive(self.lr), "positive")?;
         within("clip", self.clip, is_positive(self.clip), "positive")
@@ -304,7 +302,6 @@ mod tests {
         let bad = [
             PolishConfig { rounds: 0, ..Default::default() },
             PolishConfig { episodes_per_round: 0, ..Default::default() },
-            PolishConfig { components: 0, ..Default::default() },
             PolishConfig { sigma: 0.0, ..Default::default() },
             PolishConfig { lr: f64::NAN, ..Default::default() },
             PolishConfig { clip: -1.0, ..Default::default() },

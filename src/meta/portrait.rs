@@ -71,12 +71,7 @@ fn tasks(recipe: &TrainingRecipe) -> TaskConfig {
     if recipe.controller.watches_validation() { recipe.training.tasks.clone() } else { TaskConfig::default() }
 }
 
-fn row(
-    controller: &Controller,
-    recipe: &TrainingRecipe,
-    algorithm: Algorithm,
-    start: f64,
-) -> Option<PortraitRow> {
+fn row(controller: &Controller, recipe: &TrainingRecipe, algorithm: Algorithm, start: f64) -> Option<PortraitRow> {
     let optimizers = Algorithm::ALL.map(|other| if other == algorithm { 1.0 } else { 0.0 });
     let config = TaskConfig { families: vec![0.0, 0.0, 1.0, 0.0], optimizers, ..tasks(recipe) };
     let mut task = Task::draw(&config, &mut stream(SEED, "portrait")).of_recipe(recipe);

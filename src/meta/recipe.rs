@@ -4,11 +4,11 @@ use super::optimizer::Algorithm;
 use super::polish::PolishConfig;
 use crate::controller::{Controller, Pretrained, Recipe, RecipeError};
 use crate::dqn::{
-    ActionPrior, AgentConfig, EpsilonGreedy, EpsilonSchedule, Exploration, ExplorationError, Explorer, QNetwork, ReplayConfig,
-    RewardConfig,
+    ActionPrior, AgentConfig, EpsilonGreedy, EpsilonSchedule, Exploration, ExplorationError, Explorer, QNetwork,
+    ReplayConfig, RewardConfig,
 };
 use crate::driver::{GuardConfig, Pace};
-use crate::limits::{OutOfRange, refused, within};
+use crate::limits::{OutOfRange, within};
 use serde::{Deserialize, Serialize};
 use std::path::Path;
 use std::sync::Arc;
@@ -302,14 +302,14 @@ impl TrainingConfig {
         within("validate_every", self.validate_every.into(), self.validate_every >= 1, "at least 1")?;
         within("validation_tasks", self.validation_tasks.into(), self.validation_tasks >= 1, "at least 1")?;
         within("average", self.average.into(), self.average > 0.0 && self.average <= 1.0, "in (0, 1]")?;
-        refused(self.agent.invalid_field()).map_err(|error| error.under("agent"))?;
-        refused(self.exploration.invalid_field()).map_err(|error| error.under("exploration"))?;
-        refused(self.replay.invalid_field()).map_err(|error| error.under("replay"))?;
+        self.agent.check().map_err(|error| error.under("agent"))?;
+        self.exploration.check().map_err(|error| error.under("exploration"))?;
+        self.replay.check().map_err(|error| error.under("replay"))?;
         let Rehearsal { pace, guard } = &self.rehearsal;
         pace.map_or(Ok(()), |pace| pace.check()).map_err(|error| error.under("rehearsal.pace"))?;
         guard.as_ref().map_or(Ok(()), GuardConfig::check).map_err(|error| error.under("rehearsal.guard"))?;
         self.polish.as_ref().map_or(Ok(()), PolishConfig::check).map_err(|error| error.under("polish"))?;
-        refused(self.reward.invalid_field())?;
+        self.reward.check().map_err(|error| error.under("reward"))?;
         self.tasks.check().map_err(|error| error.under("tasks"))
     }
 }
@@ -369,7 +369,17 @@ mod tests {
     #[test]
     fn what_a_training_does_not_use_is_not_in_its_text_so_that_its_hash_stays() {
         let text = TrainingRecipe::parse(SMALLEST, "test").unwrap().whole().to_toml();
-        let unused = ["rehearsal", "inverse_distance", "\nstart", "layers", "widths", "clusters", "warped", "memorized", "examples"];
+        let unused = [
+            "rehearsal",
+            "inverse_distance",
+            "\nstart",
+            "layers",
+            "widths",
+            "clusters",
+            "warped",
+            "memorized",
+            "examples",
+        ];
         assert!(unused.iter().all(|key| !text.contains(key)), "{text}");
     }
 
@@ -401,7 +411,7 @@ mod tests {
             ("[training.tasks]\nstart_decades = 6.0", "training.tasks.start_decades"),
             ("[training.tasks]\nexamples = [4, 8]", "training.tasks.examples"),
             ("[training.tasks]\nstart = [0.0, 1.0]", "training.tasks.start"),
-            ("[training.replay.uniform]\ncapacity = 0", "training.replay.capacity"),
+            ("[training.replay.uniform]\ncapacity = 0", "training.replay.uniform.capacity"),
             ("[training.reward.inverse_distance]\nc1 = 0.0", "training.reward.inverse_distance.c1"),
             ("[line_search]", "training.tasks.optimizers"),
             (

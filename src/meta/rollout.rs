@@ -176,7 +176,8 @@ mod tests {
     #[test]
     fn a_step_that_is_not_finite_is_rolled_back_at_once_also_between_two_decisions() {
         let recipe = recipe("weight-decay");
-        let config = DriverConfig { pace: Pace::every(50), guard: Some(GuardConfig::default()), ..DriverConfig::default() };
+        let config =
+            DriverConfig { pace: Pace::every(50), guard: Some(GuardConfig::default()), ..DriverConfig::default() };
         let mut n_seen = 0;
         for seed in 0..12 {
             let mut task = task(&recipe, seed);

@@ -22,9 +22,9 @@ pub use given::ProblemError;
 pub(super) use held_out::HeldOut;
 
 use super::architecture::Net;
-use super::recipe::TaskConfig;
 use super::mlp::{Activation, Mlp, Target};
 use super::optimizer::Algorithm;
+use super::recipe::TaskConfig;
 use crate::dqn::Judge;
 use data::{clusters, raw_inputs, rescale, teacher_classes, teacher_values, warp};
 use rand::RngExt;

@@ -2,7 +2,7 @@
 
 use super::engine::{Engine, EngineError};
 use super::line_search::line_search_rollout;
-use super::polish::{Polish, PolishConfig};
+use super::polish::{COMPONENTS, Polish, PolishConfig};
 use super::recipe::TrainingRecipe;
 use super::rollout::Run;
 use super::tasks::Task;
@@ -121,7 +121,9 @@ pub enum MetaTrainingError {
     #[error(transparent)]
     Exploration(#[from] ExplorationError),
     /// The agent's values grow without bound.
-    #[error("the agent diverged in round {round}: mean |Q| is {mean_abs_q}; lower training.agent.lr or raise training.agent.n_step")]
+    #[error(
+        "the agent diverged in round {round}: mean |Q| is {mean_abs_q}; lower training.agent.lr or raise training.agent.n_step"
+    )]
     Diverged {
         /// In which round.
         round: u32,
@@ -339,7 +341,7 @@ impl MetaTraining {
     fn polish(&mut self, config: &PolishConfig) -> Result<Stage, MetaTrainingError> {
         let mut polish = match self.state.polish.take() {
             Some(polish) => polish,
-            None => self.begin_polish(config)?,
+            None => self.begin_polish()?,
         };
         let (recipe, seed, round) = (&self.recipe, self.state.seed, polish.round());
         let tasks: Vec<Task> = (0..config.episodes_per_round)
@@ -361,7 +363,7 @@ impl MetaTraining {
         Ok(Stage::Polishing { mean_difference })
     }
 
-    fn begin_polish(&self, config: &PolishConfig) -> Result<Polish, MetaTrainingError> {
+    fn begin_polish(&self) -> Result<Polish, MetaTrainingError> {
         let unfinished = MetaTrainingError::Unfinished { rounds: self.recipe.training.rounds };
         let networks = self.state.best.as_ref().ok_or(unfinished)?.networks.clone();
         let mut rng = stream(self.state.seed, "polish states");
@@ -369,7 +371,7 @@ impl MetaTraining {
         let states = ArrayView2::from_shape((batch.actions.len(), networks[0].n_features()), &batch.obs)?;
         let actions = self.recipe.controller.actions();
         let reference = actions.iter().position(|&action| action == Action::ACCEPT).unwrap_or(0);
-        Ok(Polish::new(networks, reference, states, config.components))
+        Ok(Polish::new(networks, reference, states, COMPONENTS))
     }
 
     fn validate(&mut self) -> Result<(Option<Score>, bool), MetaTrainingError> {

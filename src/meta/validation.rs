@@ -2,9 +2,9 @@
 
 mod rival;
 
-use super::recipe::{TaskConfig, TrainingRecipe};
 use super::engine::{Engine, EngineError};
 use super::line_search::line_search_rollout;
+use super::recipe::{TaskConfig, TrainingRecipe};
 use super::tasks::Task;
 use crate::controller::{Controller, EvaluationRow, Pretrained};
 use crate::driver::{Driver, DriverConfig, LineSearch, LineSearchError};

@@ -32,9 +32,9 @@ impl Move {
         }
     }
 
-    /// Odds of the move in a random choice: 0.12 : 0.50 : 0.38. Were all three as likely, the logarithm of the value would change by -0.157 on
-    /// average, and random moves alone would drive a learning rate to zero; with these odds it changes by +0.002. (With only ½ and 1 there
-    /// is no choice without a drift; then it is 0.12 : 0.50.)
+    /// Odds of the move in a random choice: 0.12 : 0.50 : 0.38. Were all three as likely, the logarithm of the value
+    /// would change by -0.157 on average, and random moves alone would drive a learning rate to zero; with these odds
+    /// it changes by +0.002. (With only ½ and 1 there is no choice without a drift; then it is 0.12 : 0.50.)
     fn drift_free_odds(self) -> f64 {
         match self {
             Self::Halve => 0.12,
@@ -96,8 +96,9 @@ impl Controls {
         lr.iter().flat_map(|&lr| weight_decay.iter().map(move |&weight_decay| Action { lr, weight_decay })).collect()
     }
 
-    /// Odds, up to a common factor, of each joint action in the order of [`Controls::actions`], with which random actions do not let
-    /// the values drift: those of both moves, multiplied. For [`Explorer::new`](crate::dqn::Explorer::new).
+    /// Odds, up to a common factor, of each joint action in the order of [`Controls::actions`], with which random
+    /// actions do not let the values drift: those of both moves, multiplied. For
+    /// [`Explorer::new`](crate::dqn::Explorer::new).
     ///
     /// ```
     /// # use qgd::{Controls, Move};

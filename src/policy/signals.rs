@@ -58,12 +58,7 @@ impl LossWindow {
         let n = losses.len();
         let mean = mean(losses);
         let variance = losses.iter().map(|&l| (f64::from(l) - mean).powi(2)).sum::<f64>() / n as f64;
-        Self {
-            n: n as u32,
-            mean,
-            std: variance.sqrt(),
-            recent: self::mean(&losses[n.saturating_sub(Self::RECENT)..]),
-        }
+        Self { n: n as u32, mean, std: variance.sqrt(), recent: self::mean(&losses[n.saturating_sub(Self::RECENT)..]) }
     }
 
     /// Whether every loss of the window was finite.

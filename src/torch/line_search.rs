@@ -335,8 +335,8 @@ mod tests {
     fn a_saved_search_goes_on_to_the_bit() {
         let start = || {
             let (vs, x) = valley();
-            let run =
-                QLineSearch::new(sgd(&vs), Pilot::new(RoundRobin::default()), config(SearchDirection::Current)).unwrap();
+            let run = QLineSearch::new(sgd(&vs), Pilot::new(RoundRobin::default()), config(SearchDirection::Current))
+                .unwrap();
             (vs, x, run)
         };
         let (_first, x, mut run) = start();

@@ -207,7 +207,8 @@ fn what_the_guard_does_is_never_learned_as_an_action_of_the_agent() {
 
 #[test]
 fn a_decision_it_did_not_take_is_not_learned_from() {
-    let mut online = Online::new(controller(4).recipe(), controller(4).pretrained.networks().to_vec(), keen(), 0).unwrap();
+    let mut online =
+        Online::new(controller(4).recipe(), controller(4).pretrained.networks().to_vec(), keen(), 0).unwrap();
     let n = controller(4).recipe().features.names().len();
     let (obs, q) = (vec![0.1; n], [0.0; 3]);
     let actions = controller(4).actions;

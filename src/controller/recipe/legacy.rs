@@ -4,7 +4,7 @@ use super::{Recipe, RecipeError};
 use toml::{Table, Value};
 
 /// Keys that were taken out of the grammar, each with the value that now holds for all controllers.
-const RETIRED: [(&str, f64); 9] = [
+const RETIRED: [(&str, f64); 13] = [
     ("guard.floor", 0.1),
     ("guard.peak_decay", 0.95),
     ("guard.recovery_steps", 8.0),
@@ -13,15 +13,22 @@ const RETIRED: [(&str, f64); 9] = [
     ("training.rehearsal.guard.peak_decay", 0.95),
     ("training.rehearsal.guard.recovery_steps", 8.0),
     ("training.rehearsal.guard.loss_floor", 0.0),
+    ("training.agent.huber", 1.0),
+    ("training.agent.max_grad_norm", 10.0),
+    ("training.agent.double", 1.0),
+    ("training.polish.components", 16.0),
     ("network.from", 0.0),
 ];
 
 /// The recipe in the grammar of today. What is of today already stays as it is.
 pub(super) fn modernized(table: Table, origin: &str) -> Result<Table, RecipeError> {
     let mut new = snake_case(table.clone());
-    let changed = new != table || ["decisions", "meta", "agent", "exploration", "replay"].iter().any(|key| table.contains_key(*key));
+    let changed = new != table
+        || ["decisions", "meta", "agent", "exploration", "replay"].iter().any(|key| table.contains_key(*key));
     if changed {
-        tracing::warn!("the recipe {origin} is written in the grammar of version 0.1, which is read for one more version");
+        tracing::warn!(
+            "the recipe {origin} is written in the grammar of version 0.1, which is read for one more version"
+        );
     }
     move_pace(&mut new);
     move_training(&mut new);
@@ -38,16 +45,12 @@ fn snake_case(table: Table) -> Table {
     table.into_iter().map(|(key, inner)| (key.replace('-', "_"), value(inner))).collect()
 }
 
-/// The table of this name, made where there is none.
-fn table_of<'a>(table: &'a mut Table, name: &str) -> &'a mut Table {
-    let entry = table.entry(name).or_insert_with(|| Value::Table(Table::new()));
-    if !entry.is_table() {
-        // Not a table in a recipe of any version: the error is said where the recipe is read.
-        *entry = Value::Table(Table::from_iter([(name.to_owned(), entry.clone())]));
-    }
-    match entry {
-        Value::Table(inner) => inner,
-        _ => unreachable!("it was just made one"),
+/// Puts `value` below `table.name`, which is made where it is not there. Where it is no table, nothing is done: that is an error in every
+/// grammar, and said where the recipe is read.
+fn insert(recipe: &mut Table, name: &str, key: &str, value: Value) {
+    let entry = recipe.entry(name).or_insert_with(|| Value::Table(Table::new()));
+    if let Value::Table(table) = entry {
+        table.insert(key.to_owned(), value);
     }
 }
 
@@ -74,7 +77,7 @@ fn move_pace(recipe: &mut Table) {
     }
     let guard_of_use = recipe.get("guard").and_then(Value::as_table).cloned().unwrap_or_default();
     if let Some(first_update) = first_update.clone() {
-        table_of(recipe, "guard").insert("first_update".to_owned(), first_update);
+        insert(recipe, "guard", "first_update", first_update);
     }
     let (pace, guard) = (take_table(recipe, "rehearsal"), take_table(recipe, "rehearsal_guard"));
     if pace.is_none() && guard.is_none() {
@@ -89,17 +92,17 @@ fn move_pace(recipe: &mut Table) {
     let mut guard = guard.unwrap_or(guard_of_use);
     guard.extend(first_update.map(|first_update| ("first_update".to_owned(), first_update)));
     rehearsal.insert("guard".to_owned(), Value::Table(guard));
-    table_of(recipe, "training").insert("rehearsal".to_owned(), Value::Table(rehearsal));
+    insert(recipe, "training", "rehearsal", Value::Table(rehearsal));
 }
 
 /// `meta`, `agent`, `exploration` and `replay` stood beside the controller.
 fn move_training(recipe: &mut Table) {
     if let Some(meta) = take_table(recipe, "meta") {
-        table_of(recipe, "training").extend(meta);
+        meta.into_iter().for_each(|(key, value)| insert(recipe, "training", &key, value));
     }
     for name in ["agent", "exploration", "replay"] {
         if let Some(part) = take_table(recipe, name) {
-            table_of(recipe, "training").insert(name.to_owned(), Value::Table(part));
+            insert(recipe, "training", name, Value::Table(part));
         }
     }
 }
@@ -117,6 +120,7 @@ fn retire(recipe: &mut Table, origin: &str) -> Result<(), RecipeError> {
         let same = match &found {
             Value::Float(found) => *found == always,
             Value::Integer(found) => *found as f64 == always,
+            Value::Boolean(found) => *found == (always > 0.0),
             // The parts of an ensemble: their names are in the card.
             Value::Array(_) => true,
             _ => false,

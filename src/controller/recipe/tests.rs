@@ -102,7 +102,8 @@ fn a_key_that_is_gone_is_refused_where_it_says_something_else_than_what_holds_no
 fn a_value_where_a_table_belongs_is_an_error_in_both_grammars() {
     for key in ["decisions", "meta", "guard", "rehearsal", "agent", "training", "network"] {
         let text = OLD.replace("name = \"old\"", &format!("name = \"old\"\n{key} = 3"));
-        let kept: String = text.split("\n\n").filter(|part| !part.contains(&format!("[{key}"))).collect::<Vec<_>>().join("\n\n");
+        let kept: String =
+            text.split("\n\n").filter(|part| !part.contains(&format!("[{key}"))).collect::<Vec<_>>().join("\n\n");
         assert!(Recipe::parse(&kept, "test").is_err(), "{key}");
     }
 }
@@ -122,7 +123,7 @@ fn evidence_for_halving_is_a_number_that_the_features_can_give() {
 #[test]
 fn what_a_recipe_does_not_use_is_not_in_its_text_so_that_its_hash_stays() {
     let text = Recipe::parse(SMALLEST, "test").unwrap().to_toml();
-    let unused = ["line_search", "cooldown", "evidence", "weight_decay_power", "first_update", "training"];
+    let unused = ["line_search", "evidence", "fixed", "drift", "first_update", "training"];
     assert!(unused.iter().all(|key| !text.contains(key)), "{text}");
 }
 

@@ -1,6 +1,7 @@
 //! Exploration policies with their settings, as a recipe gives them.
 
 use super::epsilon::EpsilonSchedule;
+use crate::limits::{OutOfRange, is_positive, within};
 use serde::{Deserialize, Serialize};
 
 /// How an agent tries what it does not think best: an exploration policy with its settings.
@@ -98,15 +99,8 @@ pub enum ActionPrior {
 #[non_exhaustive]
 pub enum ExplorationError {
     /// A setting outside its range.
-    #[error("{field} is {value}, but must be {allowed}")]
-    OutOfRange {
-        /// Key path below `exploration`.
-        field: String,
-        /// What was given.
-        value: f64,
-        /// What is possible.
-        allowed: &'static str,
-    },
+    #[error(transparent)]
+    OutOfRange(#[from] OutOfRange),
     /// Nothing to choose from.
     #[error("an agent needs at least one action, and odds that are finite, not negative and not all 0")]
     NoActions,
@@ -116,38 +110,20 @@ impl Exploration {
     /// Checks every setting.
     ///
     /// # Errors
-    /// Names the first field outside its range.
-    pub fn check(&self) -> Result<(), ExplorationError> {
-        match self.invalid_field() {
-            None => Ok(()),
-            Some((field, value, allowed)) => Err(ExplorationError::OutOfRange { field, value, allowed }),
+    /// When one is outside its range.
+    pub fn check(&self) -> Result<(), OutOfRange> {
+        let at_least_0 = |key, v: f64| within(key, v, v >= 0.0 && v.is_finite(), "a finite number of at least 0");
+        let above_0 = |key, v| within(key, v, is_positive(v), "a finite number above 0");
+        match *self {
+            Self::EpsilonGreedy(EpsilonGreedy { epsilon, sticky_decisions: sticky, spread, .. }) => {
+                epsilon.check().map_err(|error| error.under("epsilon_greedy.epsilon"))?;
+                let sticks = sticky >= 1.0 && sticky.is_finite();
+                within("epsilon_greedy.sticky_decisions", sticky, sticks, "a finite number of at least 1")?;
+                at_least_0("epsilon_greedy.spread", spread)
+            }
+            Self::Softmax { temperature } => above_0("softmax.temperature", temperature),
+            Self::Ucb { bonus } => at_least_0("ucb.bonus", bonus),
+            Self::Thompson { prior_std } => above_0("thompson.prior_std", prior_std),
         }
-    }
-
-    /// The first field outside its range, as (key path below `exploration`, value, what was allowed).
-    pub fn invalid_field(&self) -> Option<(String, f64, &'static str)> {
-        let positive = |v: f64| v > 0.0 && v.is_finite();
-        let (field, value, valid, allowed) = match *self {
-            Self::EpsilonGreedy(config) => return config.invalid_field(),
-            Self::Softmax { temperature: v } => ("softmax.temperature", v, positive(v), "a finite number above 0"),
-            Self::Ucb { bonus: v } => ("ucb.bonus", v, v >= 0.0 && v.is_finite(), "a finite number of at least 0"),
-            Self::Thompson { prior_std: v } => ("thompson.prior_std", v, positive(v), "a finite number above 0"),
-        };
-        (!valid).then(|| (field.to_owned(), value, allowed))
-    }
-}
-
-impl EpsilonGreedy {
-    fn invalid_field(&self) -> Option<(String, f64, &'static str)> {
-        let path = |field: &str| format!("epsilon_greedy.{field}");
-        if let Some((field, value, allowed)) = self.epsilon.invalid_field() {
-            return Some((path(&format!("epsilon.{field}")), value, allowed));
-        }
-        let (sticky, spread) = (self.sticky_decisions, self.spread);
-        if !(sticky >= 1.0 && sticky.is_finite()) {
-            return Some((path("sticky_decisions"), sticky, "a finite number of at least 1"));
-        }
-        let spread_is_valid = spread >= 0.0 && spread.is_finite();
-        (!spread_is_valid).then(|| (path("spread"), spread, "a finite number of at least 0"))
     }
 }

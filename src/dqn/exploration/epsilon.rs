@@ -1,5 +1,6 @@
 //! Schedules of the exploration rate ε.
 
+use crate::limits::{OutOfRange, is_positive, within};
 use serde::{Deserialize, Serialize};
 
 /// A schedule of the exploration rate ε.
@@ -171,37 +172,39 @@ impl EpsilonSchedule {
         epsilon.clamp(0.0, 1.0)
     }
 
-    /// The first field outside its range, as (name, value, what was allowed).
-    pub fn invalid_field(&self) -> Option<(&'static str, f64, &'static str)> {
-        let share = |name, v: f64| (name, v, (0.0..=1.0).contains(&v), "in [0, 1]");
-        let at_least_0 = |name, v: f64| (name, v, v >= 0.0 && v.is_finite(), "a finite number of at least 0");
-        let positive = |name, v: f64| (name, v, v > 0.0 && v.is_finite(), "a finite number above 0");
-        let unused = ("", 0.0, true, "");
-        let checks = match *self {
-            Self::Constant(v) => [share("constant", v), unused, unused, unused],
+    /// Checks every field.
+    ///
+    /// # Errors
+    /// When one is outside its range.
+    pub fn check(&self) -> Result<(), OutOfRange> {
+        let share = |key, v: f64| within(key, v, (0.0..=1.0).contains(&v), "in [0, 1]");
+        let at_least_0 = |key, v: f64| within(key, v, v >= 0.0 && v.is_finite(), "a finite number of at least 0");
+        let above_0 = |key, v| within(key, v, is_positive(v), "a finite number above 0");
+        match *self {
+            Self::Constant(v) => share("constant", v),
             Self::Linear { first, last, over } => {
-                [share("linear.first", first), share("linear.last", last), positive("linear.over", over), unused]
+                share("linear.first", first)?;
+                share("linear.last", last)?;
+                above_0("linear.over", over)
             }
-            Self::Exponential { first, last, rate } => [
-                share("exponential.first", first),
-                share("exponential.last", last),
-                at_least_0("exponential.rate", rate),
-                unused,
-            ],
-            Self::Sigmoid { first, last, midpoint, steepness } => [
-                share("sigmoid.first", first),
-                share("sigmoid.last", last),
-                ("sigmoid.midpoint", midpoint, midpoint.is_finite(), "finite"),
-                positive("sigmoid.steepness", steepness),
-            ],
-            Self::Dynamic(d) => [
-                share("dynamic.max", d.max),
-                ("dynamic.min", d.min, 0.0 <= d.min && d.min <= d.max, "in [0, max]"),
-                at_least_0("dynamic.rate", d.rate),
-                at_least_0("dynamic.variance_scale", d.variance_scale),
-            ],
-        };
-        checks.into_iter().find(|check| !check.2).map(|(name, value, _, allowed)| (name, value, allowed))
+            Self::Exponential { first, last, rate } => {
+                share("exponential.first", first)?;
+                share("exponential.last", last)?;
+                at_least_0("exponential.rate", rate)
+            }
+            Self::Sigmoid { first, last, midpoint, steepness } => {
+                share("sigmoid.first", first)?;
+                share("sigmoid.last", last)?;
+                within("sigmoid.midpoint", midpoint, midpoint.is_finite(), "finite")?;
+                above_0("sigmoid.steepness", steepness)
+            }
+            Self::Dynamic(d) => {
+                share("dynamic.max", d.max)?;
+                within("dynamic.min", d.min, 0.0 <= d.min && d.min <= d.max, "in [0, max]")?;
+                at_least_0("dynamic.rate", d.rate)?;
+                at_least_0("dynamic.variance_scale", d.variance_scale)
+            }
+        }
     }
 }
 
@@ -297,9 +300,9 @@ mod tests {
             (EpsilonSchedule::Dynamic(DynamicEpsilon { variance_scale: -0.1, ..dynamic }), "dynamic.variance_scale"),
         ];
         for (schedule, field) in bad {
-            assert_eq!(schedule.invalid_field().map(|invalid| invalid.0), Some(field), "{schedule:?}");
+            assert_eq!(schedule.check().unwrap_err().key, field, "{schedule:?}");
         }
-        assert_eq!(EpsilonSchedule::default().invalid_field(), None);
-        assert_eq!(EpsilonSchedule::Dynamic(dynamic).invalid_field(), None);
+        assert_eq!(EpsilonSchedule::default().check(), Ok(()));
+        assert_eq!(EpsilonSchedule::Dynamic(dynamic).check(), Ok(()));
     }
 }

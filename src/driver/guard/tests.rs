@@ -122,11 +122,7 @@ fn a_loss_that_rises_for_long_is_noticed_and_then_judged_anew() {
     let verdicts: Vec<Verdict> =
         rising.clone().map(|loss| guard.check(&LossWindow::of(&[loss; 8]), true, 0, false)).collect();
     let drifted = Verdict::RollBack { reason: Reason::LossDrifted, halve: true };
-    assert_eq!(
-        verdicts.iter().position(|&verdict| verdict == drifted),
-        Some(11),
-        "a loss of 1.55, late by an average"
-    );
+    assert_eq!(verdicts.iter().position(|&verdict| verdict == drifted), Some(11), "a loss of 1.55, late by an average");
     assert!(verdicts.iter().filter(|&&verdict| verdict == drifted).count() <= 2, "{verdicts:?}");
     assert!(rising.clone().all(|loss| free.check(&LossWindow::of(&[loss; 8]), true, 0, false) == Verdict::Good));
     let noise = (0..400).map(|i| if i % 10 == 0 { 3.0 } else { 1.0 });

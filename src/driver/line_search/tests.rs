@@ -157,14 +157,18 @@ fn every_iterate_is_that_of_algorithm_1() {
 #[test]
 fn every_iterate_is_that_of_algorithm_2_in_either_reading() {
     for seed in 0..20 {
-        for (memory, direction) in
-            [(1, SearchDirection::Literal), (4, SearchDirection::Literal), (1, SearchDirection::Current), (4, SearchDirection::Current)]
-        {
+        for (memory, direction) in [
+            (1, SearchDirection::Literal),
+            (4, SearchDirection::Literal),
+            (1, SearchDirection::Current),
+            (4, SearchDirection::Current),
+        ] {
             let script = random_script([HALVE_DECAY, Action::ACCEPT, GROW_DECAY], seed, 60);
             let config = LineSearchConfig { memory, direction, ..LineSearchConfig::default() };
             // PyTorch's weight decay is 2 λ.
             let found = iterates(&script, search(0.1, 2.0 * 0.05, config), 60);
-            let expected = algorithm_2(&script, (0.1, 0.05), memory as usize, 60, direction == SearchDirection::Current);
+            let expected =
+                algorithm_2(&script, (0.1, 0.05), memory as usize, 60, direction == SearchDirection::Current);
             assert_eq!(found, expected, "seed {seed}, M = {memory}, {direction:?}");
         }
     }

@@ -1,8 +1,8 @@
 //! Which nets run together.
 
+use crate::dqn::Judge;
 use crate::driver::Driver;
 use crate::meta::architecture::Architecture;
-use crate::dqn::Judge;
 use crate::meta::mlp::Target;
 use crate::meta::tasks::{Problem, Task};
 use crate::policy::Policy;

@@ -5,8 +5,8 @@ use super::group::{Group, Kind};
 use super::seat::{Feed, Report, Seat};
 use super::stack::Stack;
 use super::state::{N_SUMS, Pending, Rates, Rows, State};
-use crate::driver::{Driver, Order};
 use crate::dqn::Judge;
+use crate::driver::{Driver, Order};
 use crate::meta::rollout::Run;
 use crate::meta::tasks::{HeldOut, Task};
 use crate::parallel;
@@ -185,11 +185,11 @@ impl<P: Policy> Lockstep<P> {
 
     /// Snapshots and rollbacks, as the orders say.
     fn act(&mut self, due: &[usize], pending: &Pending) -> Result<()> {
-        let of = |is: &dyn Fn(&Seat<P>) -> bool| (0..due.len()).filter(|&k| is(&self.seats[due[k]])).collect::<Vec<usize>>();
+        let of =
+            |is: &dyn Fn(&Seat<P>) -> bool| (0..due.len()).filter(|&k| is(&self.seats[due[k]])).collect::<Vec<usize>>();
         let nets_at = |places: &[usize]| self.rows(&places.iter().map(|&k| due[k]).collect::<Vec<_>>());
         let good = of(&|seat| seat.has_decided);
-        let [back, again] =
-            [Order::RollBack, Order::Restart].map(|order| of(&|seat| seat.order == Some(order)));
+        let [back, again] = [Order::RollBack, Order::Restart].map(|order| of(&|seat| seat.order == Some(order)));
         let [good_nets, back, again] = [
             (!good.is_empty()).then(|| nets_at(&good)).transpose()?,
             (!back.is_empty()).then(|| nets_at(&back)).transpose()?,

@@ -1,11 +1,11 @@
 //! What the host keeps of one net: its driver, its random stream, its losses.
 
 use super::state::sums_of;
-use crate::driver::{Driver, Order};
-use crate::policy::Measured;
 use crate::dqn::Judge;
+use crate::driver::{Driver, Order};
 use crate::meta::rollout::Run;
 use crate::meta::tasks::{HeldOut, Task, draw_row, normal};
+use crate::policy::Measured;
 use crate::policy::Policy;
 use crate::rng::stream;
 use rand_chacha::ChaCha8Rng;

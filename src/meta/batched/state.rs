@@ -1,7 +1,7 @@
 //! Everything of a group that steps change: parameters, moments, snapshots, and what signals remember.
 
-use crate::policy::{Measure, Sums};
 use crate::meta::optimizer::{Algorithm, InnerOptimizer};
+use crate::policy::{Measure, Sums};
 use tch::{Device, Kind, TchError, Tensor};
 
 type Result<T> = std::result::Result<T, TchError>;

@@ -2,10 +2,10 @@
 
 use super::*;
 use crate::Controller;
-use crate::driver::{Bounds, DriverConfig, GuardConfig, TraceRecord};
 use crate::dqn::{Exploration, Explorer, Judge, QNetwork};
-use crate::meta::recipe::{TaskConfig, TrainingRecipe};
+use crate::driver::{Bounds, DriverConfig, GuardConfig, TraceRecord};
 use crate::meta::optimizer::Algorithm;
+use crate::meta::recipe::{TaskConfig, TrainingRecipe};
 use crate::meta::rollout::rollout;
 use crate::meta::tasks::Family;
 use crate::policy::Reason;
@@ -180,7 +180,12 @@ fn controllers_of_the_weight_decay_are_told_the_same_of_the_examples_held_out() 
         });
         let tasks: Vec<Task> = tasks.into_iter().map(|task| task.of_recipe(&recipe)).collect();
         let driver = |i: usize, task: &Task| {
-            Driver::new(actor(&recipe, i), task.lr, task.weight_decay, recipe.controller.driver_config(Some(task.horizon)))
+            Driver::new(
+                actor(&recipe, i),
+                task.lr,
+                task.weight_decay,
+                recipe.controller.driver_config(Some(task.horizon)),
+            )
         };
         agree(&tasks, |i, task| driver(i, task).unwrap(), true);
     }

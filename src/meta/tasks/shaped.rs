@@ -3,8 +3,8 @@
 use super::data::{flip_labels, standardize, teacher_outputs};
 use super::{N_EVALUATION, NetProblem, arg_max, log_uniform, normal};
 use crate::meta::architecture::{BatchedNet, Net};
-use crate::meta::recipe::TaskConfig;
 use crate::meta::mlp::{Activation, Target};
+use crate::meta::recipe::TaskConfig;
 use rand::RngExt;
 use rand_chacha::ChaCha8Rng;
 

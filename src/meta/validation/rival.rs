@@ -2,10 +2,10 @@
 
 use super::{DIVERGED, N_STARTS, final_losses, log_spaced};
 use crate::driver::DriverConfig;
-use crate::policy::Controls;
-use crate::meta::recipe::TaskConfig;
 use crate::meta::engine::{Engine, EngineError};
+use crate::meta::recipe::TaskConfig;
 use crate::meta::tasks::Task;
+use crate::policy::Controls;
 use crate::policy::Policy;
 use crate::schedule::{Constant, Cosine, Schedule};
 use crate::statistics::median;
@@ -42,7 +42,8 @@ pub(super) fn tune(
 ) -> Result<Vec<(f64, f64)>, EngineError> {
     // A schedule looks at no validation loss, so none needs to be worked out at its decisions.
     let tasks: Vec<Task> = tasks.iter().map(|task| Task { reports_validation: false, ..task.clone() }).collect();
-    let cosine = |task: &Task| (Cosine { total_steps: task.horizon }, Schedule::Cosine.driver_config(Some(task.horizon)));
+    let cosine =
+        |task: &Task| (Cosine { total_steps: task.horizon }, Schedule::Cosine.driver_config(Some(task.horizon)));
     let constant = |task: &Task| (Constant, Schedule::Constant.driver_config(Some(task.horizon)));
     let lrs = |task: &Task| {
         let [low, high] = task.algorithm.start_range();
@@ -87,8 +88,8 @@ fn grid<P: Policy>(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::meta::recipe::TrainingRecipe;
     use crate::driver::Driver;
+    use crate::meta::recipe::TrainingRecipe;
     use crate::meta::rollout::rollout;
     use crate::rng::stream;
     use std::path::Path;
@@ -103,7 +104,8 @@ mod tests {
     #[test]
     fn the_rival_of_a_weight_decay_controller_is_the_best_of_nine_fixed_ones() {
         let (recipe, task) = drawn("weight-decay");
-        let found = tune(2.into(), recipe.controller.controls, &recipe.training.tasks, std::slice::from_ref(&task)).unwrap()[0];
+        let found =
+            tune(2.into(), recipe.controller.controls, &recipe.training.tasks, std::slice::from_ref(&task)).unwrap()[0];
         let [low, high] = recipe.training.tasks.weight_decay_range();
         let mut finals: Vec<f64> = (0..9)
             .map(|i| {

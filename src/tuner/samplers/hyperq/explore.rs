@@ -1,11 +1,11 @@
 //! How the agent tries what it does not think best: the formulas of [`crate::dqn`], with other counts.
 //!
-//! In a continuous space no configuration is tried twice, so the trials in the neighborhood of a configuration a are counted: n(a) is the sum
-//! over the trials of a Gaussian kernel of their distance to a.
+//! In a continuous space no configuration is tried twice, so the trials in the neighborhood of a configuration a are
+//! counted: n(a) is the sum over the trials of a Gaussian kernel of their distance to a.
 
 use super::view::State;
-use crate::dqn::formulas::{argmax, softmax, thompson, upper_bound};
 use crate::dqn::EpsilonSchedule;
+use crate::dqn::formulas::{argmax, softmax, thompson, upper_bound};
 use crate::rng::standard_normal;
 use rand::RngExt;
 use rand_chacha::ChaCha8Rng;
