@@ -2,7 +2,9 @@
 
 use super::optimizer::Algorithm;
 use super::polish::PolishConfig;
-pub(super) use crate::dqn::{Judge, RewardConfig};
+#[cfg(feature = "torch")]
+pub(super) use crate::dqn::Judge;
+pub(super) use crate::dqn::RewardConfig;
 use serde::{Deserialize, Serialize};
 
 /// How long and on what a controller is meta-trained.
