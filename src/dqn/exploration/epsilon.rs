@@ -66,11 +66,10 @@ impl Default for EpsilonSchedule {
 /// The paper contradicts itself twice, so both readings are there:
 ///
 /// - *Sign.* The text says that a high variance makes ε fall more slowly (the agent "is still uncertain"); the printed
-/// `k = k0 + λ Variance(Q(s, :))` makes it fall faster. The default follows the text: `k = k0 - λ Var`, held at 0 or
-/// above, so that ε never rises over `max`.
-/// - *Shape.* The text calls it "a sigmoid function", the formula is an exponential. The default follows the formula;
-///   the sigmoid is
-///   `min + (max - min) 2 / (1 + exp(k t))`, which starts at `max` too and falls at half the rate at first.
+///   `k = k0 + λ Variance(Q(s, :))` makes it fall faster. The default follows the text: `k = k0 - λ Var`, held at 0 or
+///   above, so that ε never rises over `max`.
+/// - *Shape.* The text calls it "a sigmoid function", the formula is an exponential. The default follows the formula; the
+///   sigmoid is `min + (max - min) 2 / (1 + exp(k t))`, which starts at `max` too and falls at half the rate at first.
 ///
 /// `Var` is the population variance over the actions. Where it is not finite, k = k0.
 ///
