@@ -50,7 +50,7 @@ fn signals(step: u64) -> Signals {
         update_cosine: 0.2,
         distance: 0.1,
     };
-    let window = LossWindow { n: 20, mean: loss, std: 0.1 * loss, last: loss, recent: loss };
+    let window = LossWindow { n: 20, mean: loss, std: 0.1 * loss, recent: loss };
     Signals { step, total_steps: Some(DECISIONS), window, measured, lr: 1e-3, lr_base: 1e-3, ..Signals::default() }
 }
 

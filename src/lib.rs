@@ -50,8 +50,8 @@
 //! | [`torch`] | `QController`, our optimizers, measurement and snapshots on the device | yes |
 //! | [`nets`], [`data`], [`task`] | target nets, loaders and task files for `qgd train` | yes |
 //!
-//! Without default features nothing needs libtorch, and a program that embeds a pretrained controller pulls in no more than it uses:
-//! `qgd = { version = "0.1", default-features = false }`.
+//! A program that embeds a pretrained controller needs none of the default features, and then compiles neither libtorch nor meta-training nor
+//! the tuner: `qgd = { version = "0.1", default-features = false }`.
 
 pub mod artifact;
 pub mod controller;
@@ -61,11 +61,13 @@ pub mod dqn;
 pub mod driver;
 mod gemm;
 pub mod limits;
+#[cfg(feature = "meta")]
 pub mod meta;
 #[cfg(feature = "torch")]
 pub mod nets;
 mod parallel;
 pub mod policy;
+#[cfg(feature = "meta")]
 pub mod report;
 pub mod rng;
 pub mod schedule;
@@ -75,6 +77,7 @@ pub mod statistics;
 pub mod task;
 #[cfg(feature = "torch")]
 pub mod torch;
+#[cfg(feature = "tuner")]
 pub mod tuner;
 
 pub use controller::{Controller, Pretrained, Recipe};

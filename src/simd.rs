@@ -1,15 +1,19 @@
 //! Vector instructions of the processor at hand, without `unsafe`.
 
-/// Runs `work` compiled for AVX-512 or AVX2, where the processor has them. `work` itself and whatever it calls must be `#[inline(always)]`,
+/// Runs `work` compiled for AVX-512 or AVX2, where the processor has them (and the feature `simd` is on). `work` itself and whatever it calls must be `#[inline(always)]`,
 /// or it is compiled plainly.
 ///
 /// The compiler neither reorders a sum nor fuses a product with it, so that the results are the same bits on every processor.
 #[inline]
 pub(crate) fn vectorized<T>(work: impl FnOnce() -> T) -> T {
-    pulp::Arch::new().dispatch(work)
+    #[cfg(feature = "simd")]
+    return pulp::Arch::new().dispatch(work);
+    #[cfg(not(feature = "simd"))]
+    work()
 }
 
 /// Looks at all of them, several at once: stopping at the first one that is not finite would take them one by one.
+#[cfg(feature = "meta")]
 pub(crate) fn all_finite(values: &[f32]) -> bool {
     vectorized(
         #[inline(always)]

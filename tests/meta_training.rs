@@ -25,8 +25,7 @@ fn tiny_of(name: &str) -> TrainingRecipe {
     recipe.training.tasks.horizon = [40, 90];
     recipe.training.agent.batch_size = 32;
     recipe.controller.network.hidden = vec![8];
-    recipe.training.polish =
-        Some(PolishConfig { rounds: 2, episodes_per_round: 3, ..PolishConfig::default() });
+    recipe.training.polish = Some(PolishConfig { rounds: 2, episodes_per_round: 3, ..PolishConfig::default() });
     recipe
 }
 

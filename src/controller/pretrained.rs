@@ -103,13 +103,13 @@ struct CardV1 {
 }
 
 impl PayloadV1 {
-    /// The parts of the controller, in the words of today.
-    fn into_parts(self) -> Result<(Recipe, Vec<QNetwork>, Vec<[f32; 2]>, Card), PretrainedError> {
+    /// The controller, in the words of today.
+    fn modernized(self) -> Result<Pretrained, PretrainedError> {
         let recipe = Recipe::parse(&self.recipe, ORIGIN)?;
         let CardV1 { crate_version, seed, inner_steps, episodes, updates, evaluation, .. } = self.card;
         let (recipe_hash, parents) = (recipe.hash(), parents_of_version_1(&self.recipe));
         let card = Card { crate_version, recipe_hash, seed, inner_steps, episodes, updates, evaluation, parents };
-        Ok((recipe, self.networks, self.ranges, card))
+        Pretrained::new(recipe, self.networks, self.ranges, card)
     }
 }
 
@@ -244,6 +244,7 @@ impl Pretrained {
     }
 
     /// The same without a look at whether the parts fit: for the networks of a training under way, which see features of any size.
+    #[cfg(feature = "meta")]
     pub(crate) fn in_training(recipe: Recipe, networks: Vec<QNetwork>) -> Self {
         let ranges = vec![[-1.0, 1.0]; recipe.features.names().len()];
         Self { recipe, networks, ranges, card: Card::default() }
@@ -272,8 +273,7 @@ impl Pretrained {
     pub fn decode(bytes: &[u8]) -> Result<Self, PretrainedError> {
         if artifact::version(Kind::Controller, bytes)? == 1 {
             let payload: PayloadV1 = artifact::decode_version(Kind::Controller, 1, bytes)?;
-            let (recipe, networks, ranges, card) = payload.into_parts()?;
-            return Self::new(recipe, networks, ranges, card);
+            return payload.modernized();
         }
         let Payload { recipe, features, networks, ranges, card } = artifact::decode(Kind::Controller, bytes)?;
         let recipe = Recipe::parse(&recipe, ORIGIN)?;

@@ -120,6 +120,7 @@ impl QNetwork {
 
     /// What the head reads: the activations of the last hidden layer `[batch, width]`, or the features where there is
     /// none.
+    #[cfg(feature = "meta")]
     pub(crate) fn last_hidden(&self, features: ArrayView2<f32>) -> Array2<f32> {
         let Some(last) = self.hidden.len().checked_sub(1) else { return features.to_owned() };
         let mut pass = Pass::new(self);
@@ -156,6 +157,7 @@ impl QNetwork {
 
     /// Adds `weights · last hidden layer + bias` to the value of one action. With dueling heads the mean over the
     /// actions is taken off again, from all of them alike.
+    #[cfg(feature = "meta")]
     pub(crate) fn add_to_action(&mut self, action: usize, weights: &[f64], bias: f64) {
         let column = action + usize::from(self.dueling);
         self.head.w.column_mut(column).iter_mut().zip(weights).for_each(|(w, &v)| *w += v as f32);

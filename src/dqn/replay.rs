@@ -2,9 +2,9 @@
 //!
 //! n_step returns are summed when a transition is drawn, so a stored episode serves any n.
 
+use crate::limits::{OutOfRange, within};
 use rand::RngExt;
 use rand_chacha::ChaCha8Rng;
-use crate::limits::{OutOfRange, within};
 use serde::{Deserialize, Serialize};
 use std::collections::VecDeque;
 

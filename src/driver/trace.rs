@@ -2,6 +2,7 @@
 
 use crate::policy::{Action, Reason};
 use serde::Serialize;
+#[cfg(feature = "json")]
 use std::io::{self, Write};
 
 /// One line of a trace.
@@ -25,6 +26,7 @@ pub struct TraceRecord<'a> {
     pub q_values: &'a [f32],
 }
 
+#[cfg(feature = "json")]
 impl TraceRecord<'_> {
     /// Writes the record as one JSON line. Non-finite numbers become null.
     ///

@@ -118,8 +118,8 @@ fn retire(recipe: &mut Table, origin: &str) -> Result<(), RecipeError> {
         }
         let Some(found) = table.and_then(|table| table.remove(name)) else { continue };
         let same = match &found {
-            Value::Float(found) => *found == always,
-            Value::Integer(found) => *found as f64 == always,
+            Value::Float(found) => found.to_bits() == always.to_bits(),
+            Value::Integer(found) => (*found as f64).to_bits() == always.to_bits(),
             Value::Boolean(found) => *found == (always > 0.0),
             // The parts of an ensemble: their names are in the card.
             Value::Array(_) => true,
