@@ -179,7 +179,8 @@ fn lr_and_joint_are_what_merging_their_parts_makes() {
     {
         let shipped = Pretrained::shipped(name).unwrap();
         let recipe = TrainingRecipe::load(Path::new(&format!("controllers/{name}.toml"))).unwrap();
-        let parts = parts.map(|part| Pretrained::open(part).unwrap());
+        let stem = |part: &str| Path::new(part).file_stem().unwrap().to_str().unwrap().to_owned();
+        let parts = parts.map(|part| (stem(part), Pretrained::open(part).unwrap()));
         let merged = Pretrained::merge(name, Some(recipe.whole()), &parts).unwrap();
         assert_eq!(shipped.networks(), merged.networks(), "{name}");
         assert_eq!(shipped.recipe(), merged.recipe(), "{name}");

@@ -4,7 +4,7 @@ use super::failure::Failure;
 use anyhow::anyhow;
 use clap::Args;
 use qgd::{Pretrained, Recipe};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 /// Put the networks of several pretrained controllers together as one ensemble.
 ///
@@ -34,7 +34,11 @@ impl MergeArgs {
             .file_stem()
             .ok_or_else(|| Failure::BadInput(anyhow!("--output {} is no name of a file", self.output.display())))?;
         let recipe = self.recipe.as_deref().map(Recipe::load).transpose().map_err(Failure::bad_input)?;
-        let open = |name: &String| Pretrained::open(name).map_err(Failure::bad_input);
+        let open = |given: &String| {
+            let stem = Path::new(given).file_stem().map_or(given.clone(), |stem| stem.to_string_lossy().into_owned());
+            let name = if Pretrained::is_file(given) { stem } else { given.clone() };
+            Pretrained::open(given).map(|part| (name, part)).map_err(Failure::bad_input)
+        };
         let parts = self.controllers.iter().map(open).collect::<Result<Vec<_>, _>>()?;
         let whole = Pretrained::merge(&name.to_string_lossy(), recipe, &parts).map_err(Failure::bad_input)?;
         whole.save(&self.output).map_err(|error| Failure::of(error.into()))?;

@@ -69,21 +69,22 @@ pub enum MergeError {
 }
 
 impl Pretrained {
-    /// One controller with the networks of all `parts`: what `recipe` says, or, where there is none, what the first of them says under `name`.
+    /// One controller with the networks of all `parts`, each with the name that its card is kept under: it is what `recipe` says, or, where there
+    /// is none, what the first of them says under `name`.
     ///
-    /// Features are matched by name, actions by what they move. The card keeps those of the parts.
+    /// Features are matched by name, actions by what they move.
     ///
     /// # Errors
     /// When the parts do not fit the recipe, or differ and there is no recipe.
-    pub fn merge(name: &str, recipe: Option<Recipe>, parts: &[Self]) -> Result<Self, MergeError> {
+    pub fn merge(name: &str, recipe: Option<Recipe>, parts: &[(String, Self)]) -> Result<Self, MergeError> {
         let recipe = match recipe {
             Some(recipe) => recipe,
             None => Recipe { name: name.to_owned(), ..common_recipe(parts)? },
         };
         let (mut networks, mut parents) = (Vec::new(), Vec::new());
         let mut ranges: Vec<Option<[f32; 2]>> = vec![None; recipe.features.names().len()];
-        for part in parts {
-            let features = places(&recipe, part)?;
+        for (name, part) in parts {
+            let features = places(&recipe, name, part)?;
             for (range, own) in ranges.iter_mut().zip(&features) {
                 let own = own.map(|own| part.ranges()[own]);
                 *range = match (*range, own) {
@@ -91,14 +92,14 @@ impl Pretrained {
                     (known, own) => known.or(own),
                 };
             }
-            networks.extend(embedded(&recipe, part, &features)?);
-            parents.push(Parent { name: part.recipe().name.clone(), card: part.card().clone() });
+            networks.extend(embedded(&recipe, name, part, &features)?);
+            parents.push(Parent { name: name.clone(), card: part.card().clone() });
         }
-        let sum = |of: fn(&Card) -> u64| parts.iter().map(|part| of(part.card())).sum();
+        let sum = |of: fn(&Card) -> u64| parts.iter().map(|(_, part)| of(part.card())).sum();
         let card = Card {
             crate_version: env!("CARGO_PKG_VERSION").to_owned(),
             recipe_hash: recipe.hash(),
-            seed: parts.first().ok_or(MergeError::Nothing)?.card().seed,
+            seed: parts.first().ok_or(MergeError::Nothing)?.1.card().seed,
             inner_steps: sum(|card| card.inner_steps),
             episodes: sum(|card| card.episodes),
             updates: sum(|card| card.updates),
@@ -112,9 +113,10 @@ impl Pretrained {
 }
 
 /// The recipe of the first part, where all of them see and do the same.
-fn common_recipe(parts: &[Pretrained]) -> Result<Recipe, MergeError> {
-    let first = parts.first().ok_or(MergeError::Nothing)?.recipe();
-    for other in parts.iter().map(Pretrained::recipe) {
+fn common_recipe(parts: &[(String, Pretrained)]) -> Result<Recipe, MergeError> {
+    let (first_name, first) = parts.first().ok_or(MergeError::Nothing)?;
+    let first = first.recipe();
+    for (name, other) in parts.iter().map(|(name, part)| (name, part.recipe())) {
         let same = [
             ("what they move", first.controls == other.controls && first.moves == other.moves),
             ("what they see", first.features == other.features),
@@ -122,21 +124,21 @@ fn common_recipe(parts: &[Pretrained]) -> Result<Recipe, MergeError> {
             ("what guards them", first.guard == other.guard && first.bounds == other.bounds),
         ];
         if let Some(&(what, _)) = same.iter().find(|(_, same)| !same) {
-            return Err(MergeError::Differ { first: first.name.clone(), other: other.name.clone(), what });
+            return Err(MergeError::Differ { first: first_name.clone(), other: name.clone(), what });
         }
     }
     Ok(first.clone())
 }
 
 /// For each feature of the whole, its place among those of the part.
-fn places(recipe: &Recipe, part: &Pretrained) -> Result<Vec<Option<usize>>, MergeError> {
+fn places(recipe: &Recipe, name: &str, part: &Pretrained) -> Result<Vec<Option<usize>>, MergeError> {
     let own = part.recipe();
     let (names, known) = (recipe.features.names(), own.features.names());
     if own.line_search.is_some() != recipe.line_search.is_some() {
-        return Err(MergeError::LineSearch { name: own.name.clone(), searches: own.line_search.is_some() });
+        return Err(MergeError::LineSearch { name: name.to_owned(), searches: own.line_search.is_some() });
     }
     if let Some(&feature) = known.iter().find(|feature| !names.contains(feature)) {
-        return Err(MergeError::Feature { name: own.name.clone(), feature });
+        return Err(MergeError::Feature { name: name.to_owned(), feature });
     }
     // What was always 0 in a training has weights that mean nothing.
     let heeded = |name: &str| own.watches_validation() || name != "validation_gap";
@@ -144,9 +146,14 @@ fn places(recipe: &Recipe, part: &Pretrained) -> Result<Vec<Option<usize>>, Merg
     Ok(names.iter().map(place).collect())
 }
 
-fn embedded(recipe: &Recipe, part: &Pretrained, features: &[Option<usize>]) -> Result<Vec<QNetwork>, MergeError> {
+fn embedded(
+    recipe: &Recipe,
+    name: &str,
+    part: &Pretrained,
+    features: &[Option<usize>],
+) -> Result<Vec<QNetwork>, MergeError> {
     let own = part.recipe();
-    let name = || own.name.clone();
+    let name = || name.to_owned();
     let (all, known) = (recipe.actions(), own.actions());
     let as_own = |action: &Action| known.iter().position(|&own_action| own_action == own.controls.part_of(*action));
     let actions: Vec<usize> = all.iter().filter_map(as_own).collect();
@@ -159,4 +166,83 @@ fn embedded(recipe: &Recipe, part: &Pretrained, features: &[Option<usize>]) -> R
         return Err(MergeError::Shape { name: name(), found, dueling, expected });
     }
     Ok(part.networks().iter().map(|network| network.embedded(features, &actions)).collect())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::dqn::argmax;
+    use crate::dqn::network::mean_q_values;
+    use crate::rng::stream;
+    use rand::RngExt;
+    use std::path::Path;
+
+    fn joint() -> Recipe {
+        Recipe::load(Path::new("controllers/joint.toml")).unwrap()
+    }
+
+    fn parts(names: &[&str]) -> Vec<(String, Pretrained)> {
+        names.iter().map(|&name| (name.to_owned(), Pretrained::open(name).unwrap())).collect()
+    }
+
+    #[test]
+    fn together_they_do_what_each_would_do_alone() {
+        let whole = Pretrained::merge("joint", Some(joint()), &parts(&["weight-decay", "lr"])).unwrap();
+        let (names, all) = (whole.recipe().features.names(), whole.recipe().actions());
+        let best = |networks: &[QNetwork], features: &[f32]| {
+            let mut q_values = vec![0.0; networks[0].n_actions()];
+            let mut row = q_values.clone();
+            mean_q_values(networks.iter(), features, &mut networks[0].scratch(), &mut row, &mut q_values);
+            argmax(q_values.iter().copied())
+        };
+        let mut rng = stream(1, "states");
+        let mut seen = std::collections::BTreeSet::new();
+        for _ in 0..200 {
+            let features: Vec<f32> = names.iter().map(|_| rng.random_range(-1.0..1.0)).collect();
+            let alone = ["weight-decay", "lr"].map(|name| {
+                let part = Pretrained::shipped(name).unwrap();
+                let known = part.recipe().features.names();
+                let seen = |own: &&str| match *own {
+                    "validation_gap" if name == "lr" => 0.0,
+                    own => features[names.iter().position(|&name| name == own).unwrap()],
+                };
+                let own: Vec<f32> = known.iter().map(seen).collect();
+                part.recipe().actions()[best(part.networks(), &own)]
+            });
+            let action = all[best(whole.networks(), &features)];
+            assert_eq!(action, Action { lr: alone[1].lr, weight_decay: alone[0].weight_decay });
+            seen.insert((action.lr, action.weight_decay));
+        }
+        assert!(seen.len() >= 4, "the same answer always: {seen:?}");
+    }
+
+    #[test]
+    fn what_does_not_fit_is_refused_by_name() {
+        let message = |recipe: Option<Recipe>, names: &[&str]| {
+            Pretrained::merge("whole", recipe, &parts(names)).unwrap_err().to_string()
+        };
+        assert!(message(Some(joint()), &["lr", "hu-lr"]).contains("hu-lr searches along lines"));
+        assert!(message(None, &["lr", "weight-decay"]).contains("lr and weight-decay differ in what they move"));
+        assert!(message(None, &[]).contains("no controller to merge"));
+        let mut narrow = joint();
+        narrow.network.hidden = vec![8];
+        assert!(message(Some(narrow), &["lr"]).contains("[64, 64]"));
+        let mut two = joint();
+        two.moves.pop();
+        assert!(message(Some(two), &["lr"]).contains("actions"));
+        let scalefree = Pretrained::shipped("lr").unwrap().recipe().clone();
+        assert!(message(Some(scalefree), &["weight-decay"]).contains("sees the feature decay_ratio"));
+    }
+
+    #[test]
+    fn ranges_are_those_of_all_parts_and_the_card_keeps_theirs() {
+        let parts = parts(&["pretrained/parts/lr-1.qgd", "pretrained/parts/lr-2.qgd"]);
+        let whole = Pretrained::merge("whole", None, &parts).unwrap();
+        let [a, b] = &parts[..] else { panic!("two parts") };
+        for (range, (a, b)) in whole.ranges().iter().zip(a.1.ranges().iter().zip(b.1.ranges())) {
+            assert_eq!(*range, [a[0].min(b[0]), a[1].max(b[1])]);
+        }
+        assert_eq!((whole.recipe().name.as_str(), whole.card().parents.len()), ("whole", 2));
+        assert_eq!(whole.card().parents[1].card, *b.1.card());
+    }
 }

@@ -105,22 +105,26 @@ struct CardV1 {
 impl PayloadV1 {
     /// The controller, in the words of today.
     fn modernized(self) -> Result<Pretrained, PretrainedError> {
-        let recipe = Recipe::parse(&self.recipe, ORIGIN)?;
+        let (recipe, parents) = without_parts(&self.recipe);
+        let recipe = Recipe::parse(&recipe, ORIGIN)?;
         let CardV1 { crate_version, seed, inner_steps, episodes, updates, evaluation, .. } = self.card;
-        let (recipe_hash, parents) = (recipe.hash(), parents_of_version_1(&self.recipe));
+        let recipe_hash = recipe.hash();
         let card = Card { crate_version, recipe_hash, seed, inner_steps, episodes, updates, evaluation, parents };
         Pretrained::new(recipe, self.networks, self.ranges, card)
     }
 }
 
-/// What the key `network.from` of version 0.1 named.
-fn parents_of_version_1(recipe: &str) -> Vec<Parent> {
-    let table: toml::Table = toml::from_str(recipe).unwrap_or_default();
-    let from = table.get("network").and_then(|network| network.get("from")).and_then(toml::Value::as_array);
-    let name =
-        |file: &str| Path::new(file).file_stem().map_or(file.to_owned(), |stem| stem.to_string_lossy().into_owned());
-    let names = from.into_iter().flatten().filter_map(toml::Value::as_str).map(name);
-    names.map(|name| Parent { name, card: Card::default() }).collect()
+/// The text of a recipe of version 0.1 without its key `network.from`, and what that named.
+fn without_parts(recipe: &str) -> (String, Vec<Parent>) {
+    let Ok(mut table) = toml::from_str::<toml::Table>(recipe) else { return (recipe.to_owned(), Vec::new()) };
+    let network = table.get_mut("network").and_then(toml::Value::as_table_mut);
+    let Some(toml::Value::Array(from)) = network.and_then(|network| network.remove("from")) else {
+        return (recipe.to_owned(), Vec::new());
+    };
+    let stem = |file: &str| Path::new(file).file_stem().map(|stem| stem.to_string_lossy().into_owned());
+    let names = from.iter().filter_map(toml::Value::as_str).map(|name| stem(name).unwrap_or(name.to_owned()));
+    let parents = names.map(|name| Parent { name, card: Card::default() }).collect();
+    (toml::to_string(&table).unwrap_or_default(), parents)
 }
 
 /// Where the recipe inside a file comes from, in errors.

@@ -100,6 +100,16 @@ pub enum RecipeError {
         /// Key, value, and what was allowed.
         error: OutOfRange,
     },
+    /// A recipe of version 0.1 whose networks are those of other controllers.
+    #[error(
+        "the recipe {origin} has network.from, which is no key any more: qgd merge {parts} --recipe {origin} puts them together"
+    )]
+    Parts {
+        /// File or "of the pretrained file".
+        origin: String,
+        /// What the key names.
+        parts: String,
+    },
     /// A key that was taken out of the grammar stands at a value that it can no longer have.
     #[error("the recipe {origin}: {key} is {found}, but is no key any more; it is {always} for all controllers")]
     Retired {

@@ -62,7 +62,7 @@ pub enum EngineError {
     },
     /// A family is for tch.
     #[error(
-        "the recipe '{recipe}' has tasks of family {family} (weight {weight} in meta.tasks.families), which the kernel cannot compute: use --engine tch"
+        "the recipe '{recipe}' has tasks of family {family} (weight {weight} in training.tasks.families), which the kernel cannot compute: use --engine tch"
     )]
     Family {
         /// Its name.

@@ -15,6 +15,7 @@ mod comparing;
 mod evaluating;
 #[cfg(feature = "torch")]
 mod killed;
+mod merging;
 mod meta_training;
 mod optuna;
 #[cfg(feature = "torch")]
@@ -34,6 +35,7 @@ fn help_teaches_and_is_no_error() {
     for command in [
         &["--help"][..],
         &["inspect", "--help"],
+        &["merge", "--help"],
         &["meta-train", "--help"],
         &["train", "--help"],
         &["evaluate", "--help"],

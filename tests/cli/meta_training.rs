@@ -9,10 +9,10 @@ fn recipe(sandbox: &Sandbox, rounds: u32) {
     sandbox.write(
         "recipe.toml",
         format!(
-            "name = 'r'\ndescription = 'test'\ncontrols = 'lr'\nmoves = ['halve', 'accept', 'grow']\n\
-             features = 'scalefree'\n[decisions]\nprobe-steps = 16\n[network]\nhidden = [4]\n\
-             [meta]\nrounds = {rounds}\nepisodes-per-round = 6\nupdates-per-round = 1\nvalidation-tasks = 1\n\
-             [meta.tasks]\nhorizon = [30, 40]"
+            "schema = 1\nname = 'r'\ndescription = 'test'\ncontrols = 'lr'\nmoves = ['halve', 'accept', 'grow']\n\
+             features = 'scalefree'\n[pace]\nprobe_steps = 16\n[network]\nhidden = [4]\n\
+             [training]\nrounds = {rounds}\nepisodes_per_round = 6\nupdates_per_round = 1\nvalidation_tasks = 1\n\
+             [training.tasks]\nhorizon = [30, 40]"
         ),
     );
 }
@@ -34,16 +34,17 @@ fn an_engine_that_cannot_do_it_is_refused_before_anything_is_written() {
     let families = "families = [0.0, 0.0, 0.0, 0.0, 1.0, 1.0]";
     let own = std::fs::read_to_string(sandbox.path("recipe.toml")).unwrap();
     sandbox.write("shaped.toml", format!("{own}\n{families}"));
-    sandbox.refuses(&["meta-train", "shaped.toml", "-o", "out.qgd"], &["cnn", "meta.tasks.families", "--engine tch"]);
+    sandbox
+        .refuses(&["meta-train", "shaped.toml", "-o", "out.qgd"], &["cnn", "training.tasks.families", "--engine tch"]);
     sandbox.write("five.toml", format!("{own}\nfamilies = [1.0, 1.0, 1.0, 1.0, 1.0]"));
-    sandbox.refuses(&["meta-train", "five.toml", "-o", "out.qgd"], &["meta.tasks.families", "four or six"]);
-    // What network.from names must fit the recipe.
-    for (from, needle) in
-        [("nobody", "nobody"), ("hu-lr", "hu-lr sees the feature"), ("lr", "lr has hidden layers [64, 64]")]
-    {
-        sandbox.write("from.toml", own.replace("hidden = [4]", &format!("hidden = [4]\nfrom = ['{from}']")));
-        sandbox.refuses(&["meta-train", "from.toml", "-o", "out.qgd"], &["network.from", needle]);
-    }
+    sandbox.refuses(&["meta-train", "five.toml", "-o", "out.qgd"], &["training.tasks.families", "four or six"]);
+    // Version 0.1 made ensembles by a key; nothing is trained from nothing in its place.
+    let parts = own.replace("schema = 1\n", "").replace("hidden = [4]", "hidden = [4]\nfrom = ['lr', 'hu-lr']");
+    sandbox.write("from.toml", parts);
+    sandbox.refuses(
+        &["meta-train", "from.toml", "-o", "out.qgd"],
+        &["network.from", "qgd merge lr hu-lr --recipe from.toml"],
+    );
     #[cfg(feature = "torch")]
     {
         if !tch::Cuda::is_available() {
@@ -51,7 +52,7 @@ fn an_engine_that_cannot_do_it_is_refused_before_anything_is_written() {
         }
         let search = shipped("controllers/hu-lr.toml");
         let args = ["meta-train", &search, "-o", "out.qgd", "--engine", "tch"];
-        sandbox.refuses(&args, &["hu-lr", "line-search", "--engine tch"]);
+        sandbox.refuses(&args, &["hu-lr", "line_search", "--engine tch"]);
     }
 }
 
@@ -79,4 +80,20 @@ fn batched_in_tch_a_killed_meta_training_goes_on_to_the_same_bytes_and_the_log_n
     let bytes = |name| std::fs::read(sandbox.path(name)).unwrap();
     assert!(bytes("killed.qgd") == bytes("whole.qgd"), "other bytes");
     assert_eq!(sandbox.qgd(&["inspect", "killed.qgd"]).code, 0);
+}
+
+#[test]
+fn a_recipe_in_the_grammar_of_version_0_1_is_read_with_a_warning() {
+    let sandbox = Sandbox::new();
+    sandbox.write(
+        "old.toml",
+        "name = 'old'\ndescription = 'test'\ncontrols = 'lr'\nmoves = ['halve', 'accept', 'grow']\nfeatures = 'scalefree'\n\
+         [decisions]\nprobe-steps = 16\n[network]\nhidden = [4]\n[meta]\nrounds = 1\nepisodes-per-round = 6\n\
+         updates-per-round = 1\nvalidation-tasks = 1\n[meta.tasks]\nhorizon = [30, 40]",
+    );
+    let output = sandbox.qgd(&["meta-train", "old.toml", "-o", "out.qgd"]);
+    assert_eq!(output.code, 0, "{}", output.stderr);
+    assert!(output.stderr.contains("old.toml is written in the grammar of version 0.1"), "{}", output.stderr);
+    let said = sandbox.qgd(&["inspect", "out.qgd"]).stdout;
+    assert!(said.contains("at each of the first 16 steps"), "{said}");
 }

@@ -68,10 +68,10 @@ impl Sandbox {
     pub fn weight_decay_controller(&self, name: &str) {
         self.write(
             "recipe.toml",
-            "name = 'w'\ndescription = 'test'\ncontrols = 'weight-decay'\nmoves = ['halve', 'accept', 'grow']\n\
-             features = 'scalefree-validation'\n[decisions]\nprobe-steps = 30\n[network]\nhidden = [4]\n\
-             [meta]\nrounds = 1\nepisodes-per-round = 4\nupdates-per-round = 1\nvalidation-tasks = 1\n\
-             [meta.reward]\nof = 'validation'\n[meta.tasks]\nhorizon = [40, 40]\nexamples = [32, 64]\nweight-decay = [1e-4, 1.0]",
+            "schema = 1\nname = 'w'\ndescription = 'test'\ncontrols = 'weight-decay'\nmoves = ['halve', 'accept', 'grow']\n\
+             features = 'scalefree-validation'\n[pace]\nprobe_steps = 30\n[network]\nhidden = [4]\n\
+             [training]\nrounds = 1\nepisodes_per_round = 4\nupdates_per_round = 1\nvalidation_tasks = 1\n\
+             [training.reward]\nof = 'validation'\n[training.tasks]\nhorizon = [40, 40]\nexamples = [32, 64]\nweight_decay = [1e-4, 1.0]",
         );
         let output = self.qgd(&["meta-train", "recipe.toml", "-o", name]);
         assert_eq!(output.code, 0, "{}", output.stderr);

@@ -4,7 +4,7 @@ use super::{Recipe, RecipeError};
 use toml::{Table, Value};
 
 /// Keys that were taken out of the grammar, each with the value that now holds for all controllers.
-const RETIRED: [(&str, f64); 13] = [
+const RETIRED: [(&str, f64); 12] = [
     ("guard.floor", 0.1),
     ("guard.peak_decay", 0.95),
     ("guard.recovery_steps", 8.0),
@@ -17,7 +17,6 @@ const RETIRED: [(&str, f64); 13] = [
     ("training.agent.max_grad_norm", 10.0),
     ("training.agent.double", 1.0),
     ("training.polish.components", 16.0),
-    ("network.from", 0.0),
 ];
 
 /// The recipe in the grammar of today. What is of today already stays as it is.
@@ -30,6 +29,7 @@ pub(super) fn modernized(table: Table, origin: &str) -> Result<Table, RecipeErro
             "the recipe {origin} is written in the grammar of version 0.1, which is read for one more version"
         );
     }
+    refuse_parts(&mut new, origin)?;
     move_pace(&mut new);
     move_training(&mut new);
     retire(&mut new, origin)?;
@@ -62,6 +62,18 @@ fn take_table(table: &mut Table, name: &str) -> Option<Table> {
             None
         }
         None => None,
+    }
+}
+
+/// `network.from` named the parts of an ensemble, which no training makes any more.
+fn refuse_parts(recipe: &mut Table, origin: &str) -> Result<(), RecipeError> {
+    let network = recipe.get_mut("network").and_then(Value::as_table_mut);
+    match network.and_then(|network| network.remove("from")) {
+        Some(Value::Array(parts)) if !parts.is_empty() => {
+            let names: Vec<&str> = parts.iter().filter_map(Value::as_str).collect();
+            Err(RecipeError::Parts { origin: origin.to_owned(), parts: names.join(" ") })
+        }
+        _ => Ok(()),
     }
 }
 
@@ -121,8 +133,6 @@ fn retire(recipe: &mut Table, origin: &str) -> Result<(), RecipeError> {
             Value::Float(found) => found.to_bits() == always.to_bits(),
             Value::Integer(found) => (*found as f64).to_bits() == always.to_bits(),
             Value::Boolean(found) => *found == (always > 0.0),
-            // The parts of an ensemble: their names are in the card.
-            Value::Array(_) => true,
             _ => false,
         };
         if !same {

@@ -41,7 +41,7 @@ const OLD: &str = r#"
     recovery-steps = 8
 
     [network]
-    from = ["a", "b"]
+    from = []
 
     [agent]
     gamma-unknown = 0.9
@@ -96,6 +96,12 @@ fn a_key_that_is_gone_is_refused_where_it_says_something_else_than_what_holds_no
         let message = Recipe::parse(&OLD.replace(old, new), "test").unwrap_err().to_string();
         assert!(message.contains("guard.") && message.contains("is no key any more"), "{message}");
     }
+}
+
+#[test]
+fn a_recipe_that_is_made_of_other_controllers_says_how_to_merge_them_today() {
+    let message = Recipe::parse(&OLD.replace("from = []", "from = ['a', 'b']"), "whole.toml").unwrap_err().to_string();
+    assert!(message.contains("qgd merge a b --recipe whole.toml"), "{message}");
 }
 
 #[test]

@@ -1,0 +1,39 @@
+//! `qgd merge`.
+
+use crate::sandbox::{Sandbox, shipped};
+
+#[test]
+fn two_trainings_make_one_controller_that_names_its_parts() {
+    let sandbox = Sandbox::new();
+    let parts = ["lr-1", "lr-2"].map(|part| shipped(&format!("pretrained/parts/{part}.qgd")));
+    let output = sandbox.qgd(&["merge", &parts[0], &parts[1], "-o", "both.qgd"]);
+    assert_eq!(output.code, 0, "{}", output.stderr);
+    assert!(output.stdout.contains("4 networks of 2 controllers"), "{}", output.stdout);
+    let said = sandbox.qgd(&["inspect", "both.qgd"]);
+    assert_eq!(said.code, 0, "{}", said.stderr);
+    for needle in ["both: ", "lr-1 and lr-2", "not measured on validation tasks"] {
+        assert!(said.stdout.contains(needle), "{needle}: {}", said.stdout);
+    }
+}
+
+#[test]
+fn a_controller_of_the_rate_and_one_of_the_weight_decay_need_the_recipe_of_the_whole() {
+    let sandbox = Sandbox::new();
+    let merge = ["merge", "weight-decay", "lr", "-o", "joint.qgd"];
+    sandbox.refuses(&merge, &["weight-decay and lr differ in what they move", "recipe of the whole"]);
+    let recipe = shipped("controllers/joint.toml");
+    let output = sandbox.qgd(&[&merge[..], &["--recipe", &recipe]].concat());
+    assert_eq!(output.code, 0, "{}", output.stderr);
+    assert!(sandbox.qgd(&["inspect", "joint.qgd"]).stdout.contains("weight-decay and lr"));
+}
+
+#[test]
+fn what_cannot_be_merged_is_refused_and_nothing_written() {
+    let sandbox = Sandbox::new();
+    sandbox.refuses(&["merge", "lr", "-o", "out.qgd"], &["2"]);
+    sandbox.refuses(&["merge", "lr", "nobody", "-o", "out.qgd"], &["nobody", "lr-line-search"]);
+    sandbox.refuses(&["merge", "lr", "hu-lr", "-o", "out.qgd"], &["lr and hu-lr differ in what they move"]);
+    sandbox.refuses(&["merge", "lr", "lr", "--recipe", "missing.toml", "-o", "out.qgd"], &["missing.toml"]);
+    let recipe = shipped("controllers/joint.toml");
+    sandbox.refuses(&["merge", "lr", "hu-lr", "--recipe", &recipe, "-o", "out.qgd"], &["hu-lr searches along lines"]);
+}
