@@ -26,7 +26,7 @@ pub enum MergeError {
         what: &'static str,
     },
     /// One searches along lines, and the whole does not, or the other way round.
-    #[error("{name} {} searches along lines, the recipe of the whole does otherwise", if *searches { "" } else { "never" })]
+    #[error("{name} {}", if *searches { "searches along lines, but the recipe of the whole does not" } else { "never searches along lines, but the recipe of the whole does" })]
     LineSearch {
         /// Which one.
         name: String,
@@ -140,8 +140,9 @@ fn places(recipe: &Recipe, name: &str, part: &Pretrained) -> Result<Vec<Option<u
     if let Some(&feature) = known.iter().find(|feature| !names.contains(feature)) {
         return Err(MergeError::Feature { name: name.to_owned(), feature });
     }
-    // What was always 0 in a training has weights that mean nothing.
-    let heeded = |name: &str| own.watches_validation() || name != "validation_gap";
+    // What was always 0 in a training has weights that mean nothing where it no longer is.
+    let is_meant = own.watches_validation() || !recipe.watches_validation();
+    let heeded = |name: &str| is_meant || name != "validation_gap";
     let place = |name: &&str| known.iter().position(|own| own == name && heeded(name));
     Ok(names.iter().map(place).collect())
 }
