@@ -22,12 +22,13 @@ demo: libtorch ## Train one net on real digits from two hopeless learning rates:
 test: libtorch ## Run every test and every example, with libtorch and without
 	$(CARGO) test
 	@set -e; for example in $(EXAMPLES); do echo "== example $$example"; $(CARGO) run --quiet --example $$example; done
-	$(CARGO) test $(NO_TORCH)
-	$(CARGO) test $(NO_TORCH) --features cli --test cli
+	$(CARGO) test $(NO_TORCH) --features cli
+	$(CARGO) test $(NO_TORCH) --lib --test decide --test formats
 
 lint: libtorch ## Formatting, clippy and rustdoc, warnings are errors
 	$(CARGO) fmt --all --check
 	$(CARGO) clippy --all-targets -- -D warnings
+	$(CARGO) clippy --all-targets $(NO_TORCH) --features cli -- -D warnings
 	$(CARGO) clippy --all-targets $(NO_TORCH) -- -D warnings
 	RUSTDOCFLAGS="-D warnings" $(CARGO) doc --no-deps
 

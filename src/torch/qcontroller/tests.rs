@@ -292,6 +292,23 @@ fn a_run_that_went_far_and_got_nowhere_begins_again_also_after_a_resume() {
     }
 }
 
+/// The same run, but its net gets another variable on the way: what it began from is gone then.
+#[test]
+fn after_a_new_variable_a_run_that_got_nowhere_is_not_sent_back_to_a_state_that_is_gone() {
+    for (task, mut opt) in both(0.3, || guarded(Every(1.0, 1))) {
+        for step in 0..20 {
+            if step == 5 {
+                task.vs.root().ones("more", &[1]);
+            }
+            opt.zero_grad().unwrap();
+            task.loss().backward();
+            opt.observe(&Tensor::from(1.0f32)).unwrap();
+            opt.step().unwrap();
+        }
+        assert_eq!((opt.rollbacks(), opt.lr()), (0, 0.3));
+    }
+}
+
 #[test]
 fn a_first_step_that_goes_too_far_is_undone_and_the_rate_scaled_to_what_is_allowed() {
     let pilot = || {
