@@ -1,6 +1,6 @@
 //! Where every random number comes from: ChaCha8 streams, one for each purpose, all derived from one seed.
 //!
-//! Nothing random is drawn inside libtorch, so the seed alone fixes a run.
+//! Nothing random is drawn inside libtorch, so the seed alone determines a run.
 
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
@@ -26,7 +26,59 @@ pub(crate) fn standard_normal(rng: &mut ChaCha8Rng) -> f64 {
     (-2.0 * (1.0 - u).ln()).sqrt() * (std::f64::consts::TAU * v).cos()
 }
 
+/// A draw from N(0, 1) in single precision, by the same method.
+pub(crate) fn standard_normal_f32(rng: &mut ChaCha8Rng) -> f32 {
+    let (u, v): (f32, f32) = (rng.random(), rng.random());
+    (-2.0 * (1.0 - u).ln()).sqrt() * (std::f32::consts::TAU * v).cos()
+}
+
+/// A draw between `low` and `high` whose logarithm is uniform.
+pub(crate) fn log_uniform(low: f64, high: f64, rng: &mut ChaCha8Rng) -> f64 {
+    (low.ln() + rng.random::<f64>() * (high.ln() - low.ln())).exp()
+}
+
+/// Index drawn with a probability in proportion to its weight. Weights are at least 0; where all are 0, the index is 0.
+pub(crate) fn weighted(weights: &[f64], rng: &mut ChaCha8Rng) -> usize {
+    index_at(weights.iter().copied(), rng.random::<f64>() * weights.iter().sum::<f64>())
+}
+
+/// Index of the weight into which `place` falls, where the weights lie one after the other from 0 on.
+pub(crate) fn index_at(weights: impl Iterator<Item = f64>, mut place: f64) -> usize {
+    let mut last_possible = 0;
+    for (i, weight) in weights.enumerate() {
+        if weight > 0.0 {
+            last_possible = i;
+            if place < weight {
+                break;
+            }
+        }
+        place -= weight;
+    }
+    // Rounding may leave a little of `place` at the end.
+    last_possible
+}
+
 /// The FNV-1a hash, 64 bits (Fowler, Noll and Vo): tells things apart, and is no protection against anybody.
 pub fn fnv1a(bytes: &[u8]) -> u64 {
     bytes.iter().fold(0xcbf2_9ce4_8422_2325, |hash, &byte| (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_index_is_found_by_its_share_of_the_weights() {
+        let at = |place| index_at([0.0, 0.5, 0.0, 0.25, 0.0].into_iter(), place);
+        assert_eq!([0.0, 0.49, 0.5, 0.74, 0.75, 1.0].map(at), [1, 1, 3, 3, 3, 3]);
+        assert_eq!(index_at([0.0, 0.0].into_iter(), 0.0), 0);
+    }
+
+    #[test]
+    fn indices_are_drawn_in_proportion_to_their_weights() {
+        let mut rng = stream(3, "weighted");
+        let drawn: Vec<usize> = (0..4000).map(|_| weighted(&[1.0, 0.0, 3.0], &mut rng)).collect();
+        let n_first = drawn.iter().filter(|&&index| index == 0).count();
+        assert!((900..1100).contains(&n_first) && !drawn.contains(&1), "{n_first}");
+    }
 }
