@@ -21,8 +21,8 @@
 
 use qgd::dqn::{Explorer, Learner, Replay};
 use qgd::meta::{
-    Activation, Algorithm, Engine, InnerOptimizer, MetaTraining, NetProblem, Problem, Target, Task, TrainingRecipe,
-    rollout,
+    Engine, InnerActivation, InnerAlgorithm, InnerOptimizer, MetaTraining, NetProblem, Problem, Target, Task,
+    TrainingRecipe, rollout,
 };
 use qgd::rng::stream;
 use qgd::schedule::Constant;
@@ -103,11 +103,11 @@ fn workload(n_nets: usize, n_threads: usize) -> Result<Vec<Task>> {
         let mut rng = stream(i as u64, "bench nets");
         let inputs: Vec<f32> = (0..768 * 24).map(|_| normal(&mut rng)).collect();
         let classes = (0..768).map(|_| rng.random_range(0..6)).collect();
-        let net = NetProblem::new(&[24, 24, 6], Activation::Tanh, inputs, Target::Classes(classes), 64)?;
+        let net = NetProblem::new(&[24, 24, 6], InnerActivation::Tanh, inputs, Target::Classes(classes), 64)?;
         let mut task = blank.clone();
         task.start = net.init(1.0, &mut rng);
         task.problem = Problem::Net(Box::new(net.with_evaluation_batch(256)));
-        (task.algorithm, task.horizon, task.weight_decay) = (Algorithm::Adam, STEPS, 0.0);
+        (task.algorithm, task.horizon, task.weight_decay) = (InnerAlgorithm::Adam, STEPS, 0.0);
         task.lr = 10f64.powf(-4.0 + 3.0 * i as f64 / (n_nets - 1) as f64);
         task.batch_seed = i as u64;
         Ok(task)

@@ -1,4 +1,6 @@
-//! The command line: one file a subcommand. The only place that prints, and the only one that uses `anyhow`.
+//! The command line: a file for each subcommand, named like it (`worker` is in `tune`, the hidden `on-leash` in
+//! `tune/leash`), and the files that subcommands share. The only module that prints, and the only one that uses
+//! `anyhow`.
 //!
 //! Exit codes: 0 fine, 1 failed, 2 bad usage or bad input (then nothing has been written).
 
@@ -106,7 +108,7 @@ impl Command {
     }
 }
 
-/// Parses the arguments of the program, does what they say, and reports how it went.
+/// Parses the arguments of the program, does what they say, and reports how it ended.
 pub fn main() -> ExitCode {
     let cli = Cli::parse();
     let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("warn"));
@@ -121,7 +123,7 @@ pub fn main() -> ExitCode {
     }
 }
 
-/// A shipped controller by name, or a pretrained file by path.
+/// Opens a shipped controller by name, or a pretrained file by path.
 ///
 /// # Errors
 /// When it is neither.

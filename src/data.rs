@@ -1,11 +1,12 @@
 //! Data sets: from files to three splits of examples, without libtorch.
 //!
-//! [`load`] reads the format that a [`DataSpec`] names, shuffles with the stream "split" of the seed, keeps the first `limit`
-//! examples, cuts them into train, validation and test, and standardizes with the mean and deviation of the training split.
-//! [`Batches`] then draws mini-batches with replacement.
+//! [`load`] reads the format that a [`DataSpec`] names, shuffles with the stream "split" of the seed, keeps the first
+//! `limit` examples, cuts them into train, validation and test, and standardizes with the mean and the deviation of the
+//! training split. [`Batches`] then draws mini-batches with replacement.
 //!
-//! Pictures are `[channels, height, width]` with values in [0, 1] before they are standardized, tables `[columns]`,
-//! texts word or character numbers `[length]`. A hostile file gives an error: nothing is allocated on the word of a header.
+//! An example is a picture `[channels, height, width]` with values in [0, 1] (before it is standardized), a row of a
+//! table `[columns]`, or a text as word or character numbers `[length]`. A hostile file gives an error: the sizes in a
+//! header allocate nothing.
 
 mod batches;
 mod chars;
@@ -15,34 +16,35 @@ mod error;
 mod idx;
 mod prepare;
 mod read;
+mod spec;
 mod tsv;
 
 pub use batches::Batches;
 pub use error::DataError;
+pub use spec::{Column, DataSpec, Format};
 
 use crate::rng::fnv1a;
-use crate::task::{DataSpec, Format};
 use serde::{Deserialize, Serialize};
 use std::path::{Path, PathBuf};
 
 /// Three splits of one data set.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Dataset {
-    /// What the net is trained on.
+    /// Examples that the net is trained on.
     pub train: Split,
-    /// What a controller or a schedule may look at during training.
+    /// Examples that a controller or a schedule may look at during training.
     pub validation: Split,
-    /// What nobody looks at before the end.
+    /// Examples that nothing looks at before the end.
     pub test: Split,
-    /// Outputs of the net: the number of classes, or of target columns.
+    /// Number of outputs of the net: of classes, or of target columns.
     pub n_outputs: usize,
-    /// For texts: one more than the largest word or character number. 0 for anything else.
+    /// Number of word or character numbers of texts: the largest one plus 1. 0 for other data.
     pub n_tokens: usize,
-    /// What the target is.
+    /// Kind of the targets.
     pub kind: TargetKind,
 }
 
-/// What the target is, and with it the loss.
+/// Kind of the targets, which decides the loss.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum TargetKind {
@@ -55,14 +57,14 @@ pub enum TargetKind {
 /// Examples with their targets.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Split {
-    /// What the net sees.
+    /// Inputs of the net.
     pub inputs: Inputs,
-    /// What it should say.
+    /// Outputs that the net should give.
     pub targets: Targets,
 }
 
 impl Split {
-    /// The number of examples.
+    /// Number of examples.
     pub fn len(&self) -> usize {
         match &self.targets {
             Targets::Classes { per_example, ids } => ids.len() / (*per_example).max(1),
@@ -76,50 +78,50 @@ impl Split {
     }
 }
 
-/// The inputs of all examples, one after the other.
+/// Inputs of all examples, one after the other.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Inputs {
     /// Tables and pictures.
     Float {
-        /// Of one example: `[columns]` or `[channels, height, width]`.
+        /// Shape of one example: `[columns]` or `[channels, height, width]`.
         shape: Vec<usize>,
-        /// `[n_examples, shape...]`, row-major.
+        /// All values, `[n_examples, shape...]`, row-major.
         values: Vec<f32>,
     },
     /// Texts.
     Tokens {
-        /// Of one example.
+        /// Length of one example.
         length: usize,
-        /// `[n_examples, length]`.
+        /// Word or character numbers, `[n_examples, length]`.
         ids: Vec<i64>,
     },
 }
 
-/// The targets of all examples, one after the other.
+/// Targets of all examples, one after the other.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Targets {
     /// Class numbers.
     Classes {
-        /// 1, or the length of a text where every position has its target.
+        /// Number of targets of an example: 1, or the length of a text if every position has its target.
         per_example: usize,
-        /// `[n_examples, per_example]`.
+        /// Class numbers, `[n_examples, per_example]`.
         ids: Vec<i64>,
     },
     /// Real numbers.
     Values {
-        /// Target columns.
+        /// Number of target columns.
         per_example: usize,
-        /// `[n_examples, per_example]`.
+        /// Target values, `[n_examples, per_example]`.
         values: Vec<f32>,
     },
 }
 
 /// Reads, shuffles, splits and standardizes a data set.
 ///
-/// A relative path is looked for in `task_dir` (the folder of the task file), then in `data_dir`.
+/// Looks for a relative path in `task_dir` (the folder of the task file), then in `data_dir`.
 ///
 /// # Errors
-/// When a file is missing or damaged, does not hold what the spec says, or leaves a split without examples.
+/// When a file is missing or damaged or does not hold what the spec says, or when a split would have no examples.
 ///
 /// ```
 /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
@@ -140,7 +142,7 @@ pub fn load(spec: &DataSpec, task_dir: &Path, data_dir: Option<&Path>, seed: u64
     prepare::dataset(raw, spec, &path, seed)
 }
 
-/// A number that tells a data set from another: a hash of its files as they are, wherever they lie.
+/// A number that tells data sets apart: a hash of the bytes of the files, wherever they lie.
 ///
 /// # Errors
 /// When a file is missing or cannot be read.
@@ -159,13 +161,13 @@ pub fn fingerprint(spec: &DataSpec, task_dir: &Path, data_dir: Option<&Path>) ->
     Ok(fnv1a(&hashes))
 }
 
-/// A data set as its file has it.
+/// A data set as it stands in its files.
 struct Raw {
     inputs: RawInputs,
     targets: Targets,
 }
 
-/// Inputs before shuffle and split. Bytes stay bytes until the examples are chosen: a quarter of the memory.
+/// Inputs before shuffle and split. Bytes become floats only when the examples are chosen, to save memory.
 enum RawInputs {
     Float { shape: Vec<usize>, values: Vec<f32> },
     Bytes { shape: Vec<usize>, values: Vec<u8> },

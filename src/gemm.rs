@@ -1,12 +1,14 @@
-//! Products of the small matrices of a net, at about the speed of its arithmetic: a general library spends most of a product of 64 x 24 x 6 on
-//! preparing it.
+//! Products a b of the small matrices of a net, at about the speed of the arithmetic alone. (A general library spends
+//! most of the time of a product of 64 x 24 x 6 on preparations.)
 //!
-//! Columns of b come in panels of [`WIDTH`], padded with zeros; six rows of a at a time meet a panel in registers, then four, then one by one.
-//! Every element is summed in the order of the inner index by fused multiply-adds, from zero: the same bits on every processor.
+//! The columns of b are cut into panels of [`WIDTH`], padded with zeros. Rows of a are multiplied by a panel in
+//! registers: six at a time, then four, then one by one. Every element is summed in the order of the inner index by
+//! fused multiply-adds, from zero: the same bits on every processor.
 
 use crate::simd::vectorized;
 
-/// Columns of a panel: two registers of eight floats. Of the sixteen that a processor with AVX2 has, six rows take twelve.
+/// Number of columns of a panel: two registers of eight floats. Six rows then take twelve of the sixteen registers of a
+/// processor with AVX2.
 const WIDTH: usize = 16;
 
 /// A matrix whose element (i, j) is `data[i * strides[0] + j * strides[1]]`.
@@ -17,7 +19,7 @@ pub(crate) struct Matrix<'a> {
 }
 
 impl<'a> Matrix<'a> {
-    /// Row-major with so many columns.
+    /// A row-major matrix with this number of columns.
     pub fn new(data: &'a [f32], n_columns: usize) -> Self {
         Self { data, strides: [n_columns, 1] }
     }
@@ -28,10 +30,10 @@ impl<'a> Matrix<'a> {
     }
 }
 
-/// The right-hand side of products in panels.
+/// The right-hand side of products, cut into panels.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Panels {
-    /// `[panel, inner, WIDTH]`
+    /// All panels, `[panel, inner, WIDTH]`.
     data: Vec<f32>,
     inner: usize,
     n_columns: usize,
@@ -56,7 +58,7 @@ impl Panels {
         }
     }
 
-    /// `c = a b + bias` by rows of `c`, `[rows, n_columns]`; no bias is zero.
+    /// Computes `c = a b + bias`, where `c` is `[rows, n_columns]`. Without a bias, it is zero.
     pub fn multiply(&self, a: Matrix, bias: Option<&[f32]>, c: &mut [f32]) {
         vectorized(
             #[inline(always)]
@@ -87,7 +89,8 @@ impl Panels {
         }
     }
 
-    /// So many rows of `a` times a panel, to the columns of `to` that are as wide as `bias`. Gives their number.
+    /// Writes the product of `N` rows of `a` and a panel to the first columns of `to`, as many as `bias` has. Returns
+    /// `N`.
     #[inline(always)]
     fn multiply_rows<const N: usize>(
         &self,
@@ -117,7 +120,7 @@ fn store(sums: &[f32; WIDTH], bias: &[f32], to: &mut [f32]) {
     }
 }
 
-/// So many rows of `a` times a panel `[inner, WIDTH]`.
+/// Product of `N` rows of `a` and a panel `[inner, WIDTH]`.
 #[inline(always)]
 fn products<const N: usize>(a: &[f32], strides: [usize; 2], panel: &[f32]) -> [[f32; WIDTH]; N] {
     let (panel, _) = panel.as_chunks::<WIDTH>();

@@ -5,8 +5,8 @@
 //!        learner: Double DQN updates  ->  every few rounds: greedy policy on validation tasks, keep the best network
 //! ```
 //!
-//! The tasks are plain Rust, one net a thread with its whole state in cache; no libtorch is needed. With it, the same tasks can run batched on a
-//! GPU: see [`Engine`].
+//! The tasks run in plain Rust, one net on each thread with its whole state in cache; libtorch is not needed. With
+//! libtorch, the same tasks can run in batches on a GPU: see [`Engine`].
 
 mod architecture;
 #[cfg(feature = "torch")]
@@ -27,8 +27,8 @@ mod validation;
 
 pub use engine::{Engine, EngineError};
 pub use line_search::line_search_rollout;
-pub use mlp::{Activation, Target};
-pub use optimizer::{Algorithm, InnerOptimizer};
+pub use mlp::{InnerActivation, Target};
+pub use optimizer::{InnerAlgorithm, InnerOptimizer};
 pub use polish::PolishConfig;
 pub use portrait::{Phase, Portrait, PortraitRow};
 pub use recipe::{Rehearsal, TaskConfig, TrainingConfig, TrainingRecipe};

@@ -2,13 +2,15 @@
 //!
 //! ```text
 //! mlp        (linear, activation) for each hidden size, linear
-//! cnn        (3x3 convolution with padding 1, [batch norm], activation, 2x2 max-pooling) for each number of channels, then as an mlp
+//! cnn        (3x3 convolution with padding 1, [batch norm], activation, 2x2 max-pooling) for each number of channels,
+//!            then as an mlp
 //! gru, lstm  embedding, one recurrent layer, linear at every position or at the last
 //! ```
 //!
-//! Initial weights and dropout masks come from the caller's random streams, none from libtorch, so that a seed fixes a run.
-//! Every parameter is a variable of its own in the `VarStore`; batch norm's running moments are there too, not trainable.
-//! Inputs are `[batch, columns]`, `[batch, channels, height, width]` (float) or `[batch, length]` (token numbers).
+//! Initial weights and dropout masks come from the caller's random streams, none from libtorch, so that a seed fixes a
+//! run. Every parameter is a variable of its own in the `VarStore`; the running moments of batch norm are variables
+//! too, but not trainable. Inputs are `[batch, columns]`, `[batch, channels, height, width]` (float) or `[batch,
+//! length]` (token numbers).
 
 mod cnn;
 mod error;
@@ -23,7 +25,7 @@ pub use error::NetError;
 pub use evaluate::{Evaluation, evaluate, loss};
 pub use split::TensorSplit;
 
-use crate::data::{Dataset, Inputs};
+use crate::data::{Dataset, Inputs, TargetKind};
 use crate::task::{NetKind, NetSpec};
 use init::Maker;
 use layers::Dropout;
@@ -56,7 +58,7 @@ pub struct Net {
     body: Body,
     dropout: Dropout,
     l1: f64,
-    /// What `l1` is about.
+    /// Parameters that the penalty `l1` is on.
     weights: Vec<Tensor>,
     n_parameters: usize,
 }
@@ -71,9 +73,9 @@ enum Body {
 /// How a net is run.
 #[derive(Debug)]
 pub enum Mode<'a> {
-    /// With dropout, its masks drawn from this stream, and with the moments of the batch in batch norm.
+    /// With dropout, whose masks are drawn from this stream; batch norm uses the moments of the batch.
     Train(&'a mut ChaCha8Rng),
-    /// Without dropout and with the running moments.
+    /// Without dropout; batch norm uses the running moments.
     Eval,
 }
 
@@ -84,7 +86,8 @@ impl Mode<'_> {
 }
 
 impl Net {
-    /// Builds the net that `spec` describes for this data, its variables under `path`, its initial values drawn from `rng`.
+    /// Builds the net that `spec` describes for this data, with its variables under `path` and initial values drawn
+    /// from `rng`.
     ///
     /// # Errors
     /// When the net does not fit the data, is too large, or libtorch cannot allocate it.
@@ -115,12 +118,12 @@ impl Net {
         Ok(Self { body, dropout: Dropout(spec.dropout), l1: spec.l1, weights, n_parameters })
     }
 
-    /// Trainable numbers.
+    /// Number of trainable parameters.
     pub fn n_parameters(&self) -> usize {
         self.n_parameters
     }
 
-    /// The outputs for a batch: `[batch, n_outputs]`, with head = each `[batch, length, n_outputs]`.
+    /// Outputs for a batch: `[batch, n_outputs]`, or `[batch, length, n_outputs]` with head = each.
     ///
     /// # Errors
     /// When the inputs have another shape than those the net was built for.
@@ -132,16 +135,12 @@ impl Net {
         })
     }
 
-    /// The loss that is trained on: [`loss`] plus l1 · Σ|w| over matrices, filters and embeddings (not over biases or batch norm).
+    /// The loss that the net is trained on: [`loss`] plus l1 · Σ|w| over matrices, filters and embeddings (not over
+    /// biases or batch norm).
     ///
     /// # Errors
     /// When output and target do not fit together.
-    pub fn training_loss(
-        &self,
-        kind: crate::data::TargetKind,
-        output: &Tensor,
-        target: &Tensor,
-    ) -> Result<Tensor, NetError> {
+    pub fn training_loss(&self, kind: TargetKind, output: &Tensor, target: &Tensor) -> Result<Tensor, NetError> {
         let mut total = loss(kind, output, target)?;
         if self.l1 > 0.0 {
             for weight in &self.weights {

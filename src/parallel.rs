@@ -2,7 +2,7 @@
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-/// `f(0), ..., f(n - 1)` on `n_threads` threads, in order.
+/// Computes `f(0), ..., f(n - 1)` on `n_threads` threads. The results are in order.
 pub(crate) fn parallel<T: Send>(n: usize, n_threads: usize, f: impl Fn(usize) -> T + Sync) -> Vec<T> {
     let next = AtomicUsize::new(0);
     let mut done: Vec<(usize, T)> = std::thread::scope(|scope| {
@@ -26,7 +26,7 @@ pub(crate) fn parallel<T: Send>(n: usize, n_threads: usize, f: impl Fn(usize) ->
     done.into_iter().map(|(_, value)| value).collect()
 }
 
-/// `f` on every item, on at most `n_threads` threads. Few items are not worth a thread.
+/// Calls `f` on every item, on at most `n_threads` threads. A few items are not worth a thread.
 #[cfg(feature = "torch")]
 pub(crate) fn for_each<T: Send>(items: &mut [T], n_threads: usize, f: impl Fn(&mut T) + Sync) {
     const WORTH_A_THREAD: usize = 64;

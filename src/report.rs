@@ -1,6 +1,6 @@
-//! What a person looks at in the end: tables and charts, as text, as a picture in the terminal, and as SVG.
+//! Results for people: tables and charts, as text, as a picture in the terminal, and as SVG.
 //!
-//! Nothing here prints. Every function gives back a `String`.
+//! Nothing here prints. Every function returns a `String`.
 
 mod chart;
 mod svg;

@@ -1,6 +1,6 @@
 //! Where every random number comes from: ChaCha8 streams, one for each purpose, all derived from one seed.
 //!
-//! Nothing random is drawn inside libtorch, so the seed alone fixes a run.
+//! Nothing random is drawn inside libtorch, so the seed alone determines a run.
 
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
@@ -24,6 +24,22 @@ pub fn stream(seed: u64, label: &str) -> ChaCha8Rng {
 pub(crate) fn standard_normal(rng: &mut ChaCha8Rng) -> f64 {
     let (u, v): (f64, f64) = (rng.random(), rng.random());
     (-2.0 * (1.0 - u).ln()).sqrt() * (std::f64::consts::TAU * v).cos()
+}
+
+/// A draw from N(0, 1) in single precision, by the same method.
+pub(crate) fn standard_normal_f32(rng: &mut ChaCha8Rng) -> f32 {
+    let (u, v): (f32, f32) = (rng.random(), rng.random());
+    (-2.0 * (1.0 - u).ln()).sqrt() * (std::f32::consts::TAU * v).cos()
+}
+
+/// A draw between `low` and `high` whose logarithm is uniform.
+pub(crate) fn log_uniform(low: f64, high: f64, rng: &mut ChaCha8Rng) -> f64 {
+    (low.ln() + rng.random::<f64>() * (high.ln() - low.ln())).exp()
+}
+
+/// Index drawn with a probability in proportion to its weight. Weights are at least 0; where all are 0, the index is 0.
+pub(crate) fn weighted(weights: &[f64], rng: &mut ChaCha8Rng) -> usize {
+    pick(weights.iter().copied(), rng.random::<f64>() * weights.iter().sum::<f64>())
 }
 
 /// Index of the weight that `u`, uniform between 0 and the sum of the weights, falls into: a draw in proportion to the
@@ -58,5 +74,13 @@ mod tests {
         let picked = [0.0, 0.2499, 0.25, 0.7499, 0.75, 9.0].map(|u| pick(weights, u));
         assert_eq!(picked, [1, 1, 3, 3, 3, 3]);
         assert_eq!((pick([0.0; 3], 0.0), pick([], 0.5)), (0, 0));
+    }
+
+    #[test]
+    fn indices_are_drawn_in_proportion_to_their_weights() {
+        let mut rng = stream(3, "weighted");
+        let drawn: Vec<usize> = (0..4000).map(|_| weighted(&[1.0, 0.0, 3.0], &mut rng)).collect();
+        let n_first = drawn.iter().filter(|&&index| index == 0).count();
+        assert!((900..1100).contains(&n_first) && !drawn.contains(&1), "{n_first}");
     }
 }

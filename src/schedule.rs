@@ -1,4 +1,5 @@
-//! The rivals: what people use today instead of a learned controller, each a [`Policy`], so that all run in the same training loop.
+//! The rivals: what people use today instead of a learned controller, each a [`Policy`], so that all run in the same
+//! training loop.
 //!
 //! ```text
 //! constant      lr_t = lr
@@ -11,14 +12,14 @@
 //! random        the controller's actions at random, without drift
 //! ```
 //!
-//! `t` counts inner steps from 0, `T` is the budget. Every learning rate equals PyTorch's at every step (tested against fixtures):
-//! a PyTorch scheduler acts *after* a step on what it saw, so here it acts at the next decision. OneCycleLR also cycles the
-//! momentum of SGD; a policy moves learning rate and weight decay only, so ours does not.
+//! `t` counts inner steps from 0, `T` is the budget. Every learning rate equals PyTorch's at every step (tested against
+//! fixtures). A PyTorch scheduler acts *after* a step on what it saw there; ours acts at the next decision. OneCycleLR
+//! also cycles the momentum of SGD; ours does not, because a policy moves only learning rate and weight decay.
 
 mod adaptive;
 mod budgeted;
+mod bytes;
 mod chance;
-mod words;
 
 pub use adaptive::{Greedy, Plateau};
 pub use budgeted::{Constant, Cosine, OneCycle, Step};
@@ -66,26 +67,26 @@ pub enum Schedule {
     Random,
 }
 
-/// A schedule that cannot be had.
+/// Error: there is no such schedule, or it cannot run.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum ScheduleError {
     /// No schedule has this name.
     #[error("unknown schedule '{name}'; there are {}", names())]
     Unknown {
-        /// What was given.
+        /// Name that was given.
         name: String,
     },
-    /// The schedule spreads itself over the budget.
+    /// The schedule spreads over the budget, which is unknown or 0.
     #[error("schedule '{schedule}' needs to know the number of steps, at least 1")]
     NeedsTotalSteps {
-        /// Which one.
+        /// Name of the schedule.
         schedule: Schedule,
     },
 }
 
 impl Schedule {
-    /// All of them.
+    /// All schedules.
     pub const ALL: [Self; 8] = [
         Self::Constant,
         Self::Step,
@@ -97,7 +98,7 @@ impl Schedule {
         Self::Random,
     ];
 
-    /// The name on the command line.
+    /// Name of the schedule on the command line.
     pub fn name(self) -> &'static str {
         match self {
             Self::Constant => "constant",
@@ -111,7 +112,8 @@ impl Schedule {
         }
     }
 
-    /// The policy, with the constants that PyTorch (or the paper) gives as defaults. `seed` matters to [`Schedule::Random`] alone.
+    /// The policy, with the constants that PyTorch (or the paper) has as defaults. Only [`Schedule::Random`] uses
+    /// `seed`.
     ///
     /// # Errors
     /// When the schedule needs a budget and `total_steps` is unknown or 0.
@@ -162,7 +164,7 @@ fn names() -> String {
     Schedule::ALL.map(Schedule::name).join(", ")
 }
 
-/// The factor that takes the learning rate from `lr` to `target`. A rate that has reached zero stays there.
+/// Factor that takes the learning rate from `lr` to `target`. A rate that has reached zero stays there.
 fn factor_to(target: f64, lr: f64) -> f64 {
     if lr > 0.0 { target / lr } else { 1.0 }
 }

@@ -1,9 +1,10 @@
 //! Vector instructions of the processor at hand, without `unsafe`.
 
-/// Runs `work` compiled for AVX-512 or AVX2, where the processor has them (and the feature `simd` is on). `work` itself and whatever it calls must be `#[inline(always)]`,
-/// or it is compiled plainly.
+/// Runs `work`, compiled for AVX-512 or AVX2 if the processor has them and the feature `simd` is on. `work` itself and
+/// everything that it calls must be `#[inline(always)]`; anything else is compiled without these instructions.
 ///
-/// The compiler neither reorders a sum nor fuses a product with it, so that the results are the same bits on every processor.
+/// The compiler neither reorders sums nor fuses products with them, so the results are the same bits on every
+/// processor.
 #[inline]
 pub(crate) fn vectorized<T>(work: impl FnOnce() -> T) -> T {
     #[cfg(feature = "simd")]
@@ -12,7 +13,8 @@ pub(crate) fn vectorized<T>(work: impl FnOnce() -> T) -> T {
     work()
 }
 
-/// Looks at all of them, several at once: stopping at the first one that is not finite would take them one by one.
+/// Whether all values are finite. It looks at all of them, several at once, which is faster than to look at one after
+/// the other and stop.
 #[cfg(feature = "meta")]
 pub(crate) fn all_finite(values: &[f32]) -> bool {
     vectorized(
@@ -33,7 +35,7 @@ pub(crate) fn relu(y: &mut [f32]) {
     );
 }
 
-/// Turns the gradient by the outputs `y` of ReLUs into the one by what they are of.
+/// Turns `d`, the gradient with respect to the outputs `y` of ReLUs, into the one with respect to their inputs.
 pub(crate) fn relu_backward(y: &[f32], d: &mut [f32]) {
     vectorized(
         #[inline(always)]
@@ -45,7 +47,7 @@ pub(crate) fn relu_backward(y: &[f32], d: &mut [f32]) {
     );
 }
 
-/// Adds all rows to `sums`, which is as wide as one.
+/// Adds all rows to `sums`, which is as wide as one row.
 pub(crate) fn add_rows(rows: &[f32], sums: &mut [f32]) {
     vectorized(
         #[inline(always)]

@@ -1,4 +1,4 @@
-//! The few statistics that tables of results need.
+//! The few statistics that tables of results need, and how losses are compared.
 //!
 //! ```
 //! use qgd::statistics::{median, paired_t_test};
@@ -10,18 +10,18 @@
 use rand::RngExt;
 use rand_chacha::ChaCha8Rng;
 
-/// The mean; NaN of nothing.
+/// Mean; NaN of no values.
 pub fn mean(values: impl IntoIterator<Item = f64>) -> f64 {
     let (n, sum) = values.into_iter().fold((0u32, 0.0), |(n, sum), value| (n + 1, sum + value));
     sum / f64::from(n)
 }
 
-/// The geometric mean of numbers above 0; NaN of nothing.
+/// Geometric mean of numbers above 0; NaN of no values.
 pub fn geometric_mean(values: impl IntoIterator<Item = f64>) -> f64 {
     mean(values.into_iter().map(f64::ln)).exp()
 }
 
-/// The median, between the two middle values where their number is even; NaN of nothing.
+/// Median, which is halfway between the two middle values if their number is even; NaN of no values.
 pub fn median(values: &[f64]) -> f64 {
     let mut sorted = values.to_vec();
     sorted.sort_by(f64::total_cmp);
@@ -31,20 +31,47 @@ pub fn median(values: &[f64]) -> f64 {
     }
 }
 
-/// What [`paired_t_test`] finds.
+/// Loss below which a task counts as solved. It is added to both losses before their ratio is taken, so that two solved
+/// tasks are about as good as each other.
+pub const SOLVED_LOSS: f64 = 1e-2;
+/// Loss that a diverged run counts as; a run that ended at an even larger loss counts as this too.
+pub const DIVERGED_LOSS: f64 = 1e3;
+
+/// What a loss counts as in comparisons: [`DIVERGED_LOSS`] at most, and where it is not finite.
+///
+/// ```
+/// use qgd::statistics::counted_loss;
+/// assert_eq!([0.5, 1e9, f64::NAN].map(counted_loss), [0.5, 1e3, 1e3]);
+/// ```
+pub fn counted_loss(loss: f64) -> f64 {
+    if loss.is_finite() { loss.min(DIVERGED_LOSS) } else { DIVERGED_LOSS }
+}
+
+/// Ratio of a loss to that of a rival, [`SOLVED_LOSS`] added to both.
+pub fn loss_ratio(loss: f64, rival: f64) -> f64 {
+    (loss + SOLVED_LOSS) / (rival + SOLVED_LOSS)
+}
+
+/// Logarithm of a loss with [`SOLVED_LOSS`] added: the difference of two is the logarithm of their [`loss_ratio`], to
+/// rounding.
+pub fn log_loss(loss: f64) -> f64 {
+    (loss + SOLVED_LOSS).ln()
+}
+
+/// Result of [`paired_t_test`].
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct TTest {
     /// Mean of the differences.
     pub mean: f64,
-    /// Their mean over its standard error; infinite where all differences are equal.
+    /// Mean of the differences over its standard error; infinite if all differences are equal and not 0.
     pub t: f64,
-    /// Two-sided: the probability of a |t| at least as large where the true mean is 0.
+    /// Two-sided p-value: the probability of a |t| at least as large if the true mean is 0.
     pub p_value: f64,
 }
 
 /// Student's t-test on the differences of pairs (Student 1908, 10.1093/biomet/6.1.1): is their mean 0?
 ///
-/// None where fewer than two differences leave nothing to test.
+/// `None` for fewer than two differences.
 pub fn paired_t_test(differences: &[f64]) -> Option<TTest> {
     let n = differences.len();
     if n < 2 {
@@ -53,7 +80,7 @@ pub fn paired_t_test(differences: &[f64]) -> Option<TTest> {
     let center = mean(differences.iter().copied());
     let squares = differences.iter().map(|d| (d - center).powi(2)).sum::<f64>();
     let standard_error = (squares / (n - 1) as f64 / n as f64).sqrt();
-    // Without this, equal pairs would be 0 / 0.
+    // If all pairs are equal, the quotient would be 0 / 0.
     let t = if center.abs() > 0.0 { center / standard_error } else { 0.0 };
     Some(TTest { mean: center, t, p_value: two_sided_p(t, n - 1) })
 }
@@ -75,8 +102,9 @@ fn two_sided_p(t: f64, degrees: usize) -> f64 {
     (1.0 - within).clamp(0.0, 1.0)
 }
 
-/// The interval that holds the mean with probability `level`, by the bootstrap's percentiles (Efron and Tibshirani 1993, chapter 13):
-/// the means of `n_resamples` draws with replacement, without the outer ones. None of nothing.
+/// Interval that holds the mean with probability `level`, by the percentiles of the bootstrap (Efron and Tibshirani
+/// 1993, chapter 13): the range of the means of `n_resamples` draws with replacement, without the outer ones. `None`
+/// for no values or no draws.
 pub fn bootstrap_mean(values: &[f64], level: f64, n_resamples: usize, rng: &mut ChaCha8Rng) -> Option<[f64; 2]> {
     if values.is_empty() || n_resamples == 0 {
         return None;

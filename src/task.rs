@@ -9,7 +9,8 @@
 //! [train]  optimizer, lr, weight_decay, batch_size, steps
 //! ```
 //!
-//! A key that is unknown, or that belongs to another format or kind of net, is refused: a setting without effect misleads.
+//! A key that is unknown, or that belongs to another format or kind of net, is refused, because a setting without
+//! effect misleads.
 //!
 //! ```
 //! # fn main() -> Result<(), qgd::task::TaskError> {
@@ -40,18 +41,18 @@ pub use suite::{SuiteSpec, SuiteTask};
 use serde::{Deserialize, Serialize};
 use std::path::{Path, PathBuf};
 
-use crate::data::TargetKind;
+use crate::data::DataSpec;
 
 /// One training problem.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct TaskSpec {
-    /// The file it was read from.
+    /// File that the task was read from.
     pub file: PathBuf,
-    /// Where the examples come from.
+    /// Data set.
     pub data: DataSpec,
-    /// What is trained.
+    /// Net that is trained.
     pub net: NetSpec,
-    /// How it is trained.
+    /// Optimizer and length of the training.
     pub train: TrainSpec,
 }
 
@@ -59,33 +60,33 @@ impl TaskSpec {
     /// Reads and checks a task file.
     ///
     /// # Errors
-    /// When the file cannot be read, is no TOML, or has a key or value that is not allowed.
+    /// When the file cannot be read, is not TOML, or has a key or value that is not allowed.
     pub fn load(file: &Path) -> Result<Self, TaskError> {
         let text = std::fs::read_to_string(file).map_err(|source| TaskError::Read { file: file.into(), source })?;
         Self::parse(&text, file)
     }
 
-    /// Reads and checks the text of a task file; `file` names it in errors and is where relative paths start.
+    /// Reads and checks the text of a task file. `file` is named in errors, and relative paths start in its folder.
     ///
     /// # Errors
-    /// When the text is no TOML, or has a key or value that is not allowed.
+    /// When the text is not TOML, or has a key or value that is not allowed.
     pub fn parse(text: &str, file: &Path) -> Result<Self, TaskError> {
         let spec = read::task(text, file)?;
         spec.check()?;
         Ok(spec)
     }
 
-    /// The name of the task: that of its file, without folder and ending.
+    /// Name of the task: the name of its file, without folder and ending.
     pub fn name(&self) -> String {
         self.file.file_stem().map_or_else(|| "task".to_owned(), |stem| stem.to_string_lossy().into_owned())
     }
 
-    /// The folder of the task file, where relative data paths start.
+    /// Folder of the task file, where relative data paths start.
     pub fn directory(&self) -> &Path {
         self.file.parent().unwrap_or(Path::new(""))
     }
 
-    /// Checks the range of every value: for a task whose values were set by hand or by flags.
+    /// Checks the range of every value, for a task whose values were set by hand or by flags.
     ///
     /// # Errors
     /// Names the first value outside its range, and the range.
@@ -98,100 +99,25 @@ impl TaskSpec {
     }
 }
 
-/// Where the examples come from, and how they are prepared.
-///
-/// | Name | Default | Purpose | Range |
-/// |---|---|---|---|
-/// | `path` | required | file, or folder for `idx` and `cifar`; relative to the task file or the data folder | |
-/// | `kind` | classification | what the target is; regression for `csv` only | |
-/// | `standardize` | true | mean 0 and deviation 1 over the training split (inputs; in regression the target too) | |
-/// | `limit` | none | use this many examples, after the shuffle | ≥ 1 |
-/// | `split` | [0.8, 0.1, 0.1] | train, validation, test | each in [0, 1], sum 1, train > 0 |
-/// | `classes` | 10 for `cifar`, else found in the data | labels must be below | ≥ 1 |
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct DataSpec {
-    /// The kind of file, with what only that kind needs.
-    pub format: Format,
-    /// See the table.
-    pub path: PathBuf,
-    /// See the table.
-    pub kind: TargetKind,
-    /// See the table.
-    pub standardize: bool,
-    /// See the table.
-    pub limit: Option<usize>,
-    /// See the table.
-    pub split: [f64; 3],
-    /// See the table.
-    pub classes: Option<usize>,
-}
-
-/// A file format. A name that ends in `.gz` means gzip, in all of them.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub enum Format {
-    /// A table of numbers with one target column.
-    Csv {
-        /// Between cells, default `,`; a space stands for any run of white space.
-        delimiter: char,
-        /// Whether the first line names the columns; default false.
-        header: bool,
-        /// The target column.
-        target: Column,
-    },
-    /// The format of MNIST: unsigned bytes, one file of pictures and one of labels.
-    Idx {
-        /// File name of the pictures, `[n, height, width]`.
-        images: String,
-        /// File name of the labels, `[n]`.
-        labels: String,
-    },
-    /// The binary format of CIFAR-10: a label byte and 3 × 32 × 32 bytes.
-    Cifar {
-        /// File names, read one after the other.
-        files: Vec<String>,
-    },
-    /// Lines of `label <tab> ... <tab> text`; the text becomes word numbers.
-    Tsv {
-        /// Word numbers in use, with 0 = padding and 1 = unknown; default 10,000, at least 3.
-        vocabulary: usize,
-        /// Words per text, cut or padded; default 200, 1 to 100,000.
-        length: usize,
-    },
-    /// A plain text: predict the next character at every position.
-    Chars {
-        /// Characters per example, at least 1.
-        context: usize,
-    },
-}
-
-/// A column of a table.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub enum Column {
-    /// By its name in the header.
-    Name(String),
-    /// By its place, from 0; negative from the end.
-    Index(i64),
-}
-
 /// What is trained.
 ///
-/// | Name | Default | Purpose | Range |
-/// |---|---|---|---|
-/// | `hidden` | [] (one size for gru and lstm, required) | hidden layers after the input, the convolutions or the embedding | each 1 to 65,536 |
-/// | `activation` | relu | of hidden layers and convolutions | |
-/// | `dropout` | 0 | part of the learned features dropped before each linear layer that reads them | [0, 1) |
-/// | `l1` | 0 | adds l1 · Σ\|w\| to the training loss | ≥ 0 |
+/// | Name | Default | Range |
+/// |---|---|---|
+/// | `hidden` | [] (gru and lstm: required, one size) | each 1 to 65,536 |
+/// | `activation` | relu | |
+/// | `dropout` | 0 | [0, 1) |
+/// | `l1` | 0 | ≥ 0 |
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct NetSpec {
-    /// The architecture, with what only it needs.
+    /// Architecture, with the keys that only this architecture has.
     pub kind: NetKind,
-    /// See the table.
+    /// Sizes of the hidden layers after the input, the convolutions or the embedding.
     pub hidden: Vec<usize>,
-    /// See the table.
+    /// Activation of hidden layers and convolutions; a recurrent net has none.
     pub activation: Activation,
-    /// See the table.
+    /// Share of the learned features that is dropped before each linear layer that reads them.
     pub dropout: f64,
-    /// See the table.
+    /// Factor on Σ|w|, which is added to the training loss.
     pub l1: f64,
 }
 
@@ -200,25 +126,25 @@ pub struct NetSpec {
 pub enum NetKind {
     /// Linear layers with an activation between them.
     Mlp,
-    /// Blocks of 3×3 convolution, optional batch norm, activation and 2×2 max-pooling, then as an mlp.
+    /// Blocks of 3×3 convolution, optional batch norm, activation and 2×2 max-pooling, then the layers of an mlp.
     Cnn {
-        /// Channels of each block, 1 to 65,536.
+        /// Number of channels of each block, 1 to 65,536; at least one block.
         channels: Vec<usize>,
-        /// Batch norm after each convolution; default false.
+        /// Whether batch norm follows each convolution; default false.
         batch_norm: bool,
     },
     /// Embedding, gated recurrent unit, linear head.
     Gru {
-        /// Size of the embedding, default 32.
+        /// Size of the embedding, 1 to 65,536; default 32.
         embedding: usize,
-        /// Where the head reads, default each.
+        /// Where the head reads; default each.
         head: Head,
     },
     /// Embedding, long short-term memory, linear head.
     Lstm {
-        /// Size of the embedding, default 32.
+        /// Size of the embedding, 1 to 65,536; default 32.
         embedding: usize,
-        /// Where the head reads, default each.
+        /// Where the head reads; default each.
         head: Head,
     },
 }
@@ -232,7 +158,7 @@ pub enum Head {
     Last,
 }
 
-/// What stands between the layers.
+/// Activation between the layers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Activation {
     /// max(0, x).
@@ -247,24 +173,24 @@ pub enum Activation {
 
 /// How it is trained.
 ///
-/// | Name | Default | Purpose | Range |
-/// |---|---|---|---|
-/// | `optimizer` | adam | | sgd, momentum (0.9), adam, adamw, rmsprop |
-/// | `lr` | 1e-3 | learning rate at the start | finite, > 0 |
-/// | `weight_decay` | 0 | as PyTorch's | finite, ≥ 0 |
-/// | `batch_size` | 64 | examples per step, drawn with replacement; 0 = the whole training split | ≥ 0 |
-/// | `steps` | required | optimizer steps | ≥ 1 |
+/// | Name | Default | Range |
+/// |---|---|---|
+/// | `optimizer` | adam | sgd, momentum (0.9), adam, adamw, rmsprop |
+/// | `lr` | 1e-3 | finite, > 0 |
+/// | `weight_decay` | 0 | finite, ≥ 0 |
+/// | `batch_size` | 64 | ≥ 0 |
+/// | `steps` | required | ≥ 1 |
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct TrainSpec {
-    /// See the table.
+    /// Optimizer.
     pub optimizer: OptimizerKind,
-    /// See the table.
+    /// Learning rate at the start.
     pub lr: f64,
-    /// See the table.
+    /// Weight decay, as PyTorch defines it.
     pub weight_decay: f64,
-    /// See the table.
+    /// Number of examples per step, drawn with replacement; 0 for the whole training split.
     pub batch_size: usize,
-    /// See the table.
+    /// Number of optimizer steps.
     pub steps: u64,
 }
 
@@ -285,7 +211,7 @@ pub enum OptimizerKind {
 }
 
 impl OptimizerKind {
-    /// Every optimizer with its name in task files and on the command line.
+    /// All optimizers, each with its name in task files and on the command line.
     pub const NAMES: [(&'static str, Self); 5] = [
         ("sgd", Self::Sgd),
         ("momentum", Self::Momentum),
@@ -294,7 +220,7 @@ impl OptimizerKind {
         ("rmsprop", Self::RmsProp),
     ];
 
-    /// Its name in task files and on the command line.
+    /// Name of the optimizer in task files and on the command line.
     pub fn name(self) -> &'static str {
         Self::NAMES.iter().find(|(_, kind)| *kind == self).map_or("", |(name, _)| name)
     }
@@ -319,9 +245,9 @@ impl std::str::FromStr for OptimizerKind {
 pub struct ValueError {
     /// Section and key, as `train.lr`.
     pub key: String,
-    /// What was found.
+    /// Value that was found.
     pub value: String,
-    /// What is possible.
+    /// Values that are allowed.
     pub allowed: String,
 }
 
@@ -338,45 +264,45 @@ pub enum TaskError {
     /// The file cannot be read.
     #[error("cannot read {}", file.display())]
     Read {
-        /// The file.
+        /// Name of the file.
         file: PathBuf,
-        /// Why.
+        /// Cause.
         source: std::io::Error,
     },
-    /// The file is no TOML.
+    /// The file is not TOML.
     #[error("{} is not valid TOML", file.display())]
     Syntax {
-        /// The file.
+        /// Name of the file.
         file: PathBuf,
-        /// Where and why.
+        /// Place and cause.
         source: Box<toml::de::Error>,
     },
-    /// A key that does not exist here.
+    /// A key that this section does not have.
     #[error("{}: unknown key `{key}`; known here: {allowed}", file.display())]
     UnknownKey {
-        /// The file.
+        /// Name of the file.
         file: PathBuf,
         /// Section and key.
         key: String,
-        /// The keys that exist.
+        /// Keys that the section has.
         allowed: String,
     },
-    /// A key that must be there.
+    /// A required key is missing.
     #[error("{}: `{key}` is missing; it must be {allowed}", file.display())]
     MissingKey {
-        /// The file.
+        /// Name of the file.
         file: PathBuf,
         /// Section and key.
         key: String,
-        /// What it may be.
+        /// Values that are allowed.
         allowed: String,
     },
     /// A value of the wrong type or outside its range.
     #[error("{}: {source}", file.display())]
     OutOfRange {
-        /// The file.
+        /// Name of the file.
         file: PathBuf,
-        /// Which value, and what it may be.
+        /// The value, and what is allowed.
         source: ValueError,
     },
 }

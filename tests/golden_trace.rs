@@ -18,7 +18,7 @@
 
 use qgd::driver::LineSearch;
 use qgd::driver::TraceRecord;
-use qgd::meta::{Algorithm, Task, TaskConfig, TrainingRecipe, line_search_rollout, rollout};
+use qgd::meta::{InnerAlgorithm, Task, TaskConfig, TrainingRecipe, line_search_rollout, rollout};
 use qgd::rng::stream;
 use qgd::{Controller, Controls, Decision, Driver, Move, Policy, Pretrained, Recipe, Signals};
 use std::collections::BTreeMap;
@@ -123,7 +123,7 @@ impl Policy for Recorded {
     }
 }
 
-fn task(families: [f64; 4], algorithm: Algorithm, seed: u64) -> Task {
+fn task(families: [f64; 4], algorithm: InnerAlgorithm, seed: u64) -> Task {
     let config = TaskConfig { families: families.to_vec(), horizon: [400, 400], ..TaskConfig::default() };
     let mut task = Task::draw(&config, &mut stream(seed, "golden"));
     task.algorithm = algorithm;
@@ -149,13 +149,13 @@ fn in_rollouts(name: &str) -> Vec<Line> {
         let recipe = controller.recipe();
         let training = TrainingRecipe::of(recipe).unwrap();
         if let Some(config) = recipe.line_search {
-            let mut task = task([0.3, 0.2, 0.3, 0.2], Algorithm::Sgd, i as u64).of_recipe(&training);
+            let mut task = task([0.3, 0.2, 0.3, 0.2], InnerAlgorithm::Sgd, i as u64).of_recipe(&training);
             (task.full_batch, task.horizon) = (true, 80);
             let search = LineSearch::new(lr, weight_decay, config, recipe.driver_config(None)).unwrap();
             let mut policy = Recorded(controller.clone(), lines.clone());
             line_search_rollout(&mut task, search, &mut policy, false).unwrap();
         } else {
-            let algorithm = [Algorithm::Adam, Algorithm::Momentum, Algorithm::Sgd][i];
+            let algorithm = [InnerAlgorithm::Adam, InnerAlgorithm::Momentum, InnerAlgorithm::Sgd][i];
             let mut task = task([0.0, 0.0, 0.6, 0.4], algorithm, i as u64).of_recipe(&training);
             let config = controller.driver_config(task.budget());
             let mut driver = Driver::new(controller.clone(), lr, weight_decay, config).unwrap();

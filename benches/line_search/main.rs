@@ -11,7 +11,7 @@ mod rivals;
 
 use qgd::data::{Inputs, Targets};
 use qgd::driver::{LineSearch, minimize};
-use qgd::meta::{Activation, NetProblem, Problem, Target};
+use qgd::meta::{InnerActivation, NetProblem, Problem, Target};
 use qgd::report::{Align, Table};
 use qgd::rng::stream;
 use qgd::{Controller, DriverConfig};
@@ -151,7 +151,7 @@ fn softmax(seed: u64) -> Result<(Problem, Vec<f32>)> {
         inputs.extend(row);
         classes.push(class as u16);
     }
-    let net = NetProblem::new(&[n_in, n_classes], Activation::Tanh, inputs, Target::Classes(classes), n)?;
+    let net = NetProblem::new(&[n_in, n_classes], InnerActivation::Tanh, inputs, Target::Classes(classes), n)?;
     let x1 = net.init(1.0, &mut rng);
     Ok((Problem::Net(Box::new(net)), x1))
 }
@@ -167,7 +167,7 @@ fn digits(seed: u64) -> Result<(Problem, Vec<f32>)> {
     };
     let classes = ids.into_iter().map(u16::try_from).collect::<std::result::Result<Vec<_>, _>>()?;
     let sizes = [shape.iter().product(), 32, data.n_outputs];
-    let net = NetProblem::new(&sizes, Activation::Tanh, values, Target::Classes(classes), n)?;
+    let net = NetProblem::new(&sizes, InnerActivation::Tanh, values, Target::Classes(classes), n)?;
     let x1 = net.init(1.0, &mut stream(seed, "line-search bench digits"));
     Ok((Problem::Net(Box::new(net)), x1))
 }

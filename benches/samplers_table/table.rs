@@ -3,7 +3,7 @@
 use crate::Result;
 use crate::data::{DataSet, Part, Split};
 use indicatif::{ProgressBar, ProgressStyle};
-use qgd::meta::{Activation, Algorithm, InnerOptimizer, NetProblem, Problem};
+use qgd::meta::{InnerActivation, InnerAlgorithm, InnerOptimizer, NetProblem, Problem};
 use qgd::rng::stream;
 use rand::RngExt;
 use std::collections::BTreeMap;
@@ -110,13 +110,14 @@ fn train(split: &Split, cell: Cell) -> Result<Losses> {
     let sizes = [split.n_in, 2 * (hidden + 1), split.n_classes.max(1)];
     let [train, validation, test] = &split.parts;
     let batch_size = (8usize << batch).min(train.n);
-    let problem =
-        |part: &Part| NetProblem::new(&sizes, Activation::Relu, part.inputs.clone(), part.target.clone(), batch_size);
+    let problem = |part: &Part| {
+        NetProblem::new(&sizes, InnerActivation::Relu, part.inputs.clone(), part.target.clone(), batch_size)
+    };
     let net = problem(train)?;
     let mut rng = stream(0, &format!("samplers table/net/{cell:?}"));
     let mut x = net.init(1.0, &mut rng);
     let mut training = Problem::Net(Box::new(net));
-    let (mut adam, mut grad) = (InnerOptimizer::new(Algorithm::Adam, x.len()), vec![0.0; x.len()]);
+    let (mut adam, mut grad) = (InnerOptimizer::new(InnerAlgorithm::Adam, x.len()), vec![0.0; x.len()]);
     for _ in 0..EPOCHS * train.n.div_ceil(batch_size) {
         training.loss_and_grad(&x, &mut grad, &mut rng);
         adam.step(&mut x, &mut grad, RATES[lr], RATES[weight_decay]);

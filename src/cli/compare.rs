@@ -1,4 +1,5 @@
-//! `qgd compare`: controllers and schedules on one task, from the same learning rates or weight decays, with the same seeds and batches.
+//! `qgd compare`: controllers and schedules on one task, from the same learning rates or weight decays, with the same
+//! seeds and batches.
 
 use super::decider::Decider;
 use super::failure::Failure;
@@ -21,10 +22,10 @@ const EXAMPLES: &str = "Examples:
 
 /// Train the net of a task file with several controllers and schedules, from several learning rates or weight decays
 ///
-/// Every method sees the same split, initial weights and batches. Printed are the training losses after the last step (mean over the
-/// training split, geometric mean over seeds): from the best start, the median over the starts, and from the worst. With --weight-decays it is
-/// the validation error (the loss, in regression), mean over seeds. A controller that moves the weight decay is told the loss of the first
-/// 512 validation examples at each of its decisions.
+/// Every method sees the same split, initial weights and batches. Printed are the training losses after the last step
+/// (mean over the training split, geometric mean over seeds): from the best start, the median over the starts, and from
+/// the worst. With --weight-decays it is the validation error (the loss, in regression), mean over seeds. A controller
+/// that moves the weight decay is told the loss of the first 512 validation examples at each of its decisions.
 #[derive(clap::Args)]
 #[command(after_help = EXAMPLES)]
 pub struct CompareArgs {
@@ -45,7 +46,7 @@ pub struct CompareArgs {
     /// Weight decays to start from instead, all at the task's learning rate
     #[arg(long, value_name = "WDS", value_delimiter = ',', allow_negative_numbers = true, conflicts_with = "starts")]
     weight_decays: Option<Vec<f64>>,
-    /// How many seeds
+    /// Number of seeds
     #[arg(long, value_name = "N", default_value_t = 3, value_parser = clap::value_parser!(u64).range(1..))]
     seeds: u64,
     /// The first seed
@@ -66,7 +67,7 @@ pub struct CompareArgs {
     svg: Option<PathBuf>,
 }
 
-/// What the JSON file holds.
+/// Contents of the JSON file.
 #[derive(Serialize)]
 struct Comparison {
     task: String,
@@ -78,29 +79,29 @@ struct Comparison {
     methods: Vec<Method>,
 }
 
-/// In what the runs of a method differ; and with it, what they are judged by.
+/// Value in which the runs of a method differ; it decides what they are judged by.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
 enum Swept {
-    /// The learning rate they start from: the training loss.
+    /// The learning rate at the start: runs are judged by the training loss.
     Lr,
-    /// The weight decay: the validation error.
+    /// The weight decay: runs are judged by the validation error.
     WeightDecay,
 }
 
-/// One method; all lists but the seeds' go along the starts.
+/// One method. All lists go along the starts.
 #[derive(Serialize)]
 struct Method {
     name: String,
     /// Geometric mean over the seeds.
     train_loss: Vec<f64>,
-    /// Each `[seed]`; null where a run diverged.
+    /// One list `[seed]` for each start; null for a run that diverged.
     train_loss_by_seed: Vec<Vec<f64>>,
     /// Mean over the seeds.
     validation_loss: Vec<f64>,
     /// Mean over the seeds; null in regression.
     validation_error: Vec<Option<f64>>,
-    /// Each `[seed]`.
+    /// One list `[seed]` for each start.
     validation_error_by_seed: Vec<Vec<Option<f64>>>,
     /// Mean over the seeds.
     test_loss: Vec<f64>,
@@ -163,7 +164,7 @@ impl CompareArgs {
 }
 
 impl Swept {
-    /// The learning rate and the weight decay of a run from `start`.
+    /// Learning rate and weight decay of a run from `start`.
     fn values(self, task: &TaskSpec, start: f64) -> (f64, f64) {
         match self {
             Self::Lr => (start, task.train.weight_decay),
@@ -171,7 +172,7 @@ impl Swept {
         }
     }
 
-    /// What `method` is judged by, along the starts: lower is better.
+    /// The numbers that `method` is judged by, one for each start: lower is better.
     fn figures(self, method: &Method) -> Vec<f64> {
         let errors: Option<Vec<f64>> = method.validation_error.iter().copied().collect();
         match self {
@@ -180,7 +181,7 @@ impl Swept {
         }
     }
 
-    /// What the figures are, what is taken of them over the seeds, and what they go along.
+    /// Names of the figures, of their mean over the seeds, and of the value that is swept.
     fn words(self, is_regression: bool) -> [&'static str; 3] {
         match self {
             Self::Lr => ["training loss", "geometric mean", "learning rate at the start"],
@@ -247,7 +248,7 @@ impl Comparison {
 }
 
 impl Method {
-    /// `runs` go along the starts, and for each along the seeds.
+    /// The method of this name with its `runs`, which go along the starts, and for each start along the seeds.
     fn of(name: &str, runs: &[Finished], n_seeds: usize) -> Self {
         let by_start = || runs.chunks(n_seeds);
         let train = |run: &Finished| run.scores.train.loss;

@@ -9,20 +9,21 @@ use qgd::rng::fnv1a;
 use qgd::schedule::Schedule;
 use qgd::{Controller, Controls};
 
-/// After the name of a controller: it goes on learning in every run.
+/// Ending of a controller's name that means: it goes on learning in every run.
 const ONLINE: &str = "+online";
 
 /// What moves the learning rate or the weight decay.
 #[derive(Debug, Clone)]
 pub enum Decider {
-    /// A fixed rule; [`Schedule::Constant`] for nothing at all.
+    /// A schedule; [`Schedule::Constant`] if nothing is moved.
     Schedule(Schedule),
-    /// A learned policy, what the user called it, and a hash of its file.
+    /// A learned controller: the name that the user gave, the controller, and a hash of its file.
     Controller(String, Box<Controller>, u64),
 }
 
 impl Decider {
-    /// `none`, a pretrained controller, or a file; with `+online` after it, one that goes on learning in every run.
+    /// The decider for `none`, for the name of a pretrained controller, or for a file. With `+online` at its end, the
+    /// controller goes on learning in every run.
     pub fn controller(name: &str) -> Result<Self, Failure> {
         if name == "none" {
             return Ok(Self::Schedule(Schedule::Constant));
@@ -32,18 +33,18 @@ impl Decider {
         let mut hash = file_hash(file)?;
         if file.len() < name.len() {
             controller.clone().online(OnlineConfig::default(), 0).map_err(Failure::bad_input)?;
-            // None of its runs is to be taken for one of the controller that does not learn.
+            // So that no run of it is taken for a run of the same controller without learning.
             hash ^= fnv1a(ONLINE.as_bytes());
         }
         Ok(Self::Controller(name.to_owned(), Box::new(controller), hash))
     }
 
-    /// A schedule of this name, or else a controller.
+    /// The schedule of this name, or else the controller.
     pub fn named(name: &str) -> Result<Self, Failure> {
         name.parse().map(Self::Schedule).or_else(|_| Self::controller(name))
     }
 
-    /// The name of the controller, `none` for a schedule.
+    /// Name of the controller, `none` for a schedule.
     pub fn controller_name(&self) -> &str {
         match self {
             Self::Schedule(_) => "none",
@@ -51,7 +52,7 @@ impl Decider {
         }
     }
 
-    /// The schedule, if it is one.
+    /// The schedule, if the decider is one.
     pub fn schedule(&self) -> Option<Schedule> {
         match self {
             Self::Schedule(schedule) => Some(*schedule),
@@ -59,7 +60,7 @@ impl Decider {
         }
     }
 
-    /// A name for tables.
+    /// Name for tables.
     pub fn name(&self) -> &str {
         match self {
             Self::Schedule(schedule) => schedule.name(),
@@ -67,17 +68,17 @@ impl Decider {
         }
     }
 
-    /// Whether it is to be told the validation loss at its decisions.
+    /// Whether it must be told the validation loss at its decisions.
     pub fn watches_validation(&self) -> bool {
         matches!(self, Self::Controller(_, controller, _) if controller.recipe().watches_validation())
     }
 
-    /// Whether the weight decay is all it moves.
+    /// Whether it moves only the weight decay.
     pub fn moves_only_weight_decay(&self) -> bool {
         matches!(self, Self::Controller(_, controller, _) if controller.recipe().controls == Controls::WeightDecay)
     }
 
-    /// What tells this controller from another of the same name.
+    /// Description that tells this controller from another of the same name.
     pub fn fingerprint(&self) -> String {
         match self {
             Self::Schedule(_) => String::new(),
@@ -91,7 +92,7 @@ impl Decider {
         }
     }
 
-    /// The policy for one run, and how it is run.
+    /// The policy for one run, with the configuration of its driver.
     pub fn pilot(&self, total_steps: u64, seed: u64) -> Result<Pilot, Failure> {
         match self {
             Self::Schedule(schedule) => {
@@ -110,7 +111,7 @@ impl Decider {
     }
 }
 
-/// A hash of the bytes of a pretrained controller.
+/// Hash of the bytes of a pretrained controller.
 fn file_hash(name: &str) -> Result<u64, Failure> {
     if Pretrained::is_file(name) {
         let bytes = std::fs::read(name).with_context(|| format!("cannot read {name}"));

@@ -1,4 +1,4 @@
-//! `qgd demo`: what a newcomer sees first. One net on real digits, from two hopeless learning rates, alone and wrapped.
+//! `qgd demo`, for newcomers: one net on real digits, from two hopeless learning rates, alone and wrapped.
 
 use super::decider::Decider;
 use super::failure::Failure;
@@ -12,12 +12,13 @@ use qgd::task::TaskSpec;
 use std::io::{self, IsTerminal};
 use std::path::PathBuf;
 
-/// Far too low and far too high for Adam, which likes 1e-3 to 1e-2 here.
+/// Learning rates far too low and far too high for Adam, for which 1e-3 to 1e-2 are good here.
 const HOPELESS: [f64; 2] = [1e-5, 1.0];
-/// What the reference is tuned over, by the loss on the validation split: the training loss of digits falls with any larger rate.
+/// Learning rates that the reference is tuned over, by the loss on the validation split: the training loss of digits
+/// prefers ever larger rates.
 const TUNING: [f64; 6] = [3e-4, 1e-3, 3e-3, 1e-2, 3e-2, 1e-1];
 const SEEDS: u64 = 5;
-/// Batch losses are drawn as an exponential moving average, or nobody could see anything.
+/// Decay of the exponential moving average of batch losses in the picture: single ones are too noisy to show anything.
 const SMOOTHING: f64 = 0.9;
 
 /// Train one net on real digits from two hopeless learning rates: alone, and wrapped
@@ -41,7 +42,7 @@ pub struct DemoArgs {
     jobs: Option<u16>,
 }
 
-/// One row of the table, one line of the picture: the runs of all seeds from one start.
+/// One row of the table and one line of the picture: the runs of all seeds from one start.
 struct Row<'a> {
     name: String,
     color: Color,
@@ -110,7 +111,8 @@ impl DemoArgs {
     }
 }
 
-/// The rows, in the order in which they are drawn and listed; of the tuned runs only the best start.
+/// Rows in the order in which they are drawn and listed. Of the runs that tune the reference, only those from the best
+/// start are shown.
 fn rows(results: &[Finished]) -> Vec<Row<'_>> {
     let by_start: Vec<&[Finished]> = results.chunks(SEEDS as usize).collect();
     let (shown, tuning) = by_start.split_at(2 * HOPELESS.len());

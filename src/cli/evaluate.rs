@@ -30,9 +30,9 @@ const EXAMPLES: &str = "Examples:
 
 /// Run a controller and its rivals over a suite of tasks, and say who ends where
 ///
-/// Every method starts from the same six learning rates, one a decade, with the same splits, initial weights and batches. Rivals then
-/// start three times a decade around their best start, so that best-tuned means it; the controller does not. Every run is kept as it
-/// ends: what was killed goes on, and the runs of rivals serve every controller.
+/// Every method starts from the same six learning rates, one a decade, with the same splits, initial weights and
+/// batches. Rivals then start three times a decade around their best start, so that best-tuned means it; the controller
+/// does not. Every run is kept as it ends: what was killed goes on, and the runs of rivals serve every controller.
 #[derive(clap::Args)]
 #[command(after_help = EXAMPLES)]
 pub struct EvaluateArgs {
@@ -45,10 +45,11 @@ pub struct EvaluateArgs {
     /// Schedules and controllers to compare with, instead of those in the suite
     #[arg(long, value_name = "NAMES", value_delimiter = ',')]
     rivals: Vec<String>,
-    /// How many seeds, instead of what the suite says
+    /// Number of seeds, instead of what the suite says
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..=1000))]
     seeds: Option<u64>,
-    /// The small tasks of the suite at their own horizon, 2 seeds, one start a decade, rivals cosine, greedy and constant
+    /// The small tasks of the suite at their own horizon, 2 seeds, one start a decade, rivals cosine, greedy and
+    /// constant
     #[arg(long)]
     quick: bool,
     #[command(flatten)]

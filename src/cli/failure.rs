@@ -1,4 +1,4 @@
-//! Why a command ended without success, and with which exit code.
+//! Why a command failed, and its exit code.
 
 use qgd::artifact::ArtifactError;
 use qgd::controller::{PretrainedError, RecipeError};
@@ -11,19 +11,19 @@ use std::process::ExitCode;
 /// A command that did not succeed.
 #[derive(Debug)]
 pub enum Failure {
-    /// What the user gave cannot be used: exit code 2.
+    /// The user's input cannot be used: exit code 2.
     BadInput(anyhow::Error),
     /// Anything else: exit code 1.
     Failed(anyhow::Error),
 }
 
 impl Failure {
-    /// For `map_err` where the user's input is to blame.
+    /// The failure for an error that the user's input caused; for `map_err`.
     pub fn bad_input(error: impl Into<anyhow::Error>) -> Self {
         Self::BadInput(error.into())
     }
 
-    /// Finds out by the kind of error who is to blame, for commands that do not say.
+    /// The failure for an error of any kind: its kind decides whether the user's input caused it.
     pub fn of(error: anyhow::Error) -> Self {
         let input = error.chain().any(|cause| {
             let other_run = matches!(cause.downcast_ref(), Some(MetaTrainingError::OtherRun { .. }));
@@ -38,7 +38,8 @@ impl Failure {
         if input { Self::BadInput(error) } else { Self::Failed(error) }
     }
 
-    /// A study that cannot be had is the user's to choose; one that breaks is not.
+    /// The failure for an error of the tuner: bad input if the study cannot be opened or is not valid, else a failure
+    /// of the program.
     pub fn of_tuner(error: TunerError) -> Self {
         let broke = match &error {
             TunerError::KeepsFailing { .. } => true,
@@ -55,7 +56,7 @@ impl Failure {
         if broke { Self::Failed(error.into()) } else { Self::BadInput(error.into()) }
     }
 
-    /// The exit code of the program.
+    /// Exit code of the program.
     pub fn exit_code(&self) -> ExitCode {
         match self {
             Self::BadInput(_) => ExitCode::from(2),
@@ -73,7 +74,7 @@ impl<E: Into<anyhow::Error>> From<E> for Failure {
 impl fmt::Display for Failure {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let (Self::BadInput(error) | Self::Failed(error)) = self;
-        // The error and all its causes on one line, without saying anything twice.
+        // The error and all its causes on one line; a cause that is already part of the text is left out.
         write!(f, "error: {error}")?;
         let mut said = error.to_string();
         for cause in error.chain().skip(1).map(ToString::to_string) {

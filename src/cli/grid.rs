@@ -1,4 +1,4 @@
-//! Many runs of one task side by side: each on a thread of its own, with libtorch on a single one.
+//! Many runs of one task side by side: each on its own thread, on which libtorch uses no further threads.
 
 use super::decider::Decider;
 use super::failure::Failure;
@@ -8,18 +8,17 @@ use super::run::{Run, Scores};
 use super::setting::Machine;
 use qgd::data::Dataset;
 use qgd::report::number;
-use qgd::statistics::geometric_mean;
+use qgd::statistics::{counted_loss, geometric_mean};
 use qgd::task::{OptimizerKind, TaskSpec};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use tch::Device;
 
-/// A loss that diverged, or is worse, counts as this; as in the PyTorch reference.
-pub const WORST_LOSS: f64 = 1e3;
+/// No loss counts as less than this: a geometric mean over a loss of 0 would be 0.
 const BEST_LOSS: f64 = 1e-8;
 
-/// A task with its data, split by each of the seeds.
+/// A task, with its data split by each of the seeds.
 #[derive(Clone)]
 pub struct Grid {
     task: TaskSpec,
@@ -36,12 +35,12 @@ pub struct Cell<'a> {
     pub seed: u64,
 }
 
-/// What came out of it.
+/// Result of one run.
 pub struct Finished {
     pub scores: Scores,
-    /// The loss of every batch.
+    /// Loss of every batch.
     pub losses: Vec<f64>,
-    /// The learning rate of every step.
+    /// Learning rate of every step.
     pub lrs: Vec<f64>,
     pub rollbacks: u64,
 }
@@ -60,7 +59,7 @@ impl Grid {
         grid
     }
 
-    /// Tries whether every run can start, so that bad input is found before hours of work.
+    /// Starts every kind of run once, so that bad input is found before hours of work.
     pub fn check(&self, cells: &[Cell<'_>]) -> Result<(), Failure> {
         let mut seen: Vec<(&str, [u64; 2])> = Vec::new();
         for cell in cells {
@@ -73,7 +72,7 @@ impl Grid {
         Ok(())
     }
 
-    /// Runs all cells, `n_jobs` at a time. The results are in the order of the cells, and do not depend on `n_jobs`.
+    /// Runs all cells, `n_jobs` at a time. The results are in the order of the cells and do not depend on `n_jobs`.
     pub fn run(&self, cells: &[Cell<'_>], n_jobs: usize) -> Result<Vec<Finished>, Failure> {
         let progress = Progress::new("runs", cells.len() as u64, 1);
         let n_done = AtomicU64::new(0);
@@ -89,7 +88,7 @@ impl Grid {
         results
     }
 
-    /// The net of a cell before its first step.
+    /// The run of a cell before its first step, and its data.
     pub fn start(&self, cell: &Cell<'_>) -> Result<(Run, &Dataset), Failure> {
         let mut task = self.task.clone();
         (task.train.lr, task.train.weight_decay) = (cell.lr, cell.weight_decay);
@@ -116,12 +115,13 @@ impl Cell<'_> {
     }
 }
 
-/// What a loss counts as: one that diverged, or is worse, as [`WORST_LOSS`].
+/// What a loss counts as in means over seeds: [`BEST_LOSS`] at least, [`DIVERGED_LOSS`](qgd::statistics::DIVERGED_LOSS)
+/// at most and where the run diverged.
 pub fn counted(loss: f64) -> f64 {
-    if loss.is_finite() { loss.clamp(BEST_LOSS, WORST_LOSS) } else { WORST_LOSS }
+    counted_loss(loss).max(BEST_LOSS)
 }
 
-/// The geometric mean of losses as they count.
+/// Geometric mean of losses, each as it is [`counted`].
 pub fn mean_loss(losses: impl Iterator<Item = f64>) -> f64 {
     geometric_mean(losses.map(counted))
 }
@@ -133,6 +133,6 @@ mod tests {
     #[test]
     fn a_diverged_run_counts_as_the_worst_loss() {
         assert!((mean_loss([f64::NAN, 1e-3].into_iter()) - 1.0).abs() < 1e-12);
-        assert!((mean_loss([f64::INFINITY, 1e9].into_iter()) - WORST_LOSS).abs() < 1e-6);
+        assert!((mean_loss([f64::INFINITY, 1e9].into_iter()) - 1e3).abs() < 1e-6);
     }
 }

@@ -1,4 +1,4 @@
-//! `qgd inspect`: the card of a pretrained controller, and what it does where.
+//! `qgd inspect`: the recipe and the card of a pretrained controller, and what it does on a few tasks.
 
 use anyhow::Result;
 use clap::Args;
@@ -9,7 +9,7 @@ use qgd::report::{Align, Table};
 use qgd::{Controls, Recipe};
 use serde_json::json;
 
-/// Show what a pretrained controller is, how it was trained, and what it does where.
+/// Show what a pretrained controller is, how it was trained, and what it does on a few tasks.
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:\n  qgd inspect lr\n  qgd inspect my-lr.qgd --json")]
 pub struct InspectArgs {
@@ -64,7 +64,7 @@ fn print_recipe(recipe: &Recipe, card: &Card) {
     }
 }
 
-/// What validation tasks are judged by, and what the rival is.
+/// What validation tasks are judged by, and who the rival is.
 fn measured_by(recipe: &TrainingRecipe) -> (&'static str, &'static str) {
     let judged = match recipe.training.reward.of {
         Judge::Loss => "loss",
@@ -109,7 +109,7 @@ fn print_card(recipe: &TrainingRecipe, card: &Card) {
 }
 
 fn print_portrait(portrait: &Portrait) {
-    // A controller for line searches drives none of its runs.
+    // A controller for line searches has no portrait.
     if portrait.rows.is_empty() {
         return;
     }

@@ -13,9 +13,10 @@ use std::time::Instant;
 
 /// Train a controller from a recipe.
 ///
-/// Draws thousands of small random training problems, lets a Q-network move their learning rates, and keeps the network that does best on
-/// validation problems of its own. The output is written whenever there is a better network. A checkpoint is written after every round beside it
-/// (FILE.checkpoint); a run that was killed goes on with --resume and ends in the same bytes.
+/// Draws thousands of small random training problems, lets a Q-network move their learning rates, and keeps the network
+/// that does best on validation problems of its own. The output is written whenever there is a better network. A
+/// checkpoint is written after every round beside it (FILE.checkpoint); a run that was killed goes on with --resume and
+/// ends in the same bytes.
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:
   qgd meta-train controllers/lr-single.toml -o my-lr.qgd --seed 1 --log my-lr.jsonl
@@ -32,10 +33,10 @@ pub struct MetaTrainArgs {
     /// Threads for the rollouts. The result of the kernel does not depend on it.
     #[arg(long, value_name = "N")]
     threads: Option<usize>,
-    /// Go on from FILE.checkpoint where it exists.
+    /// Go on from FILE.checkpoint if it exists.
     #[arg(long)]
     resume: bool,
-    /// Append one JSON line a round to this file.
+    /// Append one JSON line for each round to this file.
     #[arg(long, value_name = "FILE")]
     log: Option<PathBuf>,
     /// What the nets of the tasks are trained on: cpu, cuda or cuda:N.
@@ -50,13 +51,13 @@ pub struct MetaTrainArgs {
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 enum EngineName {
-    /// Plain Rust, one net a thread: the fastest on a CPU
+    /// Plain Rust, one net on each thread: the fastest on a CPU
     Kernel,
     /// Many nets at once in tch: for a GPU
     Tch,
 }
 
-/// Where nets are trained.
+/// Device on which nets are trained.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Place {
     Cpu,
@@ -73,7 +74,7 @@ fn device(name: &str) -> Result<Place, String> {
 }
 
 impl MetaTrainArgs {
-    /// The engine, and what the log calls it.
+    /// The engine, and its name in the log.
     fn engine(&self) -> Result<(Engine, String), Failure> {
         let bad = |reason: &str| Err(Failure::BadInput(anyhow!("{reason}")));
         let n_threads = self.threads.unwrap_or_else(|| std::thread::available_parallelism().map_or(1, usize::from));
@@ -105,7 +106,7 @@ fn tch_engine(_: Place, _: usize) -> Result<(Engine, String), Failure> {
     )))
 }
 
-/// What the log says of a round.
+/// Line of the log for one round.
 #[derive(Serialize)]
 struct LogLine<'a> {
     engine: &'a str,
@@ -173,7 +174,7 @@ fn progress_bar(rounds: u32, done: u32) -> ProgressBar {
     bar
 }
 
-/// The bar on a terminal; a line for every validation in any case.
+/// Updates the bar on a terminal, and prints a line for every validation in any case.
 fn show(bar: &ProgressBar, report: &RoundReport, rate: f64) {
     bar.set_position(report.round.into());
     let message = format!("{}  {rate:.0} steps/s", described(&report.stage));

@@ -1,27 +1,27 @@
-//! How far a run is: a bar on a terminal, a line now and then in a pipe. Both go to stderr; stdout is for results.
+//! Progress of a run: a bar on a terminal, or a line now and then in a pipe. Both go to stderr; stdout is for results.
 
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use std::io::{self, IsTerminal};
 use std::time::Duration;
 
-/// Lines in a pipe: about one for every tenth of the way.
+/// Number of lines in a pipe, about.
 const LINES: u64 = 10;
 
-/// Shows how far something is.
+/// Shows the progress of a run.
 pub enum Progress {
-    /// On a terminal, with news every so many units.
+    /// A bar on a terminal, and the number of units after which its message changes.
     Bar(ProgressBar, u64),
-    /// Elsewhere.
+    /// Lines in a pipe.
     Lines { unit: &'static str, total: u64 },
 }
 
 impl Progress {
-    /// Starts at 0 of `total` `unit`s. A bar is told news every `every` units.
+    /// Starts at 0 of `total` units, whose name is `unit`. The message of a bar changes every `every` units.
     pub fn new(unit: &'static str, total: u64, every: u64) -> Self {
         Self::with_tail(unit, total, every, "{msg}  {eta:.dim}")
     }
 
-    /// The same for units that do not all take equally long: what is left is for the message to say.
+    /// The same for units that take different times: it does not estimate the time that is left, but its messages may.
     #[cfg(feature = "torch")]
     pub fn without_eta(unit: &'static str, total: u64) -> Self {
         Self::with_tail(unit, total, 1, "{msg}")
@@ -39,7 +39,8 @@ impl Progress {
         Self::Bar(bar, every)
     }
 
-    /// Whether it is worth calling [`Progress::show`] with something to say after the `done`th unit: reading a loss costs time on a GPU.
+    /// Whether [`Progress::show`] wants a message after this number of units. Others need no message: to read a loss
+    /// takes time on a GPU.
     pub fn wants(&self, done: u64) -> bool {
         match self {
             Self::Bar(bar, every) => done.is_multiple_of(*every) || Some(done) == bar.length(),
@@ -47,7 +48,7 @@ impl Progress {
         }
     }
 
-    /// `done` units are done, and this is to be said about them.
+    /// Shows that `done` units are done, with a message.
     pub fn show(&self, done: u64, message: impl FnOnce() -> String) {
         match self {
             Self::Bar(bar, _) => {
@@ -58,7 +59,7 @@ impl Progress {
         }
     }
 
-    /// Takes the bar away.
+    /// Removes the bar.
     pub fn finish(&self) {
         if let Self::Bar(bar, _) = self {
             bar.finish_and_clear();

@@ -31,7 +31,8 @@ const EXAMPLES: &str = "Examples:
 
 /// Train the net of a task file
 ///
-/// Without --controller and --schedule the learning rate stays what it is. The result is printed; --json writes all of it.
+/// Without --controller and --schedule the learning rate stays what it is. The result is printed; --json writes all of
+/// it.
 #[derive(clap::Args)]
 #[command(after_help = EXAMPLES)]
 pub struct TrainArgs {
@@ -53,7 +54,7 @@ pub struct TrainArgs {
     /// Threads of libtorch. Small nets are fastest on one; the last bits of a result depend on it
     #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u16).range(1..=1024), help_heading = "Machine")]
     threads: u16,
-    /// Where all randomness comes from: split, initial weights, batches, dropout
+    /// Seed of everything random: split, initial weights, batches, dropout
     #[arg(long, value_name = "N", default_value_t = 0)]
     seed: u64,
     /// Write the result as JSON
@@ -62,7 +63,7 @@ pub struct TrainArgs {
     /// Write every decision as a line of JSON: step, loss, learning rate, action, reason, features, Q-values
     #[arg(long, value_name = "OUT.jsonl", help_heading = "Output")]
     trace: Option<PathBuf>,
-    /// Keep a checkpoint in this folder, and go on from it where there is one
+    /// Keep a checkpoint in this folder, and go on from it if there is one
     #[arg(long, value_name = "DIR", help_heading = "Output")]
     resume: Option<PathBuf>,
     /// Steps between two checkpoints
@@ -71,7 +72,7 @@ pub struct TrainArgs {
 }
 
 impl TrainArgs {
-    /// Everything that can be wrong with the input is found before anything is written.
+    /// Runs the command. Everything that can be wrong with the input is found before anything is written.
     pub fn run(&self) -> Result<(), Failure> {
         let task = self.overrides.load(&self.task, self.lr)?;
         let decider = self.decider()?;
@@ -141,7 +142,7 @@ impl TrainArgs {
     }
 }
 
-/// Loss, learning rate, weight decay and the last action, for the progress bar.
+/// Message of the progress bar: loss, learning rate, weight decay and the last action.
 fn status(run: &Run, loss: f64) -> String {
     let optimizer = &run.optimizer;
     let action = optimizer.last_decision().and_then(|decision| decision.action).map_or("", action_name);

@@ -1,4 +1,4 @@
-//! What stands in for the commands that train a net, where the program was built without libtorch.
+//! What takes the place of the commands that train a net, if the program was built without libtorch.
 
 use super::failure::Failure;
 use anyhow::anyhow;

@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 
 /// Draws mini-batches with replacement, from the stream "batches" of the seed.
 ///
-/// It can be saved and restored in the middle of a run (serde), and goes on with the same batches.
+/// It can be saved (serde) and restored in the middle of a run, and then goes on with the same batches.
 ///
 /// ```
 /// # fn main() -> Result<(), qgd::data::DataError> {
@@ -26,7 +26,7 @@ pub struct Batches {
 }
 
 impl Batches {
-    /// Batches of `batch_size` out of `n_examples`; a `batch_size` of 0 stands for all of them.
+    /// Batches of `batch_size` examples out of `n_examples`; a `batch_size` of 0 stands for all of them.
     ///
     /// # Errors
     /// When the batch is larger than the data, or there is no example.
@@ -37,7 +37,7 @@ impl Batches {
         Ok(Self { rng: rng::stream(seed, "batches"), n_examples, batch_size })
     }
 
-    /// The examples of the next step; `None` means all of them.
+    /// Numbers of the examples of the next step; `None` means all of them.
     pub fn draw(&mut self) -> Option<Vec<i64>> {
         let (rng, n) = (&mut self.rng, self.n_examples);
         (self.batch_size > 0).then(|| (0..self.batch_size).map(|_| below(rng, n) as i64).collect())
@@ -45,7 +45,7 @@ impl Batches {
 }
 
 /// A whole number in [0, n): the high half of a 64 × 64 bit product (Lemire 2019, arXiv 1805.10941, without its
-/// rejection step, whose bias of n / 2^64 nobody can see).
+/// rejection step: without it the bias is n / 2^64, too small to notice).
 pub(super) fn below(rng: &mut ChaCha8Rng, n: usize) -> usize {
     ((u128::from(rng.next_u64()) * n as u128) >> 64) as usize
 }

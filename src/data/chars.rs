@@ -1,6 +1,7 @@
-//! A plain text: at every character, say the next one.
+//! A plain text: the target at every character is the next one.
 //!
-//! The characters are numbered in their Unicode order, and the text is cut into pieces of `context` that do not overlap.
+//! The characters are numbered in their Unicode order, and the text is cut into pieces of `context` that do not
+//! overlap.
 
 use super::{DataError, Raw, RawInputs, Targets, read};
 use std::collections::BTreeSet;

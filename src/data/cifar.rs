@@ -1,4 +1,5 @@
-//! The binary version of CIFAR-10 (Krizhevsky 2009): records of one label byte and 3 × 32 × 32 bytes, channel by channel.
+//! The binary version of CIFAR-10 (Krizhevsky 2009): records of one label byte and 3 × 32 × 32 bytes, channel by
+//! channel.
 
 use super::{DataError, Raw, RawInputs, Targets, read};
 use std::path::Path;

@@ -1,9 +1,8 @@
-//! Tables: numbers in all columns but the target's, which may be anything in classification.
+//! Tables: every column holds numbers, except the target in classification, which may be any text.
 //!
 //! Classes are numbered in the order of their names as text, so "10" comes before "2".
 
-use super::{DataError, Raw, RawInputs, TargetKind, Targets, read};
-use crate::task::Column;
+use super::{Column, DataError, Raw, RawInputs, TargetKind, Targets, read};
 use ::csv::{ReaderBuilder, StringRecord, Trim};
 use std::collections::BTreeSet;
 use std::path::Path;

@@ -32,7 +32,8 @@ fn file<const N: usize>(path: &Path) -> Result<([usize; N], Vec<u8>), DataError>
         return Err(DataError::NotIdx { path: path.into(), found, expected: N as u8 });
     }
     let sizes = sizes::<N>(&header[4..]);
-    // The header may claim anything: 2^96 fits, and memory grows only with what the file really holds.
+    // The header may claim any size up to 2^96, which a u128 can hold; memory is only taken for the bytes that the file
+    // has.
     let expected = header_bytes as u128 + sizes.iter().map(|size| *size as u128).product::<u128>();
     let mut found = read::bytes(path)?;
     if found.len() < header_bytes || found.len() as u128 != expected {
@@ -42,7 +43,7 @@ fn file<const N: usize>(path: &Path) -> Result<([usize; N], Vec<u8>), DataError>
     Ok((sizes, found))
 }
 
-/// The sizes as far as they are there; a header cut short fails on its length afterwards.
+/// The sizes in the header. If it is cut short the missing ones are 0, and the check of the length fails afterwards.
 fn sizes<const N: usize>(bytes: &[u8]) -> [usize; N] {
     let mut sizes = [0; N];
     for (size, word) in sizes.iter_mut().zip(bytes.chunks_exact(4)) {

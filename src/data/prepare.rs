@@ -1,12 +1,11 @@
 //! Shuffle, limit, split, standardize.
 
 use super::batches::below;
-use super::{DataError, Dataset, Inputs, Raw, RawInputs, Split, Targets};
+use super::{DataError, DataSpec, Dataset, Format, Inputs, Raw, RawInputs, Split, Targets};
 use crate::rng;
-use crate::task::{DataSpec, Format};
 use std::path::Path;
 
-/// Keeps a constant column from dividing by zero.
+/// Added to every deviation, so that a constant column is not divided by zero.
 const DEVIATION_FLOOR: f64 = 1e-8;
 
 pub(super) fn dataset(raw: Raw, spec: &DataSpec, path: &Path, seed: u64) -> Result<Dataset, DataError> {
@@ -46,7 +45,8 @@ fn n_outputs(targets: &Targets, spec: &DataSpec, path: &Path, n_examples: usize)
         Targets::Classes { per_example, ids } => (ids, *per_example),
     };
     let declared = spec.classes.or(matches!(spec.format, Format::Cifar { .. }).then_some(10));
-    // Without a declared number: more classes than examples are no classes. (Characters are counted from the text itself.)
+    // If the number of classes is not declared, a label above the number of examples cannot be a class. (Characters
+    // come from the text itself, so they are always allowed.)
     let allowed = declared.unwrap_or(if per_example == 1 { n_examples.max(2) } else { usize::MAX });
     let max = i64::try_from(allowed).unwrap_or(i64::MAX) - 1;
     if let Some(place) = ids.iter().position(|label| *label > max) {
@@ -68,12 +68,12 @@ fn shuffled(n_examples: usize, limit: Option<usize>, seed: u64) -> Vec<usize> {
     order
 }
 
-/// Where the training and the validation split end.
+/// Number of examples before the end of the training split, and before that of the validation split.
 fn ends(examples: usize, split: &[f64; 3]) -> Result<(usize, usize), DataError> {
     let [train, validation, test] = *split;
     let train_end = (train * examples as f64) as usize;
     let validation_end = (((train + validation) * examples as f64) as usize).clamp(train_end, examples);
-    // A test part of 0 gets what rounding has left.
+    // If the test part is 0, the examples that rounding leaves over belong to the validation split.
     let validation_end = if test > 0.0 { validation_end } else { examples };
     let sizes = [train_end, validation_end - train_end, examples - validation_end];
     for ((split, fraction), size) in
@@ -119,7 +119,7 @@ fn rows<T: Copy>(table: &[T], width: usize, chosen: &[usize]) -> impl Iterator<I
     chosen.iter().flat_map(move |row| table[row * width..(row + 1) * width].iter().copied())
 }
 
-/// Mean 0 and deviation 1 over the training split: per column of a table, per channel of pictures.
+/// Gives every column of a table, or every channel of pictures, mean 0 and deviation 1 over the training split.
 fn standardize_inputs(splits: &mut [Split; 3]) {
     let Inputs::Float { shape, values } = &splits[0].inputs else { return };
     let n_groups = shape.first().copied().unwrap_or(1).max(1);
@@ -142,7 +142,7 @@ fn standardize_targets(splits: &mut [Split; 3]) {
     }
 }
 
-/// Mean and deviation (divided by n) of each group; the groups take turns in `values`, `run` values at a time.
+/// Mean and deviation (divided by n) of each group. The groups take turns in `values`, with `run` values each time.
 fn moments(values: &[f32], n_groups: usize, run: usize) -> Vec<(f64, f64)> {
     let n = (values.len() / n_groups).max(1) as f64;
     let group = |k: usize| values.chunks_exact(run).skip(k).step_by(n_groups).flatten().map(|value| f64::from(*value));

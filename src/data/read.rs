@@ -6,10 +6,11 @@ use std::fs::File;
 use std::io::Read;
 use std::path::{Path, PathBuf};
 
-/// The most bytes of one file, after decompression: chosen by us, five times the largest file of MNIST, CIFAR-10 and IMDB together.
+/// Largest number of bytes of one file, after decompression. Chosen by us: five times the largest file of MNIST,
+/// CIFAR-10 and IMDB.
 const MAX_BYTES: u64 = 1 << 30;
 
-/// Where `path` really is: in `task_dir`, else in `data_dir`.
+/// The place of `path`: in `task_dir`, else in `data_dir`.
 pub(super) fn locate(path: &Path, task_dir: &Path, data_dir: Option<&Path>) -> Result<PathBuf, DataError> {
     let tried: Vec<PathBuf> = std::iter::once(task_dir).chain(data_dir).map(|folder| folder.join(path)).collect();
     match tried.iter().find(|place| place.exists()) {
@@ -18,7 +19,7 @@ pub(super) fn locate(path: &Path, task_dir: &Path, data_dir: Option<&Path>) -> R
     }
 }
 
-/// The whole file, decompressed where its name ends in `.gz`.
+/// The whole file, decompressed if its name ends in `.gz`.
 pub(super) fn bytes(path: &Path) -> Result<Vec<u8>, DataError> {
     let found = at_most(path, MAX_BYTES)?;
     if found.len() as u64 > MAX_BYTES {
@@ -27,7 +28,7 @@ pub(super) fn bytes(path: &Path) -> Result<Vec<u8>, DataError> {
     Ok(found)
 }
 
-/// The file up to `limit` bytes and one more, so that the caller sees whether it goes on.
+/// The first `limit` bytes of a file and one more, so that the caller sees whether it is longer.
 pub(super) fn at_most(path: &Path, limit: u64) -> Result<Vec<u8>, DataError> {
     let mut bytes = Vec::new();
     open(path)?
@@ -37,7 +38,7 @@ pub(super) fn at_most(path: &Path, limit: u64) -> Result<Vec<u8>, DataError> {
     Ok(bytes)
 }
 
-/// Opens the file, decompressing where its name ends in `.gz`.
+/// Opens a file, and decompresses it if its name ends in `.gz`.
 pub(super) fn open(path: &Path) -> Result<Box<dyn Read>, DataError> {
     let file = File::open(path).map_err(|source| match source.kind() {
         std::io::ErrorKind::NotFound => DataError::NotFound { path: path.into(), tried: vec![path.into()] },

@@ -354,7 +354,7 @@ fn a_label_out_of_range_is_named_with_its_example() {
     let folder = idx_folder(&idx(&[3, 1, 1], &[0; 3]), &idx(&[3], &[1, 0, 5]));
     let error = folder.refusal(&format!("{IDX}\nclasses = 5"));
     assert!(error.contains("example 2") && error.contains("label 5") && error.contains("0 to 4"), "{error}");
-    // Without a declared number there cannot be more classes than examples.
+    // If the number of classes is not declared, there cannot be more classes than examples.
     assert!(folder.refusal(IDX).contains("0 to 2"));
     assert_eq!(folder.load(&format!("{IDX}\nclasses = 7")).unwrap().n_outputs, 7);
 }
@@ -441,7 +441,7 @@ fn characters_predict_the_next_one() {
 
 // Real data
 
-/// The folder of real data; `None`, said aloud, where there is none.
+/// The folder of real data. If there is none, says so and returns `None`.
 fn real_data() -> Option<PathBuf> {
     let default = Path::new(env!("CARGO_MANIFEST_DIR")).join("../shared/data");
     let folder = std::env::var_os("QGD_DATA").map_or(default, PathBuf::from);
@@ -488,7 +488,7 @@ fn the_wines_are_all_there() {
     let quality = |spec: &mut DataSpec| {
         everything(spec);
         spec.kind = TargetKind::Classes;
-        let target = crate::task::Column::Name("quality".to_owned());
+        let target = Column::Name("quality".to_owned());
         spec.format = Format::Csv { delimiter: ';', header: true, target };
     };
     let Some(found) = example("wine.toml", quality) else { return };

@@ -1,7 +1,7 @@
 //! Labeled texts, one on a line: `label <tab> ... <tab> text`.
 //!
-//! A word is a run of `[a-z']` of the text in lower case. Word number 0 is padding, 1 an unknown word, then come the most
-//! frequent words of the file (of equally frequent ones the one that comes first).
+//! The text is taken in lower case, and a word is a run of the characters `[a-z']`. Number 0 is padding, 1 an unknown
+//! word; then come the most frequent words of the file, and of equally frequent ones the one that comes first.
 
 use super::{DataError, Raw, RawInputs, Targets, read};
 use std::collections::HashMap;
@@ -9,8 +9,9 @@ use std::path::Path;
 
 const PADDING: i64 = 0;
 const UNKNOWN: i64 = 1;
+/// Number of these two.
 const N_SPECIAL: usize = 2;
-/// Chosen by us: a larger label is a sign of the wrong column.
+/// Largest label. Chosen by us: a larger one is a sign of the wrong column.
 const MAX_LABEL: i64 = 9_999;
 
 pub(super) fn load(path: &Path, vocabulary: usize, length: usize) -> Result<Raw, DataError> {
@@ -34,7 +35,7 @@ fn cells<'a>(path: &Path, line: u64, row: &'a str) -> Result<(i64, &'a str), Dat
         path: path.into(),
         line,
         found: 1,
-        expected: N_SPECIAL,
+        expected: 2,
     })?;
     let number = label.trim().parse().ok().filter(|label| (0..=MAX_LABEL).contains(label));
     let wrong = || DataError::NotALabel { path: path.into(), line, label: label.to_owned(), max: MAX_LABEL };

@@ -1,62 +1,63 @@
-//! What nets compute, widths aside, and those that only tch computes.
+//! The architecture of a task's net, and the nets that only tch can compute.
 
-use super::mlp::{Activation, Mlp, Target, push_initial};
+use super::mlp::{InnerActivation, Mlp, Target, push_initial};
 use rand_chacha::ChaCha8Rng;
 
-/// The extents of one weight or bias, `[outer, n_in, n_out]`, row-major; unused ones are 1.
+/// Shape of one weight or bias, `[outer, n_in, n_out]`, row-major; an extent that is not needed is 1.
 pub(super) type Block = [usize; 3];
 
-/// Nets of the same architecture differ in nothing but widths and activation.
+/// What a net computes, apart from its widths and its activation: nets of one architecture can run together.
 #[cfg_attr(not(feature = "torch"), allow(dead_code, reason = "only tch looks inside"))]
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Architecture {
-    /// A multi-layer perceptron with so many hidden layers.
+    /// A multi-layer perceptron.
     Mlp {
-        /// How many.
+        /// Number of hidden layers.
         n_hidden: usize,
     },
-    /// Gray pictures of `side` by `side`: two 3×3 convolutions without padding, the second with stride 2, then one linear layer.
+    /// A net for gray pictures: two 3×3 convolutions without padding, the second with stride 2, then one linear layer.
     Cnn {
-        /// Pixels of one side.
+        /// Pixels along one side of a picture.
         side: usize,
     },
-    /// Sequences of `length`: an Elman net (Elman 1990) with tanh, and a linear layer on its last state.
+    /// A net for sequences: an Elman net (Elman 1990) with tanh, and a linear layer on its last state.
     Rnn {
-        /// Places of a sequence.
+        /// Number of places of a sequence.
         length: usize,
     },
 }
 
-/// A net of a task.
+/// The net of a task.
 #[derive(Debug, Clone)]
 pub(super) enum Net {
-    /// What the kernel computes, and tch too.
+    /// A net that the kernel can compute, and tch too.
     Mlp(Mlp),
-    /// What only tch computes.
+    /// A net that only tch can compute.
     Batched(BatchedNet),
 }
 
-/// The shape of a convolutional or recurrent net. It has no loss in the kernel: there all of it is NaN.
+/// Shape of a convolutional or recurrent net. The kernel cannot compute it: there its outputs, loss and gradient are
+/// NaN.
 #[cfg_attr(not(feature = "torch"), allow(dead_code, reason = "only tch looks inside"))]
 #[derive(Debug, Clone)]
 pub(super) struct BatchedNet {
     architecture: Architecture,
-    activation: Activation,
-    /// Extents, and over how many inputs an output sums.
+    activation: InnerActivation,
+    /// Shape of each weight and bias, and the number of inputs that an output is a sum of.
     blocks: Vec<(Block, usize)>,
     n_out: usize,
-    /// Numbers at one place of an example.
+    /// Number of values at one place of an example.
     n_channels: usize,
 }
 
-/// Pixels, places: over how many a 3×3 convolution goes along one side.
+/// Number of places along one side at which a 3×3 convolution without padding can stand.
 pub(super) fn convolved(side: usize, stride: usize) -> usize {
     (side - 3) / stride + 1
 }
 
 impl BatchedNet {
-    /// A convolutional net with these channels.
-    pub fn cnn(side: usize, [first, second]: [usize; 2], n_out: usize, activation: Activation) -> Self {
+    /// A convolutional net with these numbers of channels.
+    pub fn cnn(side: usize, [first, second]: [usize; 2], n_out: usize, activation: InnerActivation) -> Self {
         let places = convolved(convolved(side, 1), 2).pow(2);
         let (inner, top) = (9 * first, places * second);
         let blocks = vec![
@@ -79,12 +80,18 @@ impl BatchedNet {
             ([1, width, n_out], width),
             ([1, 1, n_out], width),
         ];
-        Self { architecture: Architecture::Rnn { length }, activation: Activation::Tanh, blocks, n_out, n_channels }
+        Self {
+            architecture: Architecture::Rnn { length },
+            activation: InnerActivation::Tanh,
+            blocks,
+            n_out,
+            n_channels,
+        }
     }
 }
 
 impl Net {
-    /// How many parameters.
+    /// Number of parameters.
     pub fn n_params(&self) -> usize {
         match self {
             Self::Mlp(net) => net.n_params(),
@@ -92,7 +99,8 @@ impl Net {
         }
     }
 
-    /// PyTorch's default initial weights, U(±1/√n) for sums over n inputs (in a recurrent layer n is its width), times `gain`.
+    /// PyTorch's default initial weights, U(±1/√n) for sums over n inputs (in a recurrent layer n is its width), times
+    /// `gain`.
     pub fn init(&self, gain: f32, rng: &mut ChaCha8Rng) -> Vec<f32> {
         match self {
             Self::Mlp(net) => net.init(gain, rng),
@@ -143,31 +151,31 @@ impl Net {
 
 #[cfg(feature = "torch")]
 impl Net {
-    /// What it computes.
+    /// Its architecture.
     pub fn architecture(&self) -> Architecture {
         match self {
-            Self::Mlp(net) => net.architecture(),
+            Self::Mlp(net) => Architecture::Mlp { n_hidden: net.n_hidden() },
             Self::Batched(net) => net.architecture,
         }
     }
 
-    /// Between its layers.
-    pub fn activation(&self) -> Activation {
+    /// Activation between its layers.
+    pub fn activation(&self) -> InnerActivation {
         match self {
             Self::Mlp(net) => net.activation(),
             Self::Batched(net) => net.activation,
         }
     }
 
-    /// Where its parameters stand in the flat slice.
+    /// Shapes of its weights and biases, in the order in which they stand in the flat slice.
     pub fn blocks(&self) -> Vec<Block> {
         match self {
-            Self::Mlp(net) => net.blocks(),
+            Self::Mlp(net) => net.layers().flat_map(|(n_in, n_out)| [[1, n_in, n_out], [1, 1, n_out]]).collect(),
             Self::Batched(net) => net.blocks.iter().map(|&(block, _)| block).collect(),
         }
     }
 
-    /// Outputs.
+    /// Number of outputs.
     pub fn n_out(&self) -> usize {
         match self {
             Self::Mlp(net) => net.n_out(),
@@ -175,7 +183,7 @@ impl Net {
         }
     }
 
-    /// How an example of `n_in` numbers is laid out: `[places, channels]`.
+    /// Shape of an example of `n_in` numbers: `[places, channels]`.
     pub fn input_shape(&self, n_in: usize) -> [usize; 2] {
         match self {
             Self::Mlp(_) => [1, n_in],

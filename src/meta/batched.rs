@@ -1,29 +1,31 @@
-//! Many tasks at once on a device: the nets of a group step together, as slices of the same tensors.
+//! Many tasks at once on a device: the nets of a group take each step together, as slices of the same tensors.
 //!
 //! ```text
-//! a step of the group:   draw a batch a net        on the host, from the streams that the kernel uses
-//!                        losses [B], gradients     one forward and one backward pass (baddbmm and friends) for all B nets
-//!                        signals, evaluations      only for the nets whose driver is due, and then one copy to the host
-//!                        verdicts, decisions       on the host: a Driver a net, as in the kernel and as beside a user's net
-//!                        snapshot, roll back       copies of rows
-//!                        optimizer                 one pass over [B, n_params]; what differs from net to net is a column
+//! a step of the group
+//!   draw a batch for each net   on the host, from the streams that the kernel uses
+//!   losses [B], gradients       one forward and one backward pass (baddbmm and friends) for all B nets
+//!   signals, evaluations        only for the nets whose driver is due, and then one copy to the host
+//!   verdicts, decisions         on the host: one Driver for each net, as in the kernel and beside a user's net
+//!   snapshot, roll back         copies of rows
+//!   optimizer                   one pass over [B, n_params]; what differs between nets is a column
 //! ```
 //!
-//! The gradient of the summed losses by the parameters of one net is that of its own loss, so one autograd pass gives every net its own.
+//! The gradient of the summed losses with respect to the parameters of one net is that of its own loss, so one autograd
+//! pass gives every net its gradient.
 //!
-//! **Groups.** Nets run together where only widths differ: same family, depth and kind of target. Widths, batches and classes are filled up
-//! with zeros. A weight that starts at zero beside inputs and units that stay zero (relu 0 = tanh 0 = 0) has the gradient zero, and none of our
-//! optimizers moves it; so nothing need be masked but logits and the weights of examples. Within such a kind the nets are
-//! sorted by size and cut into parts, so that little is filled up. Groups run one after the other: each has its own horizon, and only one
-//! has its tensors on the device.
+//! **Groups.** Nets run together if they differ only in widths: same family, depth and kind of target. Widths, batches
+//! and classes are padded with zeros. A padded weight starts at zero, and its inputs and units stay zero (relu 0 = tanh
+//! 0 = 0); so its gradient is zero, and none of our optimizers moves it. Only logits and the weights of examples need a
+//! mask. The nets of one kind are sorted by size and cut into parts, so that there is little padding. Groups run one
+//! after the other, so that only one has its tensors on the device.
 //!
-//! **The host.** A decision of a policy costs microseconds there, and all decisions of a step are spread over the threads. What they need comes in
-//! one copy, and between decisions the device runs ahead: a step at which no driver is due waits for nothing. A step that is not finite is
-//! left out by a flag on the device.
+//! **The host.** A decision of a policy costs microseconds on the host, and the decisions of one step are spread over
+//! the threads. All that they need comes in one copy. Between decisions the device runs ahead: a step at which no
+//! decision is due waits for nothing. A step that is not finite is left out by a flag on the device.
 //!
-//! **The same as the kernel**, to rounding: batches come from the same stream, sums of signals from the same products, and the optimizers follow the
-//! same formulas. A test compares trajectories. Libtorch adds up in its own order, so the bytes differ from the kernel's; on a CPU they are the
-//! same from run to run with the same number of threads.
+//! **The same as the kernel**, to rounding: batches come from the same streams, signals from the same sums, and the
+//! optimizers follow the same formulas. A test compares trajectories. Libtorch adds up in its own order, so the bytes
+//! differ from the kernel's; on a CPU they are the same from run to run with the same number of threads.
 
 mod group;
 mod lockstep;
@@ -40,18 +42,18 @@ use crate::policy::Policy;
 use lockstep::Lockstep;
 use tch::{Device, TchError};
 
-/// Where and how groups run.
+/// Engine that runs groups of nets in tch.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(super) struct Batched {
     pub device: Device,
-    /// For what the host does: batches and decisions.
+    /// Number of threads for the work of the host: batches and decisions.
     pub n_threads: usize,
 }
 
 impl Batched {
-    /// What [`rollout`](super::rollout()) does, for all runs at once. Results are in the order of `runs`.
+    /// Makes all runs at once, each as [`rollout`](super::rollout()) does. Results are in the order of `runs`.
     ///
-    /// Tasks that see their full batch at every step are not for it: they are those of line searches.
+    /// Not for tasks that see their full batch at every step, which are those of line searches.
     pub fn rollouts<P: Policy>(
         &self,
         runs: Vec<(Task, Driver<P>)>,

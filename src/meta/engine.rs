@@ -9,16 +9,16 @@ use crate::driver::{Driver, DriverError};
 use crate::parallel::parallel;
 use crate::policy::Policy;
 
-/// What runs the inner loops of a meta-training, its validation included.
+/// What runs the inner loops of a meta-training and of its validation.
 ///
 /// | Engine | Where | For |
 /// |---|---|---|
-/// | [`Engine::Kernel`] | plain Rust, one net a thread, its state in cache | a CPU |
-/// | [`Engine::Tch`] | all nets of a kind at once, as batched matrix products | a GPU, with thousands of episodes a round |
+/// | [`Engine::Kernel`] | plain Rust, one net on each thread, its state in cache | a CPU |
+/// | [`Engine::Tch`] | all nets of a kind at once, in batched products | a GPU, with thousands of episodes a round |
 ///
-/// Both draw the same tasks and the same batches. Floats are added up in another order, so the trajectories of a task agree to rounding, as long
-/// as they do not blow it up, and the bytes of the results differ. With either, the same seed gives the same bytes on a CPU (for tch: with the
-/// same number of threads).
+/// Both draw the same tasks and the same batches, but add up floats in different orders. So the trajectories of a task
+/// agree to rounding (unless training amplifies it), and the bytes of the results differ. With each of them, the same
+/// seed gives the same bytes on a CPU (for tch: with the same number of threads).
 ///
 /// ```
 /// use qgd::meta::Engine;
@@ -26,22 +26,22 @@ use crate::policy::Policy;
 /// ```
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub enum Engine {
-    /// The kernel.
+    /// The plain-Rust kernel.
     Kernel {
-        /// On so many threads.
+        /// Number of threads.
         n_threads: usize,
     },
-    /// Batched in tch.
+    /// Batches of nets in tch.
     #[cfg(feature = "torch")]
     Tch {
-        /// Where the nets are.
+        /// Device that holds the nets.
         device: tch::Device,
-        /// For what the host does: data, batches, decisions.
+        /// Number of threads for the work of the host: data, batches, decisions.
         n_threads: usize,
     },
 }
 
-/// An engine cannot run this.
+/// Error: an engine cannot run what it was given.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum EngineError {
@@ -49,40 +49,40 @@ pub enum EngineError {
     #[cfg(feature = "torch")]
     #[error("libtorch: {0}")]
     Tch(#[from] tch::TchError),
-    /// A task has a start that no driver takes.
+    /// A driver refuses the start of a task.
     #[error(transparent)]
     Driver(#[from] DriverError),
-    /// Line searches are for the kernel.
+    /// A recipe with a line search, which only the kernel can run.
     #[error(
         "the recipe '{recipe}' has a [line_search], which only the kernel runs: leave out --engine tch and --device cuda"
     )]
     LineSearch {
-        /// Its name.
+        /// Name of the recipe.
         recipe: String,
     },
-    /// A family is for tch.
+    /// A recipe with a family of tasks that only tch can compute.
     #[error(
         "the recipe '{recipe}' has tasks of family {family} (weight {weight} in training.tasks.families), which the kernel cannot compute: use --engine tch"
     )]
     Family {
-        /// Its name.
+        /// Name of the recipe.
         recipe: String,
-        /// Which family.
+        /// Name of the family.
         family: &'static str,
-        /// Its share.
+        /// Weight of the family in the recipe.
         weight: f64,
     },
 }
 
 impl From<usize> for Engine {
-    /// The kernel on so many threads.
+    /// The kernel on this number of threads.
     fn from(n_threads: usize) -> Self {
         Self::Kernel { n_threads }
     }
 }
 
 impl Engine {
-    /// Threads of the host.
+    /// Number of threads of the host.
     pub fn n_threads(&self) -> usize {
         match *self {
             Self::Kernel { n_threads } => n_threads,
@@ -91,10 +91,10 @@ impl Engine {
         }
     }
 
-    /// Whether it can run what this recipe asks for.
+    /// Checks that the engine can run what this recipe asks for.
     ///
     /// # Errors
-    /// When it cannot: line searches run in the kernel alone, convolutional and recurrent nets in tch.
+    /// When it cannot: line searches run only in the kernel, convolutional and recurrent nets only in tch.
     pub fn check(&self, recipe: &TrainingRecipe) -> Result<(), EngineError> {
         let is_kernel = matches!(self, Self::Kernel { .. });
         let name = || recipe.controller.name.clone();
@@ -108,10 +108,12 @@ impl Engine {
         }
     }
 
-    /// `n` runs as [`rollout`] makes one, each of a task and a driver that `start` sets up; the drivers and what became of the runs, in order.
+    /// Makes `n` runs, each as [`rollout`] does, of the task and the driver that `start` returns for it. Returns
+    /// drivers and runs, in order.
     ///
     /// # Errors
-    /// When libtorch refuses an operation (a GPU without memory for so many nets, for one), or `start` fails.
+    /// When libtorch refuses an operation (for example when a GPU has too little memory for the nets), or `start`
+    /// fails.
     pub fn rollouts<P: Policy>(
         &self,
         n: usize,

@@ -1,12 +1,13 @@
-//! exp of numbers that are not positive, without a branch and without libm, so that the compiler computes several at once: what a softmax needs.
+//! exp of numbers that are not positive, as a softmax needs it: without a branch and without libm, so that the compiler
+//! computes several at once.
 //!
 //! ```text
 //! exp x = 2^k exp r      with x = k ln 2 + r, |r| ≤ ½ ln 2
 //! exp r = 1 + r + r² p(r)
 //! ```
 //!
-//! The polynomial p and the two parts of ln 2 are those of `expf` in Cephes (Moshier 1992, netlib.org/cephes). Every operation is rounded as
-//! it stands here, so that the results are the same bits on every processor.
+//! The polynomial p and the two parts of ln 2 are those of `expf` in Cephes (Moshier 1992, netlib.org/cephes). Every
+//! operation is rounded as it stands here, so that the results are the same bits on every processor.
 
 use super::tanh::power_of_two;
 use crate::simd::vectorized;
@@ -14,9 +15,9 @@ use crate::simd::vectorized;
 const LN2_HI: f32 = 355.0 / 512.0;
 const LN2_LO: f32 = -2.121_944_4e-4;
 const P: [f32; 6] = [0.5, 1.666_666_5e-1, 4.166_579_6e-2, 8.333_452e-3, 1.398_2e-3, 1.987_569_1e-4];
-/// Below it 2^k is no longer a normal number; exp is 0 here.
+/// Below it 2^k is no longer a normal number, and exp is taken as 0.
 const LOWEST: f32 = -87.0;
-/// 1.5 · 2^23: added and taken off again, it leaves a whole number.
+/// 1.5 · 2^23: a float to which it is added and subtracted again is rounded to a whole number.
 const WHOLE: f32 = 12_582_912.0;
 
 /// exp of every value; none may be positive.

@@ -1,4 +1,4 @@
-//! One episode of a line search: a task minimised as published, on its full batch.
+//! One episode of a line search: a task minimized as published, on its full batch.
 
 use super::rollout::Run;
 use super::tasks::Task;
@@ -6,10 +6,12 @@ use crate::dqn::Judge;
 use crate::driver::{LineSearch, LineSearchError, minimize};
 use crate::policy::Policy;
 
-/// Minimises the task's full batch by as many steps as its horizon has, by plain gradient descent whatever its optimizer.
+/// Minimizes the loss on the task's full batch by plain gradient descent, whatever the task's optimizer, in as many
+/// steps as its horizon has.
 ///
-/// With `evaluate_decisions` the run holds the evaluation of every candidate that the policy was asked about, and it is asked about the last one
-/// too: that is where a truncated episode bootstraps from. Otherwise it holds that of the result x_T alone.
+/// With `evaluate_decisions` the run holds the evaluation of every candidate that the policy was asked about. The
+/// policy is then asked about the last candidate too, because a truncated episode bootstraps from there. Without, the
+/// run holds only the evaluation of the result x_T.
 ///
 /// # Errors
 /// When the policy names no action.
@@ -33,7 +35,7 @@ pub fn line_search_rollout(
         step += 1;
         loss
     };
-    // The last decision leads to a candidate that nobody looks at.
+    // The candidate that the last decision leads to is never evaluated.
     let n_steps = horizon + usize::from(evaluate_decisions);
     let found = minimize(full_batch, &start, policy, search, n_steps)?;
     if !evaluate_decisions {

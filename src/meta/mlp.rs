@@ -2,8 +2,6 @@
 //!
 //! Parameters are one flat slice: for each layer the weights `[n_in, n_out]` row-major, then the biases `[n_out]`.
 
-#[cfg(feature = "torch")]
-use super::architecture::{Architecture, Block};
 use super::exp::exp_in_place;
 use super::tanh::tanh_in_place;
 use crate::gemm::{Matrix, Panels};
@@ -11,16 +9,16 @@ use crate::simd::{add_rows, relu, relu_backward, vectorized};
 use rand::RngExt;
 use rand_chacha::ChaCha8Rng;
 
-/// The nonlinearity between layers.
+/// Activation between the layers of a small net: one that the kernel can compute.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Activation {
+pub enum InnerActivation {
     /// max(0, z)
     Relu,
     /// tanh z
     Tanh,
 }
 
-impl Activation {
+impl InnerActivation {
     fn forward(self, y: &mut [f32]) {
         match self {
             Self::Tanh => tanh_in_place(y),
@@ -28,7 +26,7 @@ impl Activation {
         }
     }
 
-    /// Turns the gradient by the outputs `y` into the one by what they are of.
+    /// Turns `d`, the gradient with respect to the outputs `y`, into the one with respect to the inputs.
     fn backward(self, y: &[f32], d: &mut [f32]) {
         match self {
             Self::Relu => relu_backward(y, d),
@@ -44,68 +42,63 @@ impl Activation {
     }
 }
 
-/// What the outputs are compared with, one row an example.
+/// What the outputs are compared with, one row for each example.
 #[derive(Debug, Clone)]
 pub enum Target {
-    /// Cross-entropy with these classes, `[n]`.
+    /// Classes, `[n]`: the loss is the cross-entropy.
     Classes(Vec<u16>),
-    /// Mean squared error against these values, `[n, n_out]`.
+    /// Values, `[n, n_out]`: the loss is the mean squared error.
     Values(Vec<f32>),
 }
 
-/// Shape and working memory.
+/// Shape of a net, and its working memory.
 #[derive(Debug, Clone)]
 pub struct Mlp {
     sizes: Vec<usize>,
-    activation: Activation,
-    /// Output of every layer, `[n, width]`; the last one is turned into the gradient of the loss.
+    activation: InnerActivation,
+    /// Outputs of every layer, `[n, width]`; those of the last one are turned into the gradient of the loss.
     outputs: Vec<Vec<f32>>,
     d_out: Vec<f32>,
     d_in: Vec<f32>,
     panels: Panels,
 }
 
-/// Adds `n` initial weights of sums over `n_inputs`: U(±1/√n_inputs), times `gain`.
+/// Adds `n` initial weights of units with `n_inputs` inputs: U(±1/√n_inputs), times `gain`.
 pub(super) fn push_initial(params: &mut Vec<f32>, n: usize, n_inputs: usize, gain: f32, rng: &mut ChaCha8Rng) {
     let bound = gain / (n_inputs as f32).sqrt();
     params.extend((0..n).map(|_| rng.random_range(-bound..bound)));
 }
 
 impl Mlp {
-    /// A net with these layer widths, inputs first, outputs last.
-    pub fn new(sizes: Vec<usize>, activation: Activation) -> Self {
+    /// A net with layers of these widths, inputs first, outputs last.
+    pub fn new(sizes: Vec<usize>, activation: InnerActivation) -> Self {
         let outputs = vec![Vec::new(); sizes.len() - 1];
         Self { sizes, activation, outputs, d_out: Vec::new(), d_in: Vec::new(), panels: Panels::default() }
     }
 
-    /// How many parameters.
+    /// Number of parameters.
     pub fn n_params(&self) -> usize {
         self.layers().map(|(n_in, n_out)| (n_in + 1) * n_out).sum()
     }
 
-    /// What it computes.
+    /// Number of hidden layers.
     #[cfg(feature = "torch")]
-    pub(super) fn architecture(&self) -> Architecture {
-        Architecture::Mlp { n_hidden: self.sizes.len() - 2 }
+    pub(super) fn n_hidden(&self) -> usize {
+        self.sizes.len() - 2
     }
 
-    /// Between its layers.
+    /// Activation between its layers.
     #[cfg(feature = "torch")]
-    pub(super) fn activation(&self) -> Activation {
+    pub(super) fn activation(&self) -> InnerActivation {
         self.activation
     }
 
-    /// Where its parameters stand in the flat slice.
-    #[cfg(feature = "torch")]
-    pub(super) fn blocks(&self) -> Vec<Block> {
-        self.layers().flat_map(|(n_in, n_out)| [[1, n_in, n_out], [1, 1, n_out]]).collect()
-    }
-
-    fn layers(&self) -> impl DoubleEndedIterator<Item = (usize, usize)> + '_ {
+    /// Inputs and outputs of each linear layer.
+    pub(super) fn layers(&self) -> impl DoubleEndedIterator<Item = (usize, usize)> + '_ {
         self.sizes.windows(2).map(|w| (w[0], w[1]))
     }
 
-    /// Outputs.
+    /// Number of outputs.
     pub(super) fn n_out(&self) -> usize {
         self.sizes[self.sizes.len() - 1]
     }
@@ -119,7 +112,7 @@ impl Mlp {
         params
     }
 
-    /// The outputs `[n, n_out]` for the inputs `[n, n_in]`.
+    /// Outputs `[n, n_out]` for the inputs `[n, n_in]`.
     pub fn forward(&mut self, params: &[f32], inputs: &[f32]) -> &[f32] {
         let n = inputs.len() / self.sizes[0];
         let (mut at, n_layers) = (0, self.outputs.len());
@@ -139,13 +132,14 @@ impl Mlp {
         &self.outputs[n_layers - 1]
     }
 
-    /// Mean loss over the examples `rows` of `target` (all of them in order where `rows` is empty); `inputs` are already gathered.
+    /// Mean loss over the examples `rows` of `target`, or over all in order if `rows` is empty. `inputs` are those of
+    /// these examples alone.
     pub fn loss(&mut self, params: &[f32], inputs: &[f32], target: &Target, rows: &[usize]) -> f32 {
         self.forward(params, inputs);
         self.loss_and_d_out(target, rows)
     }
 
-    /// The mean loss, and its gradient by every parameter in `grad`.
+    /// Mean loss; its gradient with respect to the parameters goes into `grad`.
     pub fn loss_and_grad(
         &mut self,
         params: &[f32],
@@ -181,7 +175,7 @@ impl Mlp {
         loss
     }
 
-    /// The mean loss of the outputs at hand; they are overwritten by its gradient.
+    /// Mean loss of the outputs of the last forward pass, which are overwritten by its gradient.
     fn loss_and_d_out(&mut self, target: &Target, rows: &[usize]) -> f32 {
         let n_out = self.n_out();
         let last = self.outputs.len() - 1;
@@ -243,9 +237,9 @@ mod tests {
     #[test]
     fn the_gradient_agrees_with_finite_differences() {
         for (activation, target) in [
-            (Activation::Tanh, Target::Classes(vec![0, 2, 1, 1, 0])),
-            (Activation::Relu, Target::Classes(vec![2, 2, 1, 0, 0])),
-            (Activation::Tanh, Target::Values((0..15).map(|v| 0.1 * v as f32).collect())),
+            (InnerActivation::Tanh, Target::Classes(vec![0, 2, 1, 1, 0])),
+            (InnerActivation::Relu, Target::Classes(vec![2, 2, 1, 0, 0])),
+            (InnerActivation::Tanh, Target::Values((0..15).map(|v| 0.1 * v as f32).collect())),
         ] {
             let mut rng = stream(3, "mlp");
             let mut net = Mlp::new(vec![4, 6, 5, 3], activation);
@@ -268,7 +262,7 @@ mod tests {
 
     #[test]
     fn equal_outputs_cost_the_logarithm_of_the_number_of_classes() {
-        let mut net = Mlp::new(vec![2, 5], Activation::Relu);
+        let mut net = Mlp::new(vec![2, 5], InnerActivation::Relu);
         let loss = net.loss(&[0.0; 15], &[1.0, 2.0], &Target::Classes(vec![3]), &[]);
         assert!((loss - 5f32.ln()).abs() < 1e-6);
     }

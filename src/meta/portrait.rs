@@ -1,7 +1,7 @@
-//! What a controller does where: its actions on a few fixed tasks from a low, a middling and a high start of the value it moves (of the
-//! learning rate, where it moves both).
+//! What a controller does: its actions on a few fixed tasks, from a low, a middle and a high start of the value that it
+//! moves (of the learning rate, if it moves both).
 
-use super::optimizer::Algorithm;
+use super::optimizer::InnerAlgorithm;
 use super::recipe::{TaskConfig, TrainingRecipe};
 use super::rollout::rollout;
 use super::tasks::Task;
@@ -12,39 +12,40 @@ use crate::rng::stream;
 use serde::Serialize;
 use std::sync::{Arc, Mutex, PoisonError};
 
-/// The steps of every run.
+/// Number of steps of every run.
 const HORIZON: u64 = 800;
 /// Seed of the tasks: fixed, so that portraits can be compared.
 const SEED: u64 = 0;
 
-/// Shares of the actions in one phase of a run.
+/// What happened in one phase of a run.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Phase {
-    /// Halve, accept, grow; the guard's decisions included.
+    /// Shares of halve, accept and grow among the decisions, those of the guard included.
     pub shares: [f64; 3],
-    /// The value at the end of the phase over the one the run started with.
+    /// Value at the end of the phase, divided by the value at the start of the run.
     pub ratio: f64,
 }
 
 /// One run.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct PortraitRow {
-    /// Family and optimizer.
+    /// Family of the task and its optimizer.
     pub run: String,
-    /// What the value was at the start.
+    /// Value at the start.
     pub start: f64,
-    /// What the recipe's rewards are made of (most often the loss on the evaluation batch), at the start and at the end.
+    /// What the recipe's rewards are made of (usually the loss on the evaluation batch), at the start and at the end.
     pub losses: [f64; 2],
-    /// Steps 0 to 63, up to half time, the second half.
+    /// Steps 0 to 63, from there to half of the run, and the second half.
     pub phases: [Phase; 3],
 }
 
-/// A controller's behaviour on fixed MLP tasks of 800 steps, one an optimizer. Empty for a line search.
+/// Behavior of a controller on fixed MLP tasks of 800 steps: three optimizers, three starts each. No rows for a line
+/// search.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Portrait {
-    /// The value: `lr`, or `λ`.
+    /// Name of the value that is moved: `lr` or `λ`.
     pub value: &'static str,
-    /// All runs.
+    /// One row for each run.
     pub rows: Vec<PortraitRow>,
 }
 
@@ -56,7 +57,7 @@ impl Portrait {
     pub fn of(controller: &Controller) -> Result<Self, RecipeError> {
         let recipe = TrainingRecipe::of(controller.recipe())?;
         let decays = controller.recipe().controls == Controls::WeightDecay;
-        let algorithms = [Algorithm::Sgd, Algorithm::Momentum, Algorithm::Adam];
+        let algorithms = [InnerAlgorithm::Sgd, InnerAlgorithm::Momentum, InnerAlgorithm::Adam];
         let runs = algorithms.into_iter().flat_map(|algorithm| {
             let [low, high] = if decays { tasks(&recipe).weight_decay_range() } else { algorithm.start_range() };
             [low, (low * high).sqrt(), high].map(|start| (algorithm, start))
@@ -66,13 +67,14 @@ impl Portrait {
     }
 }
 
-/// For controllers of the learning rate always the same tasks; where the weight decay matters, those of the recipe.
+/// The tasks: always the same for controllers of the learning rate, those of the recipe for controllers of the weight
+/// decay.
 fn tasks(recipe: &TrainingRecipe) -> TaskConfig {
     if recipe.controller.watches_validation() { recipe.training.tasks.clone() } else { TaskConfig::default() }
 }
 
-fn row(controller: &Controller, recipe: &TrainingRecipe, algorithm: Algorithm, start: f64) -> Option<PortraitRow> {
-    let optimizers = Algorithm::ALL.map(|other| if other == algorithm { 1.0 } else { 0.0 });
+fn row(controller: &Controller, recipe: &TrainingRecipe, algorithm: InnerAlgorithm, start: f64) -> Option<PortraitRow> {
+    let optimizers = InnerAlgorithm::ALL.map(|other| if other == algorithm { 1.0 } else { 0.0 });
     let config = TaskConfig { families: vec![0.0, 0.0, 1.0, 0.0], optimizers, ..tasks(recipe) };
     let mut task = Task::draw(&config, &mut stream(SEED, "portrait")).of_recipe(recipe);
     task.horizon = HORIZON;

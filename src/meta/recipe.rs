@@ -1,6 +1,6 @@
 //! How a controller is meta-trained: its recipe, with the table `[training]` read.
 
-use super::optimizer::Algorithm;
+use super::optimizer::InnerAlgorithm;
 use super::polish::PolishConfig;
 use crate::controller::{Controller, Pretrained, Recipe, RecipeError};
 use crate::dqn::{
@@ -231,7 +231,7 @@ fn is_zero(share: &f64) -> bool {
 
 impl TaskConfig {
     /// Where the learning rate of this optimizer starts: lowest and highest.
-    pub fn start_range(&self, algorithm: Algorithm) -> [f64; 2] {
+    pub fn start_range(&self, algorithm: InnerAlgorithm) -> [f64; 2] {
         let [low, high] = self.start.unwrap_or(algorithm.start_range());
         let Some(decades) = self.start_decades else { return [low, high] };
         let (middle, half) = ((low * high).sqrt(), 10f64.powf(0.5 * decades));

@@ -1,16 +1,18 @@
-//! tanh without a branch, so that the compiler computes several at once: half of a small net's time went into calls of libm.
+//! tanh without a branch, so that the compiler computes several at once: calls of libm took half of the time of a small
+//! net.
 //!
 //! ```text
 //! tanh x = 1 - 2 / (expm1(2x) + 2)                  x ≥ 1
 //!          -expm1(-2x) / (expm1(-2x) + 2)           0 ≤ x < 1;     tanh(-x) = -tanh x
-//! expm1(a) with a = k ln 2 + r, |r| ≤ ½ ln 2:       fdlibm's s_expm1f.c (Sun Microsystems 1993, Ian Lance Taylor), every case computed, one chosen
+//! expm1(a) with a = k ln 2 + r, |r| ≤ ½ ln 2:       every case of fdlibm's s_expm1f.c is computed, one is chosen
 //! ```
 //!
-//! The operations are fdlibm's, in its order. So the results are those of its `tanhf`, bit for bit (compared over all floats from 0 to infinity
-//! with the one of glibc 2.36), and on every machine the same, which libm's are not.
+//! The operations are those of fdlibm (Sun Microsystems 1993, Ian Lance Taylor), in its order. So the results are those
+//! of its `tanhf`, bit for bit (compared over all floats from 0 to infinity with the one of glibc 2.36), and on every
+//! machine the same, which libm's are not.
 //!
-//! Copyright (C) 1993 by Sun Microsystems, Inc. All rights reserved. Permission to use, copy, modify, and distribute this software is freely
-//! granted, provided that this notice is preserved.
+//! Copyright (C) 1993 by Sun Microsystems, Inc. All rights reserved. Permission to use, copy, modify, and distribute
+//! this software is freely granted, provided that this notice is preserved.
 
 use crate::simd::vectorized;
 
@@ -79,7 +81,7 @@ fn expm1(size: f32, is_positive: bool) -> f32 {
     if is_positive { positive } else { negative }
 }
 
-/// How many ln 2 are in `a` ≥ 0.
+/// Number of ln 2 in `a` ≥ 0, rounded to a whole number.
 #[inline(always)]
 fn exponent(a: f32) -> f32 {
     let shifted = INVERSE_LN2 * a + 0.5;

@@ -11,19 +11,15 @@ use crate::driver::{Driver, DriverConfig, LineSearch, LineSearchError};
 use crate::parallel::parallel;
 use crate::policy::Policy;
 use crate::rng::stream;
-use crate::statistics::median;
+use crate::statistics::{DIVERGED_LOSS, counted_loss, log_loss, loss_ratio, median};
 use rival::Start;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-/// How many starts, spread log-evenly over the range of the controlled value.
+/// Number of starts, spread log-evenly over the range of the controlled value.
 const N_STARTS: usize = 5;
-/// Added to every loss before ratios are taken: below it a task is solved.
-const SOLVED: f64 = 1e-2;
-/// What a diverged run counts as.
-const DIVERGED: f64 = 1e3;
 
-/// Fixed validation tasks with the figures of the tuned rival.
+/// Fixed validation tasks, with the losses of the tuned rival.
 #[derive(Debug, Clone)]
 pub struct ValidationSet {
     tasks: Vec<Task>,
@@ -33,32 +29,32 @@ pub struct ValidationSet {
     rival_median: Vec<f64>,
 }
 
-/// How a controller does on a [`ValidationSet`].
+/// How good a controller is on a [`ValidationSet`].
 #[derive(Debug, Clone, PartialEq)]
 pub struct Score {
-    /// Mean over tasks and starts of ln((final + 1e-2) / (tuned rival + 1e-2)): lower is better.
+    /// Mean over tasks and starts of ln((final loss + 1e-2) / (loss of the tuned rival + 1e-2)): lower is better.
     pub mean_log_ratio: f64,
-    /// Geometric mean over tasks of median start / tuned rival.
+    /// Geometric mean over tasks of (median over the starts + 1e-2) / (tuned rival + 1e-2).
     pub tuned_ratio: f64,
-    /// Geometric mean over tasks of worst start / tuned rival.
+    /// Geometric mean over tasks of (worst start + 1e-2) / (tuned rival + 1e-2).
     pub worst_ratio: f64,
-    /// The same by family and optimizer.
+    /// Both ratios by family and optimizer.
     pub rows: Vec<EvaluationRow>,
 }
 
 impl ValidationSet {
-    /// Draws the tasks (streams of their own, never used in training) and tunes the rival on each:
+    /// Draws the tasks (from random streams that training never uses) and tunes the rival on each:
     ///
     /// | controls | starts | rival |
     /// |---|---|---|
     /// | lr | five learning rates | the best of cosine from 11 learning rates |
-    /// | weight-decay | five weight decays, at the task's learning rate | the best of 9 fixed weight decays at that learning rate |
-    /// | both | five pairs | the better of cosine from 11 learning rates at the task's weight decay, and from its best one with 9 weight decays |
+    /// | weight-decay | five weight decays, at the task's learning rate | the best of 9 fixed weight decays there |
+    /// | both | five pairs | the best of cosine from 11 learning rates, then from the best one with 9 weight decays |
     ///
-    /// all log-evenly over the range of the optimizer (of the recipe, for the weight decay), and judged as the recipe's rewards are.
-    /// The tasks are of the recipe's own distribution. Those of line searches come from the default families, so that the scores of different
-    /// recipes can be compared; they train by SGD on the full batch, with the horizons and the starts of the recipe, and so does the rival
-    /// beside them.
+    /// Starts and grids are log-even over the range of the optimizer (of the recipe, for the weight decay), and runs
+    /// are judged as the recipe's rewards are. The tasks come from the recipe's own distribution. For line searches
+    /// they come from the default families, so that the scores of different recipes can be compared; with the recipe's
+    /// horizons, starts and optimizers, on the full batch. The rival then trains on the full batch too.
     ///
     /// # Errors
     /// When the engine cannot run the tasks.
@@ -91,22 +87,22 @@ impl ValidationSet {
         Ok(Self { tasks, starts, rival_best, rival_median })
     }
 
-    /// Runs the controller, greedily, on every task from every start.
+    /// Runs the controller, without exploration, on every task from every start.
     ///
     /// # Errors
     /// When the engine fails.
     pub fn score(&self, pretrained: &Arc<Pretrained>, engine: impl Into<Engine>) -> Result<Score, EngineError> {
         let from_starts = |(task, starts): (_, &[Start; N_STARTS])| starts.map(|start| (task, start, pretrained));
         let runs: Vec<Controlled<'_>> = self.tasks.iter().zip(&self.starts).flat_map(from_starts).collect();
-        Ok(self.summarise(&controlled_losses(engine.into(), &runs)?))
+        Ok(self.summarize(&controlled_losses(engine.into(), &runs)?))
     }
 
-    fn summarise(&self, finals: &[f64]) -> Score {
+    fn summarize(&self, finals: &[f64]) -> Score {
         let mut families: BTreeMap<_, Vec<[f64; 3]>> = BTreeMap::new();
         let mut sum = 0.0;
         for (i, task) in self.tasks.iter().enumerate() {
             let own = &finals[i * N_STARTS..(i + 1) * N_STARTS];
-            let log_ratio = |f: f64| ((f + SOLVED) / (self.rival_best[i] + SOLVED)).ln();
+            let log_ratio = |f: f64| loss_ratio(f, self.rival_best[i]).ln();
             sum += own.iter().map(|&f| log_ratio(f)).sum::<f64>() / N_STARTS as f64;
             let worst = own.iter().copied().fold(0.0, f64::max);
             let logs = [log_ratio(median(own)), log_ratio(worst), log_ratio(self.rival_median[i])];
@@ -134,15 +130,16 @@ impl ValidationSet {
 /// A task, where it starts, and what controls it.
 type Controlled<'a> = (&'a Task, Start, &'a Arc<Pretrained>);
 
-/// The logarithms of what tasks end at under controllers, each from the task's own start.
+/// Logarithms ([`log_loss`]) of what tasks end at under controllers, each from the task's own start.
 pub(super) fn log_losses(engine: Engine, runs: &[(&Task, &Arc<Pretrained>)]) -> Result<Vec<f64>, EngineError> {
     let own_start = |task: &Task| Start { lr: task.lr, weight_decay: task.weight_decay };
     let runs: Vec<Controlled<'_>> =
         runs.iter().map(|&(task, pretrained)| (task, own_start(task), pretrained)).collect();
-    Ok(controlled_losses(engine, &runs)?.into_iter().map(|loss| (loss + SOLVED).ln()).collect())
+    Ok(controlled_losses(engine, &runs)?.into_iter().map(log_loss).collect())
 }
 
-/// What tasks are judged by after whole runs under controllers, all of one recipe, that neither explore nor learn.
+/// The losses that tasks are judged by after whole runs under controllers that neither explore nor learn, all of one
+/// recipe.
 fn controlled_losses(engine: Engine, runs: &[Controlled<'_>]) -> Result<Vec<f64>, EngineError> {
     let controller = |k: usize| {
         let (task, _, pretrained): Controlled<'_> = runs[k];
@@ -163,7 +160,8 @@ fn controlled_losses(engine: Engine, runs: &[Controlled<'_>]) -> Result<Vec<f64>
     }
 }
 
-/// What every task is judged by after a whole run from its start under the policy that `with` makes for it; [`DIVERGED`] at most.
+/// The loss that every task is judged by after a whole run from its start, under the policy that `with` returns for it;
+/// [`DIVERGED_LOSS`] at most.
 fn final_losses<P: Policy>(
     engine: Engine,
     runs: &[(&Task, Start)],
@@ -175,17 +173,13 @@ fn final_losses<P: Policy>(
         Ok((task.clone(), Driver::new(policy, start.lr, start.weight_decay, config)?))
     };
     let done = engine.rollouts(runs.len(), start, false)?;
-    Ok(done.into_iter().map(|(_, run)| counted(run.final_loss())).collect())
+    Ok(done.into_iter().map(|(_, run)| counted_loss(run.final_loss())).collect())
 }
 
-/// The same for a line search.
+/// The same for one line search.
 fn searched_loss(task: &Task, search: Result<LineSearch, LineSearchError>, mut controller: Controller) -> f64 {
     let run = search.and_then(|search| line_search_rollout(&mut task.clone(), search, &mut controller, false));
-    run.map_or(DIVERGED, |run| counted(run.final_loss()))
-}
-
-fn counted(loss: f64) -> f64 {
-    if loss.is_finite() { loss.min(DIVERGED) } else { DIVERGED }
+    run.map_or(DIVERGED_LOSS, |run| counted_loss(run.final_loss()))
 }
 
 fn log_spaced(low: f64, high: f64, n: usize) -> impl Iterator<Item = f64> {

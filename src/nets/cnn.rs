@@ -1,4 +1,5 @@
-//! Blocks of 3×3 convolution (padding 1), optional batch norm (Ioffe and Szegedy 2015), activation and 2×2 max-pooling, then an mlp.
+//! Blocks of 3×3 convolution (padding 1), optional batch norm (Ioffe and Szegedy 2015), activation and 2×2 max-pooling,
+//! then an mlp.
 
 use super::init::{Maker, Start, buffer};
 use super::layers::Dropout;
@@ -13,9 +14,9 @@ const NORM_EPS: f64 = 1e-5;
 
 const KERNEL: usize = 3;
 
-/// What the convolutions are built from.
+/// What the blocks are built from.
 pub(super) struct Blocks<'a> {
-    /// Of one picture: channels, height, width.
+    /// Shape of one picture: channels, height, width.
     pub(super) shape: [usize; 3],
     pub(super) channels: &'a [usize],
     pub(super) batch_norm: bool,

@@ -1,4 +1,4 @@
-//! Everything that can be wrong with a net.
+//! What can be wrong with a net.
 
 use crate::data::Inputs;
 use crate::task::NetKind;
@@ -10,48 +10,48 @@ pub enum NetError {
     /// This kind of net does not read this kind of data.
     #[error("a {net} net reads {allowed}, but the data set holds {found}")]
     Misfit {
-        /// The kind of net.
+        /// Kind of net.
         net: &'static str,
-        /// What it reads.
+        /// Data that it reads.
         allowed: &'static str,
-        /// What is there.
+        /// Data that it was given.
         found: String,
     },
-    /// Pictures too small for the pooling.
+    /// The pictures are too small for the pooling.
     #[error("pictures of {height}x{width} are too small for {n_blocks} blocks with 2x2 pooling")]
     TooSmall {
-        /// Of the pictures.
+        /// Height of the pictures.
         height: usize,
-        /// Of the pictures.
+        /// Width of the pictures.
         width: usize,
-        /// Convolution blocks.
+        /// Number of blocks of convolution and pooling.
         n_blocks: usize,
     },
-    /// A head at every position for a target per text, or the other way round.
+    /// The head reads at every position but a text has one target, or the other way round.
     #[error(
         "net.head = \"{head}\" gives {outputs} outputs per example, but the data has {targets} targets per example"
     )]
     HeadMisfit {
-        /// The head by the task.
+        /// Head, as the task file says.
         head: &'static str,
-        /// Outputs per example.
+        /// Number of outputs per example.
         outputs: usize,
-        /// Targets per example.
+        /// Number of targets per example.
         targets: usize,
     },
     /// A recurrent net needs exactly one hidden size.
     #[error("a recurrent net has one hidden size, but `net.hidden` is {found:?}")]
     HiddenSizes {
-        /// What was given.
+        /// Sizes that were given.
         found: Vec<usize>,
     },
-    /// More parameters than we want to hold in memory.
+    /// The net has more parameters than are held in memory.
     #[error("the net has more than {allowed} parameters")]
     TooManyParameters {
-        /// The largest number.
+        /// Largest number that is allowed.
         allowed: usize,
     },
-    /// The loss over no examples.
+    /// There are no examples to compute a loss of.
     #[error("there are no examples to evaluate on")]
     NoExamples,
     /// libtorch refused an operation.

@@ -1,10 +1,10 @@
-//! Losses, and the loss and accuracy over a whole split.
+//! Loss of a batch; loss and accuracy over a whole split.
 
 use super::{Mode, Net, NetError, TensorSplit};
 use crate::data::TargetKind;
 use tch::{Kind, Reduction, Tensor};
 
-/// Examples at a time, as in the PyTorch reference.
+/// Number of examples computed at a time, as in the PyTorch reference.
 const CHUNK: i64 = 512;
 
 /// How good a net is on a split.
@@ -12,11 +12,11 @@ const CHUNK: i64 = 512;
 pub struct Evaluation {
     /// Mean loss per example, without penalties.
     pub loss: f64,
-    /// Part of the targets whose class has the largest output; none in regression.
+    /// Share of the targets whose class has the largest output; `None` in regression.
     pub accuracy: Option<f64>,
 }
 
-/// The mean loss of a batch, a tensor without dimensions.
+/// Mean loss of a batch, as a tensor without dimensions.
 ///
 /// ```text
 /// classes   cross entropy, output [.., n_classes] and target [..], over all positions

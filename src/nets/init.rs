@@ -16,24 +16,24 @@ use rand::RngExt;
 use rand_chacha::ChaCha8Rng;
 use tch::{Tensor, nn};
 
-/// Chosen by us: 1 GiB of parameters, of which an optimizer keeps up to three copies.
+/// Largest number of parameters. Chosen by us: 1 GiB, of which an optimizer keeps up to three copies.
 const MAX_PARAMETERS: usize = 1 << 28;
 
-/// How one parameter starts.
+/// Initial values of one parameter.
 #[derive(Debug, Clone, Copy)]
 pub(super) enum Start {
-    /// U(-bound, bound), the bound being 1 / sqrt of this.
+    /// U(-bound, bound) with bound = 1 / sqrt of this number.
     Uniform(usize),
     /// N(0, 1).
     Normal,
-    /// All the same.
+    /// The same number everywhere.
     Constant(f32),
 }
 
-/// Makes the parameters of a net, one after the other, and keeps count.
+/// Makes the parameters of a net, one after the other, and counts them.
 pub(super) struct Maker<'a> {
     rng: &'a mut ChaCha8Rng,
-    /// Matrices, filters, embeddings.
+    /// Parameters with at least two dimensions: matrices, filters, embeddings.
     pub(super) weights: Vec<Tensor>,
     pub(super) n_parameters: usize,
 }
@@ -43,7 +43,7 @@ impl<'a> Maker<'a> {
         Self { rng, weights: Vec::new(), n_parameters: 0 }
     }
 
-    /// A trainable variable.
+    /// Makes a trainable variable.
     pub(super) fn parameter(
         &mut self,
         path: &nn::Path,
@@ -63,7 +63,7 @@ impl<'a> Maker<'a> {
     }
 }
 
-/// A variable that is saved and restored with the others, but not trained.
+/// Makes a variable that is saved and restored with the others, but not trained.
 pub(super) fn buffer(path: &nn::Path, name: &str, size: usize, value: f32) -> Result<Tensor, NetError> {
     Ok(path.add(name, tensor(&vec![value; size], &[size], path)?, false))
 }

@@ -1,4 +1,4 @@
-//! The pieces that the nets share.
+//! Layers that the nets share.
 
 use super::init::{Maker, Start};
 use super::{Mode, NetError};

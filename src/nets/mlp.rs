@@ -32,7 +32,7 @@ impl Mlp {
         Ok(Self { hidden, head, activation })
     }
 
-    /// `learned` says whether `x` comes from earlier layers, so that dropout applies to it too.
+    /// Outputs for `x`. If `x` is `learned`, it comes from earlier layers, and dropout applies to it too.
     pub(super) fn forward(
         &self,
         x: &Tensor,

@@ -1,6 +1,7 @@
 //! Embedding, one GRU (Cho et al. 2014) or LSTM (Hochreiter and Schmidhuber 1997) layer, and a linear head.
 //!
-//! The weights are PyTorch's: gates reset, update, new (GRU) or input, forget, cell, output (LSTM), one below the other.
+//! The weights are laid out as PyTorch's: the rows of the gates reset, update, new (GRU) or input, forget, cell, output
+//! (LSTM), in this order.
 
 use super::init::{Maker, Start};
 use super::layers::{Dropout, Linear};
@@ -9,7 +10,7 @@ use crate::data::{Dataset, Targets};
 use crate::task::{Head, NetSpec};
 use tch::{Tensor, nn};
 
-/// Which recurrent layer.
+/// Kind of recurrent layer.
 #[derive(Debug, Clone, Copy)]
 pub(super) enum Cell {
     Gru,
@@ -40,7 +41,7 @@ impl Rnn {
             return Err(NetError::HiddenSizes { found: spec.hidden.clone() });
         };
         check_head(at, dataset)?;
-        // With a target at every position the inputs and the outputs are the same alphabet.
+        // With a target at every position inputs and outputs have the same alphabet.
         let n_tokens = if at == Head::Each { dataset.n_tokens.max(dataset.n_outputs) } else { dataset.n_tokens };
         let embedding = maker.parameter(&path.sub("embedding"), "weight", &[n_tokens, n_embedding], Start::Normal)?;
         let recurrent = path.sub("recurrent");
@@ -66,7 +67,7 @@ impl Rnn {
         self.head.forward(&dropout.apply(read, mode)?)
     }
 
-    /// The hidden state at every position, `[batch, length, n_hidden]`.
+    /// Hidden state at every position, `[batch, length, n_hidden]`.
     fn states(&self, x: &Tensor, train: bool) -> Result<Tensor, NetError> {
         let batch = x.size().first().copied().unwrap_or(0);
         let zeros = Tensor::f_zeros([1, batch, self.n_hidden as i64], (x.kind(), x.device()))?;

@@ -7,19 +7,19 @@ use tch::{Device, Tensor};
 /// Examples and targets as tensors.
 #[derive(Debug)]
 pub struct TensorSplit {
-    /// `[n, columns]`, `[n, channels, height, width]` (float) or `[n, length]` (token numbers).
+    /// Inputs: `[n, columns]` or `[n, channels, height, width]` (float), or `[n, length]` (word or character numbers).
     pub inputs: Tensor,
-    /// `[n]` or `[n, length]` (class numbers) or `[n, columns]` (float).
+    /// Targets: `[n]` or `[n, length]` (class numbers), or `[n, columns]` (float).
     pub targets: Tensor,
-    /// What the targets are.
+    /// Kind of the targets.
     pub kind: TargetKind,
 }
 
 impl TensorSplit {
-    /// Moves a split to a device.
+    /// Copies a split to a device.
     ///
     /// # Errors
-    /// When the device has no room, or is not there.
+    /// When the device has too little memory or does not exist.
     pub fn new(split: &Split, device: Device) -> Result<Self, NetError> {
         let n = split.len();
         let inputs = match &split.inputs {
@@ -38,7 +38,7 @@ impl TensorSplit {
         Ok(Self { inputs: inputs.f_to_device(device)?, targets: targets.f_to_device(device)?, kind })
     }
 
-    /// The number of examples.
+    /// Number of examples.
     pub fn len(&self) -> usize {
         self.inputs.size().first().map_or(0, |n| *n as usize)
     }
@@ -48,10 +48,11 @@ impl TensorSplit {
         self.len() == 0
     }
 
-    /// Inputs and targets of these examples, `None` for all of them: what [`Batches::draw`](crate::data::Batches::draw) answers.
+    /// Inputs and targets of the examples that [`Batches::draw`](crate::data::Batches::draw) returns, where `None`
+    /// stands for all examples.
     ///
     /// # Errors
-    /// When an index is not one of an example.
+    /// When an index is not that of an example.
     pub fn batch(&self, indices: Option<&[i64]>) -> Result<(Tensor, Tensor), NetError> {
         let Some(indices) = indices else { return Ok((self.inputs.shallow_clone(), self.targets.shallow_clone())) };
         let indices = Tensor::f_from_slice(indices)?.f_to_device(self.inputs.device())?;

@@ -99,7 +99,7 @@ fn every_net_gives_a_finite_loss_and_every_parameter_a_gradient() {
         loss.backward();
         assert!(loss.double_value(&[]).is_finite());
         for parameter in vs.trainable_variables() {
-            // (Batch norm cancels the bias of its convolution: that gradient is zero but for rounding.)
+            // (Batch norm cancels the bias of its convolution: that gradient is zero, except for rounding.)
             let reached = parameter.dim() < 2 || parameter.grad().abs().sum(Kind::Float).double_value(&[]) > 0.0;
             assert!(parameter.grad().defined() && reached, "{spec:?} {:?}", parameter.size());
         }

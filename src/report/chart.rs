@@ -1,4 +1,4 @@
-//! A chart, before anybody has decided how to draw it.
+//! A chart, whichever way it is drawn.
 
 use super::table::number;
 
@@ -14,67 +14,67 @@ use super::table::number;
 /// ```
 #[derive(Debug, Clone, PartialEq)]
 pub struct Chart {
-    /// Stands above it.
+    /// Title above the chart.
     pub title: String,
-    /// The horizontal axis.
+    /// Horizontal axis.
     pub x: Axis,
-    /// The vertical axis.
+    /// Vertical axis.
     pub y: Axis,
-    /// Drawn in this order, the last on top.
+    /// Lines, drawn in this order: the last one is on top.
     pub lines: Vec<Line>,
 }
 
 /// One axis.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Axis {
-    /// What is measured, with its unit.
+    /// Label: what is measured, with its unit.
     pub label: String,
-    /// How numbers become places.
+    /// Scale: how numbers become places.
     pub scale: Scale,
-    /// The ends; without them, those of the data. What lies beyond is drawn at the end.
+    /// Lower and upper end; `None` for those of the data. A point beyond an end is drawn at the end.
     pub bounds: Option<[f64; 2]>,
 }
 
-/// How numbers become places.
+/// How numbers become places on an axis.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Scale {
-    /// Equal differences are equally far apart.
+    /// Equal differences have equal distances.
     Linear,
-    /// Equal ratios are equally far apart. Shows positive numbers only.
+    /// Equal ratios have equal distances. Only positive numbers are shown.
     Log,
 }
 
 /// One line of a chart.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Line {
-    /// Its name in the legend.
+    /// Name in the legend.
     pub name: String,
-    /// Its color.
+    /// Color.
     pub color: Color,
-    /// Whether it is dashed, where that can be drawn.
+    /// Whether the line is dashed, if that can be drawn.
     pub dashed: bool,
-    /// Whether every point is marked, where that can be drawn.
+    /// Whether every point is marked, if that can be drawn.
     pub marked: bool,
-    /// Its points, in drawing order. A point that is not finite makes a gap.
+    /// Points, in drawing order. A point that is not finite makes a gap.
     pub points: Vec<(f64, f64)>,
 }
 
-/// Red, green, blue.
+/// A color: red, green, blue.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Color(pub u8, pub u8, pub u8);
 
 impl Color {
-    /// For what is to be looked at.
+    /// Blue, for what is to be looked at.
     pub const BLUE: Self = Self(31, 111, 235);
-    /// For what went wrong.
+    /// Red, for what went wrong.
     pub const RED: Self = Self(209, 73, 91);
     /// A lighter blue.
     pub const LIGHT_BLUE: Self = Self(110, 168, 254);
     /// A lighter red.
     pub const LIGHT_RED: Self = Self(238, 140, 152);
-    /// For what is there to compare with.
+    /// Gray, for what is there to compare with.
     pub const GRAY: Self = Self(128, 134, 142);
-    /// For many lines: blue and gray, then colors that colorblind people can tell apart (Okabe and Ito 2008).
+    /// Colors for many lines: blue and gray, then colors that colorblind people can tell apart (Okabe and Ito 2008).
     pub const MANY: [Self; 8] = [
         Self(31, 111, 235),
         Self(128, 134, 142),
@@ -88,7 +88,7 @@ impl Color {
 }
 
 impl Color {
-    /// The text in this color, by ANSI escapes for 24-bit color, or unchanged where `colored` is false.
+    /// The text in this color, by ANSI escapes for 24-bit color; unchanged if `colored` is false.
     pub fn paint(self, text: &str, colored: bool) -> String {
         let Self(red, green, blue) = self;
         if colored { format!("\x1b[38;2;{red};{green};{blue}m{text}\x1b[0m") } else { text.to_owned() }
@@ -143,7 +143,7 @@ impl Line {
     }
 }
 
-/// Where the numbers of one axis lie: 0 at its lower end, 1 at its upper one.
+/// The places of the numbers on one axis: 0 at its lower end, 1 at its upper one.
 pub(super) struct Ruler<'a> {
     axis: &'a Axis,
     low: f64,
@@ -151,14 +151,14 @@ pub(super) struct Ruler<'a> {
 }
 
 impl Chart {
-    /// The rulers of both axes.
+    /// Rulers of the horizontal and the vertical axis.
     pub(super) fn rulers(&self) -> (Ruler<'_>, Ruler<'_>) {
         let points = || self.lines.iter().flat_map(|line| &line.points);
         let visible = || points().filter(|(x, y)| self.x.shows(*x) && self.y.shows(*y));
         (Ruler::new(&self.x, visible().map(|point| point.0)), Ruler::new(&self.y, visible().map(|point| point.1)))
     }
 
-    /// A line in relative coordinates, cut into pieces where it cannot be drawn.
+    /// A line in relative coordinates, cut into pieces at points that cannot be drawn.
     pub(super) fn pieces(&self, line: &Line) -> Vec<Vec<(f64, f64)>> {
         let (x_ruler, y_ruler) = self.rulers();
         let mut pieces = vec![Vec::new()];
@@ -182,17 +182,17 @@ impl<'a> Ruler<'a> {
         if !(low.is_finite() && high.is_finite()) {
             return Self { axis, low: 0.0, high: 1.0 };
         }
-        // A single value, or none, still needs some room around it.
+        // A single value needs some room around it.
         let room = if high > low { 0.0 } else { 0.5 };
         Self { axis, low: low - room, high: high + room }
     }
 
-    /// In [0, 1].
+    /// Place of a number, in [0, 1].
     pub(super) fn place(&self, value: f64) -> f64 {
         ((self.axis.position(value) - self.low) / (self.high - self.low)).clamp(0.0, 1.0)
     }
 
-    /// Round numbers along the axis with their labels, at most about `n`.
+    /// Round numbers along the axis, about `n` at most: the place and the label of each.
     pub(super) fn ticks(&self, n: usize) -> Vec<(f64, String)> {
         let span = self.high - self.low;
         let values: Vec<f64> = match self.axis.scale {
@@ -210,7 +210,7 @@ impl<'a> Ruler<'a> {
     }
 }
 
-/// The smallest of 1, 2, 5, 10, ... that is not below `step`.
+/// The smallest of ..., 1, 2, 5, 10, 20, ... that is not below `step`.
 fn round_step(step: f64) -> f64 {
     let decade = 10f64.powf(step.log10().floor());
     let factor = [1.0, 2.0, 5.0].into_iter().find(|factor| factor * decade >= step).unwrap_or(10.0);

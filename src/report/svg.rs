@@ -1,4 +1,4 @@
-//! Charts as SVG, side by side under one heading. Plain text that a browser, a README and a text editor all show.
+//! Charts as SVG, side by side under one heading.
 
 use super::chart::{Chart, Color, Line};
 use std::fmt::Write;
@@ -16,12 +16,12 @@ const STYLE: &str = "text{font-family:system-ui,-apple-system,'Segoe UI',Roboto,
 .heading{font-size:18px;font-weight:600;fill:#1f2328}.title{font-size:13px;font-weight:600;fill:#1f2328}\
 .grid{stroke:#eaeef2}.frame{stroke:#d0d7de;fill:none}";
 
-/// Draws `charts` side by side, with one legend. Lines of one name have one meaning in all of them.
+/// Draws `charts` side by side, with one legend: lines of the same name mean the same in all charts.
 pub fn svg(heading: &str, subheading: &str, charts: &[Chart]) -> String {
     svg_in_rows(heading, subheading, charts, charts.len())
 }
 
-/// The same in rows of `per_row` charts, one below the other.
+/// Draws `charts` in rows of `per_row`, one row below the other, with one legend.
 pub fn svg_in_rows(heading: &str, subheading: &str, charts: &[Chart], per_row: usize) -> String {
     let per_row = per_row.clamp(1, charts.len().max(1));
     let names = names(charts);
@@ -49,7 +49,7 @@ pub fn svg_in_rows(heading: &str, subheading: &str, charts: &[Chart], per_row: u
     out + "</svg>\n"
 }
 
-/// One line of every name.
+/// The first line of every name.
 fn names(charts: &[Chart]) -> Vec<&Line> {
     let mut names: Vec<&Line> = Vec::new();
     for line in charts.iter().flat_map(|chart| &chart.lines) {
@@ -60,7 +60,7 @@ fn names(charts: &[Chart]) -> Vec<&Line> {
     names
 }
 
-/// A chart whose upper left corner is at `corner`.
+/// Draws a chart whose upper left corner is at `corner`.
 fn panel(out: &mut String, chart: &Chart, corner: (f64, f64)) {
     let (width, height) = (PANEL_WIDTH - LEFT - RIGHT, PANEL_HEIGHT - TOP - BOTTOM);
     let x_at = |place: f64| corner.0 + LEFT + place * width;

@@ -15,12 +15,12 @@ pub struct Table {
     rows: Vec<Vec<String>>,
 }
 
-/// Where the text of a column stands.
+/// Side to which the text of a column is aligned.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Align {
-    /// For words.
+    /// Left, for words.
     Left,
-    /// For numbers.
+    /// Right, for numbers.
     Right,
 }
 
@@ -30,12 +30,12 @@ impl Table {
         Self { columns: columns.iter().map(|(name, align)| ((*name).to_owned(), *align)).collect(), rows: Vec::new() }
     }
 
-    /// Adds a row. Cells that are missing are empty, cells beyond the last column are not shown.
+    /// Adds a row. Missing cells are empty; cells beyond the last column are not shown.
     pub fn row(&mut self, cells: impl IntoIterator<Item = String>) {
         self.rows.push(cells.into_iter().collect());
     }
 
-    /// Its lines, the heading first, without line ends.
+    /// Lines of the table, the heading first, without line ends.
     pub fn lines(&self) -> Vec<String> {
         let heading: Vec<String> = self.columns.iter().map(|column| column.0.clone()).collect();
         let rows: Vec<&Vec<String>> = std::iter::once(&heading).chain(&self.rows).collect();
@@ -44,7 +44,7 @@ impl Table {
         rows.iter().map(|row| self.line(row, &widths)).collect()
     }
 
-    /// The same as Markdown.
+    /// The table as Markdown.
     ///
     /// ```
     /// use qgd::report::{Align, Table};
@@ -82,7 +82,7 @@ impl std::fmt::Display for Table {
     }
 }
 
-/// A number as people read it: three significant digits, an exponent only where it is far from 1.
+/// A number for people: three significant digits, and an exponent only if the number is far from 1.
 ///
 /// ```
 /// use qgd::report::number;
@@ -106,7 +106,7 @@ pub fn number(value: f64) -> String {
     }
 }
 
-/// A length of time as people say it.
+/// A length of time for people.
 ///
 /// ```
 /// use qgd::report::duration;

@@ -1,11 +1,11 @@
-//! A chart in the terminal, drawn with Braille characters: each holds 2 × 4 dots.
+//! A chart in the terminal, drawn with Braille characters, each of 2 × 4 dots.
 
 use super::chart::{Chart, Color, Line};
 use std::fmt::Write;
 
-/// Draws `chart` with `width` × `height` characters for the lines, a frame, tick labels and a legend around them.
+/// Draws `chart`: `width` × `height` characters for the lines, and around them a frame, tick labels and a legend.
 ///
-/// `colored` uses ANSI escapes for 24-bit color.
+/// If `colored`, it uses ANSI escapes for 24-bit color.
 pub fn plot(chart: &Chart, width: usize, height: usize, colored: bool) -> String {
     let (width, height) = (width.max(20), height.max(4));
     let mut canvas = Canvas::new(width, height);
@@ -33,7 +33,7 @@ pub fn plot(chart: &Chart, width: usize, height: usize, colored: bool) -> String
     out
 }
 
-/// The labels of the horizontal axis, each centered under its tick, and the name of the axis behind them.
+/// Labels of the horizontal axis, each centered under its tick, followed by the name of the axis.
 fn below(ticks: &[(f64, String)], width: usize, name: &str) -> String {
     let mut line = String::new();
     for (place, label) in ticks {
@@ -53,7 +53,7 @@ struct Canvas {
 }
 
 impl Canvas {
-    /// The bit of each dot of a Braille character, by row and column (Unicode block U+2800).
+    /// Bit of each dot of a Braille character, by row and column (Unicode block U+2800).
     const BITS: [[u8; 2]; 4] = [[0x01, 0x08], [0x02, 0x10], [0x04, 0x20], [0x40, 0x80]];
 
     fn new(width: usize, height: usize) -> Self {

@@ -1,15 +1,17 @@
 //! Schedules that watch the loss: plateau and greedy.
 //!
-//! Both conclude something from the loss of step `t` after that step, so it is applied at the next decision. They decide at every step.
+//! Both draw a conclusion from the loss of step `t` after that step, and apply it at the next decision. They decide at
+//! every step.
 
+use super::bytes::{pack, unpack};
 use super::factor_to;
-use super::words::{pack, unpack};
 use crate::policy::Signals;
 use crate::policy::{Decision, Policy, PolicyStateError};
 use std::collections::VecDeque;
 
-/// PyTorch's `ReduceLROnPlateau` (factor 0.1, relative threshold 1e-4, no cooldown) with patience 20, on an exponential moving average
-/// (decay 0.95) of the minibatch loss. A loss that is not finite counts as 1e9, and so does the average from then on.
+/// PyTorch's `ReduceLROnPlateau` (factor 0.1, relative threshold 1e-4, no cooldown) with patience 20, on an exponential
+/// moving average (decay 0.95) of the minibatch loss. A loss that is not finite counts as 1e9, and so does the average
+/// from then on.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Plateau {
     ema: f64,
@@ -28,7 +30,7 @@ impl Plateau {
     const STANDS_FOR_NON_FINITE: f64 = 1e9;
 
     fn observe(&mut self, loss: f64, lr: f64) -> f64 {
-        // No loss has been seen as long as nothing is best.
+        // As long as there is no best metric, no loss has been seen.
         let first = self.best == f64::INFINITY;
         self.ema = if first { loss } else { Self::EMA_DECAY * self.ema + (1.0 - Self::EMA_DECAY) * loss };
         let metric = if self.ema.is_finite() { self.ema } else { Self::STANDS_FOR_NON_FINITE };
@@ -65,8 +67,8 @@ impl Policy for Plateau {
     }
 
     fn load(&mut self, state: &[u8]) -> Result<(), PolicyStateError> {
-        let words = unpack("plateau", state)?;
-        let [ema, best, n_bad, next_lr] = words[..] else {
+        let numbers = unpack("plateau", state)?;
+        let [ema, best, n_bad, next_lr] = numbers[..] else {
             return Err(PolicyStateError { found_bytes: state.len() });
         };
         let [ema, best, next_lr] = [ema, best, next_lr].map(f64::from_bits);
@@ -75,8 +77,9 @@ impl Policy for Plateau {
     }
 }
 
-/// GreedyLR (arXiv 2512.14527) with its published defaults: the mean of the last 50 losses; after more than 10 steps in a row at which it was
-/// a new lowest, lr / 0.95; after more than 10 at which it was not, lr * 0.95; always within [1e-8, 10].
+/// GreedyLR (arXiv 2512.14527) with its published defaults. It watches the mean of the last 50 losses. After more than
+/// 10 steps in a row with a new lowest mean, lr becomes lr / 0.95; after more than 10 steps in a row without one, lr *
+/// 0.95; always within [1e-8, 10].
 #[derive(Debug, Clone, PartialEq)]
 pub struct Greedy {
     losses: VecDeque<f64>,
@@ -130,13 +133,13 @@ impl Policy for Greedy {
 
     fn save(&self) -> Vec<u8> {
         let head = [self.best.to_bits(), self.n_good, self.n_bad, self.next_lr.to_bits()];
-        let words: Vec<u64> = head.into_iter().chain(self.losses.iter().map(|loss| loss.to_bits())).collect();
-        pack("greedy", &words)
+        let numbers: Vec<u64> = head.into_iter().chain(self.losses.iter().map(|loss| loss.to_bits())).collect();
+        pack("greedy", &numbers)
     }
 
     fn load(&mut self, state: &[u8]) -> Result<(), PolicyStateError> {
-        let words = unpack("greedy", state)?;
-        let [best, n_good, n_bad, next_lr, ref losses @ ..] = words[..] else {
+        let numbers = unpack("greedy", state)?;
+        let [best, n_good, n_bad, next_lr, ref losses @ ..] = numbers[..] else {
             return Err(PolicyStateError { found_bytes: state.len() });
         };
         if losses.len() > Self::WINDOW_STEPS {

@@ -5,7 +5,7 @@ use crate::policy::Signals;
 use crate::policy::{Decision, Policy};
 use std::f64::consts::PI;
 
-/// Leaves the learning rate alone.
+/// Never changes the learning rate.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Constant;
 
@@ -15,13 +15,14 @@ impl Policy for Constant {
     }
 }
 
-/// `lr_t = lr * gamma^floor(t / every_steps)`: PyTorch's `StepLR`, whose `gamma` is 0.1. PyTorch has no default for the step size; ours,
-/// a third of the budget, is the custom in image classification.
+/// `lr_t = lr * gamma^floor(t / every_steps)`: PyTorch's `StepLR`, whose default `gamma` is 0.1. PyTorch has no default
+/// for the step size; [`Schedule::Step`](super::Schedule::Step) takes a third of the budget, as is usual in image
+/// classification.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Step {
-    /// Steps between two cuts, at least 1.
+    /// Number of steps between two cuts, at least 1.
     pub every_steps: u64,
-    /// What the learning rate is multiplied by at each.
+    /// Factor on the learning rate at each cut.
     pub gamma: f64,
 }
 
@@ -32,8 +33,8 @@ impl Policy for Step {
     }
 }
 
-/// `lr_t = lr * (1 + cos(pi t / T)) / 2`: PyTorch's `CosineAnnealingLR` with `eta_min = 0` (Loshchilov and Hutter 2017, arXiv 1608.03983).
-/// Past the budget the last learning rate is kept.
+/// `lr_t = lr * (1 + cos(pi t / T)) / 2`: PyTorch's `CosineAnnealingLR` with `eta_min = 0` (Loshchilov and Hutter 2017,
+/// arXiv 1608.03983). Past the budget the last learning rate is kept.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Cosine {
     /// The budget `T`, at least 1.
@@ -47,8 +48,9 @@ impl Policy for Cosine {
     }
 }
 
-/// PyTorch's `OneCycleLR` with its defaults (Smith and Topin 2018, arXiv 1708.07120): from `lr / 25` along a cosine up to `lr` at 30 % of
-/// the budget, then down to `lr / 25 / 1e4`. The learning rate of the run is the peak. Past the budget the last one is kept.
+/// PyTorch's `OneCycleLR` with its defaults (Smith and Topin 2018, arXiv 1708.07120): from `lr / 25` along a cosine up
+/// to `lr` at 30 % of the budget, then down to `lr / 25 / 1e4`. The learning rate of the run is the peak. Past the
+/// budget the last one is kept.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct OneCycle {
     /// The budget `T`, at least 1.

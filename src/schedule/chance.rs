@@ -1,13 +1,13 @@
-//! What shows whether a learned policy learned anything: the same actions, never taken or taken at random.
+//! Policies that show whether a controller has learned anything: the same actions, never taken or taken at random.
 
-use super::words::{pack, unpack};
+use super::bytes::{pack, unpack};
 use crate::policy::{Action, Move, Signals};
 use crate::policy::{Decision, Policy, PolicyStateError, Reason};
 use crate::rng;
 use rand::Rng;
 use rand_chacha::ChaCha8Rng;
 
-/// Always *accept*.
+/// Always says *accept*.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct AlwaysAccept;
 
@@ -17,13 +17,15 @@ impl Policy for AlwaysAccept {
     }
 }
 
-/// *Halve*, *accept* or *×1.25* of the learning rate at random, with probabilities under which its logarithm has no drift.
+/// *Halve*, *accept* or *×1.25* of the learning rate at random, with probabilities under which its logarithm has no
+/// drift.
 ///
 /// ```text
 /// p(accept) = 1/2,   p(halve) ln 2 = p(grow) ln 1.25   =>   halve : accept : grow = 0.122 : 0.5 : 0.378
 /// ```
 ///
-/// Uniform actions would shrink the learning rate by a factor 1.17 a decision. Decisions come every [`RandomActions::INTERVAL_STEPS`] steps.
+/// Uniform actions would shrink the learning rate by a factor of 1.17 at each decision. Decisions come every
+/// [`RandomActions::INTERVAL_STEPS`] steps.
 #[derive(Debug, Clone, PartialEq)]
 pub struct RandomActions {
     seed: u64,
@@ -31,7 +33,7 @@ pub struct RandomActions {
 }
 
 impl RandomActions {
-    /// The random policy of this seed.
+    /// The random policy with this seed.
     pub fn new(seed: u64) -> Self {
         Self { seed, rng: rng::stream(seed, "random-policy") }
     }
@@ -39,7 +41,7 @@ impl RandomActions {
     fn draw(&mut self) -> Move {
         let (down, up) = (std::f64::consts::LN_2, Move::Grow.factor().ln());
         let halve = 0.5 * up / (down + up);
-        // The upper 53 bits of a word make a uniform number in [0, 1).
+        // The upper 53 bits of a 64-bit number make a uniform number in [0, 1).
         let uniform = (self.rng.next_u64() >> 11) as f64 / (1u64 << 53) as f64;
         if uniform < halve {
             Move::Halve

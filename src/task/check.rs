@@ -1,9 +1,9 @@
 //! The range of every value of a task, whether it came from a file or from a flag.
 
-use super::{Column, DataSpec, Format, NetKind, NetSpec, TrainSpec, ValueError};
-use crate::data::TargetKind;
+use super::{NetKind, NetSpec, TrainSpec, ValueError};
+use crate::data::{Column, DataSpec, Format, TargetKind};
 
-/// The largest size of one layer.
+/// Largest size of one layer.
 const MAX_UNITS: usize = 65_536;
 
 fn within(holds: bool, key: &str, value: impl ToString, allowed: &str) -> Result<(), ValueError> {

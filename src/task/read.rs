@@ -1,10 +1,8 @@
 //! From TOML to [`TaskSpec`]: types, defaults, unknown keys. Ranges are checked afterwards, in one place.
 
 use super::section::{Section, count, float, list, text};
-use super::{
-    Activation, Column, DataSpec, Format, Head, NetKind, NetSpec, OptimizerKind, TaskError, TaskSpec, TrainSpec,
-};
-use crate::data::TargetKind;
+use super::{Activation, Head, NetKind, NetSpec, OptimizerKind, TaskError, TaskSpec, TrainSpec};
+use crate::data::{Column, DataSpec, Format, TargetKind};
 use std::path::{Path, PathBuf};
 use toml::{Table, Value};
 

@@ -1,4 +1,4 @@
-//! One table of a task file, read key by key, so that every error knows its key path.
+//! One table of a task file, read key by key, so that every error names its key.
 
 use super::{TaskError, ValueError};
 use std::path::Path;
@@ -12,7 +12,7 @@ pub(super) struct Section<'a> {
 }
 
 impl<'a> Section<'a> {
-    /// `name` is that of the table, empty for the file itself.
+    /// A section; `name` is the name of its table, empty for the file itself.
     pub(super) fn new(file: &'a Path, name: impl Into<String>, table: Table) -> Self {
         Self { file, name: name.into(), table, known: Vec::new() }
     }
@@ -21,7 +21,7 @@ impl<'a> Section<'a> {
         if self.name.is_empty() { key.to_owned() } else { format!("{}.{key}", self.name) }
     }
 
-    /// The value of `key`, which counts as known from now on.
+    /// Takes out the value of `key`, which is a known key from now on.
     fn take(&mut self, key: &'static str) -> Option<Value> {
         self.known.push(key);
         self.table.remove(key)
@@ -36,7 +36,7 @@ impl<'a> Section<'a> {
         TaskError::MissingKey { file: self.file.into(), key: self.path_of(key), allowed: allowed.to_owned() }
     }
 
-    /// Reads `key` with `convert`, which answers `None` for a value that is not `allowed`.
+    /// Reads `key` with `convert`, which returns `None` for a value that is not `allowed`.
     pub(super) fn optional<T>(
         &mut self,
         key: &'static str,
@@ -56,7 +56,7 @@ impl<'a> Section<'a> {
         self.optional(key, allowed, convert)?.ok_or_else(|| self.missing(key, allowed))
     }
 
-    /// One of a few names; the first is the default unless `required`.
+    /// Reads `key`, whose value must be one of a few names. `None` if the key is missing.
     pub(super) fn choice<T: Copy>(&mut self, key: &'static str, names: &[(&str, T)]) -> Result<Option<T>, TaskError> {
         let allowed = names.iter().map(|(name, _)| format!("\"{name}\"")).collect::<Vec<_>>().join(", ");
         self.optional(key, &format!("one of {allowed}"), |value| {
@@ -65,7 +65,7 @@ impl<'a> Section<'a> {
         })
     }
 
-    /// Refuses what nobody has asked for.
+    /// Refuses a key that nothing has read.
     pub(super) fn finish(self) -> Result<(), TaskError> {
         let Some(key) = self.table.keys().next() else { return Ok(()) };
         Err(TaskError::UnknownKey { file: self.file.into(), key: self.path_of(key), allowed: self.known.join(", ") })

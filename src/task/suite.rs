@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 use std::path::{Path, PathBuf};
 use toml::{Table, Value};
 
-/// The most seeds, and the largest multiple of a horizon: far beyond what anybody waits for.
+/// Largest number of seeds, and largest multiple of a horizon: far more than anybody waits for.
 const MOST: usize = 1000;
 
 /// Several tasks for one evaluation.
@@ -16,14 +16,16 @@ const MOST: usize = 1000;
 /// [[task]]  file, quick, and any of the keys above, for this task alone
 /// ```
 ///
-/// | Name | Default | Purpose | Range |
-/// |---|---|---|---|
-/// | `optimizers` | sgd, momentum, adam | each in turn, whatever the task file says | at least one |
-/// | `horizons` | \[1\] | multiples of the steps in the task file | at least one, each 1 to 1000 |
-/// | `seeds` | 5 | the seeds 0, 1, ... | 1 to 1000 |
-/// | `rivals` | cosine, one-cycle, step, plateau, greedy, constant | schedules, or pretrained controllers | at least one |
-/// | `task.file` | required | the task file; relative to the suite file or the data folder | |
-/// | `task.quick` | false | whether `--quick` keeps it | |
+/// | Name | Default | Range |
+/// |---|---|---|
+/// | `optimizers` | sgd, momentum, adam | at least one |
+/// | `horizons` | \[1\] | at least one, each 1 to 1000 |
+/// | `seeds` | 5 | 1 to 1000 |
+/// | `rivals` | cosine, one-cycle, step, plateau, greedy, constant | at least one |
+/// | `task.file` | required | |
+/// | `task.quick` | false | |
+///
+/// The fields of [`SuiteTask`] say what each of them is for.
 ///
 /// ```
 /// # fn main() -> Result<(), qgd::task::TaskError> {
@@ -34,43 +36,43 @@ const MOST: usize = 1000;
 /// ```
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct SuiteSpec {
-    /// The file it was read from.
+    /// File that the suite was read from.
     pub file: PathBuf,
-    /// What is run, in this order.
+    /// Tasks, in the order in which they are run.
     pub tasks: Vec<SuiteTask>,
 }
 
-/// One task of a suite, with all that it takes over from the suite.
+/// One task of a suite, with the values that it takes over from the suite.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct SuiteTask {
-    /// See the table of [`SuiteSpec`].
+    /// Task file; relative to the suite file or to the data folder.
     pub file: PathBuf,
-    /// See the table of [`SuiteSpec`].
+    /// Optimizers that train it, one after the other, whatever the task file says.
     pub optimizers: Vec<OptimizerKind>,
-    /// See the table of [`SuiteSpec`].
+    /// Lengths of the training, as multiples of the steps in the task file.
     pub horizons: Vec<u64>,
-    /// See the table of [`SuiteSpec`].
+    /// Number of seeds: they are 0, 1, and so on.
     pub seeds: u64,
-    /// See the table of [`SuiteSpec`].
+    /// Rivals: schedules or pretrained controllers.
     pub rivals: Vec<String>,
-    /// See the table of [`SuiteSpec`].
+    /// Whether `--quick` runs it.
     pub quick: bool,
 }
 
 impl SuiteSpec {
-    /// Reads and checks a suite file. The task files are not looked at.
+    /// Reads and checks a suite file. It does not read the task files.
     ///
     /// # Errors
-    /// When the file cannot be read, is no TOML, or has a key or value that is not allowed.
+    /// When the file cannot be read, is not TOML, or has a key or value that is not allowed.
     pub fn load(file: &Path) -> Result<Self, TaskError> {
         let text = std::fs::read_to_string(file).map_err(|source| TaskError::Read { file: file.into(), source })?;
         Self::parse(&text, file)
     }
 
-    /// Reads and checks the text of a suite file; `file` names it in errors.
+    /// Reads and checks the text of a suite file. `file` is named in errors.
     ///
     /// # Errors
-    /// When the text is no TOML, or has a key or value that is not allowed.
+    /// When the text is not TOML, or has a key or value that is not allowed.
     pub fn parse(text: &str, file: &Path) -> Result<Self, TaskError> {
         let table: Table =
             toml::from_str(text).map_err(|source| TaskError::Syntax { file: file.into(), source: Box::new(source) })?;
@@ -107,7 +109,7 @@ fn task(mut keys: Section<'_>, defaults: &SuiteTask) -> Result<SuiteTask, TaskEr
     Ok(task)
 }
 
-/// The keys that a suite has for all tasks and a task for itself.
+/// Reads the keys that a suite may have for all its tasks, and a task for itself.
 fn shared_keys(keys: &mut Section<'_>, defaults: &SuiteTask) -> Result<SuiteTask, TaskError> {
     let names = OptimizerKind::NAMES.map(|(name, _)| format!("\"{name}\"")).join(", ");
     let optimizers = keys.optional("optimizers", &format!("a list of {names}"), |value| {
@@ -129,7 +131,7 @@ fn shared_keys(keys: &mut Section<'_>, defaults: &SuiteTask) -> Result<SuiteTask
     })
 }
 
-/// A list that is not empty.
+/// The list, unless it is empty.
 fn some<T>(list: Vec<T>) -> Option<Vec<T>> {
     Some(list).filter(|list| !list.is_empty())
 }

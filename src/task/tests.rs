@@ -1,4 +1,5 @@
 use super::*;
+use crate::data::{Column, Format, TargetKind};
 use std::path::PathBuf;
 
 const MLP: &str = "[net]\nkind = \"mlp\"\n";

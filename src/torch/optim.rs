@@ -1,11 +1,11 @@
 //! SGD, Adam, AdamW and RMSprop on one flat parameter buffer.
 //!
-//! They take the steps of PyTorch's optimizers of the same names (the tests compare them with tch's, step for step), with what tch cannot
-//! do: state that can be saved, a step that is taken only if the gradient is finite, rollback. All layers are updated by the same few
-//! operations, which is why they are also faster than tch's on nets of many small layers.
+//! They take the same steps as PyTorch's optimizers of the same names (the tests compare them with tch's, step for
+//! step), and can do what tch's cannot: save their state, take a step only if the gradient is finite, roll back. A few
+//! operations update all layers together, so they are also faster than tch's on nets of many small layers.
 //!
-//! Deviations from PyTorch: no `dampening`, `amsgrad`, `centered`, `maximize`; everything else follows its documentation,
-//! including that a parameter without a gradient is skipped and its moments and step count stay.
+//! Deviations from PyTorch: no `dampening`, `amsgrad`, `centered`, `maximize`; everything else follows its
+//! documentation, including that a parameter without a gradient is skipped and its moments and step count stay.
 
 mod config;
 mod state;
@@ -21,7 +21,7 @@ use tch::nn::VarStore;
 use tch::{Kind, Tensor};
 use update::Span;
 
-/// Takes the steps.
+/// An optimizer that takes the steps of an [`Algorithm`].
 ///
 /// ```
 /// use qgd::torch::{Algorithm, OptimConfig, Optimizer};
@@ -39,9 +39,9 @@ use update::Span;
 pub struct Optimizer {
     flat: FlatParams,
     config: OptimConfig,
-    /// Steps taken, for every variable: one without a gradient is skipped.
+    /// Number of steps taken with each variable: a variable without a gradient is skipped.
     steps: Vec<u64>,
-    /// `[n_params]` each.
+    /// Moments, `[n_params]` each.
     moments: Vec<Tensor>,
     plan: Plan,
 }
@@ -54,10 +54,11 @@ struct Plan {
 }
 
 impl Optimizer {
-    /// An optimizer of all trainable variables of `vs`, now and later.
+    /// An optimizer of all trainable variables of `vs`, those that are added later included.
     ///
     /// # Errors
-    /// When a field of `config` is outside its range, or `vs` has no trainable variables or mixed ones.
+    /// When a field of `config` is outside its range, or `vs` has no trainable variables or some of different kinds or
+    /// devices.
     pub fn new(vs: &VarStore, config: OptimConfig) -> Result<Self, TorchError> {
         config.check()?;
         let flat = FlatParams::new(vs)?;
@@ -75,7 +76,7 @@ impl Optimizer {
         self.flat.zero_grad()
     }
 
-    /// One step with the gradients of the last backward pass.
+    /// Takes one step with the gradients of the last backward pass.
     ///
     /// # Errors
     /// When libtorch fails.
@@ -85,7 +86,7 @@ impl Optimizer {
         self.apply(&gradient, None)
     }
 
-    /// `zero_grad`, backward pass, `step`.
+    /// Does `zero_grad`, the backward pass, and `step`.
     ///
     /// # Errors
     /// When libtorch fails.
@@ -95,17 +96,17 @@ impl Optimizer {
         self.step()
     }
 
-    /// The learning rate of a group with ratio 1.
+    /// Learning rate of a group with ratio 1.
     pub fn lr(&self) -> f64 {
         self.config.lr
     }
 
-    /// The weight decay of a group with ratio 1.
+    /// Weight decay of a group with ratio 1.
     pub fn weight_decay(&self) -> f64 {
         self.config.weight_decay
     }
 
-    /// The update rule.
+    /// Update rule.
     pub fn algorithm(&self) -> Algorithm {
         self.config.algorithm
     }
@@ -129,7 +130,8 @@ impl Optimizer {
     /// Sets the momentum of SGD and RMSprop.
     ///
     /// # Errors
-    /// When it is outside [0, 1), when the optimizer was built without momentum, and for Adam, which has betas.
+    /// When it is outside (0, 1), when the optimizer was built without momentum, and for Adam and AdamW, which have
+    /// betas.
     pub fn set_momentum(&mut self, value: f64) -> Result<(), TorchError> {
         let mut algorithm = self.config.algorithm;
         match &mut algorithm {
@@ -173,7 +175,7 @@ impl Optimizer {
         &self.flat
     }
 
-    /// The moments, `[n_params]` each, and the step counts: what a rollback puts back.
+    /// The moments, `[n_params]` each, and the step counts: what a rollback restores.
     pub(crate) fn memory(&self) -> (&[Tensor], &[u64]) {
         (&self.moments, &self.steps)
     }
@@ -183,12 +185,12 @@ impl Optimizer {
             moment.f_copy_(saved)?;
         }
         self.steps.copy_from_slice(steps);
-        // The spans were cut by the step counts that held until now.
+        // The spans were made for the step counts before the rollback.
         self.plan = Plan::default();
         Ok(())
     }
 
-    /// Takes in new variables, a new device or a new kind.
+    /// Adapts to new variables, a new device or a new kind.
     pub(crate) fn refresh(&mut self) -> Result<Refreshed, TorchError> {
         let refreshed = self.flat.refresh()?;
         if refreshed != Refreshed::Unchanged {
@@ -197,8 +199,8 @@ impl Optimizer {
         Ok(refreshed)
     }
 
-    /// One step with this gradient. With `finite` (a boolean on the device of the net), no parameter moves where it is false; the moments
-    /// then forget a little as after a zero gradient, until the rollback that must follow restores them.
+    /// Takes one step with this gradient. If `finite` (a boolean on the device of the net) is false, no parameter
+    /// moves. The moments then decay as after a zero gradient, until the rollback that must follow restores them.
     pub(crate) fn apply(&mut self, gradient: &Gradient, finite: Option<&Tensor>) -> Result<(), TorchError> {
         let _guard = tch::no_grad_guard();
         if self.plan.present != gradient.present {
@@ -215,7 +217,7 @@ impl Optimizer {
         Ok(())
     }
 
-    /// Gives every variable its moments: new ones are zero, old ones follow the parameters to their device and kind.
+    /// Makes the moments fit the parameters: new ones are zero, old ones move to the device and kind of the parameters.
     fn fit_to_params(&mut self) -> Result<(), TorchError> {
         let _guard = tch::no_grad_guard();
         self.plan = Plan::default();

@@ -1,4 +1,4 @@
-//! Pretrained files that are damaged or hostile, and recipes with mistakes in them.
+//! Pretrained files that are damaged or hostile, and recipes with mistakes.
 
 use crate::sandbox::{Sandbox, shipped};
 use std::fs;
@@ -7,7 +7,7 @@ fn pretrained() -> Vec<u8> {
     fs::read(shipped("pretrained/lr.qgd")).unwrap()
 }
 
-/// Pretrained files that must be refused: name, bytes, what the message says.
+/// Pretrained files that must be refused: name, bytes, part of the message.
 fn damaged() -> Vec<(&'static str, Vec<u8>, &'static str)> {
     let whole = pretrained();
     let mut flipped = whole.clone();
@@ -26,7 +26,7 @@ fn damaged() -> Vec<(&'static str, Vec<u8>, &'static str)> {
     ]
 }
 
-/// A frame whose checksum is right, around lengths that no memory could hold.
+/// A frame with the right checksum around lengths that no memory could hold.
 fn hostile() -> Vec<u8> {
     let payload = [0xff; 64];
     let mut frame = pretrained()[..8].to_vec();

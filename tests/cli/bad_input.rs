@@ -26,7 +26,7 @@ fn idx(sizes: &[u32], content: &[u8]) -> Vec<u8> {
     bytes
 }
 
-/// Trains with everything that could write something.
+/// Trains with every flag that makes it write something.
 fn refuses(sandbox: &Sandbox, task: &str, flags: &[&str], needles: &[&str]) {
     let writing = ["--json", "out.json", "--trace", "out.jsonl", "--resume", "run", "--checkpoint-every", "1"];
     sandbox.refuses(&[&["train", task][..], &writing, flags].concat(), needles);

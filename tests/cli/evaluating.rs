@@ -4,7 +4,7 @@ use crate::sandbox::{Output, Sandbox, shipped};
 use serde_json::Value;
 use std::time::{Duration, Instant};
 
-/// Digits in 20 steps, with Adam, two rivals and two seeds.
+/// A suite: digits, 20 steps of Adam, two rivals and two seeds.
 fn small() -> Sandbox {
     let sandbox = Sandbox::new();
     let data = shipped("examples/data/digits.csv.gz");
@@ -92,7 +92,7 @@ fn a_second_evaluation_runs_nothing_and_a_torn_one_only_what_is_missing() {
     let second = evaluate(&sandbox, "lr", &flags);
     assert!(second.stderr.contains("all 52 runs") && second.stderr.contains("0 to run"), "{}", second.stderr);
     assert_eq!((&second.stdout, &sandbox.read("e.json")), (&first.stdout, &json));
-    // As a kill leaves it: some lines, and half of one.
+    // What a kill leaves: some lines, and half of one.
     let kept: usize = cells.lines().take(30).map(|line| line.len() + 1).sum();
     sandbox.write("cache/cells.jsonl", &cells[..kept + 25]);
     let resumed = evaluate(&sandbox, "lr", &flags);
@@ -136,7 +136,7 @@ fn rivals_are_run_once_for_every_controller() {
     let copy = sandbox.path("copy.qgd");
     std::fs::copy(shipped("pretrained/lr.qgd"), copy).unwrap();
     assert!(runs("copy.qgd", &[]).contains("0 to run"));
-    // Its own as a rival is tuned: four starts more.
+    // As a rival it is tuned: four more starts.
     assert!(runs("copy.qgd", &["--rivals", "cosine,lr"]).contains("8 to run"));
     sandbox.write("suite.toml", suite("horizons = [2]\n"));
     assert!(runs("lr", &[]).contains("52 to run"));

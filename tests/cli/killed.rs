@@ -1,4 +1,4 @@
-//! `kill -9` during `qgd train`, then the same line again: as if nothing had happened.
+//! `kill -9` during `qgd train`, then the same command again: the result is as if nothing had happened.
 
 use crate::sandbox::{Sandbox, shipped};
 use serde_json::Value;

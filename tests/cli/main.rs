@@ -1,5 +1,5 @@
-//! What the command line promises: exit codes, messages that name what is wrong, nothing written on bad input, results that can be read
-//! by programs, and runs that survive being killed.
+//! What the command line promises: exit codes, messages that name what is wrong, nothing written on bad input, results
+//! that programs can read, and runs that go on after a kill.
 
 #![allow(clippy::unwrap_used, reason = "a test that finds nothing where it looks has failed")]
 

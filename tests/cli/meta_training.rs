@@ -4,7 +4,7 @@ use crate::sandbox::Sandbox;
 #[cfg(feature = "torch")]
 use crate::sandbox::shipped;
 
-/// A recipe that takes a moment, of so many rounds.
+/// A recipe with this number of rounds, each of which takes a moment.
 fn recipe(sandbox: &Sandbox, rounds: u32) {
     sandbox.write(
         "recipe.toml",

@@ -1,16 +1,16 @@
-//! A folder of its own for a test, and `qgd` started in it.
+//! A folder for one test, in which `qgd` is started.
 
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use tempfile::TempDir;
 
-/// An empty folder that is gone when the test is over.
+/// A folder, empty at first, that is removed when the test is over.
 pub struct Sandbox {
     folder: TempDir,
 }
 
-/// What a finished `qgd` left behind.
+/// Result of a finished `qgd`.
 pub struct Output {
     pub code: i32,
     pub stdout: String,
@@ -39,7 +39,7 @@ impl Sandbox {
         serde_json::from_str(&self.read(name)).unwrap()
     }
 
-    /// Every file and folder in it.
+    /// Every file and folder in the folder.
     pub fn listing(&self) -> Vec<String> {
         let entries = fs::read_dir(self.folder.path()).unwrap();
         let mut names: Vec<String> = entries.map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();
@@ -54,7 +54,7 @@ impl Sandbox {
         command
     }
 
-    /// Runs to the end. A panic is never what we want to see.
+    /// Runs `qgd` to its end, and fails if it panicked.
     pub fn qgd(&self, args: &[&str]) -> Output {
         let output = self.command(args).output().unwrap();
         let text = |bytes| String::from_utf8(bytes).unwrap();
@@ -77,7 +77,8 @@ impl Sandbox {
         assert_eq!(output.code, 0, "{}", output.stderr);
     }
 
-    /// Runs what must be refused: exit code 2, nothing written, and a message on one line that names all of `needles`.
+    /// Runs a command that must be refused: exit code 2, nothing written, and a message of one line with all of
+    /// `needles`.
     pub fn refuses(&self, args: &[&str], needles: &[&str]) {
         let before = self.listing();
         let output = self.qgd(args);

@@ -1,4 +1,4 @@
-//! What a finished `qgd train` says, to people and to programs.
+//! What a finished `qgd train` tells people and programs.
 
 use crate::sandbox::{Sandbox, shipped};
 use qgd::controller::ScaleFree;
@@ -29,7 +29,7 @@ fn json_holds_everything_that_was_promised() {
     let total = ["halve", "accept", "grow"].map(|name| decisions[name].as_u64().unwrap()).iter().sum::<u64>();
     assert!(total >= 64, "a decision at each of the first 64 steps: {decisions}");
     assert!(json["rollbacks"].is_u64());
-    // From a start this low only a controller that works gets anywhere.
+    // From a start as low as this only a controller that works gets far.
     assert!(json["train_loss"].as_f64().unwrap() < 0.2, "{json}");
     assert!(decisions["grow"].as_u64() > decisions["halve"].as_u64(), "{json}");
     assert!(json["lr_last"].as_f64().unwrap() < 1e-3, "cooled down at the end of the budget: {json}");

@@ -1,4 +1,4 @@
-//! Runs what the cache does not have yet.
+//! Makes the runs that the cache does not have yet.
 
 use super::cache::{Cache, Entry, Score};
 use super::plan::{Cell, Plan};
@@ -12,41 +12,42 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Mutex, PoisonError};
 use std::time::Instant;
 
-/// Steps by which a task's pace is measured before the work begins.
+/// Number of steps by which the pace of a task is measured before the work begins.
 const PACE_STEPS: u32 = 5;
 
-/// Everything that is needed to run the missing cells.
+/// Everything that is needed for the missing runs.
 pub struct Bench<'a> {
     plan: &'a Plan,
     cache: &'a Cache,
-    /// By task, only where something is missing.
+    /// Grids by task, for tasks with missing runs.
     grids: BTreeMap<usize, Grid>,
-    /// Seconds a step, by task.
+    /// Seconds that a step takes, by task.
     pace_s: BTreeMap<usize, f64>,
     tally: Mutex<Tally>,
     started: Instant,
     progress: Progress,
 }
 
-/// How far it is.
+/// Progress of the work.
 #[derive(Debug, Clone, Copy, Default)]
 struct Tally {
     n_done: u64,
-    /// Expected work, in seconds on one thread.
+    /// Expected work done and in all, in seconds on one thread.
     done_s: f64,
     all_s: f64,
 }
 
-/// The work before it has begun.
+/// The missing runs, before the work has begun.
 struct Missing {
     coarse: Vec<Cell>,
-    /// As far as it is known; runs for which the best start is still to be found are counted by problem.
+    /// Runs beside a best start that is known.
     refined: Vec<Cell>,
+    /// Numbers of runs beside a best start that is not known yet, each with its problem.
     unknown: Vec<(usize, u64)>,
     n_cells: u64,
 }
 
-/// Runs what is missing.
+/// Makes the missing runs.
 pub fn fill(plan: &Plan, cache: &Cache, machine: &Machine, n_jobs: usize) -> Result<(), Failure> {
     let missing = Missing::of(plan, cache);
     let (n_cells, n_runs, place) = (missing.n_cells, missing.n_runs(), cache.path().display());
@@ -86,7 +87,7 @@ impl Missing {
         (self.coarse.len() + self.refined.len()) as u64 + self.unknown.iter().map(|(_, n)| n).sum::<u64>()
     }
 
-    /// Every problem with something to run, and how much.
+    /// Every problem with missing runs, with their number. A problem may occur more than once.
     fn by_problem(&self) -> Vec<(usize, u64)> {
         let known = self.coarse.iter().chain(&self.refined).map(|cell| (cell.problem, 1));
         known.chain(self.unknown.iter().copied()).collect()
@@ -94,7 +95,7 @@ impl Missing {
 }
 
 impl<'a> Bench<'a> {
-    /// Reads the data, and tries whether every method can start, so that bad input is found before hours of work.
+    /// Reads the data and starts every method once, so that bad input is found before hours of work.
     fn new(plan: &'a Plan, cache: &'a Cache, machine: &Machine, missing: &Missing) -> Result<Self, Failure> {
         let mut bench = Self {
             plan,
@@ -120,7 +121,7 @@ impl<'a> Bench<'a> {
         Ok(bench)
     }
 
-    /// Starts every method of a task once; answers the seconds that a step takes.
+    /// Starts every method of a task once. Returns the seconds that a step takes.
     fn try_out(&self, task: usize) -> Result<f64, Failure> {
         let mut pace_s = f64::INFINITY;
         let problems = self.plan.coarse().into_iter().filter(|cell| self.plan.problems[cell.problem].task == task);
@@ -162,7 +163,7 @@ impl<'a> Bench<'a> {
         self.tally.lock().unwrap_or_else(PoisonError::into_inner).all_s
     }
 
-    /// Runs cells, the quick ones first: their problems are complete early, and a last slow run costs little.
+    /// Runs cells, the quick ones first, so that their problems are complete early.
     fn run(&self, mut cells: Vec<Cell>, n_jobs: usize) -> Result<(), Failure> {
         cells.sort_by(|a, b| self.expected_s(a.problem).total_cmp(&self.expected_s(b.problem)));
         side_by_side(cells.len(), n_jobs, |i| self.run_one(&cells[i]))?;

@@ -1,4 +1,5 @@
-//! Finished runs, one line of JSON each, written as they end: a killed evaluation goes on, and a rival's runs serve every controller.
+//! Finished runs, one line of JSON each, written when a run ends. So a killed evaluation can go on, and the runs of
+//! rivals serve every controller.
 
 use crate::cli::failure::Failure;
 use crate::cli::grid::Finished;
@@ -12,18 +13,18 @@ use std::sync::{Mutex, PoisonError};
 
 const FILE_NAME: &str = "cells.jsonl";
 
-/// What came out of a run. A loss that is not finite is none.
+/// Result of a run. A loss that is not finite is `None`.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub struct Score {
     pub train_loss: Option<f64>,
     pub validation_loss: Option<f64>,
     pub test_loss: Option<f64>,
-    /// None in regression.
+    /// `None` in regression.
     pub test_accuracy: Option<f64>,
     pub rollbacks: u64,
 }
 
-/// A line of the file. Only the key is ever looked up; the rest is for people.
+/// A line of the file. Only key and score are read; the rest is for people.
 #[derive(Debug, Serialize, Deserialize)]
 pub struct Entry {
     pub key: String,
@@ -37,13 +38,13 @@ pub struct Entry {
     pub wall_s: f64,
 }
 
-/// The file and what is in it.
+/// The file and its contents.
 pub struct Cache {
     path: PathBuf,
     known: Mutex<BTreeMap<String, Score>>,
-    /// Where lines go, once [`Cache::open`] was called.
+    /// The file to append to, once [`Cache::open`] was called.
     file: Mutex<Option<File>>,
-    /// Lines that could not be read.
+    /// Number of lines that could not be read.
     pub n_damaged: usize,
 }
 
@@ -60,12 +61,12 @@ impl Score {
         }
     }
 
-    /// The training loss; NaN where it diverged.
+    /// Training loss; NaN if the run diverged.
     pub fn train(&self) -> f64 {
         self.train_loss.unwrap_or(f64::NAN)
     }
 
-    /// The test loss; NaN where it diverged.
+    /// Test loss; NaN if the run diverged.
     pub fn test(&self) -> f64 {
         self.test_loss.unwrap_or(f64::NAN)
     }
@@ -92,7 +93,8 @@ impl Cache {
         Ok(Self { path, known: Mutex::new(known), file: Mutex::default(), n_damaged })
     }
 
-    /// Makes ready for [`Cache::put`]: creates what is missing, and cuts off a last line that a kill has torn.
+    /// Prepares [`Cache::put`]: creates folder and file if they are missing, and cuts off a last line that is
+    /// incomplete after a kill.
     pub fn open(&self) -> Result<(), Failure> {
         let context = || format!("cannot write {}", self.path.display());
         if let Some(folder) = self.path.parent() {
@@ -111,7 +113,7 @@ impl Cache {
         self.known.lock().unwrap_or_else(PoisonError::into_inner).get(key).copied()
     }
 
-    /// Appends a run; it is in the file when this returns.
+    /// Appends a run, which is in the file when this returns.
     pub fn put(&self, entry: Entry) -> Result<(), Failure> {
         let mut line = serde_json::to_vec(&entry)?;
         line.push(b'\n');
@@ -128,7 +130,7 @@ impl Cache {
     }
 }
 
-/// The length of `bytes` up to their last line end.
+/// Length of `bytes` up to and with their last line end.
 fn whole_lines(bytes: &[u8]) -> usize {
     bytes.iter().rposition(|&byte| byte == b'\n').map_or(0, |last| last + 1)
 }

@@ -1,22 +1,22 @@
-//! Results of rivals that another program has run: best and median over their starts, beside ours.
+//! Results of rivals that were run by another program: best and median over their starts, beside ours.
 
 use super::plan::Plan;
 use super::runs::ProblemRuns;
-use super::verdict::{Verdict, ratio};
+use super::verdict::Verdict;
 use crate::cli::failure::Failure;
 use anyhow::Context;
-use qgd::statistics::{geometric_mean, median};
+use qgd::statistics::{geometric_mean, loss_ratio, median};
 use qgd::task::OptimizerKind;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-/// What a file to merge holds.
+/// Contents of a file to merge.
 #[derive(Debug, Deserialize)]
 struct PeerFile {
-    /// The task file; its name without folder and ending says which task it is.
+    /// Task file; its name without folder and ending is the name of the task.
     task: String,
-    /// Without it, those of the task's own horizon.
+    /// Number of steps; without it, that of the task's own horizon.
     steps: Option<u64>,
     rivals: BTreeMap<String, PeerRuns>,
 }
@@ -45,12 +45,13 @@ pub struct PeerRow {
     pub best_start: f64,
     pub median: f64,
     pub own_median: f64,
-    /// The controller's median over its best, and over its median.
+    /// The controller's median over the rival's best.
     pub ratio: f64,
+    /// The controller's median over the rival's median.
     pub untuned_ratio: f64,
 }
 
-/// A merged rival over all tasks in which it takes part: geometric means.
+/// A merged rival over all tasks for which it has results. The ratios are geometric means.
 #[derive(Debug, Serialize)]
 pub struct PeerRecord {
     pub name: String,
@@ -87,7 +88,7 @@ impl Peers {
         Ok(Self { task, steps: found.steps, rivals: found.rivals })
     }
 
-    /// Its rows beside the problems that they belong to.
+    /// One row for each rival and problem that belong together.
     pub fn rows(&self, runs: &[ProblemRuns], verdicts: &[Verdict]) -> Vec<PeerRow> {
         let mut rows = Vec::new();
         for (problem, verdict) in runs.iter().zip(verdicts).filter(|(problem, _)| self.fits(problem)) {
@@ -116,13 +117,13 @@ impl PeerRuns {
             best_start,
             median: middle,
             own_median: verdict.median,
-            ratio: ratio(verdict.median, best),
-            untuned_ratio: ratio(verdict.median, middle),
+            ratio: loss_ratio(verdict.median, best),
+            untuned_ratio: loss_ratio(verdict.median, middle),
         }
     }
 }
 
-/// Every merged rival, by optimizer and name.
+/// Records of all merged rivals, by optimizer and name.
 pub fn records(rows: &[PeerRow]) -> Vec<PeerRecord> {
     let mut by_name: BTreeMap<(&str, &str), Vec<&PeerRow>> = BTreeMap::new();
     for row in rows {
@@ -139,7 +140,8 @@ pub fn records(rows: &[PeerRow]) -> Vec<PeerRecord> {
     by_name.into_iter().map(record).collect()
 }
 
-/// `momentum-cosine` belongs to momentum; what names no optimizer of ours (`schedulefree`, `prodigy`) is a rival of Adam.
+/// Optimizer that a rival is compared with, by the first part of its name: `momentum-cosine` belongs to momentum. A
+/// name that starts with none of our optimizers (`schedulefree`, `prodigy`) belongs to Adam.
 fn optimizer_of(name: &str) -> &str {
     let first = name.split('-').next().unwrap_or(name);
     if OptimizerKind::NAMES.iter().any(|(known, _)| *known == first) { first } else { OptimizerKind::Adam.name() }

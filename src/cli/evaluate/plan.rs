@@ -6,32 +6,34 @@ use crate::cli::failure::Failure;
 use crate::cli::grid::mean_loss;
 use crate::cli::setting::Machine;
 use anyhow::anyhow;
-use qgd::data;
+use qgd::data::{self, DataSpec};
 use qgd::rng::fnv1a;
-use qgd::task::{DataSpec, OptimizerKind, SuiteSpec, SuiteTask, TaskSpec};
+use qgd::task::{OptimizerKind, SuiteSpec, SuiteTask, TaskSpec};
 use std::path::{Path, PathBuf};
 
-/// Part of every key of the cache. To be raised whenever a schedule would end elsewhere than before.
+/// Part of the keys of schedules in the cache. Raise it when a schedule would end elsewhere than before.
 const VERSION_OF_SCHEDULES: u32 = 1;
-/// The same for controllers: whenever the same pretrained file would end elsewhere.
+/// Part of the keys of controllers in the cache. Raise it when the same pretrained file would end elsewhere than
+/// before.
 const VERSION_OF_CONTROLLERS: u32 = 1;
 
-/// Starts per optimizer, one a decade.
+/// Number of starts for each optimizer, one in each decade.
 pub const N_STARTS: usize = 6;
-/// Where rivals start besides, in decades from their best start: with those three a decade.
+/// Further starts of rivals, in decades from their best start: together with the shared starts, three in each decade
+/// around it.
 const BESIDE_THE_BEST: [f64; 4] = [-2.0 / 3.0, -1.0 / 3.0, 1.0 / 3.0, 2.0 / 3.0];
-/// The rivals of `--quick`.
+/// Rivals of `--quick`.
 const QUICK_RIVALS: [&str; 3] = ["cosine", "greedy", "constant"];
-/// The seeds of `--quick`.
+/// Number of seeds of `--quick`.
 const QUICK_SEEDS: u64 = 2;
 
-/// The whole evaluation. Nothing in it depends on how, when and how often it is run.
+/// The whole evaluation. It does not depend on how, when and how often it is run.
 pub struct Plan {
     /// The controller under test first, then every rival of any task.
     pub methods: Vec<Decider>,
     pub tasks: Vec<Task>,
     pub problems: Vec<Problem>,
-    /// Whether rivals start beside their best start too.
+    /// Whether rivals also start beside their best start.
     refine: bool,
     device: String,
 }
@@ -40,34 +42,34 @@ pub struct Plan {
 pub struct Task {
     pub spec: TaskSpec,
     pub n_seeds: u64,
-    /// Data, net and what else determines a run, for the keys of the cache.
+    /// Data, net and everything else in the task that determines a run, for the keys of the cache.
     identity: String,
 }
 
 /// One task with one optimizer and one number of steps.
 pub struct Problem {
-    /// Its place in [`Plan::tasks`].
+    /// Place of the task in [`Plan::tasks`].
     pub task: usize,
     pub optimizer: OptimizerKind,
-    /// The multiple of the task's own steps.
+    /// Multiple of the task's own steps.
     pub horizon: u64,
     pub steps: u64,
-    /// Places in [`Plan::methods`]; 0, the controller under test, comes first.
+    /// Places of the methods in [`Plan::methods`]; the first is 0, the controller under test.
     pub methods: Vec<usize>,
 }
 
 /// One run.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Cell {
-    /// Its place in [`Plan::problems`].
+    /// Place of the problem in [`Plan::problems`].
     pub problem: usize,
-    /// Its place in [`Plan::methods`].
+    /// Place of the method in [`Plan::methods`].
     pub method: usize,
     pub lr: f64,
     pub seed: u64,
 }
 
-/// What the flags say about a plan.
+/// The flags that change a plan.
 pub struct Wishes<'a> {
     pub suite: &'a Path,
     pub rivals: &'a [String],
@@ -120,7 +122,7 @@ impl Plan {
         Ok(())
     }
 
-    /// The place of a rival among the methods, at the end if it is new.
+    /// Place of a rival among the methods; a new one is added at the end.
     fn method(&mut self, name: &str) -> Result<usize, Failure> {
         if let Some(place) = self.methods.iter().skip(1).position(|method| method.name() == name) {
             return Ok(place + 1);
@@ -133,7 +135,7 @@ impl Plan {
         &self.tasks[problem.task]
     }
 
-    /// What the cache knows a run by: a hash of everything that determines its result.
+    /// Key of a run in the cache: a hash of everything that determines its result.
     pub fn key(&self, cell: &Cell) -> String {
         let problem = &self.problems[cell.problem];
         let method = match &self.methods[cell.method] {
@@ -161,7 +163,7 @@ impl Plan {
         self.problems.iter().enumerate().flat_map(of).collect()
     }
 
-    /// Problem and method of everything that is refined.
+    /// All pairs of problem and method that also start beside the best start.
     pub fn to_refine(&self) -> Vec<(usize, usize)> {
         if !self.refine {
             return Vec::new();
@@ -170,7 +172,7 @@ impl Plan {
         self.problems.iter().enumerate().flat_map(rivals).collect()
     }
 
-    /// The runs beside the best start of a rival; none as long as a run from the shared starts is missing.
+    /// The runs beside the best start of a rival; `None` as long as a run from the shared starts is missing.
     pub fn refined(&self, problem: usize, method: usize, known: impl Fn(&Cell) -> Option<Score>) -> Option<Vec<Cell>> {
         let loss = |lr: f64| -> Option<f64> {
             let scores: Option<Vec<Score>> = self.from(problem, method, &[lr]).iter().map(&known).collect();
@@ -189,14 +191,14 @@ impl Plan {
         lrs.iter().flat_map(with_seeds).collect()
     }
 
-    /// How many runs one start beside the best adds, over all of them.
+    /// Number of runs that one rival has beside its best start.
     pub fn n_beside(&self, problem: usize) -> u64 {
         BESIDE_THE_BEST.len() as u64 * self.task(&self.problems[problem]).n_seeds
     }
 }
 
 impl Wishes<'_> {
-    /// The task as the flags want it; none if they do not want it at all.
+    /// The task as the flags want it; `None` if they leave it out.
     fn apply(&self, task: &SuiteTask) -> Option<SuiteTask> {
         let mut task = task.clone();
         if self.quick {
@@ -215,7 +217,8 @@ impl Wishes<'_> {
     }
 }
 
-/// One start a decade: where anybody would look for the best learning rate of this optimizer, and well beyond on both sides.
+/// Starts, one in each decade: the range in which one looks for the best learning rate of this optimizer, and further
+/// on both sides.
 pub fn starts(optimizer: OptimizerKind) -> [f64; N_STARTS] {
     match optimizer {
         OptimizerKind::Sgd | OptimizerKind::Momentum => [1e-4, 1e-3, 1e-2, 0.1, 1.0, 10.0],
@@ -223,7 +226,7 @@ pub fn starts(optimizer: OptimizerKind) -> [f64; N_STARTS] {
     }
 }
 
-/// The starts beside `best`, rounded to six digits, so that they are the same on every machine.
+/// Starts beside `best`, rounded to six digits so that they are the same on every machine.
 fn beside(best: f64) -> [f64; BESIDE_THE_BEST.len()] {
     BESIDE_THE_BEST.map(|decades| {
         let exact = best * 10f64.powf(decades);
@@ -231,18 +234,18 @@ fn beside(best: f64) -> [f64; BESIDE_THE_BEST.len()] {
     })
 }
 
-/// A task file of a suite: beside the suite, or in the data folder.
+/// Place of a task file: in the folder of the suite file, or in the data folder.
 fn locate(file: &Path, suite: &Path, data_dir: Option<&Path>) -> PathBuf {
     let beside = suite.parent().unwrap_or(Path::new("")).join(file);
     let elsewhere = data_dir.map(|folder| folder.join(file)).filter(|place| !beside.exists() && place.exists());
     elsewhere.unwrap_or(beside)
 }
 
-/// Everything about a task that determines a run, but optimizer, steps and start.
+/// Everything in a task that determines a run, except optimizer, steps and start.
 fn identity(spec: &TaskSpec, machine: &Machine) -> Result<String, Failure> {
     let fingerprint = data::fingerprint(&spec.data, spec.directory(), machine.data_dir.as_deref());
     let fingerprint = fingerprint.map_err(Failure::bad_input)?;
-    // Where the files lie is not what they are.
+    // The data are known by their fingerprint, wherever the files lie.
     let data = DataSpec { path: PathBuf::new(), ..spec.data.clone() };
     let whole = (&data, &spec.net, spec.train.weight_decay, spec.train.batch_size);
     Ok(format!("{} | data {fingerprint:016x}", serde_json::to_string(&whole)?))

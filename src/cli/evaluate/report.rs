@@ -1,4 +1,4 @@
-//! An evaluation as tables, as Markdown, as JSON and as a picture.
+//! The result of an evaluation, as tables, as Markdown, as JSON and as a picture.
 
 use super::peers::{PeerRecord, PeerRow};
 use super::runs::{MethodRuns, ProblemRuns};
@@ -7,7 +7,7 @@ use qgd::report::{Align, Axis, Chart, Color, Line, Table, number, svg_in_rows};
 use qgd::statistics::mean;
 use serde::Serialize;
 
-/// Everything that came out; the JSON file holds it as it is.
+/// All results; the JSON file holds exactly this.
 #[derive(Debug, Serialize)]
 pub struct Report {
     pub version: &'static str,
@@ -18,9 +18,9 @@ pub struct Report {
     /// Geometric means over problems.
     pub groups: Vec<Group>,
     pub rivals: Vec<Record>,
-    /// Points of test accuracy below best-tuned cosine.
+    /// Deficit of test accuracy against best-tuned cosine, in points.
     pub accuracy_deficit: Option<Pooled>,
-    /// Regression: ln(test loss / that of best-tuned cosine).
+    /// ln(test loss / test loss of best-tuned cosine), in regression.
     pub log_test_loss_ratio: Option<Pooled>,
     /// Results of other programs.
     pub peers: Vec<PeerRow>,
@@ -32,13 +32,13 @@ pub struct Report {
 #[derive(Debug, Serialize)]
 pub struct About {
     pub name: String,
-    /// None for a schedule.
+    /// `None` for a schedule.
     pub recipe_hash: Option<String>,
     pub meta_training_seed: Option<u64>,
     pub file_hash: Option<String>,
 }
 
-/// One problem: what it says, and the runs behind it.
+/// One problem: its runs, and the verdict on them.
 #[derive(Debug, Serialize)]
 pub struct ProblemReport {
     pub runs: ProblemRuns,
@@ -54,7 +54,7 @@ fn maybe(value: Option<f64>, show: impl Fn(f64) -> String) -> String {
 }
 
 impl Report {
-    /// What is printed.
+    /// Text that is printed.
     pub fn in_words(&self) -> String {
         let mut parts = vec![
             format!(
@@ -226,12 +226,12 @@ impl Report {
         lines.join("\n")
     }
 
-    /// One table.
+    /// The table of all problems as Markdown.
     pub fn markdown(&self) -> String {
         self.problems_table().to_markdown()
     }
 
-    /// A panel for each problem: the final loss over the start, a line a method.
+    /// A panel for each problem: the final loss over the start, with one line for each method.
     pub fn picture(&self) -> String {
         let charts: Vec<Chart> = self.problems.iter().map(|problem| self.chart(&problem.runs)).collect();
         let first = self.problems.first();

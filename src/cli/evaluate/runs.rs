@@ -1,4 +1,4 @@
-//! Finished runs in the order in which people think of them: problem, method, start, seed.
+//! Finished runs, sorted by problem, method, start and seed.
 
 use super::cache::{Cache, Score};
 use super::plan::{Cell, N_STARTS, Plan, Problem};
@@ -13,11 +13,11 @@ use serde::Serialize;
 pub struct ProblemRuns {
     pub task: String,
     pub optimizer: &'static str,
-    /// The multiple of the task's own steps.
+    /// Multiple of the task's own steps.
     pub horizon: u64,
     pub steps: u64,
     pub seeds: Vec<u64>,
-    /// The controller under test first.
+    /// Methods, the controller under test first.
     pub methods: Vec<MethodRuns>,
 }
 
@@ -25,7 +25,7 @@ pub struct ProblemRuns {
 #[derive(Debug, Serialize)]
 pub struct MethodRuns {
     pub name: String,
-    /// Those that all methods share, then those beside the best.
+    /// Starts that all methods share, then those beside the best one.
     pub starts: Vec<Start>,
 }
 
@@ -35,7 +35,7 @@ pub struct Start {
     pub lr: f64,
     /// Geometric mean over the seeds.
     pub train_loss: f64,
-    /// Along the seeds.
+    /// Scores along the seeds.
     pub cells: Vec<Score>,
 }
 
@@ -76,7 +76,7 @@ impl Start {
 }
 
 impl MethodRuns {
-    /// The starts that all methods share: those that its median and its worst are over.
+    /// Starts that all methods share: median and worst loss are over these.
     pub fn shared(&self) -> &[Start] {
         &self.starts[..N_STARTS.min(self.starts.len())]
     }
@@ -95,7 +95,7 @@ impl MethodRuns {
         self.shared().iter().map(|start| start.train_loss).fold(0.0, f64::max)
     }
 
-    /// The shared starts whose mean the median is: the middle one, or the middle two where their number is even.
+    /// The shared starts in the middle: one, or two if their number is even. Their mean is the median.
     pub fn middle(&self) -> Vec<&Start> {
         let mut sorted: Vec<&Start> = self.shared().iter().collect();
         sorted.sort_by(|a, b| a.train_loss.total_cmp(&b.train_loss));

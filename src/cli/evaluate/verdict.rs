@@ -1,54 +1,54 @@
-//! What the runs say: ratios, wins and losses, and what it costs in test accuracy.
+//! The verdict on the runs: ratios, wins and losses, and differences in test accuracy.
 //!
 //! ```text
 //! tuned ratio   (median over the starts of the controller + 1e-2) / (best over the starts of best-tuned cosine + 1e-2)
 //! worst ratio   (worst start + 1e-2) / (median + 1e-2), both of the controller
 //! ```
 //!
-//! A loss is the training loss over the whole split after the last step, the geometric mean of the seeds. "At the median" is at the
-//! middle start, or the mean of the middle two. Wins and losses are those of a two-sided paired t-test (level 0.05) over the seeds,
-//! on ln(loss + 1e-2) at the controller's median against the rival's best start; whatever it does not tell apart is a tie.
+//! A loss is the training loss over the whole split after the last step, the geometric mean of the seeds. "At the
+//! median" means at the middle start, or the mean of the middle two. A two-sided paired t-test (level 0.05) over the
+//! seeds decides wins and losses: it compares ln(loss + 1e-2) at the controller's median with that at the rival's best
+//! start. If it finds no difference, the outcome is a tie.
 
 use super::runs::{MethodRuns, ProblemRuns, Start};
 use crate::cli::grid::counted;
 use qgd::rng::stream;
-use qgd::statistics::{bootstrap_mean, geometric_mean, mean, paired_t_test};
+use qgd::statistics::{bootstrap_mean, geometric_mean, log_loss, loss_ratio, mean, paired_t_test};
 use serde::Serialize;
 use std::collections::BTreeMap;
 
-/// Added to every loss before ratios are taken: below it a task is solved.
-pub const SOLVED: f64 = 1e-2;
-/// Of the paired test.
+/// Level of the paired test.
 const ALPHA: f64 = 0.05;
-/// Of the confidence intervals.
+/// Level of the confidence intervals.
 pub const LEVEL: f64 = 0.95;
 const N_RESAMPLES: usize = 10_000;
-/// What the tuned ratio is over.
+/// Rival that the tuned ratio compares with.
 const YARDSTICK: &str = "cosine";
 
-/// What one problem says.
+/// The verdict on one problem.
 #[derive(Debug, Serialize)]
 pub struct Verdict {
     pub best: f64,
     pub median: f64,
     pub worst: f64,
     pub worst_ratio: f64,
-    /// Against best-tuned cosine; none where cosine is not among the rivals.
+    /// Ratio to best-tuned cosine; `None` if cosine is not among the rivals.
     pub tuned_ratio: Option<f64>,
-    /// Against the best of all rivals.
+    /// Ratio to the best of all rivals.
     pub rivals_ratio: f64,
     pub best_rival: String,
     pub rivals: Vec<Against>,
-    /// At the median against best-tuned cosine.
+    /// Test results at the median beside those of best-tuned cosine.
     pub test: Option<TestPair>,
 }
 
-/// The controller at its median against one rival.
+/// Comparison of the controller at its median with one rival.
 #[derive(Debug, Serialize)]
 pub struct Against {
     pub name: String,
-    /// The rival's best loss, and where it started.
+    /// The rival's best loss.
     pub best: f64,
+    /// Start of the run with this loss.
     pub best_start: f64,
     /// The rival's median over the shared starts.
     pub median: f64,
@@ -56,12 +56,12 @@ pub struct Against {
     pub ratio: f64,
     /// The controller's median over the rival's median.
     pub untuned_ratio: f64,
-    /// None with a single seed.
+    /// `None` with a single seed.
     pub p_value: Option<f64>,
     pub outcome: Outcome,
 }
 
-/// How a paired test ends.
+/// Outcome of a paired test.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Outcome {
@@ -90,12 +90,12 @@ pub struct Group {
     pub largest_worst_ratio: f64,
 }
 
-/// A rival over all problems.
+/// A rival over all problems in which it takes part.
 #[derive(Debug, Serialize)]
 pub struct Record {
     pub name: String,
     pub n_problems: usize,
-    /// Geometric means.
+    /// Geometric mean of the ratios.
     pub ratio: f64,
     pub untuned_ratio: f64,
     pub wins: usize,
@@ -111,13 +111,8 @@ pub struct Pooled {
     pub interval: [f64; 2],
 }
 
-/// The ratio of two losses, as everywhere here.
-pub fn ratio(loss: f64, other: f64) -> f64 {
-    (loss + SOLVED) / (other + SOLVED)
-}
-
 impl Verdict {
-    /// None without a rival.
+    /// The verdict on the runs of a problem; `None` without a rival.
     pub fn of(runs: &ProblemRuns) -> Option<Self> {
         let (own, rivals) = runs.methods.split_first()?;
         let (median, worst) = (own.median_loss(), own.worst_loss());
@@ -127,9 +122,9 @@ impl Verdict {
             best: own.best().train_loss,
             median,
             worst,
-            worst_ratio: ratio(worst, median),
-            tuned_ratio: cosine.map(|cosine| ratio(median, cosine.best().train_loss)),
-            rivals_ratio: ratio(median, best_rival.best().train_loss),
+            worst_ratio: loss_ratio(worst, median),
+            tuned_ratio: cosine.map(|cosine| loss_ratio(median, cosine.best().train_loss)),
+            rivals_ratio: loss_ratio(median, best_rival.best().train_loss),
             best_rival: best_rival.name.clone(),
             rivals: rivals.iter().map(|rival| Against::of(own, rival)).collect(),
             test: cosine.map(|cosine| TestPair::of(own, cosine)),
@@ -148,10 +143,9 @@ impl Verdict {
 impl Against {
     fn of(own: &MethodRuns, rival: &MethodRuns) -> Self {
         let (middle, best) = (own.middle(), rival.best());
-        let log = |loss: f64| (loss + SOLVED).ln();
-        let own_log = |seed: usize| log(mean(middle.iter().map(|start| counted(start.cells[seed].train()))));
+        let own_log = |seed: usize| log_loss(mean(middle.iter().map(|start| counted(start.cells[seed].train()))));
         let differences: Vec<f64> =
-            best.cells.iter().enumerate().map(|(seed, cell)| own_log(seed) - log(counted(cell.train()))).collect();
+            best.cells.iter().enumerate().map(|(seed, cell)| own_log(seed) - log_loss(counted(cell.train()))).collect();
         let test = paired_t_test(&differences);
         let outcome = match test {
             Some(test) if test.p_value < ALPHA => {
@@ -168,8 +162,8 @@ impl Against {
             best: best.train_loss,
             best_start: best.lr,
             median: rival.median_loss(),
-            ratio: ratio(own.median_loss(), best.train_loss),
-            untuned_ratio: ratio(own.median_loss(), rival.median_loss()),
+            ratio: loss_ratio(own.median_loss(), best.train_loss),
+            untuned_ratio: loss_ratio(own.median_loss(), rival.median_loss()),
             p_value: test.map(|test| test.p_value),
             outcome,
         }
@@ -192,7 +186,7 @@ impl TestPair {
         }
     }
 
-    /// Along the seeds: points of accuracy below cosine, or the logarithm of the loss over cosine's.
+    /// Deficits along the seeds: points of accuracy below cosine, or the logarithm of the loss over cosine's.
     fn deficits(&self) -> Vec<f64> {
         let pairs = self.own.iter().zip(&self.cosine);
         pairs.map(|(own, cosine)| if self.is_accuracy { 100.0 * (cosine - own) } else { (own / cosine).ln() }).collect()
@@ -271,10 +265,11 @@ pub fn records(names: &[String], verdicts: &[Verdict]) -> Vec<Record> {
     names.iter().map(record).collect()
 }
 
-/// The mean deficit against best-tuned cosine at the median start: points of test accuracy, or ln of the test loss over cosine's.
+/// Mean deficit against best-tuned cosine at the median start: points of test accuracy, or ln of the test loss over
+/// cosine's.
 ///
-/// Pooled over (task, seed) pairs; a pair is the mean over its optimizers and horizons, which share their split. The interval is a
-/// bootstrap over the pairs.
+/// Pooled over (task, seed) pairs; a pair is the mean over its optimizers and horizons, which share their split. The
+/// interval is a bootstrap over the pairs.
 pub fn pooled_deficit(runs: &[ProblemRuns], verdicts: &[Verdict], is_accuracy: bool) -> Option<Pooled> {
     let mut pairs: BTreeMap<(&str, u64), Vec<f64>> = BTreeMap::new();
     for (problem, verdict) in runs.iter().zip(verdicts) {

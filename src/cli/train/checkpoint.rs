@@ -1,4 +1,4 @@
-//! A run that was killed goes on from its last checkpoint as if nothing had happened.
+//! Checkpoints: a run that was killed goes on from its last one as if nothing had happened.
 
 use crate::cli::decider::Decider;
 use crate::cli::failure::Failure;
@@ -17,14 +17,15 @@ use std::path::{Path, PathBuf};
 
 const FILE_NAME: &str = "checkpoint.qgd";
 
-/// Everything that makes a run the run it is, as (name, value): a checkpoint of another run is refused.
+/// Everything that determines a run, as names and values: a checkpoint of another run is refused.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Identity(BTreeMap<String, String>);
 
 impl Identity {
     pub fn new(task: &TaskSpec, decider: &Decider, seed: u64, device: &str, threads: u16) -> Self {
         let mut values = BTreeMap::new();
-        // A task consists of plain values, so this cannot fail; the file itself may move.
+        // A task consists of plain values, so this cannot fail. The path of its file is left out, because the file may
+        // be moved.
         let sections =
             [serde_json::to_value(&task.data), serde_json::to_value(&task.net), serde_json::to_value(&task.train)];
         for (name, section) in ["data", "net", "train"].into_iter().zip(sections) {
@@ -43,7 +44,7 @@ impl Identity {
         Self(values)
     }
 
-    /// The first thing in which `found` is another run.
+    /// The first difference between this run and `found`, if there is one.
     fn difference(&self, found: &Self) -> Option<String> {
         let absent = "absent".to_owned();
         let names = self.0.keys().chain(found.0.keys());
@@ -61,7 +62,7 @@ fn flatten(path: &str, value: &Value, into: &mut BTreeMap<String, String>) {
     }
 }
 
-/// How far a run is.
+/// Progress of a run.
 #[derive(Debug, Clone, Copy, PartialEq, Default, Serialize, Deserialize)]
 pub struct Progress {
     pub steps: u64,
@@ -69,18 +70,18 @@ pub struct Progress {
     pub trace_bytes: u64,
 }
 
-/// What the file holds.
+/// Contents of the file.
 #[derive(Serialize, Deserialize)]
 struct Checkpoint {
     identity: Identity,
     progress: Progress,
-    /// Net, optimizer and controller.
+    /// State of net, optimizer and controller.
     state: QControllerState,
     batches: Batches,
     dropout: ChaCha8Rng,
 }
 
-/// The folder that a run keeps its checkpoint in.
+/// The folder in which a run keeps its checkpoint.
 pub struct Checkpoints {
     path: PathBuf,
     identity: Identity,
@@ -88,7 +89,7 @@ pub struct Checkpoints {
 }
 
 impl Checkpoints {
-    /// Reads the checkpoint in `dir`, if there is one, and makes sure that it belongs to this run.
+    /// Reads the checkpoint in `dir`, if there is one, and checks that it belongs to this run.
     pub fn open(dir: &Path, identity: Identity) -> Result<Self, Failure> {
         let path = dir.join(FILE_NAME);
         if dir.exists() && !dir.is_dir() {
@@ -107,7 +108,7 @@ impl Checkpoints {
         Ok(Self { path, identity, found: Some(found) })
     }
 
-    /// Brings `run` to where the checkpoint left it.
+    /// Restores `run` as the checkpoint has it.
     pub fn restore(&mut self, run: &mut Run) -> Result<Progress, Failure> {
         let Some(found) = self.found.take() else { return Ok(Progress::default()) };
         let context = || format!("{} does not fit this net", self.path.display());
@@ -116,7 +117,7 @@ impl Checkpoints {
         Ok(found.progress)
     }
 
-    /// Replaces the checkpoint by where `run` is now.
+    /// Replaces the checkpoint by the state of `run` now.
     pub fn save(&self, run: &mut Run, progress: Progress) -> Result<(), Failure> {
         let checkpoint = Checkpoint {
             identity: self.identity.clone(),

@@ -1,4 +1,4 @@
-//! What came out of a run: for people, and as JSON.
+//! The result of a run: for people, and as JSON.
 
 use super::TrainArgs;
 use crate::cli::decider::Decider;
@@ -63,7 +63,7 @@ impl Outcome {
             seed: args.seed,
             version: env!("CARGO_PKG_VERSION"),
             steps: task.train.steps,
-            // One a step: a step that was rolled back has cost its gradient too.
+            // One at each step: a step that was rolled back needed its gradient too.
             gradient_evaluations: task.train.steps,
             batch_size: task.train.batch_size,
             n_parameters: run.n_parameters(),

@@ -1,4 +1,5 @@
-//! The file of decisions, one line of JSON each. A resumed run cuts it back to what its checkpoint knows and goes on from there.
+//! The file of decisions, one line of JSON each. A resumed run cuts it back to the length noted in its checkpoint and
+//! goes on from there.
 
 use crate::cli::failure::Failure;
 use anyhow::{Context, anyhow};
@@ -17,12 +18,12 @@ pub struct TraceFile {
 struct Shared {
     out: BufWriter<File>,
     bytes: u64,
-    /// The first error of a write: a callback cannot return it.
+    /// First error of a write, kept here because a callback cannot return it.
     error: Option<io::Error>,
 }
 
 impl TraceFile {
-    /// Opens a trace of which the first `keep_bytes` belong to the run already; what lies behind them is cut off.
+    /// Opens a trace whose first `keep_bytes` belong to the run already; the rest is cut off.
     pub fn open(path: &Path, keep_bytes: u64) -> Result<Self, Failure> {
         let context = || format!("cannot write the trace {}", path.display());
         let mut file = OpenOptions::new().create(true).truncate(false).write(true).open(path).with_context(context)?;
@@ -39,7 +40,7 @@ impl TraceFile {
         Ok(Self { path: path.to_owned(), shared: Arc::new(Mutex::new(shared)) })
     }
 
-    /// Writes every decision it is called with.
+    /// A callback that writes every decision.
     pub fn callback(&self) -> DecisionCallback {
         let shared = Arc::clone(&self.shared);
         let mut line = Vec::new();
@@ -54,7 +55,7 @@ impl TraceFile {
         })
     }
 
-    /// Brings everything to the disk and answers the length of the file.
+    /// Writes everything to the disk and returns the length of the file.
     pub fn sync(&self) -> Result<u64, Failure> {
         let shared = &mut *self.shared.lock().unwrap_or_else(PoisonError::into_inner);
         let flushed = shared.error.take().map_or(Ok(()), Err).and_then(|()| shared.out.flush());

@@ -9,7 +9,7 @@ use crate::policy::Policy;
 use std::collections::BTreeMap;
 use tch::Device;
 
-/// What must be alike within a group; all else is filled up or differs by column.
+/// What all nets of a group have in common. Anything else is padded, or stands in a column with one value for each net.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct Kind {
     pub net: NetKind,
@@ -17,14 +17,14 @@ pub(super) struct Kind {
     pub reports_validation: bool,
 }
 
-/// What is computed.
+/// Kind of problem that is computed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum NetKind {
     Quadratic,
     Net { architecture: Architecture, classifies: bool },
 }
 
-/// Where a run stands among the others, its task, and who steers it.
+/// A run: its place among all runs, its task, and its driver.
 pub(super) type Member<P> = (usize, Task, Driver<P>);
 
 /// Tasks that run together.
@@ -33,10 +33,11 @@ pub(super) struct Group<P: Policy> {
     pub members: Vec<Member<P>>,
 }
 
-/// No group is cut into parts smaller than this.
+/// Smallest number of nets in a part that a kind is cut into.
 ///
-/// A pass over a group costs as many kernel launches however few nets it has: about a hundred, some 5 µs each on a GPU, which is what the passes
-/// themselves take for a few thousand small nets. On a CPU a call costs about as much as the arithmetic of some tens of nets.
+/// A pass over a group costs the same number of kernel launches however few nets it has: about a hundred of some 5 µs
+/// each on a GPU. The arithmetic of a few thousand small nets takes as long. On a CPU a call costs about as much as the
+/// arithmetic of some tens of nets.
 pub(super) fn smallest_part(device: Device) -> usize {
     if device.is_cuda() { 4096 } else { 64 }
 }
@@ -53,7 +54,8 @@ impl Kind {
     }
 }
 
-/// Sorts into kinds, each by size, and cuts each into as many even parts of at least `smallest` as there may be.
+/// Sorts runs into kinds, each kind by size, and cuts each kind into as many even parts of at least `smallest` runs as
+/// possible.
 pub(super) fn groups<P: Policy>(members: Vec<Member<P>>, smallest: usize) -> Vec<Group<P>> {
     let mut kinds: BTreeMap<Kind, Vec<Member<P>>> = BTreeMap::new();
     for member in members {

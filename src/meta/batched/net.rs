@@ -1,10 +1,10 @@
 //! The outputs of many nets of one architecture at once.
 
 use crate::meta::architecture::{Architecture, Block, convolved};
-use crate::meta::mlp::Activation;
+use crate::meta::mlp::InnerActivation;
 use tch::{Device, TchError, Tensor};
 
-/// The nonlinearity of every net.
+/// Activation of every net.
 pub(super) enum Activations {
     Relu,
     Tanh,
@@ -13,15 +13,15 @@ pub(super) enum Activations {
 }
 
 impl Activations {
-    pub fn new(of: &[Activation], device: Device) -> Result<Self, TchError> {
-        let is_tanh: Vec<bool> = of.iter().map(|&activation| activation == Activation::Tanh).collect();
+    pub fn new(of: &[InnerActivation], device: Device) -> Result<Self, TchError> {
+        let is_tanh: Vec<bool> = of.iter().map(|&activation| activation == InnerActivation::Tanh).collect();
         if is_tanh.iter().all(|&tanh| tanh == is_tanh[0]) {
             return Ok(if is_tanh.first() == Some(&true) { Self::Tanh } else { Self::Relu });
         }
         Ok(Self::Mixed(Tensor::f_from_slice(&is_tanh)?.f_to_device(device)?.f_view([-1, 1, 1])?))
     }
 
-    /// Those of some nets, as `pick` makes them of a column.
+    /// The activations of some nets, which `pick` takes out of a column.
     pub fn pick(&self, pick: impl Fn(&Tensor) -> Result<Tensor, TchError>) -> Result<Self, TchError> {
         Ok(match self {
             Self::Relu => Self::Relu,
@@ -39,7 +39,7 @@ impl Activations {
     }
 }
 
-/// Every weight and bias of `x` `[n_nets, n_params]` as `[n_nets, outer * n_in, n_out]`, sharing its memory.
+/// Every weight and bias in `x` `[n_nets, n_params]` as `[n_nets, outer * n_in, n_out]`, in the memory of `x`.
 pub(super) fn views(x: &Tensor, blocks: &[Block]) -> Result<Vec<Tensor>, TchError> {
     let mut at = 0;
     let view = |&[outer, n_in, n_out]: &Block| {
@@ -51,7 +51,7 @@ pub(super) fn views(x: &Tensor, blocks: &[Block]) -> Result<Vec<Tensor>, TchErro
     blocks.iter().map(view).collect()
 }
 
-/// The outputs `[n_nets, n, n_out]` for the inputs `[n_nets, n, n_columns]`; `layers` are [`views`].
+/// Outputs `[n_nets, n, n_out]` for the inputs `[n_nets, n, n_columns]`; `layers` are the [`views`] of the parameters.
 pub(super) fn forward(
     architecture: Architecture,
     geometry: &Geometry,
@@ -92,9 +92,9 @@ pub(super) fn forward(
     }
 }
 
-/// What the convolutions of an architecture gather.
+/// Which pixels the convolutions of an architecture read.
 pub(super) struct Geometry {
-    /// For each convolution the pixels under its 3×3 kernel, place by place: `[9 * n_places]`.
+    /// For each convolution the numbers of the pixels under its 3×3 kernel, place by place: `[9 * n_places]`.
     patches: Vec<Tensor>,
 }
 

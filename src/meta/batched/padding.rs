@@ -2,7 +2,7 @@
 
 use crate::meta::architecture::Block;
 
-/// The widest extents, block by block.
+/// Widest extents over all nets, block by block.
 pub(super) fn widest<'a>(nets: impl Iterator<Item = &'a [Block]>) -> Vec<Block> {
     let mut widest: Vec<Block> = Vec::new();
     for blocks in nets {
@@ -14,12 +14,13 @@ pub(super) fn widest<'a>(nets: impl Iterator<Item = &'a [Block]>) -> Vec<Block> 
     widest
 }
 
-/// How many numbers the blocks hold.
+/// Number of values in all blocks.
 pub(super) fn n_numbers(blocks: &[Block]) -> usize {
     blocks.iter().map(|block| block.iter().product::<usize>()).sum()
 }
 
-/// Appends to `out` the numbers of `blocks`, filled up with zeros to the extents of `padded`, whose outer ones are the same.
+/// Appends to `out` the values of `blocks`, padded with zeros to the extents of `padded`, whose outer ones are the
+/// same.
 pub(super) fn pad(values: &[f32], blocks: &[Block], padded: &[Block], out: &mut Vec<f32>) {
     let mut rest = values;
     for (&[outer, n_in, n_out], &[_, padded_in, padded_out]) in blocks.iter().zip(padded) {

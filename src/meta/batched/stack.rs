@@ -14,7 +14,7 @@ use tch::{Device, Kind as Number, TchError, Tensor};
 
 type Result<T> = std::result::Result<T, TchError>;
 
-/// What the nets of a group minimise.
+/// What the nets of a group minimize.
 pub(super) enum Stack {
     Quadratic(Bowls),
     Net(Box<Nets>),
@@ -22,9 +22,9 @@ pub(super) enum Stack {
 
 /// Quadratics `½ Σ h (x - ξ)²`; the mean over a batch is in ξ.
 pub(super) struct Bowls {
-    /// `[n_nets, n_params]`
+    /// Diagonals of H, `[n_nets, n_params]`.
     curvature: Tensor,
-    /// `[n_nets, 1]`, doubles.
+    /// Standard deviations of ξ, `[n_nets, 1]`, doubles.
     noise: Tensor,
 }
 
@@ -34,38 +34,40 @@ pub(super) struct Nets {
     blocks: Vec<Block>,
     geometry: Geometry,
     classifies: bool,
-    /// `[n_examples of all nets, n_columns]`
+    /// Inputs, `[n_examples of all nets, n_columns]`.
     inputs: Tensor,
-    /// Classes `[n_examples of all nets]` or values `[n_examples of all nets, n_out]`.
+    /// Classes, `[n_examples of all nets]`, or values, `[n_examples of all nets, n_out]`.
     targets: Tensor,
     each: Each,
-    /// What every example of a minibatch counts, `[n_nets, batch]`.
+    /// Weight of every example of a minibatch, `[n_nets, batch]`.
     weights: Tensor,
     evaluation: Part,
-    /// None where nothing asks for it.
+    /// None if nothing asks for a validation.
     held_out: Option<Part>,
 }
 
-/// What differs from net to net.
+/// What differs between nets.
 struct Each {
     activations: Activations,
-    /// Added to the logits: 0, and minus infinity for the classes that a net does not have; `[n_nets, 1, n_out]`.
+    /// Number added to each logit: 0, or minus infinity for a class that the net does not have; `[n_nets, 1, n_out]`.
     classes: Tensor,
-    /// One over the number of outputs, `[n_nets, 1]`.
+    /// 1 / number of outputs, `[n_nets, 1]`.
     share: Tensor,
 }
 
-/// A fixed part of every net's examples, as rows of the inputs and what each counts: `[n_nets, n]`.
+/// A fixed part of every net's examples, as rows of the inputs and the weight of each: `[n_nets, n]`.
 struct Part {
     rows: Tensor,
     weights: Tensor,
 }
 
-/// At most so many examples pass through the nets at once in evaluations: the outputs of a layer then take some 100 MB.
+/// Largest number of examples that pass through the nets at once in evaluations: the outputs of a layer then take some
+/// 100 MB.
 const AT_ONCE: i64 = 1 << 20;
 
 impl Stack {
-    /// The problems of these tasks; with them where they start `[n_nets, n_params]`, and what each draws.
+    /// The problems of these tasks, their parameters at the start `[n_nets, n_params]`, and what each net draws at
+    /// every step.
     pub fn new(kind: Kind, tasks: &[Task], device: Device) -> Result<(Self, Tensor, Vec<Feed>)> {
         match kind.net {
             NetKind::Quadratic => Bowls::stack(tasks, device),
@@ -73,7 +75,7 @@ impl Stack {
         }
     }
 
-    /// The losses `[n_nets]` on a batch and their gradients `[n_nets, n_params]`.
+    /// Losses `[n_nets]` on a batch, and their gradients `[n_nets, n_params]`.
     pub fn losses_and_grads(&self, x: &Tensor, batch: &Tensor) -> Result<(Tensor, Tensor)> {
         match self {
             Self::Quadratic(bowls) => tch::no_grad(|| bowls.losses_and_grads(x, batch)),
@@ -81,7 +83,8 @@ impl Stack {
         }
     }
 
-    /// Loss and error `[n, 2]` of some nets, whose parameters `x` are `[n, n_params]`, on their evaluation batches. Doubles.
+    /// Loss and error, `[n, 2]` doubles, of some nets with the parameters `x`, `[n, n_params]`, on their evaluation
+    /// batches.
     pub fn evaluate(&self, x: &Tensor, nets: &Rows) -> Result<Tensor> {
         match self {
             Self::Quadratic(bowls) => bowls.evaluate(x, nets),
@@ -89,7 +92,7 @@ impl Stack {
         }
     }
 
-    /// The same on the examples that are held out; `None` where none are.
+    /// The same on the examples that are held out; `None` if none are.
     pub fn validate(&self, x: &Tensor, nets: &Rows) -> Result<Option<Tensor>> {
         match self {
             Self::Quadratic(_) => Ok(None),
@@ -102,7 +105,7 @@ impl Stack {
         matches!(self, Self::Net(nets) if nets.held_out.is_some())
     }
 
-    /// Only these nets go on.
+    /// Drops all nets but these.
     pub fn keep(&mut self, nets: &Rows) -> Result<()> {
         match self {
             Self::Quadratic(bowls) => {
@@ -211,7 +214,7 @@ impl Nets {
         Ok((losses.f_detach()?, Tensor::f_cat(&flat, 1)?))
     }
 
-    /// Loss and error of the nets on a part of their examples, `[n, 2]`, a portion of the nets at a time.
+    /// Loss and error, `[n, 2]`, of the nets on a part of their examples. Computed for a portion of the nets at a time.
     fn judge(&self, x: &Tensor, nets: &Rows, part: &Part) -> Result<Tensor> {
         let _guard = tch::no_grad_guard();
         let (part, each) = (part.pick(|column| nets.take(column))?, self.each.pick(|column| nets.take(column))?);
@@ -228,7 +231,7 @@ impl Nets {
         Tensor::f_cat(&judged, 0)
     }
 
-    /// Loss and error of every example in `rows` `[n_nets, n]`, both of this shape.
+    /// Loss and error of every example in `rows`, `[n_nets, n]`; both have this shape.
     fn of_examples(&self, each: &Each, layers: &[Tensor], rows: &Tensor) -> Result<(Tensor, Tensor)> {
         let size = rows.size();
         let rows = rows.f_reshape([-1])?;
@@ -248,11 +251,11 @@ impl Nets {
     }
 }
 
-/// The examples of all nets, one net after the other.
+/// Examples of all nets, one net after the other.
 #[derive(Default)]
 struct Examples {
     n: usize,
-    /// Where the examples of each net begin.
+    /// Place of the first example of each net.
     bases: Vec<usize>,
     inputs: Vec<f32>,
     classes: Vec<i64>,
@@ -308,7 +311,7 @@ impl Each {
 }
 
 impl Part {
-    /// The examples in these ranges, one a net; what is missing in the shorter ones counts nothing.
+    /// The examples in these ranges, one range for each net. Shorter ranges are padded with examples of weight 0.
     fn new(ranges: &[Range<usize>], device: Device) -> Result<Self> {
         let width = ranges.iter().map(ExactSizeIterator::len).max().unwrap_or(0);
         let row = |range: &Range<usize>, i: usize| (range.start + if i < range.len() { i } else { 0 }) as i64;
@@ -323,12 +326,12 @@ impl Part {
     }
 }
 
-/// What each of `n` examples counts for their mean, and nothing for what fills up to `width`.
+/// Weights for a mean over `n` examples: 1 / n each, and 0 for the padding up to `width`.
 fn weights(n: usize, width: usize) -> impl Iterator<Item = f32> {
     (0..width).map(move |i| if i < n { 1.0 / n as f32 } else { 0.0 })
 }
 
-/// `[n_rows, n]` on the device.
+/// Copies values to the device as `[n_rows, n]`.
 fn matrix(values: &[f32], n_rows: usize, device: Device) -> Result<Tensor> {
     Tensor::f_from_slice(values)?.f_to_device(device)?.f_view([n_rows as i64, -1])
 }

@@ -1,20 +1,20 @@
-//! Everything of a group that steps change: parameters, moments, snapshots, and what signals remember.
+//! Everything in a group that changes from step to step: parameters, moments, snapshots, and the memory of the signals.
 
-use crate::meta::optimizer::{Algorithm, InnerOptimizer};
+use crate::meta::optimizer::{InnerAlgorithm, InnerOptimizer};
 use crate::policy::{Measure, Sums};
 use tch::{Device, Kind, TchError, Tensor};
 
 type Result<T> = std::result::Result<T, TchError>;
 
-/// Some of the nets of a group.
+/// Some or all of the nets of a group.
 pub(super) enum Rows {
     All,
-    /// Their places, ascending, `[n]`.
+    /// Places of these nets, ascending, `[n]`.
     Some(Tensor),
 }
 
 impl Rows {
-    /// Those at `places` of `n`.
+    /// The nets at `places`, of `n` nets.
     pub fn of(places: &[usize], n: usize, device: Device) -> Result<Self> {
         if places.len() == n {
             return Ok(Self::All);
@@ -23,7 +23,7 @@ impl Rows {
         Ok(Self::Some(Tensor::f_from_slice(&places)?.f_to_device(device)?))
     }
 
-    /// Their rows. Where they are all, this is `of` itself and no copy.
+    /// Rows of these nets. If they are all, this is `of` itself and no copy.
     pub fn take(&self, of: &Tensor) -> Result<Tensor> {
         match self {
             Self::All => Ok(of.shallow_clone()),
@@ -31,7 +31,7 @@ impl Rows {
         }
     }
 
-    /// Overwrites their rows.
+    /// Overwrites the rows of these nets.
     fn put(&self, to: &mut Tensor, rows: &Tensor) -> Result<()> {
         match self {
             Self::All => to.f_copy_(rows),
@@ -42,12 +42,13 @@ impl Rows {
 
 /// What an optimizer step changes.
 struct Moving {
-    /// `[n_nets, n_params]`
+    /// Parameters, `[n_nets, n_params]`.
     x: Tensor,
-    /// The same: momentum, or Adam's first moment.
+    /// Momentum, or Adam's first moment, `[n_nets, n_params]`.
     first: Tensor,
+    /// Adam's second moment, `[n_nets, n_params]`.
     second: Tensor,
-    /// Steps applied, `[n_nets, 1]`, doubles.
+    /// Number of steps applied, `[n_nets, 1]`, doubles.
     t: Tensor,
 }
 
@@ -71,10 +72,11 @@ impl Moving {
     }
 }
 
-/// The nets of a group between two steps. All `[n_nets, n_params]`, filled up with zeros that stay zeros.
+/// The nets of a group between two steps. All tensors are `[n_nets, n_params]`, padded with zeros that stay zeros.
 pub(super) struct State {
     now: Moving,
-    /// The last verified state; its `x` is also where the last measurement stood, because both are taken at good decisions.
+    /// The last verified state. Its `x` is also the place of the last measurement, because both are taken at good
+    /// decisions.
     good: Moving,
     start: Tensor,
     update: Tensor,
@@ -83,19 +85,19 @@ pub(super) struct State {
     rules: Rules,
 }
 
-/// What the optimizers of the nets are, in columns `[n_nets, 1]`.
+/// The optimizers of the nets, in columns `[n_nets, 1]`.
 struct Rules {
     is_adam: Tensor,
-    /// What is left of the first moment, and what of the gradient goes in.
+    /// Factor on the first moment, and factor on the gradient that is added to it.
     keeps: Tensor,
     takes: Tensor,
-    /// Whether the weight decay stands beside the gradient.
+    /// Whether the weight decay is decoupled from the gradient.
     is_decoupled: Tensor,
 }
 
-/// The signals of some nets, not remembered yet.
+/// Signals of some nets, measured but not remembered yet.
 pub(super) struct Pending {
-    /// The fields of [`Sums`], in the order of [`sums_of`]; `[n, N_SUMS]`, doubles.
+    /// Fields of [`Sums`], in the order of [`sums_of`]; `[n, N_SUMS]`, doubles.
     pub sums: Tensor,
     /// `[n, n_params]`
     update: Tensor,
@@ -103,10 +105,10 @@ pub(super) struct Pending {
     grad_ema: Tensor,
 }
 
-/// How many sums make the signals of one net.
+/// Number of sums that the signals of one net are made of.
 pub(super) const N_SUMS: usize = 11;
 
-/// One row of [`Pending::sums`].
+/// The sums in one row of [`Pending::sums`].
 pub(super) fn sums_of(row: &[f64]) -> Sums {
     let at = |i: usize| row.get(i).copied().unwrap_or(f64::NAN);
     Sums {
@@ -124,17 +126,17 @@ pub(super) fn sums_of(row: &[f64]) -> Sums {
     }
 }
 
-/// What the host says of every net for the coming step, `[n_nets, 1]` each, doubles.
+/// What the host says about the coming step of every net, `[n_nets, 1]` each, doubles.
 pub(super) struct Rates {
     pub lr: Tensor,
     pub weight_decay: Tensor,
-    /// Whether the step is applied.
+    /// 1 if the step is applied, else 0.
     pub applies: Tensor,
 }
 
 impl State {
     /// The nets at their `start` `[n_nets, n_params]`, before any step.
-    pub fn new(start: Tensor, algorithms: &[Algorithm]) -> Result<Self> {
+    pub fn new(start: Tensor, algorithms: &[InnerAlgorithm]) -> Result<Self> {
         Ok(Self {
             now: Moving::new(&start)?,
             good: Moving::new(&start)?,
@@ -151,7 +153,8 @@ impl State {
         &self.now.x
     }
 
-    /// The signals of some nets, as [`Measure::measure`]. Those for which `fresh` `[n, 1]` is 1 are measured for the first time; it is 0 elsewhere.
+    /// Signals of some nets, as [`Measure::measure`] finds them. `fresh`, `[n, 1]`, is 1 for nets that are measured for
+    /// the first time, else 0.
     pub fn measure(&self, nets: &Rows, grad: &Tensor, fresh: &Tensor) -> Result<Pending> {
         let [x, before, start] = [nets.take(self.x())?, nets.take(&self.good.x)?, nets.take(&self.start)?];
         let [grad, last_grad, last_update] = [nets.take(grad)?, nets.take(&self.grad)?, nets.take(&self.update)?];
@@ -178,7 +181,8 @@ impl State {
         Ok(Pending { sums: Tensor::f_stack(&sums, 1)?, update, grad, grad_ema })
     }
 
-    /// These nets are verified: a snapshot of them, and the next window starts here. `measured` are their places among those of `pending`.
+    /// Notes that these nets are verified: takes a snapshot of them, and starts their next window here. `measured` are
+    /// their places among the nets of `pending`.
     pub fn remember(&mut self, nets: &Rows, measured: &Rows, pending: &Pending) -> Result<()> {
         self.good.put(nets, self.now.take(nets)?)?;
         nets.put(&mut self.update, &measured.take(&pending.update)?)?;
@@ -186,7 +190,7 @@ impl State {
         nets.put(&mut self.grad_ema, &measured.take(&pending.grad_ema)?)
     }
 
-    /// These nets begin again: what is good is what they started with, and nothing was measured yet.
+    /// Lets these nets begin again: their verified state is their start, and nothing has been measured yet.
     pub fn restart(&mut self, nets: &Rows) -> Result<()> {
         let nothing = nets.take(&self.update)?.f_zeros_like()?;
         nets.put(&mut self.update, &nothing)?;
@@ -194,12 +198,13 @@ impl State {
         self.good.put(nets, Moving::new(&nets.take(&self.start)?)?.take(&Rows::All)?)
     }
 
-    /// These nets go back to what is good.
+    /// Takes these nets back to their verified state.
     pub fn roll_back(&mut self, nets: &Rows) -> Result<()> {
         self.now.put(nets, self.good.take(nets)?)
     }
 
-    /// One optimizer step, as [`InnerOptimizer::step`], for the nets whose loss and gradient are `finite` `[n_nets, 1]` and whose step applies.
+    /// Takes one optimizer step, as [`InnerOptimizer::step`] does, with the nets whose loss and gradient are `finite`,
+    /// `[n_nets, 1]`, and whose step is to be applied.
     pub fn step(&mut self, grad: &Tensor, finite: &Tensor, rates: &Rates) -> Result<()> {
         let applies = rates.applies.f_gt(0.0)?.f_logical_and(finite)?;
         let double = |value: f32| f64::from(value);
@@ -232,7 +237,7 @@ impl State {
         Ok(())
     }
 
-    /// Only these nets go on.
+    /// Drops all nets but these.
     pub fn keep(&mut self, nets: &Rows) -> Result<()> {
         let own = [&mut self.start, &mut self.update, &mut self.grad, &mut self.grad_ema];
         let all = self.now.tensors().into_iter().chain(self.good.tensors()).chain(own).chain(self.rules.tensors());
@@ -244,21 +249,21 @@ impl State {
 }
 
 impl Rules {
-    fn new(algorithms: &[Algorithm], device: Device) -> Result<Self> {
-        let column = |of: &dyn Fn(Algorithm) -> f32| {
+    fn new(algorithms: &[InnerAlgorithm], device: Device) -> Result<Self> {
+        let column = |of: &dyn Fn(InnerAlgorithm) -> f32| {
             let values: Vec<f32> = algorithms.iter().map(|&algorithm| of(algorithm)).collect();
             Tensor::f_from_slice(&values)?.f_to_device(device)?.f_view([-1, 1])
         };
-        let is_adam = |algorithm| matches!(algorithm, Algorithm::Adam | Algorithm::AdamW);
+        let is_adam = |algorithm| matches!(algorithm, InnerAlgorithm::Adam | InnerAlgorithm::AdamW);
         Ok(Self {
             is_adam: column(&|algorithm| f32::from(is_adam(algorithm)))?.f_gt(0.0)?,
             keeps: column(&|algorithm| match algorithm {
-                Algorithm::Sgd => 0.0,
-                Algorithm::Momentum => InnerOptimizer::MOMENTUM,
-                Algorithm::Adam | Algorithm::AdamW => InnerOptimizer::BETA1,
+                InnerAlgorithm::Sgd => 0.0,
+                InnerAlgorithm::Momentum => InnerOptimizer::MOMENTUM,
+                InnerAlgorithm::Adam | InnerAlgorithm::AdamW => InnerOptimizer::BETA1,
             })?,
             takes: column(&|algorithm| if is_adam(algorithm) { 1.0 - InnerOptimizer::BETA1 } else { 1.0 })?,
-            is_decoupled: column(&|algorithm| f32::from(algorithm == Algorithm::AdamW))?,
+            is_decoupled: column(&|algorithm| f32::from(algorithm == InnerAlgorithm::AdamW))?,
         })
     }
 

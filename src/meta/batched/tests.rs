@@ -4,7 +4,7 @@ use super::*;
 use crate::Controller;
 use crate::dqn::{Exploration, Explorer, Judge, QNetwork};
 use crate::driver::{Bounds, DriverConfig, GuardConfig, TraceRecord};
-use crate::meta::optimizer::Algorithm;
+use crate::meta::optimizer::InnerAlgorithm;
 use crate::meta::recipe::{TaskConfig, TrainingRecipe};
 use crate::meta::rollout::rollout;
 use crate::meta::tasks::Family;
@@ -32,7 +32,7 @@ fn engines() -> Vec<Batched> {
     [Device::Cpu].into_iter().chain(gpu).map(|device| Batched { device, n_threads: 2 }).collect()
 }
 
-/// Within 1e-4, of losses below 1e-2 (where a task counts as solved) within 1e-6.
+/// Whether two values are within 1e-4 of each other; values below 1e-2 (where a task counts as solved) within 1e-6.
 fn close(a: f64, b: f64) -> bool {
     (a - b).abs() <= 1e-4 * a.abs().max(b.abs()).max(1e-2) || !a.is_finite() && !b.is_finite()
 }
@@ -42,8 +42,8 @@ fn alike(a: &(u64, f64, f64, Reason), b: &(u64, f64, f64, Reason)) -> bool {
     a.0 == b.0 && a.3 == b.3 && close(a.1, b.1) && close(a.2, b.2)
 }
 
-/// Whether the kernel alone follows the same trajectory when the last bits of the start are others, by what rounding adds up to over some steps.
-/// Where it does not, none can be asked for.
+/// Whether the kernel itself follows the same trajectory after a change of the last bits of the start, by about what
+/// rounding adds up to over some steps. If it does not, no engine can be expected to.
 fn is_stable<P: Policy>(task: &Task, driver: impl Fn(&Task) -> Driver<P>) -> bool {
     let trace = |mut task: Task| {
         let (mut driver, seen) = traced(driver(&task));
@@ -56,7 +56,7 @@ fn is_stable<P: Policy>(task: &Task, driver: impl Fn(&Task) -> Driver<P>) -> boo
     trace(task.clone()).iter().zip(&trace(nudged)).all(|(a, b)| alike(a, b))
 }
 
-/// Runs the tasks both ways. All that can be seen of them agrees; returns how often each kind of decision was met.
+/// Runs the tasks with both engines and compares all that can be seen of them. Returns the decisions that were met.
 fn agree<P: Policy>(tasks: &[Task], driver: impl Fn(usize, &Task) -> Driver<P>, evaluate: bool) -> Trace {
     engines().into_iter().flat_map(|engine| agree_on(engine, tasks, &driver, evaluate)).collect()
 }
@@ -98,14 +98,14 @@ fn agree_on<P: Policy>(
     all
 }
 
-/// Four tasks of every family and optimizer, of widths of their own.
+/// Four tasks of every family and optimizer, with different widths.
 fn tasks(horizon: [u64; 2], change: impl Fn(&mut TaskConfig)) -> Vec<Task> {
     let mut tasks = Vec::new();
     for (f, &family) in Family::ALL[..Family::N_IN_KERNEL].iter().enumerate() {
-        for algorithm in Algorithm::ALL {
+        for algorithm in InnerAlgorithm::ALL {
             let mut config = TaskConfig { horizon, ..TaskConfig::default() };
             config.families = Family::ALL.map(|other| f64::from(u8::from(other == family))).to_vec();
-            config.optimizers = Algorithm::ALL.map(|other| f64::from(u8::from(other == algorithm)));
+            config.optimizers = InnerAlgorithm::ALL.map(|other| f64::from(u8::from(other == algorithm)));
             change(&mut config);
             let mut rng = stream(f as u64, algorithm.name());
             tasks.extend((0..4).map(|_| Task::draw(&config, &mut rng)));
@@ -126,7 +126,8 @@ fn actor(recipe: &TrainingRecipe, i: usize) -> Controller {
     recipe.with_networks(vec![network]).exploring(explorer, 200.0, stream(i as u64, "actor"))
 }
 
-/// Starts in the middle of the range, and a bound not far above: where a step blows up rounding, trajectories part whatever computes them.
+/// Starts in the middle of the range, and a bound not far above: after a step that amplifies rounding, trajectories
+/// part whichever engine computes them.
 #[test]
 fn every_family_with_every_optimizer_follows_the_trajectory_of_the_kernel_under_an_exploring_agent() {
     let recipe = recipe("lr");
@@ -147,10 +148,13 @@ fn every_family_with_every_optimizer_follows_the_trajectory_of_the_kernel_under_
 fn what_the_guard_undoes_is_undone_alike() {
     let recipe = recipe("lr");
     let mut tasks = tasks([17, 18], |config| config.known_budget = 0.5);
-    tasks.retain(|task| !matches!((task.family, task.algorithm), (Family::Mlp | Family::Regression, Algorithm::Sgd)));
-    // Not every start will do: Adam's first step divides by the size of the gradient, and where that is nearly 0, by rounding.
+    tasks.retain(|task| {
+        !matches!((task.family, task.algorithm), (Family::Mlp | Family::Regression, InnerAlgorithm::Sgd))
+    });
+    // Not every start is suitable: Adam's first step divides by the size of the gradient, which is mere rounding where
+    // it is nearly 0.
     tasks.iter_mut().for_each(|task| task.lr = 20.0 * task.algorithm.start_range()[1]);
-    // So far that the square of a parameter is no float.
+    // So far that the square of a parameter is too large for a float.
     let bowls = tasks.iter_mut().filter(|task| task.family == Family::Quadratic);
     bowls.step_by(2).for_each(|task| task.lr = 1e35);
     let trace = |first_update| {
@@ -208,12 +212,12 @@ fn a_pretrained_controller_without_evaluations_does_the_same() {
 }
 
 /// Tasks of one family, all by the same optimizer.
-fn of_family(family: Family, algorithm: Algorithm, n: usize) -> Vec<Task> {
+fn of_family(family: Family, algorithm: InnerAlgorithm, n: usize) -> Vec<Task> {
     let share = |chosen: bool| f64::from(u8::from(chosen));
     let config = TaskConfig {
         horizon: [20, 40],
         families: Family::ALL.map(|other| share(other == family)).to_vec(),
-        optimizers: Algorithm::ALL.map(|other| share(other == algorithm)),
+        optimizers: InnerAlgorithm::ALL.map(|other| share(other == algorithm)),
         separable: 1.0,
         ..TaskConfig::default()
     };
@@ -232,7 +236,7 @@ fn constant(engine: Batched, tasks: &[Task], lr: f64) -> Vec<Run> {
 
 #[test]
 fn a_net_does_the_same_alone_and_filled_up_to_wider_ones() {
-    let of = [(Family::Cnn, Algorithm::Adam), (Family::Rnn, Algorithm::Momentum)];
+    let of = [(Family::Cnn, InnerAlgorithm::Adam), (Family::Rnn, InnerAlgorithm::Momentum)];
     let everywhere = engines().into_iter().flat_map(|engine| of.map(|(family, algorithm)| (engine, family, algorithm)));
     for (engine, family, algorithm) in everywhere {
         let tasks = of_family(family, algorithm, 8);
@@ -251,7 +255,7 @@ fn a_net_does_the_same_alone_and_filled_up_to_wider_ones() {
 fn convolutional_and_recurrent_nets_learn_what_can_be_told_apart() {
     let of = [Family::Cnn, Family::Rnn];
     for (engine, family) in engines().into_iter().flat_map(|engine| of.map(|family| (engine, family))) {
-        let mut tasks = of_family(family, Algorithm::Adam, 6);
+        let mut tasks = of_family(family, InnerAlgorithm::Adam, 6);
         tasks.iter_mut().for_each(|task| (task.horizon, task.weight_decay) = (60, 0.0));
         let gained = constant(engine, &tasks, 1e-2).into_iter().map(|run| run.final_loss() / run.evaluations[0]);
         let gained: Vec<f64> = gained.collect();
@@ -277,14 +281,15 @@ fn outputs(p: &crate::meta::tasks::NetProblem, layers: &[Tensor], inputs: &Tenso
 
 #[test]
 fn gathered_patches_make_the_convolutions_of_libtorch() {
-    for task in of_family(Family::Cnn, Algorithm::Adam, 4) {
+    for task in of_family(Family::Cnn, InnerAlgorithm::Adam, 4) {
         let (p, layers, inputs) = parts(&task);
         let blocks = p.net.blocks();
         let kernel = |l: usize| {
             let [n_places, n_in, n_out] = blocks[l].map(|n| n as i64);
             layers[l].view([n_places, n_in, n_out]).permute([2, 1, 0]).reshape([n_out, n_in, 3, 3])
         };
-        let act = |z: Tensor| if p.net.activation() == crate::meta::Activation::Tanh { z.tanh() } else { z.relu() };
+        let act =
+            |z: Tensor| if p.net.activation() == crate::meta::InnerActivation::Tanh { z.tanh() } else { z.relu() };
         let side = (p.n_in as f64).sqrt() as i64;
         let convolve =
             |x: &Tensor, l: usize, stride: i64| x.conv2d(&kernel(l), Some(layers[l + 1].view(-1)), stride, 0, 1, 1);
@@ -298,7 +303,7 @@ fn gathered_patches_make_the_convolutions_of_libtorch() {
 
 #[test]
 fn a_recurrent_net_walks_its_sequence_as_by_hand() {
-    for task in of_family(Family::Rnn, Algorithm::Adam, 4) {
+    for task in of_family(Family::Rnn, InnerAlgorithm::Adam, 4) {
         let (p, layers, inputs) = parts(&task);
         let found = outputs(p, &layers, &inputs);
         let at = |l: usize, i: usize, j: usize| layers[l].double_value(&[0, i as i64, j as i64]);

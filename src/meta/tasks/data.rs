@@ -1,7 +1,7 @@
-//! Random data: inputs, and what random teachers and clusters say of them.
+//! Random data: inputs, and targets made by random teacher networks or by clusters.
 
-use super::{arg_max, log_uniform, normal};
-use crate::meta::mlp::{Activation, Mlp, Target};
+use crate::meta::mlp::{InnerActivation, Mlp, Target};
+use crate::rng::{log_uniform, standard_normal_f32};
 use rand::RngExt;
 use rand_chacha::ChaCha8Rng;
 
@@ -10,10 +10,10 @@ pub(super) fn raw_inputs(n: usize, n_in: usize, rng: &mut ChaCha8Rng) -> Vec<f32
     let power = rng.random_range(0.0..1.2f32);
     let scales: Vec<f32> = (0..n_in).map(|j| ((j + 1) as f32).powf(-power)).collect();
     let mixed = rng.random_bool(0.7);
-    let mixing: Vec<f32> = (0..n_in * n_in).map(|_| normal(rng) / (n_in as f32).sqrt()).collect();
+    let mixing: Vec<f32> = (0..n_in * n_in).map(|_| standard_normal_f32(rng) / (n_in as f32).sqrt()).collect();
     let mut inputs = Vec::with_capacity(n * n_in);
     for _ in 0..n {
-        let z: Vec<f32> = scales.iter().map(|s| s * normal(rng)).collect();
+        let z: Vec<f32> = scales.iter().map(|s| s * standard_normal_f32(rng)).collect();
         if mixed {
             inputs.extend(mixing.chunks_exact(n_in).map(|row| row.iter().zip(&z).map(|(m, z)| m * z).sum::<f32>()));
         } else {
@@ -24,17 +24,18 @@ pub(super) fn raw_inputs(n: usize, n_in: usize, rng: &mut ChaCha8Rng) -> Vec<f32
     inputs
 }
 
-/// A random teacher's outputs `[n, n_out]`, each column standardised.
+/// Outputs `[n, n_out]` of a random teacher network, each column standardized.
 pub(super) fn teacher_outputs(inputs: &[f32], n_in: usize, n_out: usize, rng: &mut ChaCha8Rng) -> Vec<f32> {
     let width = log_uniform(4.0, 48.0, rng) as usize;
     let sizes = if rng.random_bool(0.2) { vec![n_in, n_out] } else { vec![n_in, width, n_out] };
-    let mut net = Mlp::new(sizes, Activation::Tanh);
+    let mut net = Mlp::new(sizes, InnerActivation::Tanh);
     let params = net.init(log_uniform(1.5, 6.0, rng) as f32, rng);
     let mut outputs = net.forward(&params, inputs).to_vec();
     standardize(&mut outputs, n_out);
     outputs
 }
 
+/// Classes by a random teacher network: its largest output.
 pub(super) fn teacher_classes(
     inputs: &[f32],
     n_in: usize,
@@ -48,7 +49,8 @@ pub(super) fn teacher_classes(
     classes
 }
 
-/// Gaussian clusters, `per_class` of them, far apart where the classes are to be separable. Overwrites the inputs.
+/// Classes by Gaussian clusters, `per_class` of them for each, which lie far apart if the classes are to be separable.
+/// The inputs are moved to their clusters.
 pub(super) fn clusters(
     inputs: &mut [f32],
     n_in: usize,
@@ -59,7 +61,7 @@ pub(super) fn clusters(
 ) -> Vec<u16> {
     let per_class = rng.random_range(per_class[0] as usize..=per_class[1] as usize);
     let distance = if separable { log_uniform(1.0, 3.0, rng) } else { log_uniform(0.3, 1.0, rng) } as f32;
-    let centers: Vec<f32> = (0..per_class * n_classes * n_in).map(|_| distance * normal(rng)).collect();
+    let centers: Vec<f32> = (0..per_class * n_classes * n_in).map(|_| distance * standard_normal_f32(rng)).collect();
     let classes = inputs
         .chunks_exact_mut(n_in)
         .map(|row| {
@@ -72,7 +74,7 @@ pub(super) fn clusters(
     classes
 }
 
-/// A share of labels, log-uniform in `noise`, becomes random.
+/// Replaces a share of the labels, log-uniform in `noise`, by random ones.
 pub(super) fn flip_labels(classes: &mut [u16], n_classes: usize, noise: Option<[f64; 2]>, rng: &mut ChaCha8Rng) {
     if let Some([low, high]) = noise {
         let share = log_uniform(low, high, rng);
@@ -84,7 +86,8 @@ pub(super) fn flip_labels(classes: &mut [u16], n_classes: usize, noise: Option<[
     }
 }
 
-/// A third of the targets have heavy tails, as counts, prices and concentrations do: their batches hold outliers.
+/// Values by a random teacher network, and their number per example. A third of the tasks have heavy tails, as counts,
+/// prices and concentrations do, so that batches hold outliers.
 pub(super) fn teacher_values(
     inputs: &[f32],
     n_in: usize,
@@ -94,7 +97,7 @@ pub(super) fn teacher_values(
     let mut values = teacher_outputs(inputs, n_in, 1, rng);
     if let Some([low, high]) = noise {
         let noise = log_uniform(low, high, rng) as f32;
-        values.iter_mut().for_each(|v| *v += noise * normal(rng));
+        values.iter_mut().for_each(|v| *v += noise * standard_normal_f32(rng));
     }
     if rng.random_bool(1.0 / 3.0) {
         let tail = rng.random_range(0.5..1.5f32);
@@ -104,7 +107,12 @@ pub(super) fn teacher_values(
     (Target::Values(values), 1)
 }
 
-/// What users leave undone: some inputs are not standardised.
+/// Class of an example by the outputs of a net: the place of the largest one.
+pub(super) fn arg_max(row: &[f32]) -> u16 {
+    crate::dqn::argmax(row.iter().copied()) as u16
+}
+
+/// Leaves the inputs of some tasks with scales other than 1, as users do who do not standardize.
 pub(super) fn rescale(inputs: &mut [f32], n_in: usize, rng: &mut ChaCha8Rng) {
     if rng.random_bool(0.3) {
         let overall = log_uniform(0.2, 5.0, rng) as f32;
@@ -113,7 +121,8 @@ pub(super) fn rescale(inputs: &mut [f32], n_in: usize, rng: &mut ChaCha8Rng) {
     }
 }
 
-/// What measured data look like: heavy tails, mostly zero, or rounded, a column at a time. Each column is standardised again.
+/// Makes columns look like measured data: unchanged, with a heavy tail, mostly zero, or rounded. Each column is
+/// standardized again.
 pub(super) fn warp(inputs: &mut [f32], n_in: usize, rng: &mut ChaCha8Rng) {
     for j in 0..n_in {
         let (kind, strength) = (rng.random_range(0..4), rng.random_range(0.3..1.3f32));
@@ -128,7 +137,7 @@ pub(super) fn warp(inputs: &mut [f32], n_in: usize, rng: &mut ChaCha8Rng) {
     standardize(inputs, n_in);
 }
 
-/// Mean 0 and deviation 1 in every column.
+/// Gives every column mean 0 and deviation 1.
 pub(super) fn standardize(values: &mut [f32], n_columns: usize) {
     let n = (values.len() / n_columns) as f32;
     for j in 0..n_columns {

@@ -1,22 +1,24 @@
-//! Examples held out of the training: what a validation split is to a user.
+//! Examples held out of the training of a task, as a user's validation split is.
 //!
-//! They come from the same teacher and have the same share of wrong labels as those trained on. A task that holds none out is the same, draw
-//! for draw, as it was before it could.
+//! They come from the same teacher and have the same share of wrong labels as those trained on. Holding examples out
+//! uses no random draws, so a task that holds none out is the same as before.
 
-use super::{NetProblem, Problem, Task, arg_max};
+use super::data::arg_max;
+use super::{NetProblem, Problem, Task};
 use crate::dqn::Judge;
 use crate::meta::mlp::Target;
 use crate::meta::recipe::TrainingRecipe;
 
 impl Task {
-    /// The task as this recipe wants it judged; one whose controller moves the weight decay also reports the validation loss to it.
+    /// The task, judged as this recipe says. If its controller moves the weight decay, the task also reports the
+    /// validation loss to it.
     #[must_use]
     pub fn of_recipe(self, recipe: &TrainingRecipe) -> Self {
         self.validated(recipe.training.reward.of, recipe.controller.watches_validation())
     }
 
-    /// Judged by `judge`, and with or without reports of the validation loss. Where neither asks for a validation, nothing is held out.
-    /// Quadratics have no examples: they are judged by their loss and report nothing.
+    /// The task, judged by `judge`, with or without reports of the validation loss. If neither asks for a validation,
+    /// nothing is held out. Quadratics have no examples: they are judged by their loss and report nothing.
     #[must_use]
     pub fn validated(mut self, judge: Judge, reports_validation: bool) -> Self {
         self.judge = judge;
@@ -28,7 +30,7 @@ impl Task {
         self
     }
 
-    /// What rewards and scores are made of: the evaluation loss, or what the examples held out say.
+    /// The number that rewards and scores are made of: the evaluation loss, or loss and error on the examples held out.
     pub fn evaluate(&mut self, x: &[f32]) -> f64 {
         let held_out = match &mut self.problem {
             Problem::Net(p) if self.judge != Judge::Loss => Some(p.validate(x)),
@@ -37,7 +39,7 @@ impl Task {
         self.evaluate_after(held_out, x)
     }
 
-    /// [`Task::evaluate`], without looking again at what was just found at the same parameters.
+    /// [`Task::evaluate`], with what the examples held out have just said at the same parameters.
     pub(in crate::meta) fn evaluate_after(&mut self, held_out: Option<HeldOut>, x: &[f32]) -> f64 {
         match held_out {
             Some(found) if self.judge != Judge::Loss => found.judged_by(self.judge),
@@ -45,7 +47,7 @@ impl Task {
         }
     }
 
-    /// What the examples held out say, where their loss is to be reported.
+    /// Loss and error on the examples held out, if their loss is to be reported.
     pub(in crate::meta) fn reported_validation(&mut self, x: &[f32]) -> Option<HeldOut> {
         match &mut self.problem {
             Problem::Net(p) if self.reports_validation => Some(p.validate(x)),
@@ -54,23 +56,23 @@ impl Task {
     }
 }
 
-/// How good parameters are on the examples held out. Infinite where the outputs are not finite.
+/// How good parameters are on the examples held out. Infinite if an output is not finite.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(in crate::meta) struct HeldOut {
     /// Mean cross-entropy, or mean squared error.
     pub loss: f64,
-    /// The share that is classified wrongly (Hu, Zhang and Shi, equation 9, which they call *error* and write as accuracy), or the mean
-    /// squared error.
+    /// Share of examples classified wrongly (Hu, Zhang and Shi, equation 9, which they call *error* and write as
+    /// accuracy), or the mean squared error.
     pub error: f64,
 }
 
 impl HeldOut {
-    /// Loss and error; both infinite where the loss is not finite.
+    /// Loss and error; both infinite if the loss is not finite.
     pub(in crate::meta) fn new(loss: f64, error: f64) -> Self {
         if loss.is_finite() { Self { loss, error } } else { Self { loss: f64::INFINITY, error: f64::INFINITY } }
     }
 
-    /// What a judge makes of it; of the judges, [`Judge::Loss`] does not look at it.
+    /// The number that `judge` goes by. [`Judge::Loss`] goes by the evaluation batch and never asks for it.
     pub(in crate::meta) fn judged_by(&self, judge: Judge) -> f64 {
         match judge {
             Judge::Loss | Judge::ValidationLoss => self.loss,

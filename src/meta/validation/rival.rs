@@ -1,6 +1,7 @@
-//! What a controller is measured against on a validation task: the same task with the values it moves tuned on a grid.
+//! The rival of a controller on a validation task: the same task, with the values that the controller moves tuned on a
+//! grid.
 
-use super::{DIVERGED, N_STARTS, final_losses, log_spaced};
+use super::{N_STARTS, final_losses, log_spaced};
 use crate::driver::DriverConfig;
 use crate::meta::engine::{Engine, EngineError};
 use crate::meta::recipe::TaskConfig;
@@ -8,11 +9,11 @@ use crate::meta::tasks::Task;
 use crate::policy::Controls;
 use crate::policy::Policy;
 use crate::schedule::{Constant, Cosine, Schedule};
-use crate::statistics::median;
+use crate::statistics::{DIVERGED_LOSS, median};
 
-/// Learning rates from which cosine is tuned: two a decade.
+/// Number of learning rates that cosine is tuned over: two in each decade.
 const N_LRS: usize = 11;
-/// Weight decays in the grid: a little less than two a decade over five of them.
+/// Number of weight decays in the grid: a little less than two in each of five decades.
 const N_WEIGHT_DECAYS: usize = 9;
 
 /// Where a run starts.
@@ -22,7 +23,8 @@ pub(super) struct Start {
     pub weight_decay: f64,
 }
 
-/// The controller's starts. Where it moves both values, all five of each occur, and a low one comes with high ones too.
+/// The controller's starts. If it moves both values, all five of each occur, and low learning rates meet high weight
+/// decays too.
 pub(super) fn starts(controls: Controls, config: &TaskConfig, task: &Task) -> [Start; N_STARTS] {
     let nth = |[low, high]: [f64; 2], i: usize| log_spaced(low, high, N_STARTS).nth(i % N_STARTS).unwrap_or(low);
     let (lrs, decays) = (config.start_range(task.algorithm), config.weight_decay_range());
@@ -33,14 +35,14 @@ pub(super) fn starts(controls: Controls, config: &TaskConfig, task: &Task) -> [S
     })
 }
 
-/// What the rival ends at on every task: its best, and its median over the whole grid.
+/// Losses that the rival ends at on every task: its best, and its median over the whole grid.
 pub(super) fn tune(
     engine: Engine,
     controls: Controls,
     config: &TaskConfig,
     tasks: &[Task],
 ) -> Result<Vec<(f64, f64)>, EngineError> {
-    // A schedule looks at no validation loss, so none needs to be worked out at its decisions.
+    // A schedule does not look at a validation loss, so none needs to be computed at its decisions.
     let tasks: Vec<Task> = tasks.iter().map(|task| Task { reports_validation: false, ..task.clone() }).collect();
     let cosine =
         |task: &Task| (Cosine { total_steps: task.horizon }, Schedule::Cosine.driver_config(Some(task.horizon)));
@@ -68,10 +70,10 @@ pub(super) fn tune(
             tried
         }
     };
-    Ok(finals.iter().map(|own| (own.iter().copied().fold(DIVERGED, f64::min), median(own))).collect())
+    Ok(finals.iter().map(|own| (own.iter().copied().fold(DIVERGED_LOSS, f64::min), median(own))).collect())
 }
 
-/// What every task ends at from each of its starts.
+/// Losses that every task ends at, one for each of its starts.
 fn grid<P: Policy>(
     engine: Engine,
     tasks: &[Task],

@@ -1,44 +1,44 @@
-//! How an optimizer is set up.
+//! Configuration of an optimizer.
 
 use super::TorchError;
 use serde::{Deserialize, Serialize};
 
-/// Which update rule.
+/// Update rule of an optimizer.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Algorithm {
     /// Stochastic gradient descent: `b <- momentum b + g; x <- x - lr b`.
     Sgd {
-        /// In [0, 1); 0 for plain gradient descent.
+        /// Momentum, in [0, 1); 0 for plain gradient descent.
         momentum: f64,
-        /// Nesterov's form: `x <- x - lr (g + momentum b)`.
+        /// Whether to use Nesterov's form: `x <- x - lr (g + momentum b)`; only with momentum.
         nesterov: bool,
     },
-    /// Kingma and Ba 2015 (arXiv 1412.6980). Weight decay is added to the gradient.
+    /// Adam (Kingma and Ba 2015, arXiv 1412.6980). Weight decay is added to the gradient.
     Adam {
         /// Decay of the mean of the gradient, in [0, 1).
         beta1: f64,
         /// Decay of the mean of its square, in [0, 1).
         beta2: f64,
-        /// Keeps the denominator away from 0.
+        /// Positive number that keeps the denominator away from 0.
         eps: f64,
     },
-    /// Loshchilov and Hutter 2019 (arXiv 1711.05101): Adam with decoupled weight decay.
+    /// AdamW (Loshchilov and Hutter 2019, arXiv 1711.05101): Adam with decoupled weight decay.
     AdamW {
         /// Decay of the mean of the gradient, in [0, 1).
         beta1: f64,
         /// Decay of the mean of its square, in [0, 1).
         beta2: f64,
-        /// Keeps the denominator away from 0.
+        /// Positive number that keeps the denominator away from 0.
         eps: f64,
     },
-    /// Tieleman and Hinton 2012, not centered.
+    /// RMSprop (Tieleman and Hinton 2012), not centered.
     RmsProp {
         /// Decay of the mean of the squared gradient, in [0, 1).
         alpha: f64,
-        /// Keeps the denominator away from 0.
+        /// Positive number that keeps the denominator away from 0.
         eps: f64,
-        /// In [0, 1).
+        /// Momentum, in [0, 1).
         momentum: f64,
     },
 }
@@ -55,7 +55,7 @@ impl Algorithm {
     /// RMSprop with PyTorch's defaults.
     pub const RMSPROP: Self = Self::RmsProp { alpha: 0.99, eps: 1e-8, momentum: 0.0 };
 
-    /// Its name.
+    /// Name of the update rule.
     pub fn name(&self) -> &'static str {
         match self {
             Self::Sgd { momentum, .. } if *momentum > 0.0 => "SGD with momentum",
@@ -66,7 +66,7 @@ impl Algorithm {
         }
     }
 
-    /// How many numbers it keeps for every parameter.
+    /// Number of values that it keeps for every parameter.
     pub(super) fn n_moments(&self) -> usize {
         match *self {
             Self::Sgd { momentum, .. } => usize::from(momentum > 0.0),
@@ -97,28 +97,28 @@ impl Algorithm {
     }
 }
 
-/// How an [`Optimizer`](super::Optimizer) is set up.
+/// Configuration of an [`Optimizer`](super::Optimizer).
 ///
-/// | Name | Default | Purpose | Range |
-/// |---|---|---|---|
-/// | `algorithm` | none | the update rule | see [`Algorithm`] |
-/// | `lr` | none | learning rate of a group with ratio 1 | ≥ 0 |
-/// | `weight_decay` | 0 | weight decay of a group with ratio 1 (PyTorch's: its gradient is `weight_decay * x`) | ≥ 0 |
-/// | `groups` | none | ratios of the `VarStore`'s groups; one that is not listed has 1 | see [`GroupConfig`] |
+/// | Name | Default | Range |
+/// |---|---|---|
+/// | `algorithm` | required | see [`Algorithm`] |
+/// | `lr` | required | ≥ 0 |
+/// | `weight_decay` | 0 | ≥ 0 |
+/// | `groups` | empty | ratios ≥ 0 |
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct OptimConfig {
-    /// See the table.
+    /// Update rule.
     pub algorithm: Algorithm,
-    /// See the table.
+    /// Learning rate of a group with ratio 1.
     pub lr: f64,
-    /// See the table.
+    /// Weight decay of a group with ratio 1, as PyTorch defines it: its gradient is `weight_decay * x`.
     pub weight_decay: f64,
-    /// See the table.
+    /// Ratios of the groups of the `VarStore`, by their number; a group that is not listed has ratio 1.
     pub groups: Vec<GroupConfig>,
 }
 
 impl OptimConfig {
-    /// No weight decay, one group.
+    /// A configuration without weight decay, in which all groups have ratio 1.
     pub fn new(algorithm: Algorithm, lr: f64) -> Self {
         Self { algorithm, lr, weight_decay: 0.0, groups: Vec::new() }
     }
@@ -137,12 +137,12 @@ impl OptimConfig {
     }
 }
 
-/// What sets one parameter group (tch's `Path::set_group`) apart from the others.
+/// Ratios of one parameter group (tch's `Path::set_group`).
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub struct GroupConfig {
-    /// Its learning rate, in units of [`OptimConfig::lr`].
+    /// Learning rate of the group, as a multiple of [`OptimConfig::lr`].
     pub lr_ratio: f64,
-    /// Its weight decay, in units of [`OptimConfig::weight_decay`].
+    /// Weight decay of the group, as a multiple of [`OptimConfig::weight_decay`].
     pub weight_decay_ratio: f64,
 }
 

@@ -4,23 +4,23 @@ use super::{Algorithm, Optimizer, TorchError};
 use serde::{Deserialize, Serialize};
 use tch::Tensor;
 
-/// Everything of an [`Optimizer`] that later steps depend on, but for the parameters themselves.
+/// Everything in an [`Optimizer`] that later steps depend on, except the parameters.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct OptimState {
-    /// The update rule.
+    /// Update rule.
     pub algorithm: Algorithm,
-    /// The learning rate.
+    /// Learning rate.
     pub lr: f64,
-    /// The weight decay.
+    /// Weight decay.
     pub weight_decay: f64,
-    /// Steps taken, for every variable.
+    /// Number of steps taken with each variable.
     pub steps: Vec<u64>,
-    /// What the rule remembers, `[n_params]` each.
+    /// Moments of the update rule, `[n_params]` each.
     pub moments: Vec<SavedTensor>,
 }
 
 impl Optimizer {
-    /// The state now. The parameters are the `VarStore`'s, and saved with it.
+    /// The state now. It does not hold the parameters: they belong to the `VarStore` and are saved with it.
     ///
     /// # Errors
     /// When libtorch cannot copy it to the host.
@@ -34,10 +34,10 @@ impl Optimizer {
         })
     }
 
-    /// Goes back to a saved state: the next step is the one that would have followed it.
+    /// Restores a saved state: the next step is the one that would have followed it.
     ///
     /// # Errors
-    /// When the state belongs to another algorithm or another net. Nothing is changed then.
+    /// When the state belongs to another algorithm or another net. Then nothing is changed.
     pub fn load_state(&mut self, state: &OptimState) -> Result<(), TorchError> {
         let mismatch = |what, found: String, expected: String| Err(TorchError::StateMismatch { what, found, expected });
         let (found, expected) = (state.algorithm, self.config.algorithm);
@@ -63,7 +63,7 @@ impl Optimizer {
     }
 }
 
-/// A tensor's numbers, to the bit.
+/// The values of a tensor, exact to the bit.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct SavedTensor {
     kind: String,
@@ -88,7 +88,7 @@ impl SavedTensor {
     /// The tensor again, on the device of `like`.
     ///
     /// # Errors
-    /// When shape or kind differ from those of `like`; `what` names the thing in the error.
+    /// When shape or kind differ from those of `like`. The error then says that `what` differs.
     pub fn like(&self, like: &Tensor, what: &'static str) -> Result<Tensor, TorchError> {
         let kind = like.f_kind()?;
         let expected = format!("{kind:?} {:?}", like.size());
@@ -99,10 +99,10 @@ impl SavedTensor {
         Ok(Tensor::f_from_data_size(&self.bytes, &self.shape, kind)?.f_to_device(like.device())?)
     }
 
-    /// Writes the saved numbers into a tensor of the same shape and kind.
+    /// Writes the saved values into a tensor of the same shape and kind.
     ///
     /// # Errors
-    /// When shape or kind differ; `what` names the thing in the error.
+    /// When shape or kind differ. The error then says that `what` differs.
     pub fn write_to(&self, target: &mut Tensor, what: &'static str) -> Result<(), TorchError> {
         let _guard = tch::no_grad_guard();
         Ok(target.f_copy_(&self.like(target, what)?)?)

@@ -18,7 +18,7 @@ fn uniform(rng: &mut impl Rng, shape: &[i64]) -> Tensor {
     Tensor::from_slice(&values).view(shape)
 }
 
-/// `split` puts the second layer into a group of its own.
+/// With `split` the second layer is a group of its own.
 fn case(split: bool) -> Case {
     let mut rng = rng::stream(3, "optimizer test");
     let vs = VarStore::new(Device::Cpu);
@@ -41,7 +41,7 @@ impl Case {
         (hidden.linear(&self.weights[2], Some(&self.weights[3])) - &self.y).square().mean(Kind::Float)
     }
 
-    /// Its gradient does not depend on the weights, so that steps of any size compare well.
+    /// A loss whose gradient does not depend on the weights, so that steps of any size can be compared.
     fn slope(&self) -> Tensor {
         let mut rng = rng::stream(4, "slope");
         let terms = self.weights.iter().map(|w| (w * uniform(&mut rng, &w.size())).sum(Kind::Float));
@@ -89,7 +89,8 @@ fn every_algorithm_takes_the_steps_of_tch() {
         let nesterov = Algorithm::Sgd { momentum: 0.9, nesterov: true };
         same_as_tch(nesterov, nn::sgd(0.9, 0.0, 0.0, true), 0.05, weight_decay);
         for lr in [1e-5, 1e-2, 50.0] {
-            // A step size far above 1 takes the other way through the denominator. Weight decay would make such steps oscillate.
+            // A step size far above 1 takes the other way through the denominator. Weight decay would make such steps
+            // oscillate.
             same_as_tch(Algorithm::ADAM, nn::Adam::default(), lr, if lr < 1.0 { weight_decay } else { 0.0 });
             same_as_tch(Algorithm::ADAMW, nn::AdamW::default(), lr, weight_decay / 100.0);
         }

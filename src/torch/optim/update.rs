@@ -4,23 +4,23 @@ use super::{Algorithm, GroupConfig, OptimConfig, TorchError, options_of};
 use std::ops::Range;
 use tch::Tensor;
 
-/// Neighboring variables with the same group, step count and need for an update.
+/// Neighboring variables with the same group and step count that are updated together.
 pub(super) struct Span {
     pub first_variable: usize,
     group: usize,
     range: Range<i64>,
     whole: bool,
-    /// Views of the flat buffers.
+    /// The parameters of the span; like the moments, a view of the flat buffer.
     param: Tensor,
     moments: Vec<Tensor>,
-    /// `[n_span]`, only where the rule needs it.
+    /// Buffer for intermediate results, `[n_span]`, if the rule needs one.
     scratch: Option<Tensor>,
     lr: f64,
     weight_decay: f64,
     scalars: Scalars,
 }
 
-/// Factors kept on the device, because tch offers a fused multiply-add only with tensors.
+/// Factors on the device, because tch has a fused multiply-add only with tensors.
 struct Scalars {
     minus_lr: Tensor,
     weight_decay: Tensor,
@@ -63,7 +63,7 @@ impl Span {
         Ok(span)
     }
 
-    /// Takes over the rates of the span's group.
+    /// Sets the rates to those of the span's group.
     pub fn set_rates(&mut self, config: &OptimConfig) -> Result<(), TorchError> {
         let _guard = tch::no_grad_guard();
         let group = config.groups.get(self.group).copied().unwrap_or_default();
@@ -79,7 +79,7 @@ impl Span {
         Ok(())
     }
 
-    /// Step number `t` (from 1), with the flat gradient of all parameters.
+    /// Takes step number `t` (from 1) with the flat gradient of all parameters.
     pub fn update(
         &mut self,
         config: &OptimConfig,
@@ -169,7 +169,7 @@ impl Span {
         Ok(())
     }
 
-    /// `v <- beta v + (1 - beta) g²`, leaving `g²` in the scratch buffer.
+    /// Computes `v <- beta v + (1 - beta) g²`. Leaves `g²` in the scratch buffer.
     fn mean_square(&mut self, moment: usize, grad: &Tensor, beta: f64) -> Result<(), TorchError> {
         if self.scratch.is_none() {
             self.scratch = Some(self.param.f_empty_like()?);
@@ -180,9 +180,10 @@ impl Span {
         Ok(())
     }
 
-    /// `factor sqrt(v) + eps`, in the scratch buffer; with a step size, divided by `-step_size`, so that one `addcdiv_` makes the step.
+    /// Computes `factor sqrt(v) + eps` in the scratch buffer. With a step size it is divided by `-step_size`, so that
+    /// one `addcdiv_` makes the step.
     ///
-    /// Where the gradient is not finite it is infinite, and a step divided by it is none.
+    /// If the gradient is not finite the result is infinite, and a step that is divided by it is 0.
     fn root(
         &mut self,
         moment: usize,
@@ -194,7 +195,8 @@ impl Span {
         let (factor, offset) = (factor * scale, eps * scale);
         let scratch = self.scratch.get_or_insert_with(Tensor::new);
         let _ = self.moments[moment].f_sqrt_out(scratch)?;
-        // lerp is the one fused multiply-add with scalars: s + w (c - s) = (1 - w) s + w c. Below 1 the factor 1 - w would lose digits.
+        // lerp is the one fused multiply-add with scalars: s + w (c - s) = (1 - w) s + w c. Below 1 the factor 1 - w
+        // would lose digits.
         let fused = factor <= -1.0;
         let _ = self.scalars.offset.f_fill_(if fused { offset / (1.0 - factor) } else { offset })?;
         let offset = masked(&self.scalars.offset, finite, f64::INFINITY)?;
@@ -207,7 +209,7 @@ impl Span {
         Ok(scratch.shallow_clone())
     }
 
-    /// `g + weight_decay x`: the gradient with that of the penalty.
+    /// `g + weight_decay x`: the gradient of the loss plus that of the penalty.
     fn with_penalty(&self, grad: Tensor) -> Result<Tensor, TorchError> {
         if self.weight_decay == 0.0 {
             return Ok(grad);
@@ -215,7 +217,7 @@ impl Span {
         Ok(grad.f_addcmul(&self.param, &self.scalars.weight_decay)?)
     }
 
-    /// `x <- (1 - lr weight_decay) x`
+    /// Computes `x <- (1 - lr weight_decay) x`.
     fn decay(&mut self, finite: Option<&Tensor>) -> Result<(), TorchError> {
         if self.weight_decay != 0.0 {
             let _ = self.param.f_mul_(&masked(&self.scalars.decay, finite, 1.0)?)?;
@@ -231,7 +233,7 @@ impl Span {
     }
 }
 
-/// `value` where `finite` holds, else `otherwise`.
+/// `value` if `finite`, else `otherwise`.
 pub(super) fn only_if(finite: &Tensor, value: &Tensor, otherwise: f64) -> Result<Tensor, TorchError> {
     let otherwise = Tensor::f_full([], otherwise, options_of(value)?)?;
     Ok(value.f_where_self(finite, &otherwise)?)

@@ -298,7 +298,7 @@ fn after_a_new_variable_a_run_that_got_nowhere_is_not_sent_back_to_a_state_that_
     for (task, mut opt) in both(0.3, || guarded(Every(1.0, 1))) {
         for step in 0..20 {
             if step == 5 {
-                task.vs.root().ones("more", &[1]);
+                let _ = task.vs.root().ones("more", &[1]);
             }
             opt.zero_grad().unwrap();
             task.loss().backward();

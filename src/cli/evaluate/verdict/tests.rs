@@ -88,7 +88,8 @@ fn a_difference_in_every_seed_is_a_win_or_a_loss_and_noise_is_a_tie() {
     assert_eq!(outcome([0.8, 1.6, 3.3]).0, Outcome::Loss);
     assert_eq!(outcome([0.3, 1.6, 1.9]).0, Outcome::Tie);
     assert_eq!(outcome(SEEDS), (Outcome::Tie, 1.0));
-    // ln((0.03, 0.061, 0.12) + 0.01) - ln((0.05, 0.1, 0.2) + 0.01): mean -0.44263, deviation 0.03320, t = 23.1, two degrees of freedom.
+    // ln((0.03, 0.061, 0.12) + 0.01) - ln((0.05, 0.1, 0.2) + 0.01): mean -0.44263, deviation 0.03320, t = 23.1, two
+    // degrees of freedom.
     let p = outcome([0.3, 0.61, 1.2]).1;
     let d = [(0.04f64 / 0.06).ln(), (0.071f64 / 0.11).ln(), (0.13f64 / 0.21).ln()];
     let t = paired_t_test(&d).unwrap().t.abs();

@@ -1,37 +1,39 @@
-//! Problems on data of your own, for benches and comparisons: the same kernel as in meta-training.
+//! Problems on the caller's own data, for benches and comparisons: they run in the same kernel as meta-training.
 
 use super::NetProblem;
 use crate::meta::architecture::Net;
-use crate::meta::mlp::{Activation, Mlp, Target};
+use crate::meta::mlp::{InnerActivation, Mlp, Target};
 use rand_chacha::ChaCha8Rng;
 
-/// A net, its data and its batch do not fit each other.
+/// Error: a net, its data and its batch do not fit each other.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 #[error("{what}: {found} (expected {expected})")]
 pub struct ProblemError {
-    /// What does not fit.
+    /// Name of what does not fit.
     pub what: &'static str,
-    /// The number found.
+    /// Number that was found.
     pub found: usize,
-    /// What would fit.
+    /// Number that would fit.
     pub expected: String,
 }
 
 impl NetProblem {
-    /// A multi-layer perceptron with these layer widths, inputs first, outputs last, on the examples `inputs` `[n, n_in]`.
+    /// Multi-layer perceptron with layers of these widths (inputs first, outputs last) on the examples `inputs`, `[n,
+    /// n_in]`.
     ///
-    /// Minibatches of `batch_size` are drawn with replacement from all examples; all of them are the evaluation batch, see
-    /// [`NetProblem::with_evaluation_batch`].
+    /// Minibatches of `batch_size` are drawn with replacement from all examples; all of them are the evaluation batch,
+    /// see [`NetProblem::with_evaluation_batch`].
     ///
     /// # Errors
-    /// When there are fewer than two widths, a width, the batch or the data are empty, or inputs, targets and widths do not fit each other.
+    /// When there are fewer than two widths; when a width is 0, or the batch or the data are empty; when inputs,
+    /// targets and widths do not fit each other.
     ///
     /// ```
-    /// use qgd::meta::{Activation, NetProblem, Problem, Target};
+    /// use qgd::meta::{InnerActivation, NetProblem, Problem, Target};
     /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
     /// let inputs = vec![0.0, 0.0, 0.0, 1.0, 1.0, 0.0, 1.0, 1.0];
-    /// let xor = NetProblem::new(&[2, 8, 2], Activation::Tanh, inputs, Target::Classes(vec![0, 1, 1, 0]), 4)?;
+    /// let xor = NetProblem::new(&[2, 8, 2], InnerActivation::Tanh, inputs, Target::Classes(vec![0, 1, 1, 0]), 4)?;
     /// let x = xor.init(1.0, &mut qgd::rng::stream(0, "init"));
     /// let mut problem = Problem::Net(Box::new(xor));
     /// let mut grad = vec![0.0; problem.n_params()];
@@ -40,7 +42,7 @@ impl NetProblem {
     /// ```
     pub fn new(
         sizes: &[usize],
-        activation: Activation,
+        activation: InnerActivation,
         inputs: Vec<f32>,
         target: Target,
         batch_size: usize,
@@ -72,7 +74,8 @@ impl NetProblem {
         Ok(Self { net, n_in, inputs, target, n_train: n, n_evaluation: n, n_held_out: n / 4, batch_size, batch, rows })
     }
 
-    /// With the first `n` training examples (all, where there are fewer) as the evaluation batch and full batch; at least one.
+    /// The same problem with the first `n` training examples as its evaluation batch and full batch: at least one, and
+    /// all if there are fewer.
     #[must_use]
     pub fn with_evaluation_batch(mut self, n: usize) -> Self {
         self.n_evaluation = n.max(1);
@@ -92,7 +95,7 @@ mod tests {
     use crate::rng::stream;
 
     fn problem(sizes: &[usize], inputs: usize, target: Target, batch: usize) -> Result<NetProblem, ProblemError> {
-        NetProblem::new(sizes, Activation::Tanh, vec![0.5; inputs], target, batch)
+        NetProblem::new(sizes, InnerActivation::Tanh, vec![0.5; inputs], target, batch)
     }
 
     #[test]
@@ -121,7 +124,7 @@ mod tests {
         let mut rng = stream(1, "given");
         let inputs: Vec<f32> = (0..6).map(|i| i as f32).collect();
         let target = Target::Values(vec![0.0, 0.0, 100.0]);
-        let own = NetProblem::new(&[2, 1], Activation::Relu, inputs, target, 2).unwrap();
+        let own = NetProblem::new(&[2, 1], InnerActivation::Relu, inputs, target, 2).unwrap();
         let x = own.init(1.0, &mut rng);
         let of = |own: NetProblem| Problem::Net(Box::new(own)).evaluate(&x);
         assert!(of(own.clone()) > 1000.0);

@@ -1,18 +1,22 @@
-//! Pictures and sequences, with the convolutional and recurrent nets that are trained on them. Only tch computes these.
+//! Pictures and sequences, with the convolutional and recurrent nets that are trained on them. Only tch can compute
+//! these nets.
 
-use super::data::{flip_labels, standardize, teacher_outputs};
-use super::{N_EVALUATION, NetProblem, arg_max, log_uniform, normal};
+use super::data::{arg_max, flip_labels, standardize, teacher_outputs};
+use super::problem::{N_EVALUATION, NetProblem};
 use crate::meta::architecture::{BatchedNet, Net};
-use crate::meta::mlp::{Activation, Target};
+use crate::meta::mlp::{InnerActivation, Target};
 use crate::meta::recipe::TaskConfig;
+use crate::rng::{log_uniform, standard_normal_f32};
 use rand::RngExt;
 use rand_chacha::ChaCha8Rng;
 
-/// Pixels of a side, places of a sequence. Few of them, so that many nets run together.
+/// Pixels along one side of a picture. Two values only, so that many nets run together.
 const SIDES: [usize; 2] = [6, 8];
+/// Places of a sequence, two values for the same reason.
 const LENGTHS: [usize; 2] = [6, 12];
 
-/// A convolutional net on noisy pictures, each of them a smooth random pattern of its class, moved by up to a pixel.
+/// A convolutional net on noisy pictures. Each picture shows the smooth random pattern of its class, moved by up to one
+/// pixel in every direction.
 pub(super) fn cnn(config: &TaskConfig, rng: &mut ChaCha8Rng) -> NetProblem {
     let (n, noise) = examples(config, rng);
     let side = SIDES[rng.random_range(0..SIDES.len())];
@@ -25,17 +29,18 @@ pub(super) fn cnn(config: &TaskConfig, rng: &mut ChaCha8Rng) -> NetProblem {
         let (right, down) = (rng.random_range(0..3), rng.random_range(0..3));
         for pixel in 0..side * side {
             let (y, x) = (pixel / side + down, pixel % side + right);
-            inputs.push(patterns[usize::from(class)][y * (side + 2) + x] + spread * normal(rng));
+            inputs.push(patterns[usize::from(class)][y * (side + 2) + x] + spread * standard_normal_f32(rng));
         }
     }
     standardize(&mut inputs, 1);
     flip_labels(&mut classes, n_classes, noise, rng);
     let channels = [log_uniform(4.0, 13.0, rng) as usize, log_uniform(4.0, 17.0, rng) as usize];
-    let activation = if rng.random_bool(0.7) { Activation::Relu } else { Activation::Tanh };
+    let activation = if rng.random_bool(0.7) { InnerActivation::Relu } else { InnerActivation::Tanh };
     problem(BatchedNet::cnn(side, channels, n_classes, activation), side * side, inputs, classes, rng)
 }
 
-/// A recurrent net on sequences that drift, told apart by a random teacher that sees all of them.
+/// A recurrent net on sequences that drift. Their classes come from a random teacher network that sees the whole
+/// sequence.
 pub(super) fn rnn(config: &TaskConfig, rng: &mut ChaCha8Rng) -> NetProblem {
     let (n, noise) = examples(config, rng);
     let length = LENGTHS[rng.random_range(0..LENGTHS.len())];
@@ -44,10 +49,10 @@ pub(super) fn rnn(config: &TaskConfig, rng: &mut ChaCha8Rng) -> NetProblem {
     let fresh = (1.0 - memory * memory).sqrt();
     let mut inputs = Vec::with_capacity(n * length * n_channels);
     for _ in 0..n {
-        let mut now: Vec<f32> = (0..n_channels).map(|_| normal(rng)).collect();
+        let mut now: Vec<f32> = (0..n_channels).map(|_| standard_normal_f32(rng)).collect();
         for _ in 0..length {
             inputs.extend_from_slice(&now);
-            now.iter_mut().for_each(|v| *v = memory * *v + fresh * normal(rng));
+            now.iter_mut().for_each(|v| *v = memory * *v + fresh * standard_normal_f32(rng));
         }
     }
     let n_in = length * n_channels;
@@ -58,18 +63,18 @@ pub(super) fn rnn(config: &TaskConfig, rng: &mut ChaCha8Rng) -> NetProblem {
     problem(BatchedNet::rnn(length, n_channels, width, n_classes), n_in, inputs, classes, rng)
 }
 
-/// How many examples, and the label noise, where there is any.
+/// Number of examples, and the label noise if there is any.
 fn examples(config: &TaskConfig, rng: &mut ChaCha8Rng) -> (usize, Option<[f64; 2]>) {
     let [fewest, most] = config.examples.unwrap_or([256, 4000]);
     let n = log_uniform(fewest as f64, most as f64, rng).round() as usize;
     (n, (!rng.random_bool(config.separable)).then_some(config.label_noise))
 }
 
-/// A sum of three waves of low frequency, `[side, side]`.
+/// A random pattern `[side, side]`: the sum of three waves of low frequency.
 fn pattern(side: usize, rng: &mut ChaCha8Rng) -> Vec<f32> {
     let mut waves = [[0.0f32; 4]; 3];
     for [height, right, down, phase] in &mut waves {
-        (*height, *right, *down) = (normal(rng), rng.random_range(-1.2..1.2), rng.random_range(-1.2..1.2));
+        (*height, *right, *down) = (standard_normal_f32(rng), rng.random_range(-1.2..1.2), rng.random_range(-1.2..1.2));
         *phase = rng.random_range(0.0..std::f32::consts::TAU);
     }
     let value = |pixel: usize| {

@@ -1,0 +1,182 @@
+//! How a task is drawn: which problem, which optimizer, from where, for how long.
+
+use super::data::{clusters, raw_inputs, rescale, teacher_classes, teacher_values, warp};
+use super::pictures_and_sequences;
+use super::problem::{N_EVALUATION, NetProblem, Problem};
+use super::{Family, Task};
+use crate::dqn::Judge;
+use crate::meta::architecture::Net;
+use crate::meta::mlp::{InnerActivation, Mlp, Target};
+use crate::meta::optimizer::InnerAlgorithm;
+use crate::meta::recipe::TaskConfig;
+use crate::rng::{log_uniform, standard_normal_f32, weighted};
+use rand::RngExt;
+use rand_chacha::ChaCha8Rng;
+
+/// Number of examples held out in tasks whose recipe says how many are trained on.
+const N_HELD_OUT: usize = 512;
+
+/// Number of examples, noise of values and noise of labels, each [low, high], of tasks that can only be memorized.
+const MEMORIZED: [[f64; 2]; 3] = [[64.0, 1500.0], [0.5, 3.0], [0.3, 1.0]];
+
+impl Task {
+    /// Draws a task.
+    pub fn draw(config: &TaskConfig, rng: &mut ChaCha8Rng) -> Self {
+        let family = Family::ALL[weighted(&config.families, rng)];
+        let algorithm = InnerAlgorithm::ALL[weighted(&config.optimizers, rng)];
+        let (problem, start) = match family {
+            Family::Quadratic => quadratic(rng),
+            Family::Cnn => started(pictures_and_sequences::cnn(config, rng), rng),
+            Family::Rnn => started(pictures_and_sequences::rnn(config, rng), rng),
+            _ => net_problem(family, config, rng),
+        };
+        let [low, high] = config.start_range(algorithm);
+        let [shortest, longest] = config.horizon;
+        let weight_decay = match config.weight_decay {
+            Some([low, high]) => log_uniform(low, high, rng),
+            None if rng.random_bool(0.6) => 0.0,
+            None => log_uniform(1e-6, 1e-2, rng),
+        };
+        Self {
+            family,
+            problem,
+            algorithm,
+            lr: log_uniform(low, high, rng),
+            weight_decay,
+            horizon: log_uniform(shortest as f64, longest as f64, rng).round() as u64,
+            known_budget: rng.random_bool(config.known_budget),
+            start,
+            batch_seed: rng.random(),
+            full_batch: false,
+            reports_validation: false,
+            judge: Judge::Loss,
+        }
+    }
+}
+
+pub(super) fn quadratic(rng: &mut ChaCha8Rng) -> (Problem, Vec<f32>) {
+    let n = log_uniform(8.0, 128.0, rng) as usize;
+    let condition = log_uniform(1.0, 1e4, rng);
+    // The loss starts at about 1 to 10 times `scale`; the largest curvature varies over two decades.
+    let scale = log_uniform(0.1, 10.0, rng) as f32;
+    let curvature: Vec<f32> =
+        (0..n).map(|_| scale * (1.0 / log_uniform(1.0, condition.max(1.001), rng)) as f32).collect();
+    let noise = if rng.random_bool(0.3) { 0.0 } else { log_uniform(1e-3, 0.5, rng) as f32 };
+    let spread = (3.0 / n as f32).sqrt() * log_uniform(0.5, 5.0, rng) as f32;
+    let start = (0..n).map(|_| spread * standard_normal_f32(rng)).collect();
+    (Problem::Quadratic { curvature, noise }, start)
+}
+
+fn net_problem(family: Family, config: &TaskConfig, rng: &mut ChaCha8Rng) -> (Problem, Vec<f32>) {
+    let Examples { inputs, n_in, target, n_out, n_held_out } = examples(family, config, rng);
+    let ([fewest, most], [narrowest, widest]) = (config.layers, config.widths.map(|width| width as f64));
+    let n_hidden = if family == Family::Logistic { 0 } else { rng.random_range(fewest..=most) };
+    let mut sizes = vec![n_in];
+    sizes.extend((0..n_hidden).map(|_| log_uniform(narrowest, widest, rng) as usize));
+    sizes.push(n_out);
+    let activation = if rng.random_bool(0.6) { InnerActivation::Relu } else { InnerActivation::Tanh };
+    let net = Net::Mlp(Mlp::new(sizes, activation));
+    let start = net.init(gain(rng), rng);
+    let problem = NetProblem {
+        net,
+        n_in,
+        n_train: inputs.len() / n_in,
+        inputs,
+        target,
+        n_evaluation: N_EVALUATION,
+        n_held_out,
+        batch_size: [16, 32, 64, 64, 128][rng.random_range(0..5)],
+        batch: Vec::new(),
+        rows: Vec::new(),
+    };
+    (Problem::Net(Box::new(problem)), start)
+}
+
+/// The data of a net, those to be held out included.
+struct Examples {
+    inputs: Vec<f32>,
+    n_in: usize,
+    target: Target,
+    n_out: usize,
+    n_held_out: usize,
+}
+
+fn examples(family: Family, config: &TaskConfig, rng: &mut ChaCha8Rng) -> Examples {
+    let memorized = config.memorized > 0.0 && rng.random_bool(config.memorized);
+    // Other tasks have from a few examples, each seen many times, up to 12,000, most of them seen once.
+    let [examples, value_noise, label_noise] =
+        if memorized { MEMORIZED } else { [[256.0, 12_000.0], [0.03, 1.0], config.label_noise] };
+    let (n, n_held_out) = match config.examples {
+        Some([fewest, most]) => {
+            let n_train = log_uniform(fewest as f64, most as f64, rng).round() as usize;
+            (n_train + N_HELD_OUT, N_HELD_OUT)
+        }
+        None => {
+            let n = log_uniform(examples[0], examples[1], rng) as usize;
+            (n, n / 4)
+        }
+    };
+    let n_in = log_uniform(4.0, 48.0, rng) as usize;
+    let separable = rng.random_bool(config.separable) && !memorized;
+    let mut inputs = raw_inputs(n, n_in, rng);
+    let (target, n_out) = if family == Family::Regression {
+        teacher_values(&inputs, n_in, (!separable).then_some(value_noise), rng)
+    } else {
+        let n_classes = log_uniform(2.0, 27.0, rng) as usize;
+        let noise = (!separable).then_some(label_noise);
+        let classes = if rng.random_bool(0.5) {
+            teacher_classes(&inputs, n_in, n_classes, noise, rng)
+        } else {
+            clusters(&mut inputs, n_in, n_classes, config.clusters, separable, rng)
+        };
+        (Target::Classes(classes), n_classes)
+    };
+    if config.warped > 0.0 && rng.random_bool(config.warped) {
+        warp(&mut inputs, n_in, rng);
+    }
+    rescale(&mut inputs, n_in, rng);
+    Examples { inputs, n_in, target, n_out, n_held_out }
+}
+
+/// The problem with its initial weights.
+fn started(problem: NetProblem, rng: &mut ChaCha8Rng) -> (Problem, Vec<f32>) {
+    let start = problem.net.init(gain(rng), rng);
+    (Problem::Net(Box::new(problem)), start)
+}
+
+/// Factor on the initial weights.
+fn gain(rng: &mut ChaCha8Rng) -> f32 {
+    if rng.random_bool(0.6) { 1.0 } else { log_uniform(0.3, 3.0, rng) as f32 }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::rng::stream;
+
+    #[test]
+    fn a_memorized_task_has_few_examples() {
+        let nets = |memorized, seed| {
+            let config = TaskConfig { families: vec![0.0, 0.0, 0.5, 0.5], memorized, ..TaskConfig::default() };
+            let task = Task::draw(&config, &mut stream(seed, "memorized"));
+            let Problem::Net(net) = task.problem else { panic!("{:?} is no net", task.family) };
+            net
+        };
+        let [fewest, most] = MEMORIZED[0].map(|n| n as usize);
+        assert!((0..30).all(|seed| (fewest..=most).contains(&nets(1.0, seed).n_train)));
+        assert!((0..30).any(|seed| nets(0.0, seed).n_train > most), "nor has any other task more");
+    }
+
+    #[test]
+    fn the_same_seed_draws_the_same_task_and_every_draw_is_usable() {
+        let config = TaskConfig::default();
+        for seed in 0..40 {
+            let draw = || Task::draw(&config, &mut stream(seed, "task"));
+            let (mut a, b) = (draw(), draw());
+            assert_eq!((&a.start, a.horizon, a.lr.to_bits()), (&b.start, b.horizon, b.lr.to_bits()));
+            assert_eq!(a.problem.n_params(), a.start.len());
+            let loss = a.problem.evaluate(&a.start);
+            assert!(loss.is_finite() && loss > 0.0, "{:?}: {loss}", a.family);
+        }
+    }
+}
