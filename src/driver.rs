@@ -1,11 +1,11 @@
 //! The only loop between a host and a [`Policy`]: the host trains, the driver says how to go on at every step.
 //!
 //! ```text
-//! host, at every inner step                          driver
-//! losses, gradient at x_t  -- step(losses, ...) -->  is the net well?    guard   explosion, drift, dead start, first step
-//!                                                    what to do?         policy  signals -> decision
-//!                                                    when, and how far?  pace    probing, intervals, cooldown, bounds
-//!                          <-- Order --
+//! host, at every inner step                        driver
+//! loss, gradient at x_t  -- step(losses, ...) -->  is the net well?   guard   explosion, drift, dead start, first step
+//!                                                  what to do?        policy  signals -> decision
+//!                                                  when, and how far? pace    probing, intervals, cooldown, bounds
+//!                        <-- Order --
 //! Apply { lr, weight_decay, keep }   apply the optimizer's step; `keep`: remember the state before it first
 //! Skip                               leave the step out, and look at another batch at the same parameters
 //! RollBack                           go back to the state that was kept last

@@ -1,50 +1,50 @@
-//! Merging pretrained controllers: their networks as one ensemble.
+//! Merging: the networks of several pretrained controllers as one ensemble.
 //!
-//! Their Q-values add up, each for the values that it moves: what one says of the learning rate and another of the weight decay is followed by
-//! both at once.
+//! Their Q-values add up, each for the values that it moves. So a joint action follows at once what one of them says of
+//! the learning rate and another of the weight decay.
 
 use super::pretrained::{Card, Parent, Pretrained, PretrainedError};
 use super::recipe::Recipe;
 use crate::dqn::QNetwork;
 use crate::policy::Action;
 
-/// Controllers that cannot be merged.
+/// Error: controllers cannot be merged.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum MergeError {
-    /// Nothing to merge.
+    /// There is nothing to merge.
     #[error("there is no controller to merge")]
     Nothing,
-    /// They differ in what they see or do, and nobody said what the whole is to be.
+    /// They differ in what they see or do, and there is no recipe of the whole.
     #[error("{first} and {other} differ in {what}: give the recipe of the whole")]
     Differ {
-        /// The first of them.
+        /// Name of the first.
         first: String,
-        /// One that differs from it.
+        /// Name of one that differs from it.
         other: String,
-        /// In what.
+        /// What they differ in.
         what: &'static str,
     },
-    /// One searches along lines, and the whole does not, or the other way round.
+    /// One searches along lines and the whole does not, or the other way round.
     #[error("{name} {} searches along lines, the recipe of the whole does otherwise", if *searches { "" } else { "never" })]
     LineSearch {
-        /// Which one.
+        /// Name of the controller.
         name: String,
         /// Whether it searches along lines.
         searches: bool,
     },
-    /// One sees something that the whole does not.
+    /// One sees a feature that the whole does not.
     #[error("{name} sees the feature {feature}, which is not in the recipe's set")]
     Feature {
-        /// Which one.
+        /// Name of the controller.
         name: String,
-        /// What it sees.
+        /// Name of the feature.
         feature: &'static str,
     },
-    /// One has moves that the whole lacks, or lacks some.
+    /// One lacks an action of the whole, or has one that the whole lacks.
     #[error("{name} knows {found} of the {expected} actions that the recipe makes of its moves")]
     Moves {
-        /// Which one.
+        /// Name of the controller.
         name: String,
         /// Number of actions that have a counterpart.
         found: usize,
@@ -54,24 +54,25 @@ pub enum MergeError {
     /// The networks have another shape.
     #[error("{name} has hidden layers {found:?}, dueling {dueling}; the recipe has {expected:?}")]
     Shape {
-        /// Which one.
+        /// Name of the controller.
         name: String,
-        /// Its layers.
+        /// Widths of its hidden layers.
         found: Vec<usize>,
         /// Whether its heads are dueling.
         dueling: bool,
-        /// Those of the recipe.
+        /// Widths in the recipe.
         expected: Vec<usize>,
     },
-    /// The whole makes no pretrained controller.
+    /// The whole is no pretrained controller.
     #[error(transparent)]
     Pretrained(#[from] PretrainedError),
 }
 
 impl Pretrained {
-    /// One controller with the networks of all `parts`: what `recipe` says, or, where there is none, what the first of them says under `name`.
+    /// Makes one controller with the networks of all `parts`. Its recipe is `recipe` or, where there is none, that of
+    /// the first part, under `name`.
     ///
-    /// Features are matched by name, actions by what they move. The card keeps those of the parts.
+    /// Features are matched by name, actions by what they move. The card keeps the cards of the parts.
     ///
     /// # Errors
     /// When the parts do not fit the recipe, or differ and there is no recipe.
@@ -111,7 +112,7 @@ impl Pretrained {
     }
 }
 
-/// The recipe of the first part, where all of them see and do the same.
+/// Recipe of the first part, where all parts see and do the same.
 fn common_recipe(parts: &[Pretrained]) -> Result<Recipe, MergeError> {
     let first = parts.first().ok_or(MergeError::Nothing)?.recipe();
     for other in parts.iter().map(Pretrained::recipe) {
@@ -128,7 +129,7 @@ fn common_recipe(parts: &[Pretrained]) -> Result<Recipe, MergeError> {
     Ok(first.clone())
 }
 
-/// For each feature of the whole, its place among those of the part.
+/// For each feature of the whole, its place among those of the part; none where the part does not see it.
 fn places(recipe: &Recipe, part: &Pretrained) -> Result<Vec<Option<usize>>, MergeError> {
     let own = part.recipe();
     let (names, known) = (recipe.features.names(), own.features.names());

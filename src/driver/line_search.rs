@@ -1,8 +1,8 @@
 //! Line-search semantics: Q-gradient descent as published (Hu, Zhang and Shi, Algorithms 1 and 2).
 //!
 //! ```text
-//! x̄, ∇f(x̄)     base iterate and its gradient               x_t        candidate
-//! α, λ          step size and penalty, g = f + λ ||x||²     α_c, λ_c   their start values; PyTorch's weight decay is 2 λ
+//! x̄, ∇f(x̄)     base iterate and its gradient             x_t        candidate
+//! α, λ          step size and penalty, g = f + λ ||x||²   α_c, λ_c   their start values; PyTorch's weight decay is 2 λ
 //!
 //! t < M                        warm-up: x̄ ← x_t, x_{t+1} = x̄ - α_c ∇g(x̄)
 //! t ≥ M   halve, grow          α or λ times ½ or 1¼: retry from x̄; the candidate is dropped
@@ -39,12 +39,10 @@ use serde::{Deserialize, Serialize};
 /// | `direction` | current | which λ the direction uses: `current`, or `literal`, the one at the last accept | |
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
+#[allow(missing_docs, reason = "the table has a row for each field")]
 pub struct LineSearchConfig {
-    /// See the table.
     pub memory: u32,
-    /// See the table.
     pub reset_on_accept: bool,
-    /// See the table.
     pub direction: SearchDirection,
 }
 

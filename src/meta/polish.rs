@@ -33,16 +33,12 @@ pub(super) const COMPONENTS: usize = 16;
 /// | `clip` | 0.5 | bound on the size of one difference: chance, in a task that has gone wrong, must not outvote the others | (0, ∞) |
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
+#[allow(missing_docs, reason = "the table has a row for each field")]
 pub struct PolishConfig {
-    /// See the table.
     pub rounds: u32,
-    /// See the table.
     pub episodes_per_round: u32,
-    /// See the table.
     pub sigma: f64,
-    /// See the table.
     pub lr: f64,
-    /// See the table.
     pub clip: f64,
 }
 

@@ -172,45 +172,31 @@ impl Rehearsal {
 /// | `examples` | none | training examples, log-uniform: with few, and labels from a random teacher, nets overfit; 512 more are held out. Without it there are 256 to 12,000, of which a quarter is held out where something asks for it | 16 ≤ low ≤ high ≤ 100,000 |
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
+#[allow(missing_docs, reason = "the table has a row for each field")]
 pub struct TaskConfig {
-    /// See the table.
     pub horizon: [u64; 2],
-    /// See the table.
     pub known_budget: f64,
-    /// See the table.
     pub separable: f64,
-    /// See the table.
     #[serde(skip_serializing_if = "is_default_noise")]
     pub label_noise: [f64; 2],
-    /// See the table.
     pub families: Vec<f64>,
-    /// See the table.
     pub optimizers: [f64; 4],
-    /// See the table.
     #[serde(skip_serializing_if = "is_range::<1, 2>")]
     pub layers: [u64; 2],
-    /// See the table.
     #[serde(skip_serializing_if = "is_range::<8, 64>")]
     pub widths: [u64; 2],
-    /// See the table.
     #[serde(skip_serializing_if = "is_range::<1, 4>")]
     pub clusters: [u64; 2],
-    /// See the table.
     #[serde(skip_serializing_if = "is_zero")]
     pub warped: f64,
-    /// See the table.
     #[serde(skip_serializing_if = "is_zero")]
     pub memorized: f64,
-    /// See the table.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub start: Option<[f64; 2]>,
-    /// See the table.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub start_decades: Option<f64>,
-    /// See the table.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub weight_decay: Option<[f64; 2]>,
-    /// See the table.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub examples: Option<[u64; 2]>,
 }
