@@ -8,8 +8,8 @@
 //! L          mean of the losses since the last decision     n   their number
 //! fast, slow, run     EMAs of L, half-lives 2, 8 and 32
 //! g, x, u    ||gradient||, ||parameters||, ||displacement since the last decision||
-//! s          variance of single losses: EMA, half-life 8, of the variance since the last decision; where n = 1, of half
-//!            the squared change of L
+//! s          variance of single losses: EMA, half-life 8, of that since the last decision; where n = 1,
+//!            of half the squared change of L
 //! ```
 
 use super::{Evidence, scaled, softsign};
