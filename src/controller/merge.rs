@@ -69,10 +69,9 @@ pub enum MergeError {
 }
 
 impl Pretrained {
-    /// Makes one controller with the networks of all `parts`. Its recipe is `recipe` or, where there is none, that of
-    /// the first part, under `name`.
+    /// One controller with the networks of all `parts`: what `recipe` says, or, where there is none, what the first of them says under `name`.
     ///
-    /// Features are matched by name, actions by what they move. The card keeps the cards of the parts.
+    /// Features are matched by name, actions by what they move. The card keeps those of the parts.
     ///
     /// # Errors
     /// When the parts do not fit the recipe, or differ and there is no recipe.
@@ -112,7 +111,7 @@ impl Pretrained {
     }
 }
 
-/// Recipe of the first part, where all parts see and do the same.
+/// The recipe of the first part, where all of them see and do the same.
 fn common_recipe(parts: &[Pretrained]) -> Result<Recipe, MergeError> {
     let first = parts.first().ok_or(MergeError::Nothing)?.recipe();
     for other in parts.iter().map(Pretrained::recipe) {
@@ -129,7 +128,7 @@ fn common_recipe(parts: &[Pretrained]) -> Result<Recipe, MergeError> {
     Ok(first.clone())
 }
 
-/// For each feature of the whole, its place among those of the part; none where the part does not see it.
+/// For each feature of the whole, its place among those of the part.
 fn places(recipe: &Recipe, part: &Pretrained) -> Result<Vec<Option<usize>>, MergeError> {
     let own = part.recipe();
     let (names, known) = (recipe.features.names(), own.features.names());

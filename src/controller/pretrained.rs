@@ -116,7 +116,7 @@ impl PayloadV1 {
     }
 }
 
-/// Parents that the key `network.from` of version 0.1 named.
+/// What the key `network.from` of version 0.1 named.
 fn parents_of_version_1(recipe: &str) -> Vec<Parent> {
     let table: toml::Table = toml::from_str(recipe).unwrap_or_default();
     let from = table.get("network").and_then(|network| network.get("from")).and_then(toml::Value::as_array);

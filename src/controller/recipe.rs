@@ -102,7 +102,7 @@ pub enum RecipeError {
         /// Key, value, and what was allowed.
         error: OutOfRange,
     },
-    /// A key that was taken out of the grammar has a value that is no longer possible.
+    /// A key that was taken out of the grammar stands at a value that it can no longer have.
     #[error("the recipe {origin}: {key} is {found}, but is no key any more; it is {always} for all controllers")]
     Retired {
         /// Path of the file, or "of the pretrained file".

@@ -1,7 +1,7 @@
 //! Q-gradient descent as published (Hu, Zhang and Shi, Algorithms 1 and 2), on the parameters of a `tch` net.
 //!
 //! ```text
-//! x_{t+1} = x̄ - α (∇f(x̄) + 2 λ x̄)    halve, grow: retry from x̄, parameters and buffers rolled back   accept: x̄ ← x_t
+//! x_{t+1} = x̄ - α (∇f(x̄) + 2 λ x̄)    halve, grow: retry from x̄, its buffers too   accept: x̄ ← x_t
 //! ```
 //!
 //! The state machine is [`driver::LineSearch`](crate::driver::LineSearch), which says what the paper leaves open; x̄

@@ -3,12 +3,12 @@
 //! Every step it gathers the gradient and asks the [`Driver`] how to go on:
 //!
 //! ```text
-//! a decision is due   one copy to the host: losses since the last one, finite flags, a sample of parameters, gradient
-//! none is due
-//!     ours, GPU       nobody looks: the step is masked on the device unless the loss and the gradient are finite, and the
-//!                     driver is told at the next decision
-//!     CPU, wrapped    the loss and the gradient are looked at before the step. On a CPU that costs nothing; for a wrapped
-//!                     tch optimizer on a GPU it is one synchronization a step
+//! a decision due   one copy to the host: losses since the last one, finite flags, a sample of parameters, gradient
+//! none due
+//!     ours, GPU    nobody looks: the step is masked on the device unless the loss and the gradient are finite, and the
+//!                  driver is told at the next decision
+//!     CPU, wrapped the loss and the gradient are looked at before the step. On a CPU that costs nothing; for a wrapped
+//!                  tch optimizer on a GPU it is one synchronization a step
 //! ```
 //!
 //! A wrapped tch optimizer cannot take a step back: its moments are out of reach, so a NaN in them would stay. So it is

@@ -66,7 +66,7 @@ fn take_table(table: &mut Table, name: &str) -> Option<Table> {
     }
 }
 
-/// Splits `decisions` into the pace, one key of the guard and one of the chooser; `rehearsal` likewise.
+/// `decisions` was the pace, one key of the guard and one of the chooser; `rehearsal` likewise.
 fn move_pace(recipe: &mut Table) {
     let mut first_update = None;
     if let Some(mut decisions) = take_table(recipe, "decisions") {
@@ -122,7 +122,7 @@ fn retire(recipe: &mut Table, origin: &str) -> Result<(), RecipeError> {
             Value::Float(found) => *found == always,
             Value::Integer(found) => *found as f64 == always,
             Value::Boolean(found) => *found == (always > 0.0),
-            // The parts of an ensemble: the card has their names.
+            // The parts of an ensemble: their names are in the card.
             Value::Array(_) => true,
             _ => false,
         };
