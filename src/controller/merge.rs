@@ -25,7 +25,7 @@ pub enum MergeError {
         /// What they differ in.
         what: &'static str,
     },
-    /// One searches along lines and the whole does not, or the other way round.
+    /// One searches along lines, and the whole does not, or the other way round.
     #[error("{name} {} searches along lines, the recipe of the whole does otherwise", if *searches { "" } else { "never" })]
     LineSearch {
         /// Name of the controller.
