@@ -1,13 +1,14 @@
-//! What to do? The learned policy: it reads training signals and moves the learning rate and the weight decay.
+//! The learned policy: what to do? It reads training signals and moves the learning rate and the weight decay.
 //!
 //! ```text
-//! Signals -- Sight: features -> confine -> Q-networks --> Q-values -- Chooser --> Action
-//!                   [-1, 1]    to the ranges of training            Greedy   the highest Q-value; while probing, halve needs evidence
-//!                                                                   Explore  now and then another one (meta-training)
-//!                                                                   Learn    the same, and learns from what comes of it (online)
+//! Signals -- Sight:   features -> confine -> Q-networks --> Q-values -- Chooser --> Action
+//!                     [-1, 1]     to the ranges of meta-training
+//! Chooser:   Greedy   the action of the highest Q-value; while probing, *halve* needs evidence
+//!            Explore  now and then another one, written down (meta-training)
+//!            Learn    now and then another one, and learns from what comes of it (online)
 //! ```
 //!
-//! Nothing here knows a framework, nor how a controller is meta-trained.
+//! Nothing here knows a framework, or how a controller is meta-trained.
 
 mod explore;
 mod features;
@@ -37,7 +38,7 @@ use sight::Sight;
 use std::path::Path;
 use std::sync::Arc;
 
-/// A pretrained network at work: reads [`Signals`], answers with the action of the highest Q-value.
+/// Pretrained controller at work: reads [`Signals`], answers with the action of the highest Q-value.
 ///
 /// ```
 /// use qgd::{Controller, Policy, Signals};
@@ -53,7 +54,7 @@ use std::sync::Arc;
 #[derive(Debug, Clone)]
 pub struct Controller {
     pretrained: Arc<Pretrained>,
-    /// Networks that an online run has made of the pretrained ones, once it is over.
+    /// Networks that online learning has made of the pretrained ones, once it was frozen.
     learned: Option<Vec<QNetwork>>,
     sight: Sight,
     chooser: Chooser,
@@ -61,18 +62,18 @@ pub struct Controller {
     last_action: Option<Action>,
 }
 
-/// How an action is chosen by the Q-values.
+/// Rule by which an action is chosen from the Q-values.
 #[derive(Debug, Clone)]
 enum Chooser {
-    /// The best one.
+    /// The action of the highest Q-value.
     Greedy,
-    /// Now and then another one, and writes down what it saw and did.
+    /// Now and then another action; what was seen and done is written down.
     Explore(Box<Explore>),
-    /// Learns from what comes of it.
+    /// Now and then another action; the networks learn from what comes of it.
     Learn(Box<Online>),
 }
 
-/// The chooser and the networks in a saved state.
+/// Chooser and networks in a saved state.
 #[derive(Serialize, Deserialize)]
 enum Saved {
     Frozen,
@@ -81,7 +82,7 @@ enum Saved {
 }
 
 impl Saved {
-    /// Whether what was read can go on in a controller whose pretrained networks are like `network`.
+    /// Whether a controller whose pretrained networks have the shape of `network` can go on with it.
     fn fits(&self, network: &QNetwork) -> bool {
         match self {
             Self::Frozen => true,
@@ -94,11 +95,12 @@ impl Saved {
     }
 }
 
-/// From this on successive steps agree, as under momentum: the loss answers late, so it is no evidence.
+/// Average cosine of successive steps from which on they agree, as under momentum. The loss then answers late, so it is
+/// no evidence.
 const AGREE: f64 = 0.5;
 
 impl Controller {
-    /// A controller that ships inside this crate. [`Pretrained::NAMES`] lists them.
+    /// Makes one of the controllers that ship inside this crate. [`Pretrained::NAMES`] lists them.
     ///
     /// # Errors
     /// When no controller has this name.
@@ -106,7 +108,7 @@ impl Controller {
         Ok(Self::new(Arc::new(Pretrained::shipped(name)?)))
     }
 
-    /// A controller from a pretrained file.
+    /// Makes a controller from a pretrained file.
     ///
     /// # Errors
     /// When the file cannot be read, is damaged, or was written by a newer format version.
@@ -114,14 +116,15 @@ impl Controller {
         Ok(Self::new(Arc::new(Pretrained::load(path.as_ref())?)))
     }
 
-    /// A controller at the start of a run.
+    /// Makes a controller at the start of a run.
     pub fn new(pretrained: Arc<Pretrained>) -> Self {
         let actions = pretrained.recipe().actions();
         let sight = Sight::new(pretrained.recipe(), pretrained.networks(), actions.len());
         Self { pretrained, learned: None, sight, chooser: Chooser::Greedy, actions, last_action: None }
     }
 
-    /// Goes on learning in the user's run (see [`OnlineConfig`]), from the networks it has now. All that it draws comes from `seed`.
+    /// Makes it learn in the user's run (see [`OnlineConfig`]), from the networks it has now. All that it draws comes
+    /// from `seed`.
     ///
     /// ```
     /// use qgd::Controller;
@@ -140,14 +143,15 @@ impl Controller {
         Ok(Self { chooser: Chooser::Learn(Box::new(online)), ..self })
     }
 
-    /// Explores as `explorer` says, and writes down what it saw and did: for meta-training. `time` is that of the exploration's schedule.
+    /// Makes it explore as `explorer` says and write down what it saw and did, for meta-training. `time` is that of the
+    /// exploration's schedule.
     #[must_use]
     pub fn exploring(self, explorer: Explorer, time: f64, rng: ChaCha8Rng) -> Self {
         Self { chooser: Chooser::Explore(Box::new(Explore::new(explorer, time, rng))), ..self }
     }
 
-    /// The episode that an exploring controller lived through. `evaluations` are those of its run, one at each of its decisions and one at the
-    /// end. `None` where nothing was decided, or it did not explore.
+    /// Episode that an exploring controller lived through. `evaluations` are those of its run, one at each of its
+    /// decisions and one at the end. `None` where nothing was decided, or it did not explore.
     ///
     /// With a known budget the last state is terminal; with an unknown one the run was only cut off there.
     pub fn into_episode(
@@ -161,37 +165,38 @@ impl Controller {
         explore.into_episode(&self.actions, evaluations, reward, agent, known_budget)
     }
 
-    /// Whether it learns: from [`Controller::online`] until [`Policy::freeze`].
+    /// Whether it learns, as it does from [`Controller::online`] until [`Policy::freeze`].
     pub fn is_learning(&self) -> bool {
         matches!(self.chooser, Chooser::Learn(_))
     }
 
-    /// Number of updates its networks had in this run. 0 where it does not learn.
+    /// Number of updates that its networks had in this run; 0 where it does not learn.
     pub fn n_updates(&self) -> u64 {
         if let Chooser::Learn(online) = &self.chooser { online.n_updates() } else { 0 }
     }
 
-    /// Its recipe.
+    /// The recipe.
     pub fn recipe(&self) -> &Recipe {
         self.pretrained.recipe()
     }
 
-    /// Where it comes from.
+    /// The card: where it comes from.
     pub fn card(&self) -> &Card {
         self.pretrained.card()
     }
 
-    /// The pace, the guard and the bounds its recipe names, for a [`Driver`](crate::Driver). `total_steps` is the budget, where it is known.
+    /// Configuration of a [`Driver`](crate::Driver) with the pace, the guard and the bounds of its recipe.
+    /// `total_steps` is the budget, where it is known.
     pub fn driver_config(&self, total_steps: Option<u64>) -> DriverConfig {
         self.recipe().driver_config(total_steps)
     }
 
-    /// Number of decisions at which the features lay far outside what meta-training saw, so that it did not act.
+    /// Number of decisions at which it did not act, because the features lay far outside what meta-training saw.
     pub fn n_out_of_range(&self) -> u64 {
         self.sight.n_out_of_range
     }
 
-    /// The networks that it asks now.
+    /// Networks that it asks now.
     fn networks(&self) -> Vec<QNetwork> {
         match (&self.chooser, &self.learned) {
             (Chooser::Learn(online), _) => online.networks().cloned().collect(),
@@ -202,7 +207,7 @@ impl Controller {
 }
 
 impl From<Controller> for Pilot {
-    /// Under the guard and the bounds of the controller's own recipe; the budget is unknown.
+    /// Drives by the controller's own recipe; the budget is unknown.
     fn from(controller: Controller) -> Self {
         let config = controller.driver_config(None);
         Self::new(controller).with_config(config)
@@ -210,7 +215,7 @@ impl From<Controller> for Pilot {
 }
 
 impl Controller {
-    /// Learns from what came of the last decision, where it learns at all.
+    /// Learns from what came of the last decision, where it learns.
     fn learn(&mut self, signals: &Signals) {
         let Chooser::Learn(online) = &mut self.chooser else { return };
         online.observe(self.sight.seen(), signals.window.mean, signals.total_steps.is_some());
@@ -247,7 +252,7 @@ impl Controller {
         (self.actions[choice.action], reason)
     }
 
-    /// The action of the highest Q-value; where that would halve without the evidence it needs, of the others.
+    /// The best action by the Q-values; where that would halve without the evidence it needs, the best of the others.
     fn best(&self, step: u64) -> (Action, Reason) {
         let q_values = self.sight.q_values();
         let halves = |action: &Action| action.lr == Move::Halve;
@@ -261,7 +266,8 @@ impl Controller {
         (best.map_or(Action::ACCEPT, |(&action, _)| action), Reason::NoEvidence)
     }
 
-    /// Whether its recipe asks for evidence before *halve*, and there is none: the loss has not really been lower, and steps do not agree.
+    /// Whether the recipe asks for evidence before *halve* and there is none: the loss has not really been lower, and
+    /// successive steps do not agree.
     fn lacks_evidence(&self) -> bool {
         let Some((needed, found)) = self.recipe().halve_evidence.zip(self.sight.evidence()) else { return false };
         let rise = if found.loss_rise.is_nan() { 0.0 } else { found.loss_rise };

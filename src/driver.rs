@@ -1,22 +1,27 @@
 //! The only loop between a host and a [`Policy`]: the host trains, the driver says how to go on at every step.
 //!
 //! ```text
-//! host, at every inner step                             driver
-//! loss and gradient at x_t   -- step(losses, ...) -->   is the net well?       guard     explosion, drift, dead start, first step
-//!                                                       what to do?            policy    signals -> decision
-//!                                                       when, and how far?     pace      probing, intervals, cooldown, bounds
-//! Apply { lr, weight_decay, keep }   <-- Order --       apply the optimizer's step; `keep`: remember the state before it first
-//! Skip                                                  leave the step out, and measure another batch at the same parameters
-//! RollBack                                              go back to the state that was kept last
-//! Restart                                               go back to the state that was kept first
+//! host, at every inner step                        driver
+//! loss, gradient at x_t  -- step(losses, ...) -->  is the net well?   guard   explosion, drift, dead start, first step
+//!                                                  what to do?        policy  signals -> decision
+//!                                                  when, and how far? pace    probing, intervals, cooldown, bounds
+//!                        <-- Order --
+//! Apply { lr, weight_decay, keep }   apply the optimizer's step; `keep`: remember the state before it first
+//! Skip                               leave the step out, and look at another batch at the same parameters
+//! RollBack                           go back to the state that was kept last
+//! Restart                            go back to the state that was kept first
 //! ```
 //!
-//! The guard may veto the policy: where it finds something wrong, the policy is not asked. The pace says when the policy is asked, and keeps what
-//! it decides within bounds. Nobody vetoes the guard.
+//! The guard may veto the policy: where it finds something wrong, the policy is not asked. The pace says when the
+//! policy is asked, and keeps what it decides within bounds. Nobody vetoes the guard. (docs/DESIGN.md, *Who may veto
+//! whom?*)
 //!
-//! It knows no framework: [`torch::QController`](crate::torch), the rollouts of meta-training and `examples/drive_by_hand.rs` are hosts of it.
-//! A loss or gradient that is not finite is never applied, and is rolled back at once, also between two decisions. (A host that can see it only
-//! at the next decision, because looking would stop a GPU, leaves the step out by itself and shows it then.)
+//! It knows no framework: [`torch::QController`](crate::torch), the rollouts of meta-training and
+//! `examples/drive_by_hand.rs` are hosts of it.
+//!
+//! Under a guard, a step whose loss or gradient is not finite is never applied, and it is rolled back at once, also
+//! between two decisions. (A host that can see it only at the next decision, because looking would make it wait for a
+//! GPU, leaves the step out by itself and tells the driver then.)
 
 mod guard;
 pub mod line_search;
@@ -38,18 +43,20 @@ use guard::{Guard, Verdict};
 use pace::clamp;
 use serde::{Deserialize, Serialize};
 
-/// How a [`Driver`] is set up. The default leaves everything to the policy: a decision at every step, wide bounds, no guard.
+/// Configuration of a [`Driver`]. The default leaves everything to the policy: a decision at every step, wide bounds,
+/// no guard.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct DriverConfig {
     /// Budget in inner steps, where it is known. At least 1.
     pub total_steps: Option<u64>,
-    /// Value below every loss, where losses may be negative: it is subtracted from each before guard and policy see it. Finite, default 0.
+    /// Value below every loss, for losses that may be negative: it is subtracted from each before guard and policy see
+    /// it. Finite, default 0.
     pub loss_floor: f64,
-    /// When decisions are taken. Default: at every step.
+    /// Steps at which decisions are taken. Default: every one.
     pub pace: Pace,
     /// Bounds of the controlled values.
     pub bounds: Bounds,
-    /// Rolls back after explosions and NaN. Default none.
+    /// Rules that undo steps after explosions and NaN. Default none.
     pub guard: Option<GuardConfig>,
 }
 
@@ -73,7 +80,7 @@ impl DriverConfig {
     }
 }
 
-/// What steers a run: a policy, and the configuration of the driver that goes with it.
+/// A policy, with the configuration of the driver that goes with it: what steers a run.
 ///
 /// ```
 /// use qgd::driver::{GuardConfig, Pilot};
@@ -90,19 +97,19 @@ impl DriverConfig {
 /// assert!(pilot.config.guard.is_some());
 /// ```
 pub struct Pilot {
-    /// What decides.
+    /// Policy that decides.
     pub policy: Box<dyn Policy>,
-    /// Pace, bounds, budget, guard.
+    /// Budget, loss floor, pace, bounds, guard.
     pub config: DriverConfig,
 }
 
 impl Pilot {
-    /// A policy with the default configuration: a decision at every step, wide bounds, no guard.
+    /// Makes a pilot of a policy and the default configuration: a decision at every step, wide bounds, no guard.
     pub fn new(policy: impl Policy + 'static) -> Self {
         Self { policy: Box::new(policy), config: DriverConfig::default() }
     }
 
-    /// The same with another configuration.
+    /// Replaces the configuration.
     pub fn with_config(self, config: DriverConfig) -> Self {
         Self { config, ..self }
     }
@@ -114,7 +121,7 @@ impl From<(Box<dyn Policy>, DriverConfig)> for Pilot {
     }
 }
 
-/// What the host does at a step. See [`Driver::step`].
+/// Order to the host: what it does at a step. See [`Driver::step`].
 #[derive(Debug, Clone, Copy, PartialEq)]
 #[must_use]
 pub enum Order {
@@ -128,40 +135,41 @@ pub enum Order {
         /// [`Order::RollBack`] goes back to from here on.
         keep: bool,
     },
-    /// Leave the step out and change nothing: the next step looks at another batch at the same parameters.
+    /// Leave the step out and change nothing. The next step looks at another batch at the same parameters.
     Skip,
-    /// Leave the step out, and go back to the state that was kept last.
+    /// Leave the step out, and go back to the state that was kept last (before anything was kept: to the start).
     RollBack,
-    /// Leave the step out, and go back to the state that was kept first; measure as if the run were new.
+    /// Leave the step out, and go back to the state that was kept first, which is now also the one that was kept last.
+    /// Measure as if the run were new.
     Restart,
 }
 
-/// A driver was asked for something impossible.
+/// Error: a driver was asked for something impossible.
 #[derive(Debug, Clone, PartialEq, thiserror::Error)]
 #[non_exhaustive]
 pub enum DriverError {
-    /// A start value or a field of the configuration that no run can use.
+    /// A start value or a field of the configuration is outside its range.
     #[error(transparent)]
     OutOfRange(#[from] OutOfRange),
-    /// A policy that searches along lines.
+    /// The policy was made for a line search.
     #[error(
         "this policy was trained for a line search, which retries every step on the same batch: run it with driver::LineSearch \
          (for tch: torch::QLineSearch) instead of a Driver or QController"
     )]
     LineSearch,
-    /// The saved policy does not fit.
+    /// The saved state of the policy does not fit.
     #[error(transparent)]
     PolicyState(#[from] PolicyStateError),
 }
 
-/// Number of times that each action was taken, the guard's included.
+/// Number of times that each action was taken, those of the guard included.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct DecisionCounts {
-    /// Times ½.
+    /// Number of halvings.
     pub halve: u64,
-    /// Left alone.
+    /// Number of times that nothing was moved.
     pub accept: u64,
-    /// Times 1¼.
+    /// Number of times that a value grew.
     pub grow: u64,
 }
 
@@ -176,12 +184,12 @@ impl DecisionCounts {
     }
 }
 
-/// Everything of a driver that later steps depend on.
+/// State of a driver: everything in it that later steps depend on.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct DriverState {
     lr: f64,
     lr_base: f64,
-    /// The learning rate of the first step that was kept.
+    /// Learning rate at the start or, where the first step was too long, the one after that.
     lr_first: f64,
     weight_decay: f64,
     weight_decay_base: f64,
@@ -192,17 +200,17 @@ pub struct DriverState {
     losses: Vec<f32>,
     validation: Option<f64>,
     guard: Option<Guard>,
-    /// Whether the host can still go back to the state before the first step.
+    /// Whether the host still has the state that was kept first.
     first_is_kept: bool,
     counts: DecisionCounts,
     rollbacks: u64,
     policy: Vec<u8>,
 }
 
-/// Called with every decision.
+/// Callback that is called with every decision.
 pub type DecisionCallback = Box<dyn FnMut(&TraceRecord<'_>) + Send>;
 
-/// Runs a [`Policy`] beside a training loop. See the module for the protocol.
+/// Runs a [`Policy`] beside a training loop. The protocol stands in the head of [the module](self).
 ///
 /// ```
 /// use qgd::driver::Order;
@@ -246,10 +254,11 @@ pub struct Driver<P: Policy = Box<dyn Policy>> {
 }
 
 impl<P: Policy> Driver<P> {
-    /// A driver at step 0 with these start values.
+    /// Makes a driver at step 0, with these start values.
     ///
     /// # Errors
-    /// When a start value or a field of the configuration is outside its range, or the policy was made for a line search.
+    /// When a start value or a field of the configuration is outside its range, or the policy was made for a line
+    /// search.
     pub fn new(policy: P, lr: f64, weight_decay: f64, config: DriverConfig) -> Result<Self, DriverError> {
         if policy.searches_lines() {
             return Err(DriverError::LineSearch);
@@ -277,10 +286,10 @@ impl<P: Policy> Driver<P> {
 
     /// One inner step: the host tells what it saw at its parameters, and does what the answer says.
     ///
-    /// - `losses`: the losses at these parameters, oldest first; usually one. A host that keeps its losses on a device hands over all of them
-    ///   when [`Driver::is_due`], and none in between.
-    /// - `grad_is_finite`: whether all of the gradient is. True where nobody looked.
-    /// - `measure`: measures at these parameters, with the gradient at them. Called only where a decision rests on it.
+    /// - `losses`: the losses at these parameters, usually one. A host that keeps its losses on a device hands over all
+    ///   since the last decision, oldest first, when [`Driver::is_due`], and none in between.
+    /// - `grad_is_finite`: whether all of the gradient is; true where nobody looked.
+    /// - `measure`: measures these parameters and the gradient at them. It is called only where a decision rests on it.
     pub fn step(&mut self, losses: &[f32], grad_is_finite: bool, measure: impl FnOnce() -> Measured) -> Order {
         let floor = self.config.loss_floor as f32;
         self.state.losses.extend(losses.iter().map(|loss| loss - floor));
@@ -299,7 +308,8 @@ impl<P: Policy> Driver<P> {
         order
     }
 
-    /// The end of a run: shows the policy what the last step led to, where nothing is applied any more. A truncated episode bootstraps from it.
+    /// Ends a run: shows the policy what the last step led to, though nothing is applied any more. A truncated episode
+    /// bootstraps from that state.
     pub fn finish(&mut self, losses: &[f32], measured: &Measured) {
         let floor = self.config.loss_floor as f32;
         self.state.losses.extend(losses.iter().map(|loss| loss - floor));
@@ -307,7 +317,7 @@ impl<P: Policy> Driver<P> {
         self.decide(&window, measured);
     }
 
-    /// First the guard, then, where it finds nothing wrong, the policy.
+    /// Asks the guard and, where it finds nothing wrong, the policy.
     fn judge(&mut self, window: &LossWindow, grad_is_finite: bool, measure: impl FnOnce() -> Measured) -> Order {
         let verdict = self.check(window, grad_is_finite);
         if verdict != Verdict::Good {
@@ -334,7 +344,7 @@ impl<P: Policy> Driver<P> {
         Order::Apply { lr: self.lr(), weight_decay: self.weight_decay(), keep }
     }
 
-    /// Does what the guard says. The next step is a decision, whatever it was.
+    /// Turns the verdict of the guard into an order. The next step is a decision, whatever the verdict was.
     fn obey(&mut self, verdict: Verdict, window: &LossWindow) -> Order {
         let accept = |reason| Decision::of(Action::ACCEPT, reason);
         let next = self.state.step + 1;
@@ -362,7 +372,7 @@ impl<P: Policy> Driver<P> {
         order
     }
 
-    /// Lets the policy decide, and applies what it decided to [`Driver::lr`] and [`Driver::weight_decay`].
+    /// Lets the policy decide, and applies its factors to [`Driver::lr`] and [`Driver::weight_decay`].
     fn decide(&mut self, window: &LossWindow, measured: &Measured) {
         let state = &self.state;
         let signals = Signals {
@@ -424,10 +434,10 @@ impl<P: Policy> Driver<P> {
 }
 
 impl<P: Policy> Driver<P> {
-    /// Changes the configuration, for the start values the driver was made with.
+    /// Changes the configuration. A guard whose configuration changes begins anew.
     ///
     /// # Errors
-    /// When a field is outside its range; the driver is as it was then.
+    /// When a field is outside its range. The driver then is as it was before.
     pub fn set_config(&mut self, config: DriverConfig) -> Result<(), DriverError> {
         config.check(self.state.lr_base, self.state.weight_decay_base)?;
         if config.guard != self.config.guard {
@@ -437,12 +447,12 @@ impl<P: Policy> Driver<P> {
         Ok(())
     }
 
-    /// Its configuration.
+    /// The configuration.
     pub fn config(&self) -> &DriverConfig {
         &self.config
     }
 
-    /// Sets a new base learning rate; what the policy made of the old one is kept as a ratio.
+    /// Sets a new base learning rate. The ratio of the present rate to the base stays as the policy made it.
     ///
     /// # Errors
     /// When `lr` is not a positive number.
@@ -454,7 +464,7 @@ impl<P: Policy> Driver<P> {
         Ok(())
     }
 
-    /// Sets the weight decay the run starts with.
+    /// Sets the weight decay, also as the one that the run started with.
     ///
     /// # Errors
     /// When it is negative or not finite.
@@ -465,17 +475,18 @@ impl<P: Policy> Driver<P> {
         Ok(())
     }
 
-    /// Tells the policy the newest validation loss or error. Like the training losses, it is shown less the floor under them.
+    /// Takes note of the newest validation loss or error, for the policy. Like the training losses, it is shown less
+    /// the floor under them.
     pub fn observe_validation(&mut self, error: f64) {
         self.state.validation = Some(error - self.config.loss_floor);
     }
 
-    /// From now on the policy neither learns nor explores.
+    /// Stops the policy from learning and exploring.
     pub fn freeze(&mut self) {
         self.policy.freeze();
     }
 
-    /// Adds a callback that sees every decision.
+    /// Adds a callback that is called with every decision.
     pub fn on_decision(&mut self, callback: DecisionCallback) {
         self.callbacks.push(callback);
     }
@@ -490,37 +501,39 @@ impl<P: Policy> Driver<P> {
         self.state.guard.is_some()
     }
 
-    /// Whether a later step may still be answered with [`Order::Restart`], so that the state that was kept first is still needed.
+    /// Whether a later step may still be answered with [`Order::Restart`]. Only then the state that was kept first is
+    /// still needed.
     pub fn may_restart(&self) -> bool {
         self.state.first_is_kept && self.state.guard.as_ref().is_some_and(Guard::may_restart)
     }
 
-    /// The host can no longer go back to the state that was kept first (its net has other variables now): [`Order::Restart`] will not be given.
+    /// Takes note that the host can no longer go back to the state that was kept first (its net has other variables
+    /// now). [`Order::Restart`] is not given from here on.
     pub fn forget_first(&mut self) {
         self.state.first_is_kept = false;
     }
 
-    /// The learning rate to use now.
+    /// Learning rate to use now.
     pub fn lr(&self) -> f64 {
         self.state.lr * self.config.pace.base_factor(self.state.step, self.config.total_steps)
     }
 
-    /// The weight decay to use now (PyTorch's: the gradient of the penalty is `weight_decay * x`).
+    /// Weight decay to use now (PyTorch's: the gradient of the penalty is `weight_decay * x`).
     pub fn weight_decay(&self) -> f64 {
         self.state.weight_decay
     }
 
-    /// Number of inner steps so far.
+    /// Number of inner steps so far, those that were skipped or undone included.
     pub fn steps(&self) -> u64 {
         self.state.step
     }
 
-    /// The budget, where it is known.
+    /// Budget in inner steps, where it is known.
     pub fn total_steps(&self) -> Option<u64> {
         self.config.total_steps
     }
 
-    /// The last decision, the guard's included.
+    /// The last decision, be it of the policy or of the guard.
     pub fn last_decision(&self) -> Option<Decision> {
         self.last
     }
@@ -530,7 +543,7 @@ impl<P: Policy> Driver<P> {
         self.state.counts
     }
 
-    /// Number of times that the guard had the host go back.
+    /// Number of times that the guard had the host go back, restarts included.
     pub fn rollbacks(&self) -> u64 {
         self.state.rollbacks
     }
@@ -545,7 +558,8 @@ impl<P: Policy> Driver<P> {
         self.policy
     }
 
-    /// Everything later steps depend on. A driver made by the same call and given this state goes on bit-identically.
+    /// State of the driver and its policy. A driver that is made by the same call and given this state goes on
+    /// bit-identically.
     pub fn state(&self) -> DriverState {
         DriverState { policy: self.policy.save(), ..self.state.clone() }
     }

@@ -1,7 +1,7 @@
-//! What decides: anything that reads [`Signals`] and answers with a [`Decision`].
+//! Policies: anything that reads [`Signals`] and answers with a [`Decision`].
 //!
-//! The learned [`Controller`](crate::Controller) is one policy, every rival in [`schedule`](crate::schedule) is another,
-//! so that all of them run in the same training loop under the same [`Driver`](crate::Driver).
+//! The learned [`Controller`](crate::Controller) is one policy; every rival in [`schedule`](crate::schedule) is
+//! another. So all of them run in the same training loop, under the same [`Driver`](crate::Driver).
 
 mod action;
 mod measure;
@@ -13,7 +13,7 @@ pub use signals::{LossWindow, Measured, Signals};
 
 use serde::{Deserialize, Serialize};
 
-/// Reads the signals of one decision window and says how to go on.
+/// A policy reads the signals since the last decision and says how to go on.
 ///
 /// ```
 /// use qgd::{Decision, Policy, Signals};
@@ -30,20 +30,21 @@ use serde::{Deserialize, Serialize};
 /// assert_eq!(decision.lr_factor, 0.5);
 /// ```
 pub trait Policy: Send {
-    /// One decision. Called by the driver at the steps that its [`Pace`](crate::driver::Pace) names.
+    /// Takes one decision. The driver calls it at the steps that its [`Pace`](crate::driver::Pace) names.
     fn decide(&mut self, signals: &Signals) -> Decision;
 
-    /// What the last decision was made of, for the trace.
+    /// Features and Q-values of the last decision, for the trace. None for a policy that has none.
     fn explain(&self) -> Option<Explanation<'_>> {
         None
     }
 
-    /// Whether it was made for line searches: it knows nothing of schedules then, and a [`Driver`](crate::Driver) refuses it.
+    /// Whether the policy was made for line searches. Then it knows nothing of schedules, and a
+    /// [`Driver`](crate::Driver) refuses it.
     fn searches_lines(&self) -> bool {
         false
     }
 
-    /// From now on neither learn nor explore. A policy that does neither has nothing to do.
+    /// Stops learning and exploring. A policy that does neither has nothing to do here.
     fn freeze(&mut self) {}
 
     /// Everything that later decisions depend on, as bytes. A policy without memory has none.
@@ -51,7 +52,7 @@ pub trait Policy: Send {
         Vec::new()
     }
 
-    /// The opposite of [`Policy::save`].
+    /// Goes back to what [`Policy::save`] returned.
     ///
     /// # Errors
     /// When the bytes were not written by this kind of policy.
@@ -81,34 +82,34 @@ impl Policy for Box<dyn Policy> {
     }
 }
 
-/// The saved state does not belong to this policy.
+/// Error: the saved state does not belong to this policy.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("the saved policy state ({found_bytes} bytes) was written by another kind of policy, or is damaged")]
 pub struct PolicyStateError {
-    /// Length of the refused state.
+    /// Length of the state that was refused.
     pub found_bytes: usize,
 }
 
-/// What a policy wants done with the controlled values.
+/// The answer of a policy: factors of the controlled values, and the reason.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub struct Decision {
-    /// The learning rate is multiplied by this, in every parameter group.
+    /// Factor of the learning rate, in every parameter group.
     pub lr_factor: f64,
-    /// The weight decay is multiplied by this, in every parameter group.
+    /// Factor of the weight decay, in every parameter group.
     pub weight_decay_factor: f64,
-    /// The action, where the policy chooses among a few.
+    /// Action that was chosen, for a policy that chooses among a few.
     pub action: Option<Action>,
-    /// Who decided, and why.
+    /// Reason: who decided, and why.
     pub reason: Reason,
 }
 
 impl Decision {
-    /// A schedule's decision: the learning rate times `lr_factor`.
+    /// Decision of a schedule: the learning rate times `lr_factor`.
     pub fn scheduled(lr_factor: f64) -> Self {
         Self { lr_factor, weight_decay_factor: 1.0, action: None, reason: Reason::Schedule }
     }
 
-    /// The decision that an action stands for.
+    /// Decision that an action stands for.
     pub fn of(action: Action, reason: Reason) -> Self {
         Self {
             lr_factor: action.lr.factor(),
@@ -119,38 +120,40 @@ impl Decision {
     }
 }
 
-/// Why a decision was what it was.
+/// Reason of a decision.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 #[non_exhaustive]
 pub enum Reason {
     /// The greedy action of a learned policy.
     Policy,
-    /// The policy would have halved, but nothing shows yet that the loss has been lower, so it takes the best of its other actions.
+    /// The best action was to halve, but nothing shows yet that the loss has been lower. So it is the best of the
+    /// others.
     NoEvidence,
-    /// A random action, drawn to explore.
+    /// An action that was drawn at random, to explore.
     Exploration,
-    /// A fixed rule.
+    /// A schedule: a fixed rule.
     Schedule,
-    /// The features lie far outside what the policy was trained on, so it does not act.
+    /// The features lie far outside those of meta-training, so the policy does not act.
     OutOfRange,
-    /// The guard: the loss or the gradient is not finite.
+    /// The guard: a loss or the gradient is not finite.
     NonFinite,
-    /// The guard: the loss exploded.
+    /// The guard: the loss is far above the highest of late.
     LossExploded,
-    /// The guard: the loss has been rising for long.
+    /// The guard: the level of the loss has been rising for long.
     LossDrifted,
-    /// The guard: the run went far and the loss is no better for it, so it begins again, at a quarter of the learning rate.
+    /// The guard: the run went far and the loss is no better for it. It begins again, at a quarter of the learning
+    /// rate.
     GotNowhere,
-    /// The guard: the first step went too far, so the run begins again with a lower learning rate.
+    /// The guard: the first step went too far. The run begins again, with a learning rate at which it does not.
     FirstStepTooFar,
 }
 
-/// What a learned policy saw and computed at its last decision.
+/// Features and Q-values of the last decision of a learned policy.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Explanation<'a> {
-    /// The features, each in [-1, 1].
+    /// Features, each in [-1, 1].
     pub features: &'a [f32],
-    /// The Q-value of every action, in the order of the recipe's actions.
+    /// Q-value of every action, in the order of the recipe's actions.
     pub q_values: &'a [f32],
 }

@@ -35,13 +35,12 @@ use std::str::FromStr;
 ///
 /// ```
 /// use qgd::schedule::Schedule;
-/// use qgd::{Driver, LossWindow, Measured};
+/// use qgd::{Driver, Measured};
 ///
 /// let cosine: Schedule = "cosine".parse()?;
 /// let mut driver = Driver::new(cosine.policy(Some(100), 0)?, 0.1, 0.0, cosine.driver_config(Some(100)))?;
 /// for _ in 0..=50 {
-///     driver.decide(&LossWindow::of(&[1.0]), &Measured::default());
-///     driver.advance();
+///     let _ = driver.step(&[1.0], true, Measured::default);
 /// }
 /// assert!((driver.lr() - 0.05).abs() < 1e-12, "half-way down after half the budget");
 /// # Ok::<(), Box<dyn std::error::Error>>(())

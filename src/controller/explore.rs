@@ -1,10 +1,10 @@
-//! Choosing in meta-training: explores, and writes down what it saw and did.
+//! Exploring, for meta-training: chooses now and then another action, and writes down what was seen and done.
 
 use crate::dqn::{AgentConfig, Choice, Episode, Explorer, RewardConfig};
 use crate::policy::Action;
 use rand_chacha::ChaCha8Rng;
 
-/// The exploring half of a controller.
+/// Chooser that explores, with the episode so far.
 #[derive(Debug, Clone)]
 pub(super) struct Explore {
     explorer: Explorer,

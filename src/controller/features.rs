@@ -1,6 +1,7 @@
-//! Features: the signals mapped to [-1, 1], which is all the Q-network ever sees, in acting and in learning.
+//! Features: the signals mapped to [-1, 1]. They are all that a Q-network sees, in acting and in learning.
 //!
-//! A recipe names its feature set; the set travels inside the pretrained file.
+//! A recipe names its feature set, and a pretrained file the features one by one (docs/DESIGN.md, *Why do features lie
+//! in [-1, 1], and why by name?*).
 
 mod hansen6;
 mod scalefree;
@@ -13,18 +14,18 @@ pub use validated::Validated;
 use crate::policy::{Action, Controls, Signals};
 use serde::{Deserialize, Serialize};
 
-/// A feature set with its memory of the run so far.
+/// Feature set with its memory of the run so far.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub enum Features {
-    /// Nothing in it depends on the unit of the loss.
+    /// Features that do not depend on the unit of the loss.
     ScaleFree(Box<ScaleFree>),
-    /// The six features of the paper.
+    /// The six features of Hu, Zhang and Shi.
     Hansen6(Box<Hansen6>),
-    /// Those of [`ScaleFree`], and more about weight decay and validation.
+    /// The features of [`ScaleFree`], and ten more about weight decay and validation.
     Validated(Box<Validated>),
 }
 
-/// The name of a feature set, as a recipe gives it.
+/// Name of a feature set, as a recipe gives it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum FeatureSet {
@@ -37,7 +38,7 @@ pub enum FeatureSet {
 }
 
 impl FeatureSet {
-    /// A tracker at the start of a run, for a controller of these values.
+    /// Makes a tracker at the start of a run, for a controller of these values.
     pub fn tracker(self, controls: Controls) -> Features {
         match self {
             Self::Scalefree => Features::ScaleFree(Box::default()),
@@ -46,7 +47,7 @@ impl FeatureSet {
         }
     }
 
-    /// The names of the features, in order.
+    /// Names of the features, in order.
     pub fn names(self) -> &'static [&'static str] {
         match self {
             Self::Scalefree => &ScaleFree::NAMES,
@@ -56,17 +57,17 @@ impl FeatureSet {
     }
 }
 
-/// Whether the loss has really been lower, as numbers that nothing has squashed.
+/// Evidence that the loss has really been lower, as numbers that nothing has squashed.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(super) struct Evidence {
-    /// By how many of its standard errors the average loss is above its lowest.
+    /// Rise of the average loss above its lowest, in standard errors.
     pub loss_rise: f64,
     /// Average cosine of successive steps.
     pub update_cosine: f64,
 }
 
 impl Features {
-    /// What shows that the loss has been lower, at the last update; where the set knows it.
+    /// Evidence of the last update that the loss has been lower; none where the set does not know it.
     pub(super) fn evidence(&self) -> Option<Evidence> {
         match self {
             Self::ScaleFree(features) => Some(features.evidence()),
@@ -75,9 +76,9 @@ impl Features {
         }
     }
 
-    /// Takes in one decision window and writes the features into `out`, each in [-1, 1] and never NaN.
+    /// Takes in the signals of one decision and writes the features into `out`, each in [-1, 1] and never NaN.
     ///
-    /// `last_action` is what was done at the decision before this one.
+    /// `last_action` is the action of the decision before this one.
     pub fn update(&mut self, signals: &Signals, last_action: Option<Action>, out: &mut [f32]) {
         match self {
             Self::ScaleFree(features) => features.update(signals, last_action, out),
@@ -87,12 +88,13 @@ impl Features {
     }
 }
 
-/// `v / range`, cut to [-1, 1]; 0 where `v` is not a number.
+/// Value of `v / range`, cut to [-1, 1]; 0 where `v` is not a number.
 fn scaled(v: f64, range: f64) -> f32 {
     if v.is_nan() { 0.0 } else { (v / range).clamp(-1.0, 1.0) as f32 }
 }
 
-/// `v / (1 + |v|)`: all of the real line into (-1, 1), nearly linear around 0; 0 where `v` is not a number.
+/// Value of `v / (1 + |v|)`: it maps all numbers into [-1, 1] and is nearly linear around 0; 0 where `v` is not a
+/// number.
 fn softsign(v: f64) -> f32 {
     if v.is_nan() {
         0.0

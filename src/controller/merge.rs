@@ -1,50 +1,50 @@
-//! Merging pretrained controllers: their networks as one ensemble.
+//! Merging: the networks of several pretrained controllers as one ensemble.
 //!
-//! Their Q-values add up, each for the values that it moves: what one says of the learning rate and another of the weight decay is followed by
-//! both at once.
+//! Their Q-values add up, each for the values that it moves. So a joint action follows at once what one of them says of
+//! the learning rate and another of the weight decay.
 
 use super::pretrained::{Card, Parent, Pretrained, PretrainedError};
 use super::recipe::Recipe;
 use crate::dqn::QNetwork;
 use crate::policy::Action;
 
-/// Controllers that cannot be merged.
+/// Error: controllers cannot be merged.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum MergeError {
-    /// Nothing to merge.
+    /// There is nothing to merge.
     #[error("there is no controller to merge")]
     Nothing,
-    /// They differ in what they see or do, and nobody said what the whole is to be.
+    /// They differ in what they see or do, and there is no recipe of the whole.
     #[error("{first} and {other} differ in {what}: give the recipe of the whole")]
     Differ {
-        /// The first of them.
+        /// Name of the first.
         first: String,
-        /// One that differs from it.
+        /// Name of one that differs from it.
         other: String,
-        /// In what.
+        /// What they differ in.
         what: &'static str,
     },
     /// One searches along lines, and the whole does not, or the other way round.
     #[error("{name} {}", if *searches { "searches along lines, but the recipe of the whole does not" } else { "never searches along lines, but the recipe of the whole does" })]
     LineSearch {
-        /// Which one.
+        /// Name of the controller.
         name: String,
         /// Whether it searches along lines.
         searches: bool,
     },
-    /// One sees something that the whole does not.
+    /// One sees a feature that the whole does not.
     #[error("{name} sees the feature {feature}, which is not in the recipe's set")]
     Feature {
-        /// Which one.
+        /// Name of the controller.
         name: String,
-        /// What it sees.
+        /// Name of the feature.
         feature: &'static str,
     },
-    /// One has moves that the whole lacks, or lacks some.
+    /// One lacks an action of the whole, or has one that the whole lacks.
     #[error("{name} knows {found} of the {expected} actions that the recipe makes of its moves")]
     Moves {
-        /// Which one.
+        /// Name of the controller.
         name: String,
         /// Number of actions that have a counterpart.
         found: usize,
@@ -54,16 +54,16 @@ pub enum MergeError {
     /// The networks have another shape.
     #[error("{name} has hidden layers {found:?}, dueling {dueling}; the recipe has {expected:?}")]
     Shape {
-        /// Which one.
+        /// Name of the controller.
         name: String,
-        /// Its layers.
+        /// Widths of its hidden layers.
         found: Vec<usize>,
         /// Whether its heads are dueling.
         dueling: bool,
-        /// Those of the recipe.
+        /// Widths in the recipe.
         expected: Vec<usize>,
     },
-    /// The whole makes no pretrained controller.
+    /// The whole is no pretrained controller.
     #[error(transparent)]
     Pretrained(#[from] PretrainedError),
 }

@@ -1,4 +1,4 @@
-//! Learning in the user's own run: the pretrained agent goes on with what it was meta-trained by, on what it meets here.
+//! Online learning: in the user's own run the pretrained agent goes on learning, by the rules of its meta-training.
 //!
 //! ```text
 //! decision t:   close the transition (s_{t-1}, a_{t-1}, r, s_t)  ->  replay  ->  a few updates  ->  ε-greedy a_t
@@ -6,15 +6,15 @@
 //! ```
 //!
 //! Deviations from meta-training, each for a reason:
-//! - The reward is taken of window losses. A user's run has no evaluation batch of a task, only the losses it trains on. So it is noisier:
-//!   the learning rate is small, and nothing is learned before `learning_starts`.
-//! - The whole run is one episode whose end is never seen, so every stored piece of it is *truncated*: its last state is bootstrapped.
-//!   The discount is that of the recipe, for a known or an unknown budget.
+//! - The reward is made of the losses of decision windows, because a user's run has no evaluation batch. So it is
+//!   noisier: the learning rate is small, and nothing is learned before `learning_starts`.
+//! - The whole run is one episode whose end is never seen, so every stored piece of it is *truncated*: its last state
+//!   is bootstrapped. The discount is that of the recipe, for a known or for an unknown budget.
 //! - Adam's moments start from zero: a pretrained file does not carry them.
 //!
-//! The guard is part of the environment here as there: what it does is no action of the agent and is never stored as one; the action
-//! before it earns what came of it. A decision that the controller did not take because its features were out of range is not learned
-//! from either; the episode is cut there.
+//! The guard is part of the environment, here as there. What it does is never stored as an action of the agent; the
+//! agent's last action before it earns what came of both. Nothing is learned either from a decision at which the
+//! controller did not act, because its features were out of range; the episode is cut there.
 
 use super::recipe::Recipe;
 use crate::dqn::{
@@ -27,7 +27,7 @@ use crate::rng::stream;
 use rand_chacha::ChaCha8Rng;
 use serde::{Deserialize, Serialize};
 
-/// How a controller learns in a user's run.
+/// Configuration of online learning.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct OnlineConfig {
@@ -35,7 +35,7 @@ pub struct OnlineConfig {
     pub epsilon: f64,
     /// Mean number of decisions that a random action lasts. In [1, ∞), default 4.
     pub sticky_decisions: f64,
-    /// Adam's learning rate. In (0, ∞), default 5e-5: that at the end of meta-training.
+    /// Learning rate of Adam. In (0, ∞), default 5e-5.
     pub lr: f32,
     /// Number of updates of the Q-networks after each decision. In [0, 1000], default 1.
     pub updates_per_decision: u32,
@@ -79,22 +79,22 @@ impl OnlineConfig {
     }
 }
 
-/// A controller cannot learn in this run.
+/// Error: a controller cannot learn in this run.
 #[derive(Debug, Clone, PartialEq, thiserror::Error)]
 #[non_exhaustive]
 pub enum OnlineError {
-    /// A setting outside its range.
+    /// A setting is outside its range.
     #[error(transparent)]
     OutOfRange(#[from] OutOfRange),
-    /// The recipe does not say how the agent was trained in a way that can be read.
+    /// The table `training` of the recipe cannot be read.
     #[error("the recipe of the controller {name:?} has no usable training")]
     Training {
         /// Its name.
         name: String,
-        /// Which key, and why.
+        /// Key, and what is wrong with it.
         source: Box<toml::de::Error>,
     },
-    /// A run that retries its steps has no windows to be rewarded by.
+    /// The controller is one for line searches: a run that retries its steps has no windows to be rewarded by.
     #[error("the controller {name:?} searches along lines; only one that schedules can learn in a run")]
     LineSearch {
         /// Its name.
@@ -105,25 +105,25 @@ pub enum OnlineError {
     Exploration(#[from] ExplorationError),
 }
 
-/// The learning half of a controller, with all that later decisions depend on.
+/// Chooser that learns, with everything that later decisions depend on.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub(super) struct Online {
     config: OnlineConfig,
-    /// What a decision earns: as in meta-training.
+    /// Reward of a decision, as in meta-training.
     reward: RewardConfig,
-    /// Discount where the budget is known, and where it is not.
+    /// Discount where the budget is known and where it is not.
     discounts: [f32; 2],
     learner: Learner,
     replay: Replay,
     explorer: Explorer,
     rng: ChaCha8Rng,
-    /// The last own decision, waiting for what comes of it.
+    /// Last decision of its own, whose outcome is not known yet.
     open: Option<Open>,
-    /// The next transition begins a piece of its own in the memory.
+    /// Whether the next transition begins a new piece in the memory.
     is_cut: bool,
 }
 
-/// A decision whose outcome is not known yet.
+/// Decision whose outcome is not known yet.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 struct Open {
     obs: Vec<f32>,
@@ -132,7 +132,7 @@ struct Open {
     loss: f64,
 }
 
-/// The part of a recipe's `training` that learning in a run goes by.
+/// Part of a recipe's `training` that online learning goes by.
 #[derive(Default, Deserialize)]
 #[serde(default)]
 struct Training {
@@ -140,11 +140,11 @@ struct Training {
     reward: RewardConfig,
 }
 
-/// A piece of the run that the memory keeps, or drops, as a whole.
+/// Longest piece of the run, in transitions; the memory keeps or drops a piece as a whole.
 const PIECE: usize = 64;
 
 impl Online {
-    /// Starts from `networks`.
+    /// Makes a chooser that learns, from `networks`.
     pub(super) fn new(
         recipe: &Recipe,
         networks: Vec<QNetwork>,
@@ -185,17 +185,17 @@ impl Online {
         })
     }
 
-    /// The networks as they are now.
+    /// Networks as they are now.
     pub(super) fn networks(&self) -> impl ExactSizeIterator<Item = &QNetwork> {
         self.learner.networks()
     }
 
-    /// How many updates were made.
+    /// Number of updates that were made.
     pub(super) fn n_updates(&self) -> u64 {
         self.learner.n_updates()
     }
 
-    /// Closes the transition that the last own decision opened, and learns. `loss` is the mean of the window that ended here.
+    /// Closes the transition that the last decision opened, and learns. `loss` is the mean of the losses since then.
     pub(super) fn observe(&mut self, obs: &[f32], loss: f64, known_budget: bool) {
         let Some(open) = self.open.take() else { return };
         let reward = self.reward.reward(open.accepted, open.loss, loss);
@@ -211,7 +211,7 @@ impl Online {
             return;
         }
         for _ in 0..self.config.updates_per_decision {
-            // An episode of another width cannot be in this memory; it would have been refused with the saved state.
+            // It fails only for episodes of another width, which are refused with the saved state that they come in.
             let Ok(report) = self.learner.update(&self.replay, 0.0, &mut self.rng) else { return };
             tracing::trace!(loss = report.loss, mean_abs_q = report.mean_abs_q, "online update");
         }
@@ -225,13 +225,13 @@ impl Online {
         choice
     }
 
-    /// The agent did not act: nothing is learned of this decision, and what follows is no continuation.
+    /// Takes note that the agent did not act: nothing is learned from this decision, and a new piece begins after it.
     pub(super) fn cut(&mut self) {
         self.open = None;
         self.is_cut = true;
     }
 
-    /// Whether every part fits a controller with networks like `network`.
+    /// Whether every part fits a controller with networks of the shape of `network`.
     pub(super) fn fits(&self, network: &QNetwork) -> bool {
         let (n_features, n_actions) = (network.n_features(), network.n_actions());
         let open_fits = |open: &Open| open.obs.len() == n_features && usize::from(open.action) < n_actions;

@@ -1,4 +1,5 @@
-//! Pretrained files: the networks, the recipe they were trained by, the feature ranges they saw, and their card.
+//! Pretrained files: networks, the recipe that they were trained by, the ranges of the features that they saw, and a
+//! card.
 
 use super::recipe::{Recipe, RecipeError};
 use crate::artifact::{self, ArtifactError, Kind};
@@ -6,7 +7,7 @@ use crate::dqn::QNetwork;
 use serde::{Deserialize, Serialize};
 use std::path::{Path, PathBuf};
 
-/// The files that ship inside the crate.
+/// Files that ship inside the crate.
 const SHIPPED: [(&str, &[u8]); 6] = [
     ("lr", include_bytes!("../../pretrained/lr.qgd")),
     ("lr-line-search", include_bytes!("../../pretrained/lr-line-search.qgd")),
@@ -16,53 +17,55 @@ const SHIPPED: [(&str, &[u8]); 6] = [
     ("hu-lambda", include_bytes!("../../pretrained/hu-lambda.qgd")),
 ];
 
-/// What a pretrained file says of itself. Wall time is not part of it: the same seed gives the same bytes.
+/// Card of a pretrained file: where it comes from and how it does. Wall time is not part of it: the same seed gives the
+/// same bytes.
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
 pub struct Card {
-    /// Version of the crate that trained it.
+    /// Version of the crate that made it.
     pub crate_version: String,
     /// [`Recipe::hash`] of the recipe.
     pub recipe_hash: String,
     /// Seed of the meta-training.
     pub seed: u64,
-    /// Optimizer steps of target nets.
+    /// Number of inner steps of all target nets.
     pub inner_steps: u64,
-    /// Target nets trained.
+    /// Number of target nets that were trained.
     pub episodes: u64,
-    /// Updates of the Q-network.
+    /// Number of updates of the Q-networks.
     pub updates: u64,
-    /// How it did on validation tasks that meta-training never drew.
+    /// Results on validation tasks that meta-training never drew.
     pub evaluation: Vec<EvaluationRow>,
-    /// The controllers whose networks make its ensemble, where it was merged.
+    /// Controllers whose networks make the ensemble, where it was merged.
     pub parents: Vec<Parent>,
 }
 
-/// A controller whose networks are part of another one's ensemble.
+/// Controller whose networks are part of another one's ensemble.
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
 pub struct Parent {
-    /// Its name.
+    /// Name of the controller.
     pub name: String,
-    /// Its card. Empty where the ensemble was made by version 0.1, which kept the names alone.
+    /// Card of the controller; empty where the ensemble was made by version 0.1, which kept the names alone.
     pub card: Card,
 }
 
-/// One family of validation tasks.
+/// Results on one family of validation tasks.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct EvaluationRow {
-    /// The family and the optimizer.
+    /// Family and optimizer.
     pub family: String,
-    /// How many tasks.
+    /// Number of tasks.
     pub n_tasks: u32,
-    /// Geometric mean over the tasks of (median over starts with the controller + 1e-2) / (tuned rival + 1e-2). The rival is cosine from its best
-    /// learning rate; for controllers of the weight decay, the best fixed one ([`ValidationSet::draw`](crate::meta::ValidationSet::draw)).
+    /// Geometric mean over the tasks of (median over starts with the controller + 1e-2) / (tuned rival + 1e-2). The
+    /// rival is cosine from its best learning rate; for controllers of the weight decay, the best fixed one
+    /// ([`ValidationSet::draw`](crate::meta::ValidationSet::draw)).
     pub tuned_ratio: f64,
-    /// The same with the worst start in place of the median.
+    /// Geometric mean as above, with the worst start in place of the median.
     pub worst_ratio: f64,
-    /// What the rival itself gets over its grid: its median / its best.
+    /// Geometric mean of the rival's median over its grid / its best.
     pub rival_median_ratio: f64,
 }
 
-/// A pretrained controller, as it is in its file.
+/// Pretrained controller, as it is in its file.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Pretrained {
     recipe: Recipe,
@@ -71,8 +74,8 @@ pub struct Pretrained {
     card: Card,
 }
 
-/// The payload of the file. The recipe is TOML text, so that a new field with a default does not break old files; features are named, so that
-/// no network is shown others than it was trained with.
+/// Payload of the file. The recipe is TOML text, so that a new field with a default does not break old files. The
+/// features are named, so that no network is shown others than it was trained with.
 #[derive(Serialize, Deserialize)]
 struct Payload {
     recipe: String,
@@ -82,7 +85,7 @@ struct Payload {
     card: Card,
 }
 
-/// The payload of format version 1.
+/// Payload of format version 1.
 #[derive(Deserialize)]
 struct PayloadV1 {
     recipe: String,
@@ -127,17 +130,17 @@ fn without_parts(recipe: &str) -> (String, Vec<Parent>) {
     (toml::to_string(&table).unwrap_or_default(), parents)
 }
 
-/// Where the recipe inside a file comes from, in errors.
+/// Origin of a recipe inside a file, for errors.
 const ORIGIN: &str = "of the pretrained file";
 
-/// A pretrained controller cannot be had.
+/// Error: there is no such pretrained controller, or its file cannot be used.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum PretrainedError {
-    /// No such name, and no such file.
+    /// There is no such name, and no such file.
     #[error("there is no pretrained controller named {name:?}; there are: {}", Pretrained::NAMES.join(", "))]
     UnknownName {
-        /// What was asked for.
+        /// Name that was asked for.
         name: String,
     },
     /// The file is missing, damaged or of another format version.
@@ -146,7 +149,7 @@ pub enum PretrainedError {
     /// The recipe inside is not valid.
     #[error(transparent)]
     Recipe(#[from] RecipeError),
-    /// The file was made for features that this version computes otherwise, or not at all.
+    /// The file names other features than this version computes.
     #[error(
         "feature {at} of the pretrained controller {name:?} is {found:?}, but this version of qgd computes {expected:?} there"
     )]
@@ -155,36 +158,36 @@ pub enum PretrainedError {
         name: String,
         /// Place of the feature, from 0.
         at: usize,
-        /// Its name in the file; empty where the file has no more.
+        /// Name of that feature in the file; empty where the file has no more.
         found: String,
-        /// Its name here; empty where there are no more.
+        /// Name of that feature here; empty where there are no more.
         expected: String,
     },
     /// The parts do not belong together.
     #[error("the pretrained file{} holds {what}: {found} (expected {expected})", origin.as_ref().map_or(String::new(), |p| format!(" {}", p.display())))]
     Inconsistent {
-        /// The file, where there is one.
+        /// Path of the file, where there is one.
         origin: Option<PathBuf>,
         /// What is wrong.
         what: &'static str,
-        /// The number found.
+        /// Number that was found.
         found: usize,
-        /// The number that would fit.
+        /// Number that would fit.
         expected: usize,
     },
 }
 
 impl Pretrained {
-    /// The names of the controllers that ship inside the crate.
+    /// Names of the controllers that ship inside the crate.
     pub const NAMES: [&'static str; SHIPPED.len()] = {
         let [a, b, c, d, e, f] = SHIPPED;
         [a.0, b.0, c.0, d.0, e.0, f.0]
     };
 
-    /// The widest ensemble that is read.
+    /// Largest number of networks that is read.
     const MAX_NETWORKS: usize = 16;
 
-    /// Puts the parts together.
+    /// Makes a pretrained controller of its parts.
     ///
     /// # Errors
     /// When the networks do not fit the recipe, or hold a number that is not finite.
@@ -217,7 +220,7 @@ impl Pretrained {
         Ok(Self { recipe, networks, ranges, card })
     }
 
-    /// One of [`Pretrained::NAMES`].
+    /// Reads one of [`Pretrained::NAMES`].
     ///
     /// # Errors
     /// When there is no controller of this name.
@@ -225,7 +228,7 @@ impl Pretrained {
         Self::decode(Self::shipped_bytes(name)?)
     }
 
-    /// The file of one of [`Pretrained::NAMES`], as it is.
+    /// Bytes of the file of one of [`Pretrained::NAMES`].
     ///
     /// # Errors
     /// When there is no controller of this name.
@@ -234,7 +237,7 @@ impl Pretrained {
         found.map(|(_, bytes)| *bytes).ok_or_else(|| PretrainedError::UnknownName { name: name.to_owned() })
     }
 
-    /// A shipped one by name, or a pretrained file by path (see [`Pretrained::is_file`]).
+    /// Reads a shipped controller by name, or a pretrained file by path (see [`Pretrained::is_file`]).
     ///
     /// # Errors
     /// When it is neither, or the file cannot be used.
@@ -242,7 +245,7 @@ impl Pretrained {
         if Self::is_file(name_or_file) { Self::load(Path::new(name_or_file)) } else { Self::shipped(name_or_file) }
     }
 
-    /// Whether this is taken for a file and not for a name: there is one, or it has a slash or a dot.
+    /// Whether this is taken for a file and not for a name: there is such a file, or it has a slash or a dot.
     pub fn is_file(name_or_file: &str) -> bool {
         Path::new(name_or_file).exists() || name_or_file.contains(['/', '.'])
     }
@@ -285,7 +288,7 @@ impl Pretrained {
         Self::new(recipe, networks, ranges, card)
     }
 
-    /// The bytes of its file.
+    /// Bytes of its file.
     ///
     /// # Errors
     /// When they are more than a file may have.
@@ -308,28 +311,28 @@ impl Pretrained {
         Ok(artifact::write_bytes(path, &self.encode()?)?)
     }
 
-    /// The recipe it was trained by.
+    /// Recipe that it was trained by.
     pub fn recipe(&self) -> &Recipe {
         &self.recipe
     }
 
-    /// The Q-networks, at least one, all of one shape; their Q-values are averaged.
+    /// Q-networks: at least one, all of one shape. Their Q-values are averaged.
     pub fn networks(&self) -> &[QNetwork] {
         &self.networks
     }
 
-    /// The range of every feature in meta-training.
+    /// Range of every feature in meta-training.
     pub fn ranges(&self) -> &[[f32; 2]] {
         &self.ranges
     }
 
-    /// Its card.
+    /// The card.
     pub fn card(&self) -> &Card {
         &self.card
     }
 }
 
-/// Refuses a file whose networks were shown other features than this version would show them.
+/// Refuses a file whose networks were trained with other features than this version would show them.
 fn check_features(recipe: &Recipe, found: &[String]) -> Result<(), PretrainedError> {
     let expected = recipe.features.names();
     let name = |names: Option<&str>| names.unwrap_or_default().to_owned();

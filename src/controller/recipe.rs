@@ -1,7 +1,8 @@
-//! Recipes: what a controller is. `controllers/NAME.toml` in the repository, TOML text inside a pretrained file.
+//! Recipes: what a controller is. They are `controllers/NAME.toml` in the repository and TOML text inside a pretrained
+//! file.
 //!
-//! How a controller is meta-trained stands in the same file, in its table `[training]`. A program that only uses controllers carries that
-//! table along and never reads it: see `meta::TrainingRecipe`.
+//! How a controller is meta-trained stands in the same file, in its table `[training]`. A program that only uses
+//! controllers carries that table along and never reads it: see `meta::TrainingRecipe`.
 
 mod legacy;
 
@@ -13,50 +14,51 @@ use crate::rng::fnv1a;
 use serde::{Deserialize, Serialize};
 use std::path::{Path, PathBuf};
 
-/// Everything about a controller but its weights.
+/// Recipe: everything about a controller but its weights.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Recipe {
     /// Version of the grammar: [`Recipe::SCHEMA`].
     pub schema: u32,
-    /// The controller's name, and that of its pretrained file.
+    /// Name of the controller and of its pretrained file.
     pub name: String,
-    /// One sentence for the card.
+    /// Description: one sentence, for people.
     pub description: String,
-    /// Which value it moves.
+    /// Values that it moves.
     pub controls: Controls,
-    /// The moves it chooses among.
+    /// Moves that it chooses among.
     pub moves: Vec<Move>,
-    /// What it sees.
+    /// Features that it sees.
     pub features: FeatureSet,
-    /// While probing, *halve* is taken only where the loss has really been lower: its average is by this number of standard errors above its
-    /// lowest. Not while successive steps agree, because under momentum the loss answers late. In [0, 100], default none: *halve* needs no
-    /// evidence. Needs a `scalefree` set; a controller that learns online may always halve.
+    /// Number of standard errors by which the average loss must be above its lowest before *halve* is taken while
+    /// probing: the loss must really have been lower. It is not asked for while successive steps agree, because under
+    /// momentum the loss answers late. In [0, 100], default none: *halve* needs no evidence. Needs a `scalefree` set. A
+    /// controller that learns online may always halve.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub halve_evidence: Option<f32>,
-    /// When it decides, and what a move counts.
+    /// Pace: when it decides, and what a move counts.
     #[serde(default)]
     pub pace: Pace,
-    /// Where the controlled values may go.
+    /// Bounds of the controlled values.
     #[serde(default)]
     pub bounds: Bounds,
-    /// When a step is undone.
+    /// Guard: when a step is undone.
     #[serde(default)]
     pub guard: GuardConfig,
-    /// Where it is present, the controller searches along lines, as published, instead of scheduling: with the full batch and plain
-    /// gradient descent, under a [`LineSearch`](crate::driver::LineSearch) instead of a [`Driver`](crate::Driver). `pace` and `guard` are not
-    /// used then.
+    /// Line search. Where this table is present, the controller searches along lines, as published, instead of
+    /// scheduling: with the full batch and plain gradient descent, under a [`LineSearch`](crate::driver::LineSearch)
+    /// instead of a [`Driver`](crate::Driver). `pace` and `guard` are not used then.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub line_search: Option<LineSearchConfig>,
-    /// The Q-network.
+    /// Shape of the Q-network.
     #[serde(default)]
     pub network: NetworkConfig,
-    /// How it is meta-trained, as it was read.
+    /// Table on how it is meta-trained, as it was read.
     #[serde(default, skip_serializing_if = "toml::Table::is_empty")]
     pub training: toml::Table,
 }
 
-/// The shape of the Q-network.
+/// Shape of the Q-network.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct NetworkConfig {
@@ -72,30 +74,30 @@ impl Default for NetworkConfig {
     }
 }
 
-/// A recipe that cannot be used.
+/// Error: a recipe cannot be used.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum RecipeError {
     /// The file cannot be read.
     #[error("cannot read the recipe {path}")]
     Io {
-        /// Which file.
+        /// Path of the file.
         path: PathBuf,
-        /// Why.
+        /// What the system said.
         source: std::io::Error,
     },
-    /// Not TOML, an unknown key, or a value of the wrong type; the message has line and key.
+    /// The text is not TOML, or has an unknown key or a value of the wrong type. The message names line and key.
     #[error("the recipe {origin} is not valid: {source}")]
     Toml {
-        /// File or "of the pretrained file".
+        /// Path of the file, or "of the pretrained file".
         origin: String,
-        /// Where and what.
+        /// What is wrong, and where.
         source: Box<toml::de::Error>,
     },
-    /// A value outside its range.
+    /// A value is outside its range.
     #[error("the recipe {origin}: {error}")]
     OutOfRange {
-        /// File or "of the pretrained file".
+        /// Path of the file, or "of the pretrained file".
         origin: String,
         /// Key, value, and what was allowed.
         error: OutOfRange,
@@ -113,19 +115,19 @@ pub enum RecipeError {
     /// A key that was taken out of the grammar stands at a value that it can no longer have.
     #[error("the recipe {origin}: {key} is {found}, but is no key any more; it is {always} for all controllers")]
     Retired {
-        /// File or "of the pretrained file".
+        /// Path of the file, or "of the pretrained file".
         origin: String,
         /// Path of the key.
         key: String,
-        /// The value found.
+        /// Value that was found.
         found: String,
-        /// The value that holds for all.
+        /// Value that now holds for all controllers.
         always: String,
     },
 }
 
 impl Recipe {
-    /// The version of the grammar that is read and written here.
+    /// Version of the grammar that is read and written here.
     pub const SCHEMA: u32 = 1;
 
     /// Reads and checks a recipe file.
@@ -137,8 +139,8 @@ impl Recipe {
         Self::parse(&text, &path.display().to_string())
     }
 
-    /// Parses and checks a recipe; `origin` is named in errors. A recipe without `schema` may have the keys of version 0.1, which are read
-    /// with a warning.
+    /// Parses and checks a recipe; `origin` is named in errors. A recipe without `schema` may have the keys of version
+    /// 0.1, which are read with a warning.
     ///
     /// # Errors
     /// As [`Recipe::load`].
@@ -155,30 +157,31 @@ impl Recipe {
         Ok(recipe)
     }
 
-    /// The canonical text: what a pretrained file carries and what [`Recipe::hash`] is taken of.
+    /// Canonical text: a pretrained file carries it, and [`Recipe::hash`] is made of it.
     pub fn to_toml(&self) -> String {
         // Every field is a number, string, array or table, which TOML can always hold.
         toml::to_string(self).unwrap_or_default()
     }
 
-    /// 16 hexadecimal digits that change when anything in the recipe does (FNV-1a of the canonical text).
+    /// Hash of 16 hexadecimal digits that changes when anything in the recipe does (FNV-1a of the canonical text).
     pub fn hash(&self) -> String {
         format!("{:016x}", fnv1a(self.to_toml().as_bytes()))
     }
 
-    /// The actions that it chooses among, in the order of the Q-network's outputs.
+    /// Actions that it chooses among, in the order of the Q-network's outputs.
     pub fn actions(&self) -> Vec<Action> {
         self.controls.actions(&self.moves)
     }
 
-    /// The part that a [`Driver`](crate::Driver) needs.
+    /// Configuration of a [`Driver`](crate::Driver) with its pace, bounds and guard.
     pub fn driver_config(&self, total_steps: Option<u64>) -> DriverConfig {
         let (pace, bounds, guard) = (self.pace, self.bounds, Some(self.guard.clone()));
         DriverConfig { total_steps, pace, bounds, guard, ..DriverConfig::default() }
     }
 
-    /// Whether its controller is to be told the validation loss, once a decision is enough: whether it moves the weight decay, in a schedule.
-    /// (In a line search the validation pays for it, but is not seen.)
+    /// Whether its controller wants to be told the validation loss, once before each decision: whether it moves the
+    /// weight decay, and not by line search. (In a line search the validation loss may make the reward, but is not
+    /// seen.)
     pub fn watches_validation(&self) -> bool {
         self.controls != Controls::Lr && self.line_search.is_none()
     }

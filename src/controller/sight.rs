@@ -1,4 +1,4 @@
-//! What a controller sees: signals to features, features to Q-values.
+//! Sight of a controller: signals to features, features to Q-values.
 
 use super::features::{Evidence, Features};
 use super::recipe::Recipe;
@@ -6,12 +6,12 @@ use crate::dqn::network::mean_q_values;
 use crate::dqn::{QNetwork, Scratch};
 use crate::policy::{Action, Signals};
 
-/// A feature this far outside what meta-training saw counts as far outside.
+/// Distance from the range of meta-training beyond which a feature is far outside.
 const FAR: f32 = 0.5;
-/// When more than this share of the features is far outside, the controller does not act.
+/// Share of features far outside beyond which the controller does not act.
 const FAR_SHARE: f32 = 0.25;
 
-/// The features of one run, and what the networks make of them.
+/// Features of one run, and what the networks make of them.
 #[derive(Debug, Clone)]
 pub(super) struct Sight {
     pub features: Features,
@@ -24,7 +24,7 @@ pub(super) struct Sight {
 }
 
 impl Sight {
-    /// Sight at the start of a run. There is at least one network.
+    /// Makes the sight of a run at its start. There is at least one network.
     pub fn new(recipe: &Recipe, networks: &[QNetwork], n_actions: usize) -> Self {
         Self {
             features: recipe.features.tracker(recipe.controls),
@@ -36,12 +36,13 @@ impl Sight {
         }
     }
 
-    /// Turns signals into features.
+    /// Turns signals into features: [`Sight::seen`].
     pub fn see(&mut self, signals: &Signals, last_action: Option<Action>) {
         self.features.update(signals, last_action, &mut self.seen);
     }
 
-    /// Cuts every feature to the range that meta-training saw. Whether too many were far outside it, which is counted.
+    /// Cuts every feature to the range that meta-training saw. Returns whether too many were far outside it, and counts
+    /// that.
     pub fn confine(&mut self, ranges: &[[f32; 2]]) -> bool {
         let mut n_far = 0.0;
         for (v, &[low, high]) in self.seen.iter_mut().zip(ranges) {
@@ -54,22 +55,22 @@ impl Sight {
         out_of_range
     }
 
-    /// Asks the networks.
+    /// Asks the networks: [`Sight::q_values`] is the mean of what they say.
     pub fn value<'a>(&mut self, networks: impl ExactSizeIterator<Item = &'a QNetwork>) {
         mean_q_values(networks, &self.seen, &mut self.scratch, &mut self.q_row, &mut self.q_values);
     }
 
-    /// The features, each in [-1, 1].
+    /// Features, each in [-1, 1].
     pub fn seen(&self) -> &[f32] {
         &self.seen
     }
 
-    /// The Q-value of every action.
+    /// Q-value of every action.
     pub fn q_values(&self) -> &[f32] {
         &self.q_values
     }
 
-    /// Whether the loss has really been lower, before any squashing; where the features know it.
+    /// Evidence that the loss has really been lower, as numbers that nothing has squashed; where the features know it.
     pub fn evidence(&self) -> Option<Evidence> {
         self.features.evidence()
     }

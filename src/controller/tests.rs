@@ -15,7 +15,7 @@ fn pessimist(evidence: &str) -> Controller {
     Controller::new(Arc::new(Pretrained::new(recipe, vec![network], ranges, Card::default()).unwrap()))
 }
 
-/// How often it halves at these losses, one a step; where it does not, it says why.
+/// Number of halvings at these losses, one a step; where it does not halve, it says why.
 fn halvings(mut controller: Controller, losses: impl Iterator<Item = f32>, update_cosine: f64) -> usize {
     let seen = (0..).zip(losses).map(|(step, loss)| Signals {
         step,

@@ -1,8 +1,10 @@
-//! Is the net well? Safety outside the policy: notices a step that wrecked the net, and says when a state is worth keeping.
+//! Guard: is the net well? Safety outside the policy: it notices a step that wrecked the net, and says when a state is
+//! worth keeping.
 //!
-//! The loss that a training loop sees at step `t` was measured *at the parameters before step `t`*. So when it is good, those very
-//! parameters are verified, and the training loop may remember them before it goes on; when it is bad, it restores what it remembered last.
-//! A start high enough to wreck the net in one step is therefore undone: the state that is restored is older than the wreck.
+//! The loss that a training loop sees at step `t` was measured *at the parameters before step `t`*. So when it is good,
+//! those very parameters are verified, and the training loop may remember them before it goes on. When it is bad, the
+//! loop goes back to what it remembered last, which is older than the wreck. So even a start that wrecks the net in one
+//! step is undone.
 //!
 //! Four rules are asked in this order; the first that finds something wrong decides:
 //!
@@ -10,11 +12,11 @@
 //! |---|---|---|
 //! | explosion | a loss or gradient that is not finite, or a loss far above the highest of late | look again, then roll back and halve |
 //! | drift | a level of the loss that rises for long | roll back and halve |
-//! | dead start | a run that went far at first and is no better for it | begin again at a quarter of the rate |
+//! | dead start | a run that went far and is no better for it | begin again at a quarter of the rate |
 //! | first step | a first step longer than allowed | begin again at the rate whose first step is as long as allowed |
 //!
-//! The rate at which a step was last undone (the *ceiling*) is shown to the policy, and for [`RECOVERY_STEPS`] steps after it every step is a
-//! decision.
+//! The rate at which a step was last undone (the *ceiling*) is shown to the policy. After a step was undone, and after
+//! a run was given up, each of the next [`RECOVERY_STEPS`] steps is a decision.
 
 mod dead_start;
 mod drift;
@@ -31,27 +33,28 @@ use explosion::Explosion;
 use first_step::FirstStep;
 use serde::{Deserialize, Serialize};
 
-/// Share of the first loss below which losses count as noise, so that that of a nearly solved task looks neither like an explosion nor like a
-/// drift.
+/// Share of the first loss below which losses count as noise. So the noise of a nearly solved task looks neither like
+/// an explosion nor like a drift.
 const FLOOR: f64 = 0.1;
-/// Number of steps after a rollback at each of which a decision is taken.
+/// Number of steps after a rollback or a dead start at each of which a decision is taken.
 pub const RECOVERY_STEPS: u64 = 8;
 
-/// The rules of the guard.
+/// Configuration of the guard's rules.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct GuardConfig {
-    /// Factor above which a loss is bad: `explosion × max(peak, 0.1 × first loss)`, where the peak is the highest loss of late. In (1, ∞),
-    /// default 2.
+    /// Factor above which a loss is bad: `explosion × max(peak, 0.1 × first loss)`, where the peak is the highest loss
+    /// of late. In (1, ∞), default 2.
     pub explosion: f64,
     /// Factor above which the level of the loss, an average over about ten steps, is bad, if by more than its noise:
     /// `drift × max(its lowest, 0.1 × first loss)`. In (1, ∞), default none: the level may rise.
     pub drift: Option<f64>,
-    /// Share of the first loss: where the average loss is still above it by more than its noise at steps 16, 32, 64 … 1024, and the
-    /// parameters went far, the run begins again. In [0, 1], default 0.95; 0: never.
+    /// Share of the first loss that a run must get below. Where the average loss is above it by more than its noise at
+    /// step 16, 32, 64, ... or 1024, and the parameters went far, the run begins again. In [0, 1], default 0.95; 0:
+    /// never.
     pub restart: f64,
-    /// Longest first step, as a share of the norm of the parameters. Where it goes further, the run begins again with the learning rate scaled
-    /// down to it. In (0, ∞), default none: any length.
+    /// Longest first step that is allowed, as a share of the norm of the parameters. After a longer one the run begins
+    /// again, with the learning rate whose first step has that length. In (0, ∞), default none: any length.
     pub first_update: Option<f64>,
 }
 
@@ -76,20 +79,21 @@ impl GuardConfig {
     }
 }
 
-/// What the guard says of the parameters at which the newest losses were measured.
+/// Verdict on the parameters at which the newest losses were measured.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(super) enum Verdict {
-    /// Verified.
+    /// Good: the parameters are verified.
     Good,
-    /// Suspect: to be looked at once more.
+    /// Suspect: another batch is to be looked at.
     Hold,
-    /// Bad: back to what was verified last. `halve`: the step size is to blame, which it is not where the parameters were verified before.
+    /// Bad: back to what was verified last. `halve`: whether the learning rate is to blame. It is not where these very
+    /// parameters had been verified.
     RollBack { reason: Reason, halve: bool },
-    /// Hopeless: back to the state before the first step, with the learning rate times `lr_factor`.
+    /// Hopeless: back to the start, with the learning rate times `lr_factor`.
     Restart { reason: Reason, lr_factor: f64 },
 }
 
-/// Watches the losses of a run.
+/// Guard of one run: its rules, with what they remember.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub(super) struct Guard {
     config: GuardConfig,
@@ -103,7 +107,7 @@ pub(super) struct Guard {
 }
 
 impl Guard {
-    /// A guard that has seen nothing yet.
+    /// Makes a guard that has seen nothing yet.
     pub fn new(config: GuardConfig) -> Self {
         Self {
             config,
@@ -116,8 +120,8 @@ impl Guard {
         }
     }
 
-    /// Judges the newest losses and, through them, the parameters they were measured at. `may_restart`: the state before the first step is
-    /// still there.
+    /// Judges the newest losses and, through them, the parameters they were measured at. `may_restart`: whether the
+    /// host still has the state before the first step.
     pub fn check(&mut self, window: &LossWindow, grad_is_finite: bool, step: u64, may_restart: bool) -> Verdict {
         let loss = (window.is_finite() && grad_is_finite).then_some(window.recent);
         let first = loss.map_or(f64::NAN, |loss| *self.first.get_or_insert(loss));
@@ -132,7 +136,7 @@ impl Guard {
         verdict
     }
 
-    /// The rules for losses of which no single one is bad.
+    /// Asks the rules that look at more than one loss.
     fn check_level(&mut self, window: &LossWindow, first: f64, step: u64, may_restart: bool) -> Verdict {
         if self.drift.check(window, self.config.drift, FLOOR * first) {
             self.explosion.restored();
@@ -147,7 +151,7 @@ impl Guard {
         Verdict::Good
     }
 
-    /// Judges how far the first step went, once that is measured.
+    /// Judges the length of the first step, once that is measured.
     pub fn check_first_step(&mut self, step: u64, measured: &Measured, may_restart: bool) -> Verdict {
         let excess = self.config.first_update.and_then(|allowed| self.first_step.check(step, measured, allowed));
         match excess.filter(|_| may_restart) {
@@ -156,7 +160,7 @@ impl Guard {
         }
     }
 
-    /// Takes note of where a decision finds the run.
+    /// Takes note of the measurement of a decision.
     pub fn measured(&mut self, measured: &Measured) {
         self.dead_start.measured(measured);
     }
@@ -166,7 +170,7 @@ impl Guard {
         self.ceiling = Some(lr);
     }
 
-    /// The learning rate at which a step was last undone.
+    /// Learning rate at which a step was last undone.
     pub fn ceiling(&self) -> Option<f64> {
         self.ceiling
     }

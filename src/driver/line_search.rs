@@ -1,8 +1,8 @@
 //! Line-search semantics: Q-gradient descent as published (Hu, Zhang and Shi, Algorithms 1 and 2).
 //!
 //! ```text
-//! x̄, ∇f(x̄)     base iterate and its gradient               x_t           candidate
-//! α, λ          step size and penalty, g = f + λ ||x||²     α_c, λ_c      their start values; PyTorch's weight decay w is 2 λ
+//! x̄, ∇f(x̄)     base iterate and its gradient             x_t        candidate
+//! α, λ          step size and penalty, g = f + λ ||x||²   α_c, λ_c   their start values; PyTorch's weight decay is 2 λ
 //!
 //! t < M                        warm-up: x̄ ← x_t, x_{t+1} = x̄ - α_c ∇g(x̄)
 //! t ≥ M   halve, grow          α or λ times ½ or 1¼: retry from x̄; the candidate is dropped
@@ -13,22 +13,24 @@
 //! The result of T steps is x_T. At t = M the base becomes x_M, whatever is decided.
 //!
 //! Beyond the paper:
-//! - *Grow* exists for α too (the paper has it for λ only), and both values can be moved at once: x_t is accepted when neither moves.
-//! - Read literally, d is computed at *accept* and cached with the λ of that moment, so that halving or growing λ leaves the candidate
-//!   where it was. [`SearchDirection::Literal`] does that; [`SearchDirection::Current`], the default, caches ∇f(x̄) alone, and λ moves the candidate.
+//! - *Grow* exists for α too (the paper has it for λ only), and both values can be moved at once: x_t is accepted when
+//!   neither moves.
+//! - Read literally, d is computed at *accept* and cached with the λ of that moment, so that halving or growing λ
+//!   leaves the candidate where it was. [`SearchDirection::Literal`] does that; [`SearchDirection::Current`], the
+//!   default, caches ∇f(x̄) alone, and λ moves the candidate.
 //! - [`LineSearchConfig::reset_on_accept`] = false keeps α and λ.
 //! - A candidate whose loss or gradient is not finite is never accepted, but halved.
 //! - At t = M the features still compare with x_{M-1}: with x̄ = x_M they would compare x_M with itself.
 //!
-//! It needs the same batch at x̄ and x_t (the full batch, or one held for the search) and plain gradient descent: with momentum or
-//! Adam, the step is not α d and retrying from x̄ has no meaning.
+//! It needs the same batch at x̄ and x_t (the full batch, or one held for the search) and plain gradient descent: with
+//! momentum or Adam, the step is not α d and retrying from x̄ has no meaning.
 
 use super::{DecisionCounts, DriverConfig, TraceRecord, clamp};
 use crate::limits::{OutOfRange, within};
 use crate::policy::{Action, Decision, LossWindow, Measure, Measured, Policy, Reason, Signals};
 use serde::{Deserialize, Serialize};
 
-/// How a line search is set up.
+/// Configuration of a line search.
 ///
 /// | Name | Default | Purpose | Range |
 /// |---|---|---|---|
@@ -37,12 +39,10 @@ use serde::{Deserialize, Serialize};
 /// | `direction` | current | which λ the direction uses: `current`, or `literal`, the one at the last accept | |
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
+#[allow(missing_docs, reason = "the table has a row for each field")]
 pub struct LineSearchConfig {
-    /// See the table.
     pub memory: u32,
-    /// See the table.
     pub reset_on_accept: bool,
-    /// See the table.
     pub direction: SearchDirection,
 }
 
@@ -53,7 +53,8 @@ impl Default for LineSearchConfig {
 }
 
 impl LineSearchConfig {
-    /// Whether the step after so many is a plain gradient step. The policy is shown its signals, but does not decide.
+    /// Whether the step after `step` others is a plain gradient step. The policy is shown its signals, but does not
+    /// decide.
     pub fn is_warm_up(&self, step: u64) -> bool {
         step + 1 < u64::from(self.memory)
     }
@@ -67,46 +68,48 @@ impl LineSearchConfig {
     }
 }
 
-/// Which λ the direction d = -(∇f(x̄) + 2 λ x̄) is taken with.
+/// The λ in the direction d = -(∇f(x̄) + 2 λ x̄).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum SearchDirection {
     /// The λ of now.
     Current,
-    /// The λ that x̄ was accepted with, as Algorithm 2 reads.
+    /// The λ that x̄ was accepted with, as Algorithm 2 reads to the letter.
     Literal,
 }
 
-/// A line search that cannot go on.
+/// Error: a line search cannot start or go on.
 #[derive(Debug, Clone, PartialEq, thiserror::Error)]
 #[non_exhaustive]
 pub enum LineSearchError {
-    /// A setting, a start value or a bound that no run can use.
+    /// A setting, a start value or a bound is outside its range.
     #[error(transparent)]
     OutOfRange(#[from] OutOfRange),
-    /// The policy is a schedule.
+    /// The policy names no action: it is a schedule.
     #[error("at step {step} the policy named no action: a line search needs one that chooses to halve, accept or grow")]
     NoAction {
-        /// Inner steps so far.
+        /// Number of inner steps so far.
         step: u64,
     },
 }
 
-/// What to do next, in the order of the fields; [`LineSearchStep::apply`] does it on slices.
+/// Order to the host of a line search, to be followed in the order of the fields. [`LineSearchStep::apply`] does so on
+/// slices.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct LineSearchStep {
-    /// First x̄ ← x_t and ∇f(x̄) ← ∇f(x_t).
+    /// Whether first x̄ ← x_t and ∇f(x̄) ← ∇f(x_t).
     pub rebase: bool,
-    /// Then x ← x̄ - `lr` (∇f(x̄) + `weight_decay` x̄): this is α,
+    /// Step size α of the move x ← x̄ - `lr` (∇f(x̄) + `weight_decay` x̄).
     pub lr: f64,
-    /// and this is 2 λ.
+    /// Weight decay 2 λ of that move.
     pub weight_decay: f64,
-    /// What was decided; none during the warm-up.
+    /// Decision of the step; none during the warm-up.
     pub decision: Option<Decision>,
 }
 
 impl LineSearchStep {
-    /// Moves to the next candidate. `x` and `grad` belong to the candidate x_t, `base` and `base_grad` to x̄; all of one length.
+    /// Moves to the next candidate. `x` and `grad` belong to the candidate x_t, `base` and `base_grad` to x̄; all of
+    /// one length.
     pub fn apply(&self, x: &mut [f32], grad: &[f32], base: &mut [f32], base_grad: &mut [f32]) {
         if self.rebase {
             base.copy_from_slice(x);
@@ -121,7 +124,8 @@ impl LineSearchStep {
 
 /// The state machine of a line search. It holds no parameters: x̄ and ∇f(x̄) live with the caller.
 ///
-/// Every step: measure f and ∇f at x_t, call [`LineSearch::next_step`], do what it says. Serializable, so that a run can be resumed.
+/// Every step: measure f and ∇f at x_t, call [`LineSearch::next_step`], do what it says. Serializable, so that a run
+/// can be resumed.
 ///
 /// ```
 /// use qgd::driver::{DriverConfig, LineSearch, LineSearchConfig};
@@ -147,20 +151,20 @@ impl LineSearchStep {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct LineSearch {
     config: LineSearchConfig,
-    /// Budget, loss floor and bounds; the rest is not used.
+    /// Budget, loss floor and bounds. Pace and guard are not used.
     bounds: DriverConfig,
     lr: f64,
     lr_base: f64,
     weight_decay: f64,
     weight_decay_base: f64,
-    /// Of the cached direction, where it is read literally.
+    /// Weight decay of the cached direction, for the literal reading.
     accepted_weight_decay: f64,
     step: u64,
     counts: DecisionCounts,
 }
 
 impl LineSearch {
-    /// A search at its first step. Of `bounds`, the guard is not used: a line search has its own.
+    /// Makes a search at its first step. Of `bounds`, pace and guard are not used: a line search has its own.
     ///
     /// # Errors
     /// When a start value, a bound or a setting is outside its range.
@@ -185,17 +189,18 @@ impl LineSearch {
         })
     }
 
-    /// Whether the coming step is a plain gradient step. The policy is shown its signals (its features need the M lowest values), but not asked.
+    /// Whether the coming step is a plain gradient step. The policy is shown its signals (its features need the M
+    /// lowest values), but not asked.
     pub fn is_warming_up(&self) -> bool {
         self.config.is_warm_up(self.step)
     }
 
-    /// How it was set up.
+    /// The configuration.
     pub fn config(&self) -> LineSearchConfig {
         self.config
     }
 
-    /// The weight decay in the direction d(x̄) = -(∇f(x̄) + w x̄) that the candidate at hand was reached by.
+    /// Weight decay w in the direction d(x̄) = -(∇f(x̄) + w x̄) that led to the candidate at hand.
     pub fn direction_weight_decay(&self) -> f64 {
         match self.config.direction {
             SearchDirection::Current => self.weight_decay,
@@ -205,9 +210,9 @@ impl LineSearch {
 
     /// One step: shows `policy` the candidate and turns its action into what the caller has to do.
     ///
-    /// `loss` is f(x_t) without penalty, `grad_is_finite` says whether all of ∇f(x_t) is. `measured.grad_dot` is -⟨d(x̄), ∇f(x_t)⟩, the rest
-    /// as everywhere; what was not measured is NaN. A candidate that is not finite is halved without asking the policy, so that no agent
-    /// remembers an action that was not its own.
+    /// `loss` is f(x_t) without penalty, `grad_is_finite` says whether all of ∇f(x_t) is. `measured.grad_dot` is
+    /// -⟨d(x̄), ∇f(x_t)⟩, the rest as everywhere; what was not measured is NaN. A candidate that is not finite is
+    /// halved without asking the policy, so that no agent remembers an action that was not its own.
     ///
     /// # Errors
     /// When the policy names no action.
@@ -227,7 +232,8 @@ impl LineSearch {
         self.advance(decided, is_finite)
     }
 
-    /// [`LineSearch::next_step`] for a decision that was taken elsewhere. `is_finite` says whether f(x_t) and ∇f(x_t) are.
+    /// [`LineSearch::next_step`] for a decision that was taken elsewhere. `is_finite` says whether f(x_t) and ∇f(x_t)
+    /// are.
     ///
     /// # Errors
     /// When the decision names no action.
@@ -261,7 +267,7 @@ impl LineSearch {
         is_finite || self.step == 0
     }
 
-    /// What a policy sees of the candidate.
+    /// Signals of the candidate, for a policy.
     pub fn signals(&self, loss: f64, measured: &Measured) -> Signals {
         let mean = loss - self.bounds.loss_floor;
         Signals {
@@ -278,7 +284,7 @@ impl LineSearch {
         }
     }
 
-    /// The line of a trace for the step that was just decided, at a candidate with this `loss`.
+    /// Record for the trace of the step that was just decided, at a candidate with this `loss`.
     pub fn record<'a>(&self, step: &LineSearchStep, loss: f64, policy: &'a dyn Policy) -> Option<TraceRecord<'a>> {
         let decision = step.decision?;
         let explanation = if decision.reason == Reason::NonFinite { None } else { policy.explain() };
@@ -294,22 +300,22 @@ impl LineSearch {
         })
     }
 
-    /// The step size α now.
+    /// Step size α now.
     pub fn lr(&self) -> f64 {
         self.lr
     }
 
-    /// The weight decay 2 λ now.
+    /// Weight decay 2 λ now.
     pub fn weight_decay(&self) -> f64 {
         self.weight_decay
     }
 
-    /// Steps so far, warm-up and retries included.
+    /// Number of steps so far, warm-up and retries included.
     pub fn step(&self) -> u64 {
         self.step
     }
 
-    /// How often each action was taken.
+    /// Number of times that each action was taken.
     pub fn counts(&self) -> DecisionCounts {
         self.counts
     }
@@ -330,18 +336,19 @@ impl LineSearch {
     }
 }
 
-/// What [`minimize`] found.
+/// Result of [`minimize`].
 #[derive(Debug, Clone, PartialEq)]
 pub struct Minimized {
     /// x_T.
     pub x: Vec<f32>,
     /// f(x_1) to f(x_T).
     pub losses: Vec<f64>,
-    /// The search at the end, with its counts.
+    /// Search at the end, with its counts.
     pub search: LineSearch,
 }
 
-/// Minimizes a function by `n_steps` steps of Q-gradient descent from `x1`: the reference for every other use of [`LineSearch`].
+/// Minimizes a function by `n_steps` steps of Q-gradient descent from `x1`: the reference for every other use of
+/// [`LineSearch`].
 ///
 /// `f_and_grad(x, grad)` returns f(x) and writes ∇f(x) into `grad`, without the penalty.
 ///

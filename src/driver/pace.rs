@@ -1,23 +1,27 @@
-//! When, and how far? The steps at which decisions are taken, what a move counts, the schedule underneath, and the bounds.
+//! Pace: when, and how far? The steps at which decisions are taken, what a move counts, the schedule underneath, and
+//! the bounds.
 
 use crate::limits::{OutOfRange, within};
 use crate::policy::{Action, Decision, Reason};
 use serde::{Deserialize, Serialize};
 
-/// When decisions are taken, and what they count (DESIGN §4.1): at every step while probing, then at fixed or at growing intervals.
+/// Steps at which decisions are taken, and what they count: every step while probing, then fixed or growing intervals
+/// (docs/DESIGN.md, *When are decisions taken?*).
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Pace {
-    /// Number of first steps at each of which a decision is taken: ×1.25 needs 41 moves for four decades. In [0, ∞), default 64.
+    /// Number of first steps at each of which a decision is taken: ×1.25 needs 41 moves for four decades. In [0, ∞),
+    /// default 64.
     pub probe_steps: u64,
     /// Number of decisions per doubling of the step count after that. In [1, 1000], default 8.
     pub per_doubling: u32,
     /// Number of steps between two decisions after probing, instead of `per_doubling`. In [1, ∞), default none.
     pub fixed: Option<u64>,
-    /// Share of a known budget over whose end the learning rate falls linearly to 0, underneath the decisions. In [0, 1], default 0.
+    /// Share of a known budget over whose end the learning rate falls linearly to 0, underneath the decisions. In [0,
+    /// 1], default 0.
     pub cooldown: f64,
-    /// Number of times that a move of the weight decay counts (3: ⅛ and 1.95): it acts slowly, so small moves are lost in noise. Not in line
-    /// searches. In [1, 8], default 1.
+    /// Number of times that a move of the weight decay counts (3: ⅛ and 1.95). The weight decay acts slowly, so small
+    /// moves are lost in noise. Not used in line searches. In [1, 8], default 1.
     pub weight_decay_power: u32,
 }
 
@@ -28,7 +32,7 @@ impl Default for Pace {
 }
 
 impl Pace {
-    /// A decision at every `n_steps`-th step, and no cooldown.
+    /// Pace with a decision at every `n_steps`-th step, and no cooldown.
     ///
     /// ```
     /// use qgd::driver::Pace;
@@ -65,8 +69,9 @@ impl Pace {
         self.fixed.unwrap_or((step as f64 * growth) as u64).max(1)
     }
 
-    /// Factor of the learning rate at `step`: 1, and over the last `cooldown × total_steps` steps of a known budget linearly down to 0, which
-    /// the step after the last would have. A run that goes on beyond its budget keeps the factor of the last step.
+    /// Factor of the learning rate at `step`. It is 1; over the last `cooldown × total_steps` steps of a known budget
+    /// it falls linearly, and would be 0 at the step after the last. A run that goes on beyond its budget keeps the
+    /// factor of the last step.
     ///
     /// Linear to zero: Defazio et al. 2023 (arXiv 2310.07831) derive it as the best decay for the last iterate.
     ///
@@ -83,7 +88,7 @@ impl Pace {
         (left / (self.cooldown * total as f64)).min(1.0)
     }
 
-    /// The decision that `action` stands for.
+    /// Decision that `action` stands for.
     ///
     /// ```
     /// use qgd::driver::Pace;
@@ -116,7 +121,7 @@ impl Default for Bounds {
 }
 
 impl Bounds {
-    /// Checks both.
+    /// Checks both bounds.
     ///
     /// # Errors
     /// Unless `0 < low <= high`, all finite.
@@ -128,7 +133,7 @@ impl Bounds {
     }
 }
 
-/// Keeps `value` inside `bounds`, widened to hold the value that the user started with. Zero stays zero: it means *off*.
+/// Cuts `value` to `bounds`, which are widened to hold the start value `base`. Zero stays zero: it means *off*.
 pub(super) fn clamp(value: f64, bounds: [f64; 2], base: f64) -> f64 {
     if value == 0.0 { 0.0 } else { value.clamp(bounds[0].min(base), bounds[1].max(base)) }
 }

@@ -114,7 +114,8 @@ fn a_first_step_that_goes_too_far_is_undone_once_and_scaled_to_what_is_allowed()
     assert!(matches!(first_step(0.1).0, Order::Apply { .. }));
 }
 
-/// A net that moved to another device: the state before the first step is gone, and a rate must not be cut for a restart that cannot be.
+/// A net that moved to another device: the state before the first step is gone, and a rate must not be cut for a
+/// restart that cannot be.
 #[test]
 fn a_host_that_lost_its_first_state_is_not_told_to_go_back_to_it() {
     let mut driver = Driver::new(Always(1.0), 0.4, 0.0, confined()).unwrap();

@@ -1,28 +1,28 @@
-//! Every decision written down: step, features, Q-values, action, learning rate, weight decay, reason.
+//! Trace: every decision written down, with step, features, Q-values, action, learning rate, weight decay and reason.
 
 use crate::policy::{Action, Reason};
 use serde::Serialize;
 #[cfg(feature = "json")]
 use std::io::{self, Write};
 
-/// One line of a trace.
+/// Record of one decision: a line of a trace.
 #[derive(Debug, Clone, Copy, Serialize)]
 pub struct TraceRecord<'a> {
-    /// Inner steps applied before this decision.
+    /// Number of inner steps before this decision, those that were skipped or undone included.
     pub step: u64,
-    /// Mean loss of the decision window (null where it is not finite).
+    /// Mean of the losses since the last decision (null in JSON where it is not finite).
     pub loss: f64,
-    /// The learning rate that holds from here on.
+    /// Learning rate from here on.
     pub lr: f64,
-    /// The weight decay that holds from here on.
+    /// Weight decay from here on.
     pub weight_decay: f64,
-    /// What was done, where it was one of the controller's actions.
+    /// Action that was taken; none for a schedule and for a second look at a loss. A restart stands here as *accept*.
     pub action: Option<Action>,
-    /// Who decided, and why.
+    /// Reason: who decided, and why.
     pub reason: Reason,
-    /// What the Q-network saw; empty for schedules and for the guard.
+    /// Features that the Q-network saw; empty for schedules and for the guard.
     pub features: &'a [f32],
-    /// What it answered, one number an action.
+    /// Q-values that it answered with, one for each action; empty for schedules and for the guard.
     pub q_values: &'a [f32],
 }
 

@@ -1,17 +1,18 @@
-//! Polish: evolution strategies on the advantages, once Q-learning is done.
+//! Polish: evolution strategies on the advantages, after Q-learning.
 //!
-//! Q-learning finds out what matters in a run, but a single move changes what the run ends at by less than the learned values are wrong. So
-//! the last word has what runs end at, and nothing else: a small correction of the Q-values,
+//! Q-learning finds out what matters in a run, but its values are wrong by more than a single move changes the final
+//! loss. So in the end a small correction of the Q-values is chosen by the final losses of runs, and by nothing else:
 //!
 //! ```text
-//! Q(s, a) += θ[a, 0] z_0(s) + ... + θ[a, K-1] z_{K-1}(s) + θ[a, K]        for every action but one: only differences matter
+//! Q(s, a) += θ[a, 0] z_0(s) + ... + θ[a, K-1] z_{K-1}(s) + θ[a, K]   for every action but one: only differences matter
 //!     z   the K leading principal components of the first network's last hidden layer, each scaled to variance 1
-//! episode:    ε ~ N(0, I),  d = clip(ln f(θ + σε) - ln f(θ - σε))         the same fresh task and batches, f what it ends at
+//! episode:    ε ~ N(0, I),  d = clip(ln f(θ + σε) - ln f(θ - σε))    the same new task and batches; f the final loss
 //! round:      gradient = mean of d ε / 2σ over its episodes, then Adam
 //! ```
 //!
-//! The correction is linear in the last hidden layer, so it goes into the weights of the head: the polished network is as large as before.
-//! Source: Rechenberg 1973; antithetic pairs under common random numbers as in Salimans et al. 2017 (arXiv 1703.03864).
+//! The correction is linear in the last hidden layer, so it goes into the weights of the head. The polished network is
+//! as large as before. Source: Rechenberg 1973; antithetic pairs under common random numbers as in Salimans et al. 2017
+//! (arXiv 1703.03864).
 
 use crate::dqn::QNetwork;
 use crate::limits::{OutOfRange, is_positive, within};
@@ -22,27 +23,23 @@ use serde::{Deserialize, Serialize};
 /// K: number of principal components that the correction looks at.
 pub(super) const COMPONENTS: usize = 16;
 
-/// How a controller is polished: the table `[training.polish]` of a recipe. Without it there is no polish.
+/// Configuration of the polish: the table `[training.polish]` of a recipe. Without that table there is none.
 ///
 /// | Name | Default | Purpose | Range |
 /// |---|---|---|---|
-/// | `rounds` | 150 | gradient estimates, after the rounds of Q-learning | [1, ∞) |
-/// | `episodes_per_round` | 128 | tasks a round, each trained twice | [1, ∞) |
+/// | `rounds` | 150 | number of gradient estimates, after the rounds of Q-learning | [1, ∞) |
+/// | `episodes_per_round` | 128 | number of tasks in a round, each trained twice | [1, ∞) |
 /// | `sigma` | 0.015 | σ: standard deviation of a perturbation, in units of the Q-values | (0, ∞) |
-/// | `lr` | 0.002 | Adam's learning rate; it falls linearly to a fifth | (0, ∞) |
-/// | `clip` | 0.5 | bound on the size of one difference: chance, in a task that has gone wrong, must not outvote the others | (0, ∞) |
+/// | `lr` | 0.002 | learning rate of Adam; it falls linearly to a fifth | (0, ∞) |
+/// | `clip` | 0.5 | bound on the size of one difference: a task that has gone wrong by chance must not outvote the others | (0, ∞) |
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
+#[allow(missing_docs, reason = "the table has a row for each field")]
 pub struct PolishConfig {
-    /// See the table.
     pub rounds: u32,
-    /// See the table.
     pub episodes_per_round: u32,
-    /// See the table.
     pub sigma: f64,
-    /// See the table.
     pub lr: f64,
-    /// See the table.
     pub clip: f64,
 }
 
@@ -63,11 +60,11 @@ impl PolishConfig {
     }
 }
 
-/// A polish under way.
+/// Polish under way.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub(super) struct Polish {
     networks: Vec<QNetwork>,
-    /// The action whose values stay as they are.
+    /// Action whose values stay as they are.
     reference: usize,
     components: Vec<Component>,
     theta: Vec<f64>,
@@ -77,20 +74,20 @@ pub(super) struct Polish {
     round: u32,
 }
 
-/// One z: `weights · hidden - offset`.
+/// Component z: `weights · hidden - offset`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 struct Component {
     weights: Vec<f64>,
     offset: f64,
 }
 
-/// Adam's decay rates, quicker than usual: there are few rounds.
+/// Decay rates of Adam, lower than usual because there are few rounds.
 const BETAS: [f64; 2] = [0.9, 0.98];
-/// The average that is validated and kept runs over about the last so many rounds.
+/// Number of the last rounds, about, over which the correction is averaged that is validated and kept.
 const AVERAGED_ROUNDS: f64 = 10.0;
 
 impl Polish {
-    /// Starts from these networks; `features` `[n, n_features]` are states to take the principal components of.
+    /// Begins with these networks. `features`, `[n, n_features]`, are states whose principal components are taken.
     pub(super) fn new(networks: Vec<QNetwork>, reference: usize, features: ArrayView2<f32>, n: usize) -> Self {
         let components = principal_components(&networks[0].last_hidden(features), n);
         let dim = (components.len() + 1) * (networks[0].n_actions() - 1);
@@ -107,19 +104,19 @@ impl Polish {
         }
     }
 
-    /// Rounds done.
+    /// Number of rounds that are done.
     pub(super) fn round(&self) -> u32 {
         self.round
     }
 
-    /// The networks with the correction averaged over the last rounds.
+    /// Networks with the correction averaged over the last rounds.
     pub(super) fn networks(&self) -> Vec<QNetwork> {
         self.corrected(&self.average)
     }
 
     fn corrected(&self, theta: &[f64]) -> Vec<QNetwork> {
         let mut networks = self.networks.clone();
-        // The mean of the ensemble acts, so what one network adds counts one part in so many.
+        // The mean of the ensemble acts, so what one network adds is divided by their number.
         let scale = networks.len() as f64;
         let actions = (0..networks[0].n_actions()).filter(|&action| action != self.reference);
         for (action, theta) in actions.zip(theta.chunks_exact(self.components.len() + 1)) {
@@ -134,8 +131,8 @@ impl Polish {
         networks
     }
 
-    /// One round. `log_losses(candidates)` are ln f under the greedy policies of these networks, two for every episode, which share its
-    /// task. Returns the mean size of a difference.
+    /// Does one round. `log_losses(candidates)` are ln f under the greedy policies of these networks: two for every
+    /// episode, on the same task. Returns the mean size of a difference.
     pub(super) fn step<E>(
         &mut self,
         config: &PolishConfig,
@@ -181,7 +178,8 @@ impl Polish {
     }
 }
 
-/// The `n` leading principal components of the rows of `x`, each scaled to variance 1; fewer where `x` has fewer directions.
+/// The `n` leading principal components of the rows of `x`, each scaled to variance 1; fewer where `x` has fewer
+/// directions.
 ///
 /// By power iteration with deflation: slow for many components, but there are few, and it is done once.
 fn principal_components(x: &Array2<f32>, n: usize) -> Vec<Component> {

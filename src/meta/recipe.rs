@@ -1,4 +1,4 @@
-//! How a controller is meta-trained: its recipe, with the table `[training]` read.
+//! Training recipes: how a controller is meta-trained. A [`Recipe`] with its table `[training]` read.
 
 use super::optimizer::InnerAlgorithm;
 use super::polish::PolishConfig;
@@ -13,12 +13,12 @@ use serde::{Deserialize, Serialize};
 use std::path::Path;
 use std::sync::Arc;
 
-/// What a controller is, and how it is meta-trained.
+/// Training recipe: what a controller is, and how it is meta-trained.
 #[derive(Debug, Clone, PartialEq)]
 pub struct TrainingRecipe {
-    /// What it is. Its own table `training` is empty: it stands in the other field.
+    /// Recipe of the controller: what it is. Its own table `training` is empty: it stands in the other field.
     pub controller: Recipe,
-    /// How it is trained.
+    /// How it is meta-trained.
     pub training: TrainingConfig,
 }
 
@@ -39,7 +39,7 @@ impl TrainingRecipe {
         Self::read(Recipe::parse(text, origin)?, origin)
     }
 
-    /// The recipe of a controller, with its table `training` read.
+    /// Reads the table `training` of a recipe.
     ///
     /// # Errors
     /// When the table has an unknown key or holds a value outside its range.
@@ -55,12 +55,13 @@ impl TrainingRecipe {
         Ok(recipe)
     }
 
-    /// A controller of this recipe at the start of a run, with networks that are not trained to the end: it takes features of any size.
+    /// Makes a controller of this recipe at the start of a run, with networks whose training is under way: it takes
+    /// features of any size.
     pub fn with_networks(&self, networks: Vec<QNetwork>) -> Controller {
         Controller::new(Arc::new(Pretrained::in_training(self.whole(), networks)))
     }
 
-    /// How a controller of this recipe explores.
+    /// Makes an explorer as this recipe says.
     ///
     /// # Errors
     /// When the exploration cannot be used.
@@ -69,14 +70,14 @@ impl TrainingRecipe {
         Explorer::new(self.training.exploration, &odds)
     }
 
-    /// The recipe as a pretrained file carries it.
+    /// Recipe as a pretrained file carries it, with its table `training`.
     pub fn whole(&self) -> Recipe {
         // Every field is a number, string, array or table, which TOML can always hold.
         let training = toml::Table::try_from(&self.training).unwrap_or_default();
         Recipe { training, ..self.controller.clone() }
     }
 
-    /// What rollouts of meta-training follow: the recipe with [`Rehearsal`].
+    /// Recipe that the rollouts of meta-training follow: this one with the overrides of its [`Rehearsal`].
     #[must_use]
     pub fn rehearsed(&self) -> Self {
         let mut recipe = self.clone();
@@ -98,7 +99,7 @@ impl TrainingRecipe {
     }
 }
 
-/// How long, on what and by what a controller is meta-trained: the table `[training]` of a recipe.
+/// Configuration of meta-training: the table `[training]` of a recipe.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct TrainingConfig {
@@ -112,35 +113,36 @@ pub struct TrainingConfig {
     pub validate_every: u32,
     /// Number of tasks of the validation set, each run from five starts. In [1, ∞), default 48.
     pub validation_tasks: u32,
-    /// Rate, per round, of the averaged networks that are validated and kept. In (0, 1], default 0.02.
+    /// Rate, per round, at which the averaged networks follow those that learn. The averaged ones are validated and
+    /// kept. In (0, 1], default 0.02.
     pub average: f32,
-    /// How the agent learns.
+    /// Configuration of the learning.
     pub agent: AgentConfig,
-    /// How the agent explores. Default: ε-greedy, drift-free, held for 4 decisions on average, from 0.4 to 0.4^4.3 = 0.02 across the episodes
-    /// of a round.
+    /// Exploration. Default: ε-greedy without drift; a random action lasts for 4 decisions on average, and ε goes from
+    /// 0.4 to 0.4^4.3 = 0.02 across the episodes of a round.
     pub exploration: Exploration,
-    /// What the agent remembers.
+    /// Memory of the agent.
     pub replay: ReplayConfig,
-    /// Where the controller is driven otherwise than in use while it is meta-trained.
+    /// Overrides while the controller is meta-trained: where it is driven otherwise than in use.
     #[serde(skip_serializing_if = "Rehearsal::is_none")]
     pub rehearsal: Rehearsal,
-    /// What comes after the rounds, where there is more. See [`PolishConfig`].
+    /// Polish after the rounds of Q-learning; none without this table. See [`PolishConfig`].
     #[serde(skip_serializing_if = "Option::is_none")]
     pub polish: Option<PolishConfig>,
-    /// What a decision earns.
+    /// Reward of a decision.
     pub reward: RewardConfig,
-    /// What the tasks are.
+    /// Tasks that are drawn.
     pub tasks: TaskConfig,
 }
 
-/// Overrides of pace and guard while a controller is meta-trained. The polish has those of use.
+/// Overrides of pace and guard while a controller learns. The polish goes by those of use.
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Rehearsal {
-    /// When it decides: more decisions teach more. Default: as in use.
+    /// Pace: more decisions teach more. Default: that of use.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub pace: Option<Pace>,
-    /// When a step is undone: what a guard undoes, nobody learns from. Default: as in use.
+    /// Guard: nobody learns from a step that is undone. Default: that of use.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub guard: Option<GuardConfig>,
 }
@@ -151,66 +153,52 @@ impl Rehearsal {
     }
 }
 
-/// The tasks that are drawn.
+/// Configuration of the tasks that are drawn.
 ///
 /// | Name | Default | Purpose | Range |
 /// |---|---|---|---|
 /// | `horizon` | [200, 1600] | inner steps, log-uniform | 1 ≤ low ≤ high |
 /// | `known_budget` | 0.7 | share of tasks whose controller is told the horizon | [0, 1] |
 /// | `separable` | 0.6 | share of classification tasks without label noise | [0, 1] |
-/// | `label_noise` | [0.02, 0.4] | in the others the share of labels that are random, log-uniform | 0 < low ≤ high ≤ 1 |
+/// | `label_noise` | [0.02, 0.4] | share of labels that are random in the others, log-uniform | 0 < low ≤ high ≤ 1 |
 /// | `families` | [0.1, 0.1, 0.6, 0.2] | weights of quadratics, logistic regression, MLP classification, MLP regression; two more for convolutional and recurrent nets, which only [`Engine::Tch`](super::Engine) runs | 4 or 6, ≥ 0, not all 0 |
 /// | `optimizers` | [0.25, 0.25, 0.4, 0.1] | weights of SGD, momentum, Adam, AdamW | ≥ 0, not all 0 |
-/// | `start` | the optimizer's five decades | where the learning rate starts, log-uniform | 0 < low ≤ high |
-/// | `start_decades` | 5 | or the middle of them, so many decades wide: a learning rate that somebody has chosen with some care | (0, 5] |
-/// | `layers` | [1, 2] | hidden layers of MLPs | 1 ≤ low ≤ high ≤ 8 |
-/// | `widths` | [8, 64] | units of each, log-uniform | 1 ≤ low ≤ high ≤ 1024 |
-/// | `clusters` | [1, 4] | clusters a class, where classes are clusters: many make a task that is learned slowly though it has no noise | 1 ≤ low ≤ high ≤ 64 |
-/// | `warped` | 0 | share of tasks whose inputs have heavy tails, are mostly zero or rounded, a column at a time, as measured data are | [0, 1] |
-/// | `memorized` | 0 | share of nets' tasks with 64 to 1500 examples, of whose labels 30 to 100 % are random (values: noise of 0.5 to 3 deviations): training loss falls only as far as they are learned by heart, as on small measured data | [0, 1] |
-/// | `weight_decay` | off in 60 %, else [1e-6, 1e-2] | where the weight decay starts, log-uniform | 0 < low ≤ high |
-/// | `examples` | none | training examples, log-uniform: with few, and labels from a random teacher, nets overfit; 512 more are held out. Without it there are 256 to 12,000, of which a quarter is held out where something asks for it | 16 ≤ low ≤ high ≤ 100,000 |
+/// | `start` | the optimizer's five decades | start of the learning rate, log-uniform | 0 < low ≤ high |
+/// | `start_decades` | 5 | number of decades in the middle of them to start in: fewer for a learning rate that was chosen with some care | (0, 5] |
+/// | `layers` | [1, 2] | number of hidden layers of MLPs | 1 ≤ low ≤ high ≤ 8 |
+/// | `widths` | [8, 64] | number of units of each, log-uniform | 1 ≤ low ≤ high ≤ 1024 |
+/// | `clusters` | [1, 4] | number of clusters for each class, where classes are clusters: with many, a task is learned slowly though it has no noise | 1 ≤ low ≤ high ≤ 64 |
+/// | `warped` | 0 | share of tasks some of whose input columns have heavy tails, are mostly zero, or are rounded, as in measured data | [0, 1] |
+/// | `memorized` | 0 | share of nets' tasks with 64 to 1500 examples whose labels are 30 to 100 % random (values: noise of 0.5 to 3 deviations). Their training loss falls only as far as they are learned by heart, as on small measured data | [0, 1] |
+/// | `weight_decay` | off in 60 %, else [1e-6, 1e-2] | start of the weight decay, log-uniform | 0 < low ≤ high |
+/// | `examples` | none | number of training examples, log-uniform; 512 more are held out. With few, and labels from a random teacher, nets overfit. Without this key there are 256 to 12,000, and a quarter of them is held out where something asks for it | 16 ≤ low ≤ high ≤ 100,000 |
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
+#[allow(missing_docs, reason = "the table has a row for each field")]
 pub struct TaskConfig {
-    /// See the table.
     pub horizon: [u64; 2],
-    /// See the table.
     pub known_budget: f64,
-    /// See the table.
     pub separable: f64,
-    /// See the table.
     #[serde(skip_serializing_if = "is_default_noise")]
     pub label_noise: [f64; 2],
-    /// See the table.
     pub families: Vec<f64>,
-    /// See the table.
     pub optimizers: [f64; 4],
-    /// See the table.
     #[serde(skip_serializing_if = "is_range::<1, 2>")]
     pub layers: [u64; 2],
-    /// See the table.
     #[serde(skip_serializing_if = "is_range::<8, 64>")]
     pub widths: [u64; 2],
-    /// See the table.
     #[serde(skip_serializing_if = "is_range::<1, 4>")]
     pub clusters: [u64; 2],
-    /// See the table.
     #[serde(skip_serializing_if = "is_zero")]
     pub warped: f64,
-    /// See the table.
     #[serde(skip_serializing_if = "is_zero")]
     pub memorized: f64,
-    /// See the table.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub start: Option<[f64; 2]>,
-    /// See the table.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub start_decades: Option<f64>,
-    /// See the table.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub weight_decay: Option<[f64; 2]>,
-    /// See the table.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub examples: Option<[u64; 2]>,
 }
@@ -230,7 +218,7 @@ fn is_zero(share: &f64) -> bool {
 }
 
 impl TaskConfig {
-    /// Where the learning rate of this optimizer starts: lowest and highest.
+    /// Lowest and highest start of the learning rate of this optimizer.
     pub fn start_range(&self, algorithm: InnerAlgorithm) -> [f64; 2] {
         let [low, high] = self.start.unwrap_or(algorithm.start_range());
         let Some(decades) = self.start_decades else { return [low, high] };
@@ -238,7 +226,7 @@ impl TaskConfig {
         [low.max(middle / half), high.min(middle * half)]
     }
 
-    /// Where the weight decay starts where a controller moves it: lowest and highest. Five decades, where the recipe says nothing.
+    /// Lowest and highest start of a weight decay that a controller moves. Five decades, where the recipe does not say.
     pub fn weight_decay_range(&self) -> [f64; 2] {
         self.weight_decay.unwrap_or([1e-5, 1.0])
     }

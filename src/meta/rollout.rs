@@ -1,4 +1,4 @@
-//! One episode: a task trained from start to horizon under a [`Driver`], exactly as a user's net would be.
+//! Rollouts: a task is trained from start to horizon under a [`Driver`], exactly as a user's net would be.
 
 use super::optimizer::InnerOptimizer;
 use super::tasks::{HeldOut, Task};
@@ -7,24 +7,25 @@ use crate::policy::{Measure, Policy};
 use crate::rng::stream;
 use crate::simd::all_finite;
 
-/// What a finished run looks like from outside.
+/// Result of a run.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Run {
-    /// What the task is judged by (the loss on its evaluation batch) at every decision, then after the last step.
+    /// Figures that the task is judged by (the loss on its evaluation batch): one at every decision, then one after the
+    /// last step.
     pub evaluations: Vec<f64>,
-    /// Inner steps taken, the rolled-back ones included.
+    /// Number of inner steps, those that were skipped or undone included.
     pub inner_steps: u64,
 }
 
 impl Run {
-    /// The loss after the last step.
+    /// Figure after the last step.
     pub fn final_loss(&self) -> f64 {
         self.evaluations.last().copied().unwrap_or(f64::NAN)
     }
 }
 
-/// Trains the task under the driver. With `evaluate_decisions` the evaluation loss is taken at every decision too. Where the task reports its
-/// validation loss, the driver is told it at every decision, as by a user's `observe_validation`.
+/// Trains the task under the driver. With `evaluate_decisions` the task is judged at every decision too. Where it
+/// reports its validation loss, the driver is told that before every decision, as by a user's `observe_validation`.
 pub fn rollout<P: Policy>(task: &mut Task, driver: &mut Driver<P>, evaluate_decisions: bool) -> Run {
     let mut rng = stream(task.batch_seed, "batches");
     let (mut x, mut grad) = (task.start.clone(), vec![0.0; task.problem.n_params()]);
@@ -46,7 +47,7 @@ pub fn rollout<P: Policy>(task: &mut Task, driver: &mut Driver<P>, evaluate_deci
                 if decides && evaluate_decisions {
                     evaluations.push(task.evaluate_after(reported, &x));
                 }
-                // Only a run without a guard gets here with a step that is not.
+                // Only without a guard a step that is not finite comes here.
                 if is_finite {
                     optimizer.step(&mut x, &mut grad, lr, weight_decay);
                 }

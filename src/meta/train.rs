@@ -1,4 +1,4 @@
-//! The outer loop of meta-training, round by round, with a checkpoint after each.
+//! The loop of meta-training: round by round, with a checkpoint after each.
 
 use super::engine::{Engine, EngineError};
 use super::line_search::line_search_rollout;
@@ -19,7 +19,7 @@ use serde::{Deserialize, Serialize};
 use std::path::Path;
 use std::sync::Arc;
 
-/// A meta-training under way. [`MetaTraining::round`] until [`MetaTraining::is_finished`], then [`MetaTraining::finish`].
+/// Meta-training under way: [`MetaTraining::round`] until [`MetaTraining::is_finished`], then [`MetaTraining::finish`].
 pub struct MetaTraining {
     recipe: TrainingRecipe,
     engine: Engine,
@@ -27,7 +27,8 @@ pub struct MetaTraining {
     state: State,
 }
 
-/// All that later rounds depend on. Random streams are derived from the seed and the round, so they need no state.
+/// State that later rounds depend on. Random streams are derived from the seed and the round, so they are no part of
+/// it.
 #[derive(Clone, Serialize, Deserialize)]
 struct State {
     recipe_hash: String,
@@ -43,7 +44,7 @@ struct State {
     polish: Option<Polish>,
 }
 
-/// The best averaged networks so far.
+/// Best averaged networks so far.
 #[derive(Clone, Serialize, Deserialize)]
 struct Best {
     networks: Vec<QNetwork>,
@@ -51,47 +52,47 @@ struct Best {
     mean_log_ratio: f64,
 }
 
-/// What one round did, for progress bars and logs.
+/// Report on one round, for progress bars and logs.
 #[derive(Debug, Clone, Serialize)]
 pub struct RoundReport {
-    /// Rounds finished.
+    /// Number of rounds that are finished.
     pub round: u32,
-    /// Of so many.
+    /// Number of rounds in all.
     pub rounds: u32,
-    /// Inner steps so far.
+    /// Number of inner steps so far.
     pub inner_steps: u64,
-    /// What was done in it.
+    /// Stage that the round belongs to, with its figures.
     #[serde(flatten)]
     pub stage: Stage,
-    /// The validation of this round, where there was one: (mean log ratio, tuned ratio, worst ratio).
+    /// Score of the validation in this round, where there was one: (mean log ratio, tuned ratio, worst ratio).
     pub validation: Option<(f64, f64, f64)>,
-    /// Whether it was the best so far.
+    /// Whether that score is the best so far.
     pub is_best: bool,
 }
 
-/// The two stages of meta-training.
+/// Stage of meta-training.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 #[serde(tag = "stage", rename_all = "kebab-case")]
 pub enum Stage {
-    /// Rollouts that explore, and updates of the Q-networks.
+    /// Q-learning: rollouts that explore, and updates of the Q-networks.
     Learning {
-        /// Mean return of the round's episodes, exploration included: nats of loss gained a run.
+        /// Mean return of the round's episodes, exploration included, in nats of loss.
         mean_return: f64,
         /// Shares of the actions, in the order of the Q-network's outputs.
         action_shares: Vec<f64>,
         /// Mean loss of the updates.
         q_loss: f32,
-        /// Mean |Q|; growing without bound means that the agent diverges.
+        /// Mean |Q|. Where it grows without bound, the agent diverges.
         mean_abs_q: f32,
     },
-    /// Evolution strategies on what runs end at (see [`PolishConfig`]).
+    /// Polish: evolution strategies on what runs end at (see [`PolishConfig`]).
     Polishing {
         /// Mean size of the difference between the two runs of a pair, in nats.
         mean_difference: f64,
     },
 }
 
-/// Meta-training cannot go on.
+/// Error: meta-training cannot start or go on.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum MetaTrainingError {
@@ -101,14 +102,14 @@ pub enum MetaTrainingError {
     /// The checkpoint was made by another recipe or seed.
     #[error("the checkpoint was made with {what} {found}, not {expected}; remove it or use another output")]
     OtherRun {
-        /// Recipe or seed.
+        /// "recipe" or "seed".
         what: &'static str,
-        /// What the checkpoint says.
+        /// Value in the checkpoint.
         found: String,
-        /// What was asked for.
+        /// Value that was asked for.
         expected: String,
     },
-    /// The network and the memory do not fit each other.
+    /// The networks and the memory do not fit each other.
     #[error("the replay memory does not fit the network")]
     Shape(#[from] ShapeError),
     /// The engine cannot run the tasks.
@@ -120,35 +121,35 @@ pub enum MetaTrainingError {
     /// The exploration cannot be used.
     #[error(transparent)]
     Exploration(#[from] ExplorationError),
-    /// The agent's values grow without bound.
+    /// The Q-values grow without bound.
     #[error(
         "the agent diverged in round {round}: mean |Q| is {mean_abs_q}; lower training.agent.lr or raise training.agent.n_step"
     )]
     Diverged {
-        /// In which round.
+        /// Number of the round.
         round: u32,
-        /// How large the values are.
+        /// Mean size of the values.
         mean_abs_q: f32,
     },
-    /// The result does not make a pretrained file.
+    /// The result is no pretrained controller.
     #[error(transparent)]
     Pretrained(#[from] PretrainedError),
-    /// Asked for the result before any round.
+    /// The result was asked for before any validation.
     #[error("nothing is trained yet: round 0 of {rounds}")]
     Unfinished {
-        /// How many rounds the recipe asks for.
+        /// Number of rounds of Q-learning in the recipe.
         rounds: u32,
     },
 }
 
-/// Values beyond those of so many best possible rewards mean divergence.
+/// Size of Q-values, in best possible rewards, beyond which the agent has diverged.
 const DIVERGED_REWARDS: f64 = 500.0;
 
-/// States from the replay memory whose principal components the polish looks at.
+/// Number of states from the replay memory whose principal components the polish looks at.
 const POLISH_STATES: usize = 4096;
 
 impl MetaTraining {
-    /// Starts anew. A number of threads stands for the kernel on so many.
+    /// Starts anew. A number of threads stands for the kernel on that many.
     ///
     /// # Errors
     /// When the engine cannot run the recipe's tasks.
@@ -176,10 +177,11 @@ impl MetaTraining {
         Ok(Self { recipe, engine, validation, state })
     }
 
-    /// Goes on from a checkpoint of the same recipe and seed. Only with the same engine it ends in the same bytes.
+    /// Goes on from a checkpoint of the same recipe and seed. It ends in the same bytes only with the same engine.
     ///
     /// # Errors
-    /// When the checkpoint cannot be read or belongs to another recipe or seed, or the engine cannot run the recipe's tasks.
+    /// When the checkpoint cannot be read or belongs to another recipe or seed, or the engine cannot run the recipe's
+    /// tasks.
     pub fn resume(
         path: &Path,
         recipe: TrainingRecipe,
@@ -213,20 +215,20 @@ impl MetaTraining {
         self.state.round >= self.n_rounds()
     }
 
-    /// Rounds in all: those of Q-learning, then those of the polish.
+    /// Number of rounds in all: those of Q-learning, then those of the polish.
     pub fn n_rounds(&self) -> u32 {
         self.recipe.training.rounds + self.recipe.training.polish.as_ref().map_or(0, |polish| polish.rounds)
     }
 
-    /// Rounds done.
+    /// Number of rounds that are done.
     pub fn rounds_done(&self) -> u32 {
         self.state.round
     }
 
-    /// One round: rollouts and updates, or a step of the polish; now and then a validation.
+    /// Does one round: rollouts and updates, or a step of the polish; now and then a validation.
     ///
     /// # Errors
-    /// When the agent diverges.
+    /// When the agent diverges, or the engine fails.
     pub fn round(&mut self) -> Result<RoundReport, MetaTrainingError> {
         let stage = match self.recipe.training.polish.clone() {
             Some(polish) if self.state.round >= self.recipe.training.rounds => self.polish(&polish)?,
@@ -337,7 +339,8 @@ impl MetaTraining {
         Ok(mean)
     }
 
-    /// One round of the polish; the first one takes the best networks so far, and states from the replay memory.
+    /// Does one round of the polish. The first one begins with the best networks so far, and with states from the
+    /// replay memory.
     fn polish(&mut self, config: &PolishConfig) -> Result<Stage, MetaTrainingError> {
         let mut polish = match self.state.polish.take() {
             Some(polish) => polish,
@@ -404,7 +407,7 @@ impl MetaTraining {
         Pretrained::new(self.recipe.whole(), networks, self.state.ranges.clone(), card)
     }
 
-    /// The best controller so far.
+    /// Best controller so far.
     ///
     /// # Errors
     /// When no validation has been done yet.

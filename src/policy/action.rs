@@ -1,4 +1,4 @@
-//! *Halve / accept / ×1.25*: what a controller can do (Hu, Zhang and Shi, section 3.3).
+//! Moves and actions of a controller: *halve*, *accept*, *×1.25* (Hu, Zhang and Shi, section 3.3).
 
 use serde::{Deserialize, Serialize};
 
@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 pub enum Move {
     /// Times ½.
     Halve,
-    /// Leave it.
+    /// Unchanged.
     Accept,
     /// Times 1¼.
     Grow,
@@ -18,7 +18,7 @@ impl Move {
     /// All moves, in the order of the Q-network's outputs.
     pub const ALL: [Self; 3] = [Self::Halve, Self::Accept, Self::Grow];
 
-    /// What the value is multiplied by.
+    /// Factor of the value.
     ///
     /// ```
     /// # use qgd::Move;
@@ -47,19 +47,19 @@ impl Move {
 /// The moves of both controlled values, taken together.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Action {
-    /// What happens to the learning rate.
+    /// Move of the learning rate.
     pub lr: Move,
-    /// What happens to the weight decay.
+    /// Move of the weight decay.
     pub weight_decay: Move,
 }
 
 impl Action {
-    /// Changes nothing.
+    /// Action that changes nothing.
     pub const ACCEPT: Self = Self { lr: Move::Accept, weight_decay: Move::Accept };
-    /// What the guard does: half the learning rate.
+    /// Action of the guard: half the learning rate.
     pub const HALVE_LR: Self = Self { lr: Move::Halve, weight_decay: Move::Accept };
 
-    /// The one move that names the action in counts: the learning rate's, or where that stays the weight decay's.
+    /// Move that names the action in counts: that of the learning rate, or, where the rate stays, of the weight decay.
     pub fn main_move(self) -> Move {
         if self.lr == Move::Accept { self.weight_decay } else { self.lr }
     }
@@ -78,7 +78,7 @@ pub enum Controls {
 }
 
 impl Controls {
-    /// The joint actions for these moves, in the order of the Q-network's outputs: `moves` for one value,
+    /// Joint actions for these moves, in the order of the Q-network's outputs: `moves` for one value,
     /// `moves × moves` (learning rate outermost) for both.
     ///
     /// ```
@@ -111,7 +111,7 @@ impl Controls {
         self.actions(moves).into_iter().map(odds).collect()
     }
 
-    /// What is left of an action where only these values move.
+    /// Part of an action that is left where only these values move.
     pub(crate) fn part_of(self, action: Action) -> Action {
         match self {
             Self::Lr => Action { weight_decay: Move::Accept, ..action },

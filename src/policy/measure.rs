@@ -1,4 +1,4 @@
-//! What a host measures of its net at a decision: directions and norms, from the parameters and the gradient.
+//! Measurements of a host's net at a decision: directions and norms, from the parameters and the gradient.
 
 use super::signals::Measured;
 use crate::simd::vectorized;
@@ -34,7 +34,7 @@ pub struct Sums {
 impl Measured {
     /// Turns sums over `n_sampled` of `n_params` coordinates into signals.
     ///
-    /// `n_params == 0` means that nothing was measured. A cosine whose vectors vanish is NaN.
+    /// `n_params == 0` means that nothing was measured. The cosine of a vector of length 0 is NaN.
     pub fn from_sums(sums: &Sums, n_sampled: usize, n_params: usize) -> Self {
         let n = n_sampled as f64;
         let scale = n_params as f64 / n;
@@ -54,7 +54,7 @@ impl Measured {
     }
 }
 
-/// Keeps what one decision must remember for the next one, on host memory.
+/// Measures at every decision, and remembers on the host what the next measurement needs.
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
 pub struct Measure {
     x_first: Vec<f32>,
@@ -65,7 +65,8 @@ pub struct Measure {
 }
 
 impl Measure {
-    /// Decay of the gradient's exponential moving average, per decision. Chosen by us: a memory of about four decisions.
+    /// Decay of the gradient's exponential moving average, per decision: a memory of about four decisions. Chosen by
+    /// us.
     pub const GRAD_EMA_DECAY: f32 = 0.75;
 
     /// Measures at the parameters `x` with the gradient `grad` (same length, all coordinates), and remembers both.
@@ -73,7 +74,7 @@ impl Measure {
         self.measure_sample(x, grad, x.len())
     }
 
-    /// The same where `x` and `grad` are the same few of `n_params` coordinates at every decision.
+    /// [`Measure::measure`] for a sample: `x` and `grad` hold the same few of `n_params` coordinates at every decision.
     pub fn measure_sample(&mut self, x: &[f32], grad: &[f32], n_params: usize) -> Measured {
         let first = self.x_prev.is_empty();
         if first {
@@ -93,7 +94,7 @@ impl Measure {
                 }
             },
         );
-        // What was before is now the way from there.
+        // The former parameters are overwritten with the way from there to `x`.
         let update = x_prev;
         let sums = Sums {
             update_sign: signs(update, update_prev),
@@ -114,14 +115,14 @@ impl Measure {
         Measured::from_sums(&sums, x.len(), n_params)
     }
 
-    /// Whether it can go on with `n` coordinates: nothing was measured yet, or so many.
+    /// Whether it can go on with `n` coordinates: it has measured nothing yet, or that number of them.
     pub fn fits(&self, n: usize) -> bool {
         let Self { x_first, x_prev, update_prev, grad_prev, grad_ema } = self;
         let lengths = [x_first, x_prev, update_prev, grad_prev, grad_ema].map(Vec::len);
         lengths == [0; 5] || lengths == [n; 5]
     }
 
-    /// After a rollback: the way from here to there was not a step, so the next window starts at `x`.
+    /// Takes note of a rollback to `x`: the way back is no step, so the next displacement starts there.
     pub fn rolled_back(&mut self, x: &[f32]) {
         if !self.x_prev.is_empty() {
             self.x_prev.copy_from_slice(x);
@@ -163,14 +164,15 @@ fn distance_sq(a: &[f32], b: &[f32]) -> f64 {
     )
 }
 
-/// The sum of a term over two slices of the same length, as sixteen sums side by side, which the processor adds at once.
+/// Sum of a term over two slices of the same length, as sixteen sums side by side, which the processor adds at once.
 #[inline(always)]
 fn sum(a: &[f32], b: &[f32], term: impl Fn(f32, f32) -> f32) -> f64 {
     const SIDE_BY_SIDE: usize = 16;
     vectorized(
         #[inline(always)]
         || {
-            // In here: sums that the closure borrows are written to memory at every step, which takes four times as long.
+            // Declared in here: sums that the closure borrowed would be written to memory at every step, which takes
+            // four times as long.
             let mut sums = [0.0; SIDE_BY_SIDE];
             let (a, a_rest) = a.as_chunks::<SIDE_BY_SIDE>();
             let (b, b_rest) = b.as_chunks::<SIDE_BY_SIDE>();

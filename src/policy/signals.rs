@@ -1,53 +1,54 @@
-//! The raw numbers a policy is shown: what was measured on the target net during one decision window.
+//! Signals: the raw numbers that a policy is shown, measured on the target net since the last decision.
 
 use super::measure::Sums;
 use serde::{Deserialize, Serialize};
 
-/// Everything measured in one decision window, at the parameters `x_t` *before* the step that follows is applied.
+/// Everything that was measured since the last decision, at the parameters `x_t` *before* the coming step is applied.
 ///
-/// Values that could not be measured (the first window has no displacement yet) are NaN; every feature is defined for NaN.
+/// Values that could not be measured are NaN (at the first decision there is no displacement yet); every feature is
+/// defined for NaN.
 #[derive(Debug, Clone, Copy, PartialEq, Default)]
 pub struct Signals {
-    /// Inner steps applied so far.
+    /// Number of inner steps before this one, those that were skipped or undone included.
     pub step: u64,
-    /// The budget in inner steps, where it is known.
+    /// Budget in inner steps, where it is known.
     pub total_steps: Option<u64>,
-    /// The losses seen since the last decision, less the floor under them where there is one.
+    /// Losses since the last decision, less the floor under them where there is one.
     pub window: LossWindow,
     /// Directions and norms.
     pub measured: Measured,
-    /// The learning rate now.
+    /// Learning rate now.
     pub lr: f64,
-    /// The learning rate of the first step that was kept: what the run started with, unless the guard found that step too long.
+    /// Learning rate that the run started with or, where the guard found its first step too long, the one after that.
     pub lr_base: f64,
-    /// The learning rate at which the guard last undid a step, where it did.
+    /// Learning rate at which the guard last undid a step, where it did.
     pub lr_ceiling: Option<f64>,
-    /// The weight decay now (PyTorch's: the gradient of the penalty is `weight_decay * x`).
+    /// Weight decay now (PyTorch's: the gradient of the penalty is `weight_decay * x`).
     pub weight_decay: f64,
-    /// The weight decay the run started with.
+    /// Weight decay that the run started with.
     pub weight_decay_base: f64,
-    /// The last validation loss or error the user reported, where there was one.
+    /// Validation loss or error that was reported last, where one was.
     pub validation: Option<f64>,
 }
 
-/// The losses of one decision window, oldest first, in a few numbers.
+/// Summary of the losses since the last decision.
 #[derive(Debug, Clone, Copy, PartialEq, Default, Serialize, Deserialize)]
 pub struct LossWindow {
     /// Number of losses.
     pub n: u32,
-    /// Their mean.
+    /// Mean of the losses.
     pub mean: f64,
-    /// Their standard deviation (0 for a single loss).
+    /// Standard deviation of the losses (0 for a single one).
     pub std: f64,
-    /// The mean of the newest [`LossWindow::RECENT`]: what the guard looks at.
+    /// Mean of the newest [`LossWindow::RECENT`] losses, which the guard looks at.
     pub recent: f64,
 }
 
 impl LossWindow {
-    /// Number of the newest losses that make [`LossWindow::recent`].
+    /// Number of the newest losses whose mean is [`LossWindow::recent`].
     pub const RECENT: usize = 4;
 
-    /// Summarises the losses of a window, oldest first. An empty slice gives NaN everywhere.
+    /// Summarizes losses, oldest first. An empty slice gives NaN everywhere.
     ///
     /// ```
     /// # use qgd::LossWindow;
@@ -61,7 +62,7 @@ impl LossWindow {
         Self { n: n as u32, mean, std: variance.sqrt(), recent: self::mean(&losses[n.saturating_sub(Self::RECENT)..]) }
     }
 
-    /// Whether every loss of the window was finite.
+    /// Whether there are losses and all of them are finite.
     pub fn is_finite(&self) -> bool {
         self.mean.is_finite()
     }
@@ -71,35 +72,38 @@ fn mean(values: &[f32]) -> f64 {
     values.iter().map(|&v| f64::from(v)).sum::<f64>() / values.len() as f64
 }
 
-/// Directions and norms at a decision, from the gradient `g` and the displacement `dx` of the window.
+/// Directions and norms at a decision, from the gradient `g` and the displacement `dx` since the last decision.
 ///
-/// All of them come from [`Sums`], which may run over a fixed random sample of coordinates.
+/// All of them come from [`Sums`], which may run over a fixed random sample of the coordinates.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub struct Measured {
-    /// Mean of `sign(dx[i] * dx_prev[i])`: do successive displacements agree? In [-1, 1] (Hu et al., equation 6, on updates).
+    /// Mean of `sign(dx[i] * dx_prev[i])`: do successive displacements agree? In [-1, 1] (Hu et al., equation 6, on
+    /// updates).
     pub alignment: f64,
-    /// `cos(dx, -g)`: does the way taken still lead down? In [-1, 1]; the hypergradient (Baydin et al. 2018, arXiv 1703.04782).
+    /// `cos(dx, -g)`: does the way taken still lead down? In [-1, 1]; the hypergradient (Baydin et al. 2018, arXiv
+    /// 1703.04782).
     pub descent_cosine: f64,
     /// Mean of `sign(g[i] * g_prev[i])`: equation 6 of Hu et al. as printed, with `d = -g`. In [-1, 1].
     pub grad_alignment: f64,
-    /// `<g_prev, g>`: dot product of the last direction and the gradient (Hu et al., section 3.2), over all coordinates.
+    /// `<g_prev, g>`: dot product of the last direction and the gradient (Hu et al., section 3.2), over all
+    /// coordinates.
     pub grad_dot: f64,
     /// `||g||` over all coordinates.
     pub grad_norm: f64,
     /// `||EMA g|| / ||g||`: gradient signal-to-noise, about 1 without noise.
     pub grad_snr: f64,
-    /// `||dx||` over all coordinates, for the whole window.
+    /// `||dx||` over all coordinates.
     pub update_norm: f64,
     /// `||x||` over all coordinates.
     pub param_norm: f64,
-    /// `cos(dx, dx_prev)`: alignment with every coordinate weighed by how far it went. In [-1, 1].
+    /// `cos(dx, dx_prev)`: an alignment in which coordinates that went far weigh more. In [-1, 1].
     pub update_cosine: f64,
-    /// `||x - x_0||` over all coordinates: how far from the start of the run (Ivgi et al. 2023, arXiv 2302.12022).
+    /// `||x - x_0||` over all coordinates: distance from the start of the run (Ivgi et al. 2023, arXiv 2302.12022).
     pub distance: f64,
 }
 
 impl Default for Measured {
-    /// Nothing measured: all NaN.
+    /// Nothing was measured: all NaN.
     fn default() -> Self {
         Self::from_sums(&Sums::default(), 0, 0)
     }

@@ -1,8 +1,9 @@
-//! All trainable variables of a `VarStore` as views of one flat buffer.
+//! Flat parameters: all trainable variables of a `VarStore` as views of one buffer.
 //!
-//! One buffer means that an optimizer step, a snapshot and a measurement are a handful of operations, however many layers the net has.
-//! The variables stay what they were: `set_data` only moves their numbers, so the net, the `VarStore` and a wrapped tch optimizer notice
-//! nothing. `VarStore::set_device` and a change of kind give the variables storage of their own again; [`FlatParams::refresh`] sees that.
+//! One buffer means that an optimizer step, a snapshot and a measurement are a handful of operations, however many
+//! layers the net has. The variables stay what they were: `set_data` only moves their numbers, so the net, the
+//! `VarStore` and a wrapped tch optimizer notice nothing. `VarStore::set_device` and a change of kind give the
+//! variables storage of their own again; [`FlatParams::refresh`] notices that.
 
 use super::TorchError;
 use crate::simd::all_finite;
@@ -11,7 +12,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use tch::nn::{VarStore, Variables};
 use tch::{COptimizer, Device, Kind, Tensor};
 
-/// The trainable variables of one `VarStore`, aliased to one buffer.
+/// Trainable variables of one `VarStore`, aliased to one buffer.
 pub struct FlatParams {
     variables: Arc<Mutex<Variables>>,
     params: Vec<Param>,
@@ -20,7 +21,7 @@ pub struct FlatParams {
     zeroing: COptimizer,
 }
 
-/// One variable: where it stands in the buffer.
+/// One variable, and its place in the buffer.
 struct Param {
     tensor: Tensor,
     group: usize,
@@ -28,15 +29,15 @@ struct Param {
     address: usize,
 }
 
-/// The gradients of one step, in the order of the buffer.
+/// Gradients of one step, in the order of the buffer.
 pub struct Gradient {
-    /// `[n_params]`; zero where a parameter has no gradient.
+    /// Gradient of all parameters, `[n_params]`; zero where a parameter has none.
     pub flat: Tensor,
-    /// Which parameters have one.
+    /// Whether it has a gradient, for every variable.
     pub present: Vec<bool>,
 }
 
-/// What [`FlatParams::refresh`] found.
+/// Finding of [`FlatParams::refresh`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Refreshed {
     /// All variables are where they were.
@@ -69,7 +70,7 @@ impl FlatParams {
         &self.data
     }
 
-    /// How many numbers the buffer holds.
+    /// Length of the buffer.
     pub fn len(&self) -> usize {
         self.params.last().map_or(0, |param| param.range.end as usize)
     }
@@ -79,22 +80,22 @@ impl FlatParams {
         self.params.is_empty()
     }
 
-    /// How many variables there are.
+    /// Number of variables.
     pub fn n_variables(&self) -> usize {
         self.params.len()
     }
 
-    /// The parameter group of variable `index`.
+    /// Parameter group of variable `index`.
     pub(crate) fn group(&self, index: usize) -> usize {
         self.params[index].group
     }
 
-    /// Where variable `index` stands in the buffer.
+    /// Place of variable `index` in the buffer.
     pub(crate) fn range(&self, index: usize) -> Range<i64> {
         self.params[index].range.clone()
     }
 
-    /// The variables that are no parameters (the running statistics of batch norm, ...), by name.
+    /// Variables that are no parameters (the running statistics of batch norm, ...), by name.
     pub fn buffers(&self) -> Vec<(String, Tensor)> {
         let variables = self.variables.lock().unwrap_or_else(PoisonError::into_inner);
         let trainable: Vec<usize> = variables.trainable_variables.iter().map(|var| address(&var.tensor)).collect();
@@ -108,7 +109,7 @@ impl FlatParams {
         buffers
     }
 
-    /// Takes in new variables, and aliases again those that were given other storage.
+    /// Takes in new variables, and makes variables that were given other storage views of the buffer again.
     ///
     /// # Errors
     /// When the variables now differ in kind or device.
@@ -138,12 +139,12 @@ impl FlatParams {
             parts.push(if grad.defined() { grad } else { param.tensor.f_zeros_like()? });
         }
         let flat = Tensor::f_flatten_dense_tensors(&parts)?;
-        // A single tensor comes back as itself, and nobody may write into the gradient the caller sees.
+        // A single tensor comes back as itself, and nobody may write into the gradient that the caller sees.
         let flat = if parts.len() == 1 { flat.f_detach_copy()? } else { flat };
         Ok(Gradient { flat, present })
     }
 
-    /// The gradients as they hang on the variables.
+    /// Gradients of the variables that have one, as tch keeps them.
     pub(crate) fn gradients(&self) -> Result<Vec<Tensor>, TorchError> {
         let mut grads = Vec::with_capacity(self.params.len());
         for param in &self.params {
@@ -155,10 +156,10 @@ impl FlatParams {
         Ok(grads)
     }
 
-    /// Whether all gradients are finite, for variables on a CPU: as quick as can be told without joining them.
+    /// Whether all gradients are finite, for variables on a CPU. It is the quickest way without joining them.
     pub(crate) fn gradients_are_finite(&self, host: &mut Vec<f32>) -> Result<bool, TorchError> {
         for grad in self.gradients()? {
-            // A small one has been looked at before libtorch has been called.
+            // For a small one, a look at all numbers takes less time than a call of libtorch.
             let is_finite = if grad.numel() <= 1 << 15 && grad.f_kind()? == Kind::Float {
                 to_host(&[&grad], host)?;
                 all_finite(host)
@@ -227,7 +228,8 @@ impl FlatParams {
     }
 }
 
-/// Copies numbers and vectors of f32 to the host, one behind the other: from a GPU all at once, so that it is waited for only once.
+/// Copies numbers and vectors of f32 to the host, one behind the other; from a GPU all at once, so that it is waited
+/// for only once.
 pub(crate) fn to_host(parts: &[&Tensor], host: &mut Vec<f32>) -> Result<(), TorchError> {
     let total = parts.iter().map(|part| part.numel()).sum();
     host.resize(total, 0.0);
@@ -244,7 +246,8 @@ pub(crate) fn to_host(parts: &[&Tensor], host: &mut Vec<f32>) -> Result<(), Torc
     Ok(())
 }
 
-/// The address of the first element: the identity of a variable's storage. Two tensors with numbers never share it by chance.
+/// Address of the first element, which identifies the storage of a variable: two tensors with numbers never share it by
+/// chance.
 fn address(tensor: &Tensor) -> usize {
     tensor.data_ptr() as usize
 }

@@ -1,11 +1,12 @@
 //! Q-gradient descent as published (Hu, Zhang and Shi, Algorithms 1 and 2), on the parameters of a `tch` net.
 //!
 //! ```text
-//! x_{t+1} = x̄ - α (∇f(x̄) + 2 λ x̄)       halve, grow: retry from x̄, parameters and buffers rolled back      accept: x̄ ← x_t
+//! x_{t+1} = x̄ - α (∇f(x̄) + 2 λ x̄)    halve, grow: retry from x̄, its buffers too   accept: x̄ ← x_t
 //! ```
 //!
-//! The state machine is [`driver::LineSearch`](crate::driver::LineSearch), which says what the paper leaves open; here are x̄ and
-//! ∇f(x̄). The loss must be that of the same batch at every step: the whole training set, or one batch held for the search.
+//! The state machine is [`driver::LineSearch`](crate::driver::LineSearch), which says what the paper leaves open; x̄
+//! and ∇f(x̄) are kept here. The loss must be that of the same batch at every step: the whole training set, or one
+//! batch held for the search.
 
 use super::TorchError;
 use super::flat::to_host;
@@ -18,7 +19,7 @@ use crate::policy::Policy;
 use serde::{Deserialize, Serialize};
 use tch::{Kind, Tensor};
 
-/// Steps a net by line search.
+/// Line search on a net.
 ///
 /// ```
 /// use qgd::driver::{LineSearchConfig, Pilot};
@@ -47,17 +48,17 @@ pub struct QLineSearch {
     optimizer: Optimizer,
     policy: Box<dyn Policy>,
     search: LineSearch,
-    /// x̄, with the buffers of the net.
+    /// x̄, with the buffers of the net there.
     base: Snapshot,
     /// ∇f(x̄), `[n_params]`.
     base_grad: Tensor,
     measure: Measure,
-    /// What was copied to the host last; kept for its memory.
+    /// Numbers that were copied to the host last; kept for its memory.
     host: Vec<f32>,
     callbacks: Vec<DecisionCallback>,
 }
 
-/// The whole state of a [`QLineSearch`] between two steps, the net included.
+/// State of a [`QLineSearch`] between two steps, the net included.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct QLineSearchState {
     search: LineSearch,
@@ -69,9 +70,10 @@ pub struct QLineSearchState {
 }
 
 impl QLineSearch {
-    /// A search from the parameters of `optimizer`, with its learning rate as α_c and half its weight decay as λ_c.
+    /// Makes a search from the parameters of `optimizer`, with its learning rate as α_c and half its weight decay as
+    /// λ_c.
     ///
-    /// Of the pilot's configuration, the guard is not used: a line search never accepts what is not finite.
+    /// Of the pilot's configuration, pace and guard are not used: a line search never accepts what is not finite.
     ///
     /// # Errors
     /// When the optimizer is anything but plain gradient descent in one group, or a start value is outside its range.
@@ -90,9 +92,10 @@ impl QLineSearch {
         Ok(Self { optimizer, policy, search, base, base_grad, measure, host, callbacks })
     }
 
-    /// One step: looks at the candidate through the loss measured there, decides, and moves the net to the next candidate.
+    /// Takes one step: looks at the candidate through the loss measured there, decides, and moves the net to the next
+    /// candidate.
     ///
-    /// After T - 1 of them the parameters are x_T, the result of T steps.
+    /// After T - 1 steps the parameters are x_T, the result of T steps.
     ///
     /// # Errors
     /// When `loss` is not a single number, the policy names no action, or libtorch fails.
@@ -116,7 +119,7 @@ impl QLineSearch {
         Ok(step)
     }
 
-    /// The search, with its values and counts.
+    /// State machine of the search, with its values and counts.
     pub fn search(&self) -> &LineSearch {
         &self.search
     }
@@ -126,7 +129,7 @@ impl QLineSearch {
         self.callbacks.push(Box::new(callback));
     }
 
-    /// The state after the last step: parameters and buffers of the net included.
+    /// State after the last step, with the parameters and buffers of the net.
     ///
     /// # Errors
     /// When libtorch cannot copy it to the host.
@@ -144,7 +147,7 @@ impl QLineSearch {
     /// Goes back to a saved state: the next step is, to the bit, the one that would have followed it.
     ///
     /// # Errors
-    /// When the state belongs to another net or policy. The run is then in no defined state.
+    /// When the state belongs to another net or policy. After that the run is in no defined state.
     pub fn load_state(&mut self, state: QLineSearchState) -> Result<(), TorchError> {
         let mut now = Snapshot::new(self.optimizer.flat(), None)?;
         now.load_state(&state.now)?;

@@ -1,7 +1,7 @@
-//! Directions and norms of a net, for the signals of a decision.
+//! Measurement of a net: directions and norms, for the signals of a decision.
 //!
-//! At most [`Measure::MAX_SAMPLED`] coordinates of the parameters and the gradient are copied to the host, always the same ones;
-//! [`policy::Measure`] does the rest, as in a rollout of meta-training.
+//! At most [`Measure::MAX_SAMPLED`] coordinates of the parameters and the gradient are copied to the host, always the
+//! same ones. [`policy::Measure`] does the rest, as in a rollout of meta-training.
 
 use super::TorchError;
 use crate::policy::{self, Measured};
@@ -10,16 +10,16 @@ use rand::seq::index;
 use serde::{Deserialize, Serialize};
 use tch::{Kind, Tensor};
 
-/// Keeps what one decision must remember for the next one.
+/// Measures at every decision, and remembers what the next measurement needs.
 pub struct Measure {
     seed: u64,
     n_params: usize,
-    /// `[n_sampled]`, ascending; none where all coordinates are measured.
+    /// Indices of the measured coordinates, `[n_sampled]`, ascending; none where all are measured.
     sample: Option<Tensor>,
     memory: policy::Measure,
 }
 
-/// What a [`Measure`] remembers, for a file.
+/// Memory of a [`Measure`], for a file.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct MeasureState {
     seed: u64,
@@ -27,15 +27,16 @@ pub struct MeasureState {
 }
 
 impl Measure {
-    /// How many coordinates are measured at most. The standard error of the alignment is then `1/sqrt(65536)`, 0.4 %.
+    /// Largest number of coordinates that are measured. The standard error of the alignment is then `1/sqrt(65536)`,
+    /// 0.4 %.
     pub const MAX_SAMPLED: usize = 65_536;
 
-    /// A measure that draws its sample from the stream "sample" of `seed`.
+    /// Makes a measure that draws its sample from the stream "sample" of `seed`.
     pub fn new(seed: u64) -> Self {
         Self { seed, n_params: 0, sample: None, memory: policy::Measure::default() }
     }
 
-    /// The measured coordinates of a flat vector `[n_params]`, `[n_sampled]` of f32 on its device.
+    /// Measured coordinates of a flat vector `[n_params]`: `[n_sampled]` of f32, on its device.
     ///
     /// # Errors
     /// When libtorch fails.
@@ -49,13 +50,15 @@ impl Measure {
         Ok(if sampled.f_kind()? == Kind::Float { sampled } else { sampled.f_to_kind(Kind::Float)? })
     }
 
-    /// Measures, and remembers for the next decision. `host` holds the [`Measure::sampled`] parameters and, behind them, as many of their gradient.
+    /// Measures, and remembers for the next decision. `host` holds the [`Measure::sampled`] parameters and, behind
+    /// them, the same coordinates of the gradient.
     pub fn measure(&mut self, host: &[f32]) -> Measured {
         let (x, grad) = host.split_at(host.len() / 2);
         self.memory.measure_sample(x, grad, self.n_params)
     }
 
-    /// After a rollback: the way from here to there was not a step, so the next window starts at the flat parameters `x`.
+    /// Takes note of a rollback to the flat parameters `x`: the way back is no step, so the next displacement starts
+    /// there.
     ///
     /// # Errors
     /// When libtorch cannot copy them to the host.
@@ -72,12 +75,12 @@ impl Measure {
         *self = Self::new(self.seed);
     }
 
-    /// What is remembered.
+    /// Memory, for a file.
     pub fn state(&self) -> MeasureState {
         MeasureState { seed: self.seed, memory: self.memory.clone() }
     }
 
-    /// The opposite of [`Measure::state`], for the flat parameters `x`.
+    /// Goes back to what [`Measure::state`] returned, for the flat parameters `x`.
     ///
     /// # Errors
     /// When the state belongs to a net of another size.

@@ -3,15 +3,17 @@
 //! Every step it gathers the gradient and asks the [`Driver`] how to go on:
 //!
 //! ```text
-//! a decision is due      one copy to the host: losses of the window, finite flags, a sample of the parameters and the gradient
-//! none is due            ours on a GPU: the step is masked on the device unless the loss and the gradient are finite; nobody looks, and the
-//!                        driver is told at the next decision
-//!                        on a CPU, where looking costs nothing, and for a wrapped tch optimizer (one sync a step): the loss and the gradient
-//!                        are looked at before the step
+//! a decision due   one copy to the host: losses since the last one, finite flags, a sample of parameters, gradient
+//! none due
+//!     ours, GPU    nobody looks: the step is masked on the device unless the loss and the gradient are finite, and the
+//!                  driver is told at the next decision
+//!     CPU, wrapped the loss and the gradient are looked at before the step. On a CPU that costs nothing; for a wrapped
+//!                  tch optimizer on a GPU it is one synchronization a step
 //! ```
 //!
-//! A wrapped tch optimizer cannot take a step back: its moments are out of reach, so a NaN in them would stay. That is why it is shown
-//! no bad gradient in the first place; after a rollback it goes on with the moments it has. Its state cannot be saved either.
+//! A wrapped tch optimizer cannot take a step back: its moments are out of reach, so a NaN in them would stay. So it is
+//! never shown a bad gradient, and after a rollback it goes on with the moments that it has. Its state cannot be saved
+//! either.
 
 mod losses;
 mod state;
@@ -33,7 +35,7 @@ use tch::{Device, Tensor};
 
 /// Steps an optimizer and lets a policy move its learning rate and weight decay.
 ///
-/// Load weights into the `VarStore` before it is built: that is the state a bad first step goes back to.
+/// Load weights into the `VarStore` before the first step: that is the state that a bad first step goes back to.
 ///
 /// ```
 /// use qgd::driver::Pilot;
@@ -64,20 +66,21 @@ pub struct QController {
     rates: (f64, f64),
     measure: Measure,
     snapshot: Snapshot,
-    /// The state before the first step, as long as the guard may want it back.
+    /// State before the first step, as long as the driver may order a restart.
     first: Option<Snapshot>,
     losses: LossLog,
-    /// What was copied to the host last; kept for its memory.
+    /// Numbers that were copied to the host last; kept for its memory.
     host: Vec<f32>,
     /// Whether every loss and gradient is looked at before its step.
     looks_first: bool,
 }
 
 impl QController {
-    /// Controls tch's own optimizer, built for `vs` with the learning rate `lr` (tch's optimizer cannot be asked for it).
+    /// Controls tch's own optimizer, built for `vs` with the learning rate `lr` (tch's optimizer cannot be asked for
+    /// it).
     ///
-    /// Where it was built with weight decay that the policy shall know, and may move, add [`QController::with_weight_decay`];
-    /// where its groups have rates of their own, [`QController::with_group_lrs`].
+    /// Where it was built with a weight decay, add [`QController::with_weight_decay`], so that the policy knows it and
+    /// may move it. Where its groups have rates of their own, add [`QController::with_group_lrs`].
     ///
     /// # Errors
     /// When `lr` is not positive, or `vs` has no trainable variables or mixed ones.
@@ -85,7 +88,7 @@ impl QController {
         Self::over(Target::wrap(optimizer, vs)?, lr, 0.0, pilot.into())
     }
 
-    /// Controls one of our own optimizers, from its learning rate and weight decay.
+    /// Controls one of our own optimizers, from its learning rate and weight decay on.
     ///
     /// # Errors
     /// When the learning rate is not positive.
@@ -122,7 +125,8 @@ impl QController {
         Ok(self)
     }
 
-    /// Tells guard and policy a value below every loss, where losses may be negative: both see how far above it the loss is.
+    /// Tells guard and policy a value below every loss, for losses that may be negative. Both see how far above it the
+    /// loss is.
     ///
     /// # Errors
     /// When it is not finite.
@@ -142,7 +146,8 @@ impl QController {
         Ok(self)
     }
 
-    /// The learning rates of the parameter groups, from group 0 on. Their ratios to the controlled learning rate are kept.
+    /// Sets the learning rates of the parameter groups, from group 0 on. Their ratios to the controlled learning rate
+    /// are kept.
     ///
     /// # Errors
     /// When a group of the `VarStore` is missing, or a learning rate is negative or not finite.
@@ -162,7 +167,7 @@ impl QController {
         Ok(self)
     }
 
-    /// The weight decay to start from, where the optimizer could not tell.
+    /// Sets the weight decay to start from, where the optimizer could not be asked for it.
     ///
     /// # Errors
     /// When it is negative or not finite.
@@ -181,7 +186,7 @@ impl QController {
         self.target.params().zero_grad()
     }
 
-    /// Notes the loss of the coming step. Several for one step (accumulated gradients) all count.
+    /// Takes note of the loss of the coming step. Where there are several (accumulated gradients), all count.
     ///
     /// # Errors
     /// When it is not a single number.
@@ -189,13 +194,14 @@ impl QController {
         self.losses.observe(loss)
     }
 
-    /// Notes a validation loss or error, for policies that look at it: the newest one counts. Controllers that move the weight decay were
-    /// trained with the loss on held-out examples, told at every decision ([`QController::is_due`]).
+    /// Takes note of a validation loss or error, for policies that look at it; the newest one counts. Controllers that
+    /// move the weight decay were trained with the loss on held-out examples, told before every decision
+    /// ([`QController::is_due`]).
     pub fn observe_validation(&mut self, error: f64) {
         self.driver.observe_validation(error);
     }
 
-    /// One step with the gradients of the last backward pass, after [`QController::observe`].
+    /// Takes one step with the gradients of the last backward pass, after [`QController::observe`].
     ///
     /// # Errors
     /// When no loss was observed since the last step, or libtorch fails.
@@ -203,7 +209,7 @@ impl QController {
         self.controlled_step(Clip::No)
     }
 
-    /// `zero_grad`, backward pass, `step`.
+    /// Calls `zero_grad`, the backward pass of `loss`, and `step`.
     ///
     /// # Errors
     /// When `loss` is not a single number, or libtorch fails.
@@ -230,12 +236,13 @@ impl QController {
         self.controlled_step(Clip::Norm(max))
     }
 
-    /// Takes note that the caller left this step out (its gradient scaler overflowed). The losses observed for it do not count.
+    /// Takes note that the caller left this step out (its gradient scaler overflowed). Losses that were observed for it
+    /// do not count.
     pub fn skip_step(&mut self) {
         self.losses.forget_pending();
     }
 
-    /// Sets the base learning rate; what the policy made of the old one is kept as a ratio.
+    /// Sets the base learning rate. The ratio of the present rate to the base stays as the policy made it.
     ///
     /// # Errors
     /// When it is not a positive number.
@@ -244,7 +251,7 @@ impl QController {
         self.set_rates_of_driver()
     }
 
-    /// Sets the momentum (tch's Adam takes it for its beta1; ours has none).
+    /// Sets the momentum (tch's Adam takes it for its beta1; our Adam has none).
     ///
     /// # Errors
     /// When the optimizer has no momentum.
@@ -252,37 +259,37 @@ impl QController {
         self.target.set_momentum(momentum)
     }
 
-    /// The learning rate now.
+    /// Learning rate now.
     pub fn lr(&self) -> f64 {
         self.driver.lr()
     }
 
-    /// The weight decay now (PyTorch's: the gradient of the penalty is `weight_decay * x`).
+    /// Weight decay now (PyTorch's: the gradient of the penalty is `weight_decay * x`).
     pub fn weight_decay(&self) -> f64 {
         self.driver.weight_decay()
     }
 
-    /// Whether the coming step starts with a decision: what was observed by then is what the policy sees.
+    /// Whether the coming step starts with a decision. The policy then sees what was observed until that step.
     pub fn is_due(&self) -> bool {
         self.driver.is_due()
     }
 
-    /// Inner steps so far.
+    /// Number of inner steps so far, those that were skipped or undone included.
     pub fn steps(&self) -> u64 {
         self.driver.steps()
     }
 
-    /// The last decision, the guard's included.
+    /// The last decision, be it of the policy or of the guard.
     pub fn last_decision(&self) -> Option<Decision> {
         self.driver.last_decision()
     }
 
-    /// How often each action was taken.
+    /// Number of times that each action was taken, those of the guard included.
     pub fn counts(&self) -> DecisionCounts {
         self.driver.counts()
     }
 
-    /// How often the guard rolled back.
+    /// Number of times that the guard went back to an earlier state.
     pub fn rollbacks(&self) -> u64 {
         self.driver.rollbacks()
     }
@@ -292,7 +299,7 @@ impl QController {
         self.driver.on_decision(Box::new(callback));
     }
 
-    /// From now on the policy neither learns nor explores.
+    /// Stops the policy from learning and exploring.
     pub fn freeze(&mut self) {
         self.driver.freeze();
     }
@@ -329,7 +336,8 @@ impl QController {
         }
     }
 
-    /// Copies to the host what the driver is to be told at this step. Whether the step is masked on the device instead.
+    /// Copies to the host what the driver is to be told at this step. Returns whether the step is masked on the device
+    /// instead.
     fn see(&mut self, gradient: Option<&Gradient>) -> Result<bool, TorchError> {
         if self.driver.is_guarded() {
             match gradient {
@@ -357,14 +365,15 @@ impl QController {
         Ok(false)
     }
 
-    /// Whether this step needs all gradients in one tensor. tch's optimizer finds them on the variables, and on a CPU joining them takes
-    /// longer than all the rest of a step without a decision.
+    /// Whether this step needs all gradients in one tensor. tch's optimizer finds them on the variables, and on a CPU
+    /// to join them takes longer than all the rest of a step without a decision.
     fn needs_joined(&self, clip: Clip) -> bool {
         let on_host = self.target.params().data().device() == Device::Cpu;
         self.driver.is_due() || self.target.ours().is_some() || !on_host || clip != Clip::No
     }
 
-    /// The state before this step is verified. The first one is kept as long as the driver may want it back.
+    /// Remembers the state before this step, which is verified. The first one is kept as long as the driver may order a
+    /// restart.
     fn keep(&mut self) -> Result<(), TorchError> {
         self.snapshot.take(self.target.params(), self.target.ours())?;
         if !self.driver.may_restart() {
@@ -402,7 +411,7 @@ impl QController {
         Ok(())
     }
 
-    /// Follows the net to another device or kind, and to new variables.
+    /// Follows the net to another device or kind, and takes in new variables.
     fn refresh(&mut self) -> Result<(), TorchError> {
         if self.target.refresh()? != Refreshed::Unchanged {
             self.looks_first = looks_first(&self.target);

@@ -1,4 +1,5 @@
-//! What a rollback restores: parameters, buffers (the running statistics of batch norm), optimizer moments.
+//! Snapshots: what a rollback restores, that is parameters, buffers (the running statistics of batch norm) and
+//! optimizer moments.
 //!
 //! All of it is copied into tensors that are allocated once, on the device of the net.
 
@@ -8,7 +9,7 @@ use super::optim::{Optimizer, SavedTensor};
 use serde::{Deserialize, Serialize};
 use tch::Tensor;
 
-/// A copy of everything a step changes.
+/// Copy of everything that a step changes.
 pub struct Snapshot {
     params: Tensor,
     buffers: Vec<Buffer>,
@@ -22,7 +23,7 @@ struct Buffer {
     saved: Tensor,
 }
 
-/// A [`Snapshot`] for a file.
+/// [`Snapshot`] for a file.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct SnapshotState {
     params: SavedTensor,
@@ -32,7 +33,7 @@ pub struct SnapshotState {
 }
 
 impl Snapshot {
-    /// Copies everything as it is now. A wrapped tch optimizer does not show its moments: `optimizer` is none then.
+    /// Copies everything as it is now. A wrapped tch optimizer does not show its moments; `optimizer` is none then.
     ///
     /// # Errors
     /// When libtorch fails.
@@ -48,7 +49,7 @@ impl Snapshot {
         })
     }
 
-    /// The parameters in it, `[n_params]`.
+    /// Parameters in the snapshot, `[n_params]`.
     pub fn params(&self) -> &Tensor {
         &self.params
     }
@@ -102,7 +103,7 @@ impl Snapshot {
         optimizer.restore_memory(&self.moments, &self.steps)
     }
 
-    /// For a file.
+    /// Copies the snapshot to the host, for a file.
     ///
     /// # Errors
     /// When libtorch cannot copy it to the host.
@@ -116,7 +117,7 @@ impl Snapshot {
         })
     }
 
-    /// The opposite of [`Snapshot::state`].
+    /// Goes back to what [`Snapshot::state`] returned.
     ///
     /// # Errors
     /// When the state belongs to another net or optimizer.

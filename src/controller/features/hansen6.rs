@@ -1,13 +1,14 @@
 //! `hansen6`: the six features of Hu, Zhang and Shi, section 3.2, which go back to Hansen 2016, arXiv 1602.04062.
 //!
-//! The paper maps them to [-1, 1] and does not say how; its code used the extremes of each batch, so that the network acted on other
-//! numbers than it learned from. Here one rule, fixed for the run, serves acting and learning:
+//! The paper maps them to [-1, 1] and does not say how. Its code used the extremes of each batch, so the network acted
+//! on other numbers than it learned from. Here one rule, fixed for the run, serves acting and learning:
 //!
 //! ```text
 //! L(v, v0) = s(ln(v / v0))     positive quantities; v ≤ 0 gives -1          s(x) = x / (1 + |x|)
 //! D(v, v0) = s(v / |v0|)       signed ones
-//! c, c0    the controlled value (learning rate or weight decay) and what the run started with
-//! f_t      the loss at x_t, plus (λ/2) ||x_t||² where the weight decay λ (PyTorch's) is controlled: the paper's g; NaN counts as infinite
+//! c, c0    the controlled value (learning rate or weight decay) and its start value
+//! f_t      the loss at x_t; where the weight decay λ (PyTorch's) is controlled, plus (λ/2) ||x_t||²: the paper's g;
+//!          NaN counts as infinite
 //! f0, p0   the first positive finite f and the first finite p of the run that is not 0          p = ⟨d(x̄), ∇f(x_t)⟩
 //! F        the M lowest f of this run before t
 //! ```
@@ -27,11 +28,11 @@ use super::{scaled, softsign};
 use crate::policy::{Action, Controls, Signals};
 use serde::{Deserialize, Serialize};
 
-/// The tracker of the `hansen6` set: what it remembers of a run.
+/// Tracker of the `hansen6` set: what it remembers of a run.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Hansen6 {
     controls: Controls,
-    /// F in rising order; the places not yet taken hold infinity.
+    /// F in rising order; places that are not taken yet hold infinity.
     lowest: [f64; Self::MEMORY],
     /// The last objectives, the newest at `n_seen % MEMORY`.
     recent: [f64; Self::MEMORY],
@@ -41,13 +42,13 @@ pub struct Hansen6 {
 }
 
 impl Hansen6 {
-    /// M, the length of both lists. The paper names no number; chosen by us.
+    /// M: length of both lists. The paper names no number; chosen by us.
     pub const MEMORY: usize = 10;
 
-    /// The features, in order.
+    /// Names of the features, in order.
     pub const NAMES: [&'static str; 6] = ["value", "objective", "objective_max", "descent_dot", "rank", "alignment"];
 
-    /// A tracker at the start of a run. Where both values are controlled, the learning rate is the one that is shown.
+    /// Makes a tracker at the start of a run. Where both values are controlled, it shows the learning rate.
     pub fn new(controls: Controls) -> Self {
         Self {
             controls,
@@ -59,12 +60,13 @@ impl Hansen6 {
         }
     }
 
-    /// Forgets the run: lists and start values.
+    /// Forgets the run: its lists and start values.
     pub fn reset(&mut self) {
         *self = Self::new(self.controls);
     }
 
-    /// Takes in one decision and writes the features, in the order of [`Hansen6::NAMES`]. Allocates nothing.
+    /// Takes in the signals of one decision and writes the features, in the order of [`Hansen6::NAMES`]. Allocates
+    /// nothing.
     pub fn update(&mut self, signals: &Signals, _last_action: Option<Action>, out: &mut [f32]) {
         let objective = self.objective(signals);
         let dot = -signals.measured.grad_dot;
@@ -99,7 +101,7 @@ impl Hansen6 {
         if objective.is_nan() { f64::INFINITY } else { objective }
     }
 
-    /// Equation 4; then a finite `objective` joins F.
+    /// Rank by equation 4. After that a finite `objective` joins F.
     fn rank(&mut self, objective: f64) -> f32 {
         let at = self.lowest.partition_point(|&f| f < objective);
         let rank = match self.lowest.get(at) {
@@ -116,7 +118,7 @@ impl Hansen6 {
     }
 }
 
-/// L(v, v0) of the module.
+/// L(v, v0) in the head of the module.
 fn log_ratio(v: f64, v0: f64) -> f32 {
     if v <= 0.0 && v0 > 0.0 { -1.0 } else { softsign((v / v0).ln()) }
 }

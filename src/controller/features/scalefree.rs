@@ -1,25 +1,28 @@
-//! `scalefree`: 35 features that do not change when the loss, the parameters or the time are measured in another unit.
+//! `scalefree`: 35 features that stay the same when the loss, the parameters or the time are measured in another unit.
 //!
-//! All averages run over *decisions*, not steps, with half-lives in decisions. Decisions come at every step while probing and then a fixed
-//! number per doubling of the step count, so the same features mean the same in a run of 400 steps and in one of 40,000.
+//! All averages run over *decisions*, not steps, with half-lives in decisions. Decisions come at every step while
+//! probing and after that at a fixed number per doubling of the step count, so a feature means the same in a run of 400
+//! steps and in one of 40,000.
 //!
 //! ```text
-//! L          mean loss of the decision window          fast, slow, run   EMAs of L, half-lives 2, 8 and 32 decisions
-//! g, x, u    ||gradient||, ||parameters||, ||displacement of the window||          n   losses in the window
-//! s          spread of single losses: EMA of the window's variance (of half the squared change of L where n = 1), half-life 8
+//! L          mean of the losses since the last decision     n   their number
+//! fast, slow, run     EMAs of L, half-lives 2, 8 and 32
+//! g, x, u    ||gradient||, ||parameters||, ||displacement since the last decision||
+//! s          variance of single losses: EMA, half-life 8, of that since the last decision; where n = 1,
+//!            of half the squared change of L
 //! ```
 
 use super::{Evidence, scaled, softsign};
 use crate::policy::{Action, Move, Signals};
 use serde::{Deserialize, Serialize};
 
-/// How many of the lowest window losses make the list F of the rank feature (M of Hu, Zhang and Shi, section 3.2).
+/// Length of the list F in the rank feature (M of Hu, Zhang and Shi, section 3.2).
 const N_LOWEST: usize = 10;
 
-/// The smallest loss that logarithms see: below it a task is solved.
+/// Smallest loss that logarithms see: below it a task is solved.
 pub(super) const TINY: f64 = 1e-12;
 
-/// An exponential moving average over decisions.
+/// Exponential moving average over decisions.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub(super) struct Ema {
     rate: f64,
@@ -27,12 +30,12 @@ pub(super) struct Ema {
 }
 
 impl Ema {
-    /// `half_life` in decisions.
+    /// Makes an average with this half-life, in decisions.
     pub(super) fn new(half_life: f64) -> Self {
         Self { rate: 1.0 - 0.5f64.powf(1.0 / half_life), value: f64::NAN }
     }
 
-    /// Takes in a value; anything that is not finite is left out.
+    /// Takes in a value, unless it is not finite, and returns the average.
     pub(super) fn push(&mut self, v: f64) -> f64 {
         if v.is_finite() {
             self.value = if self.value.is_nan() { v } else { self.value + self.rate * (v - self.value) };
@@ -41,11 +44,11 @@ impl Ema {
     }
 }
 
-/// An exponential moving average of noisy values, and by how much chance alone moves it.
+/// Exponential moving average of noisy values, and its own variance.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 struct Noisy {
     ema: Ema,
-    /// Of the average.
+    /// Variance of the average.
     variance: f64,
 }
 
@@ -54,7 +57,7 @@ impl Noisy {
         Self { ema: Ema::new(half_life), variance: f64::NAN }
     }
 
-    /// Takes in a value whose own variance is `variance`, where that is known.
+    /// Takes in a value and the variance of its noise, which is NaN where it is not known; returns the average.
     fn push(&mut self, v: f64, variance: f64) -> f64 {
         let (kept, rate) = (1.0 - self.ema.rate, self.ema.rate);
         if v.is_finite() && variance.is_finite() {
@@ -65,7 +68,7 @@ impl Noisy {
     }
 }
 
-/// The tracker of the `scalefree` set: what it remembers of a run. A new run needs a new one.
+/// Tracker of the `scalefree` set: what it remembers of a run. A new run needs a new one.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct ScaleFree {
     fast: Noisy,
@@ -90,7 +93,7 @@ pub struct ScaleFree {
     last_grad: f64,
     last_window: f64,
     last_n: f64,
-    /// In standard errors.
+    /// Rise of the average loss above its lowest, in standard errors.
     loss_rise: f64,
 }
 
@@ -125,12 +128,12 @@ impl Default for ScaleFree {
 }
 
 impl ScaleFree {
-    /// What shows that the loss has been lower, at the last update.
+    /// Evidence of the last update that the loss has been lower.
     pub(super) fn evidence(&self) -> Evidence {
         Evidence { loss_rise: self.loss_rise, update_cosine: self.update_cosine.value }
     }
 
-    /// The features, in order.
+    /// Names of the features, in order.
     pub const NAMES: [&'static str; 35] = [
         "rank",
         "alignment",
@@ -169,11 +172,11 @@ impl ScaleFree {
         "loss_long_trend",
     ];
 
-    /// Takes in one decision window and writes the features.
+    /// Takes in the signals of one decision and writes the features.
     ///
     /// | Feature | Formula before it is cut to [-1, 1] | Source |
     /// |---|---|---|
-    /// | rank | 1 if L ≤ min F, 0 if L ≤ max F, else -1; F = the 10 lowest L so far | Hu et al., eq. 4 |
+    /// | rank | 1 if L ≤ min F, 0 if L ≤ max F, else -1; F the 10 lowest L so far | Hu et al., eq. 4 |
     /// | alignment, its EMA | mean sign(dx · dx_prev) | Hu et al., eq. 6, on updates |
     /// | update_cosine_ema | EMA of cos(dx, dx_prev) | |
     /// | travel | ln(‖x - x_0‖ / √(Σ u² over all windows)) / 3: 0 for a random walk, above it for a straight way | Ivgi et al. 2023, arXiv 2302.12022 |
@@ -213,7 +216,7 @@ impl ScaleFree {
         let change = self.last_window - loss;
         let standard_error = (self.spread.value * (1.0 / n + 1.0 / self.last_n)).sqrt();
         let improvement = f64::from(softsign(change / (standard_error + TINY) / 3.0));
-        // Only now: a change is judged by the spread seen before it.
+        // Taken in only now: a change is judged by the spread before it.
         self.spread.push(if window.n > 1 { window.std * window.std } else { 0.5 * change * change });
         let variance = self.spread.value / n;
         let [fast, slow, run] =
@@ -221,7 +224,7 @@ impl ScaleFree {
         if fast < self.fast_min {
             (self.fast_min, self.fast_min_variance) = (fast, self.fast.variance);
         } else if self.fast_min_variance.is_nan() {
-            // Nobody knew the error of the first average yet.
+            // The error of the first average was not known when it became the lowest.
             self.fast_min_variance = self.fast.variance;
         }
         let in_standard_errors = |difference: f64, variance: f64| difference / (variance.sqrt() + TINY);
@@ -281,7 +284,7 @@ impl ScaleFree {
         self.last_n = n;
     }
 
-    /// Equation 4 of Hu, Zhang and Shi, then `loss` joins the list.
+    /// Rank by equation 4 of Hu, Zhang and Shi. After that `loss` joins the list.
     fn rank(&mut self, loss: f64) -> f32 {
         if !loss.is_finite() {
             return -1.0;
@@ -298,14 +301,14 @@ impl ScaleFree {
     }
 }
 
-/// Remembers the first finite value.
+/// Remembers the first finite value in `slot`.
 pub(super) fn first(slot: &mut f64, v: f64) {
     if slot.is_nan() && v.is_finite() {
         *slot = v;
     }
 }
 
-/// Down, stay or up, as a number.
+/// Move as a number: -1 down, 0 stay, 1 up.
 pub(super) fn signed(direction: Move) -> f64 {
     match direction {
         Move::Halve => -1.0,

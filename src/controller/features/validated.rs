@@ -1,20 +1,21 @@
 //! `scalefree-validation`: the features of [`ScaleFree`], then ten for a controller that moves the weight decay.
 //!
-//! They too do not change with the unit of the loss or of time, and averages run over decisions.
+//! The unit of the loss or of time does not change these either, and averages run over decisions.
 //!
 //! ```text
-//! λ, x, g     weight decay, ||parameters||, ||gradient||        τ    the budget in steps where it is known, else the steps so far
-//! v           validation loss as last reported                  gap  ln(v / training loss), the latter's EMA with half-life 8
+//! λ, x, g     weight decay, ||parameters||, ||gradient||
+//! τ           budget in steps, or where it is unknown the number of steps so far
+//! v           validation loss as last reported          gap  ln(v / EMA of the training loss, half-life 8)
 //! ```
 //!
-//! Where no validation loss was reported, what is made of it is 0.
+//! Features that are made of the validation loss are 0 where none was reported.
 
 use super::scalefree::{Ema, ScaleFree, TINY, first, signed};
 use super::{Evidence, scaled, softsign};
 use crate::policy::{Action, Signals};
 use serde::{Deserialize, Serialize};
 
-/// The tracker of the `scalefree-validation` set: what it remembers of a run.
+/// Tracker of the `scalefree-validation` set: what it remembers of a run.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Validated {
     scalefree: ScaleFree,
@@ -59,7 +60,7 @@ const OWN: [&str; 10] = [
 ];
 
 impl Validated {
-    /// The features, in order.
+    /// Names of the features, in order.
     pub const NAMES: [&'static str; N_SCALEFREE + OWN.len()] = {
         let mut names = [""; N_SCALEFREE + OWN.len()];
         let mut i = 0;
@@ -70,17 +71,17 @@ impl Validated {
         names
     };
 
-    /// What shows that the loss has been lower, at the last update.
+    /// Evidence of the last update that the loss has been lower.
     pub(super) fn evidence(&self) -> Evidence {
         self.scalefree.evidence()
     }
 
-    /// Takes in one decision window and writes the features: those of [`ScaleFree::update`], then
+    /// Takes in the signals of one decision and writes the features: those of [`ScaleFree::update`], then
     ///
     /// | Feature | Formula before it is cut to [-1, 1] |
     /// |---|---|
     /// | decay_ratio | log10(λ / λ_0) / 5 |
-    /// | decay_force | log10(λ x / g) / 4: how the penalty's gradient compares with the loss's |
+    /// | decay_force | log10(λ x / g) / 4: gradient of the penalty over that of the loss |
     /// | decay_rate | log10(lr λ τ) / 4: 0 where the decay alone would shrink the parameters to 1/e |
     /// | decay_move, its EMA | -1 halve, 0 accept, 1 grow, of the weight decay |
     /// | validation_change | 10 ln(v_prev / v), softsign |

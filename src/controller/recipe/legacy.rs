@@ -1,4 +1,5 @@
-//! Recipes of version 0.1: kebab-case keys, the training beside the controller instead of below `[training]`. Read for one more version.
+//! Recipes of version 0.1: kebab-case keys, the training beside the controller instead of below `[training]`. Read for
+//! one more version.
 
 use super::{Recipe, RecipeError};
 use toml::{Table, Value};
@@ -19,7 +20,7 @@ const RETIRED: [(&str, f64); 12] = [
     ("training.polish.components", 16.0),
 ];
 
-/// The recipe in the grammar of today. What is of today already stays as it is.
+/// Brings a recipe into the grammar of today. Keys of today stay as they are.
 pub(super) fn modernized(table: Table, origin: &str) -> Result<Table, RecipeError> {
     let mut new = snake_case(table.clone());
     let changed = new != table
@@ -45,8 +46,8 @@ fn snake_case(table: Table) -> Table {
     table.into_iter().map(|(key, inner)| (key.replace('-', "_"), value(inner))).collect()
 }
 
-/// Puts `value` below `table.name`, which is made where it is not there. Where it is no table, nothing is done: that is an error in every
-/// grammar, and said where the recipe is read.
+/// Puts `value` at `key` into the table `name` of the recipe, and makes that table where it is missing. Where `name` is
+/// no table, it does nothing: that is an error in every grammar, and is reported when the recipe is read.
 fn insert(recipe: &mut Table, name: &str, key: &str, value: Value) {
     let entry = recipe.entry(name).or_insert_with(|| Value::Table(Table::new()));
     if let Value::Table(table) = entry {
@@ -107,7 +108,7 @@ fn move_pace(recipe: &mut Table) {
     insert(recipe, "training", "rehearsal", Value::Table(rehearsal));
 }
 
-/// `meta`, `agent`, `exploration` and `replay` stood beside the controller.
+/// Moves `meta`, `agent`, `exploration` and `replay`, which stood beside the controller, below `training`.
 fn move_training(recipe: &mut Table) {
     if let Some(meta) = take_table(recipe, "meta") {
         meta.into_iter().for_each(|(key, value)| insert(recipe, "training", &key, value));
@@ -119,7 +120,7 @@ fn move_training(recipe: &mut Table) {
     }
 }
 
-/// Takes out the keys that are gone, if what they say still holds.
+/// Takes out the keys that are gone. An error where one says something else than what holds now.
 fn retire(recipe: &mut Table, origin: &str) -> Result<(), RecipeError> {
     for (key, always) in RETIRED {
         let mut path: Vec<&str> = key.split('.').collect();

@@ -1,28 +1,28 @@
-//! Dead start: a run that went far in its first steps and is no better for it.
+//! Dead start: a run that went far and is no better for it.
 //!
-//! Some wrecks do not explode: a net whose units have all died or saturated has a loss like that of the untrained net, and learns no more.
-//! There is nothing to lose then, and the run begins again from where it began, at a quarter of the learning rate that led there.
+//! Some wrecks do not explode. A net whose units have all died or saturated has a loss like that of the untrained net,
+//! and learns no more. Nothing is lost when such a run begins again, at a quarter of the learning rate that led there.
 
 use crate::policy::Measured;
 use serde::{Deserialize, Serialize};
 
-/// At these steps, or at the first decision after, a run may be given up and begun again.
+/// Steps at which, or at the first decision after which, a run may be given up.
 const RESTART_STEPS: [u64; 7] = [16, 32, 64, 128, 256, 512, 1024];
 /// Memory of the loss average, per decision: about four steps while probing.
 const AVERAGE_DECAY: f64 = 0.8;
-/// A run whose distance from its start is beyond this share of the norm of its parameters went far: at a right angle, as far as the start
-/// is from zero.
+/// Share of the norm of the parameters beyond which the distance from the start is far. It is this share where the way
+/// taken is at a right angle to the start and as long as the start is from zero.
 const FAR: f64 = std::f64::consts::FRAC_1_SQRT_2;
-/// What is left of the learning rate of a run that begins again.
+/// Factor of the learning rate of a run that is given up and begins again.
 pub(super) const GIVEN_UP: f64 = 0.25;
 
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
 pub(super) struct DeadStart {
-    /// Average of the good losses, per decision.
+    /// Average of the good losses over decisions.
     average: Option<f64>,
     /// Whether the last decision was taken far from the start.
     went_far: bool,
-    /// The step at which the rule was last asked.
+    /// Step at which the rule was last asked.
     looked_at: u64,
 }
 
@@ -33,17 +33,19 @@ impl DeadStart {
         self.average = Some(average + (1.0 - AVERAGE_DECAY) * (loss - average));
     }
 
-    /// Takes in how far from its start a decision finds the run.
+    /// Takes in how far from its start the run is at a decision.
     pub fn measured(&mut self, measured: &Measured) {
         self.went_far = measured.distance > FAR * measured.param_norm;
     }
 
-    /// The parameters were restored: whether they are far from the start is to be measured anew.
+    /// Takes note that the parameters were restored: their distance from the start is not known until it is measured
+    /// anew.
     pub fn restored(&mut self) {
         self.went_far = false;
     }
 
-    /// Whether the run is to begin again at `step`: it went far, and its average loss, less its `noise`, is still above `restart × first`.
+    /// Whether the run is to begin again at `step`: whether it went far, and its average loss, less its `noise`, is
+    /// still above `restart × first`.
     pub fn check(&mut self, step: u64, first: f64, restart: f64, noise: f64) -> bool {
         let n_steps = |until| RESTART_STEPS.iter().filter(|&&at| at <= until).count();
         let is_time = n_steps(step) > n_steps(std::mem::replace(&mut self.looked_at, step));

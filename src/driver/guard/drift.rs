@@ -9,8 +9,8 @@ pub(super) struct Drift {
 }
 
 impl Drift {
-    /// Follows the level of the loss, and says whether it is above `factor × max(its lowest, floor)` by more than its noise. If so, it is
-    /// judged anew from here on, with half the rate.
+    /// Follows the level of the loss, and says whether it has risen: above `factor × max(its lowest, floor)`, and above
+    /// its lowest by more than its noise. After that the level of now counts as the lowest.
     pub fn check(&mut self, window: &LossWindow, factor: Option<f64>, floor: f64) -> bool {
         let Some(level) = &mut self.level else {
             self.level = Some(Level::at(window));
@@ -29,7 +29,7 @@ impl Drift {
         self.level.map_or(0.0, |level| level.standard_deviation())
     }
 
-    /// The run begins again.
+    /// Forgets the level: the run begins again.
     pub fn forget(&mut self) {
         self.level = None;
     }
@@ -39,11 +39,11 @@ impl Drift {
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 struct Level {
     average: f64,
-    /// The lowest that the average has been.
+    /// Lowest value that the average has had.
     lowest: f64,
-    /// The mean of the last window.
+    /// Mean of the losses at the last look.
     previous: f64,
-    /// Weighted sum of the squared deviations of single losses from their trend; older ones count less.
+    /// Weighted sum of the squared deviations of single losses from their trend; older ones weigh less.
     squares: f64,
     /// Sum of the weights in `squares`.
     weight: f64,
@@ -54,8 +54,8 @@ impl Level {
     const DECAY: f64 = 0.9;
     /// Memory of the noise, per step.
     const NOISE_DECAY: f64 = 0.98;
-    /// Number of standard errors of the average that count as noise: the lowest of many averages lies three below the level, and losses have
-    /// heavy tails.
+    /// Number of standard errors of the average that count as noise. The lowest of many averages lies about three of
+    /// them below the level, and losses have heavy tails.
     const STANDARD_ERRORS: f64 = 6.0;
 
     fn at(window: &LossWindow) -> Self {
@@ -68,7 +68,8 @@ impl Level {
     fn follow(&mut self, window: &LossWindow) {
         let (mean, n) = (window.mean, f64::from(window.n));
         self.average = mean + Self::DECAY.powf(n) * (self.average - mean);
-        // Losses one after another differ by their noise, whatever the trend is (von Neumann 1941).
+        // The difference of two losses, one after the other, shows their noise, whatever the trend is (von Neumann
+        // 1941).
         let squares =
             if window.n > 1 { n * window.std.powi(2) * n / (n - 1.0) } else { (mean - self.previous).powi(2) / 2.0 };
         let left = Self::NOISE_DECAY.powf(n);

@@ -1,5 +1,5 @@
-//! First step: it says how long the steps of this learning rate are. Where it went too far, the run begins again with a rate scaled down to
-//! what is allowed, instead of halving its way there.
+//! First step: its length shows how long the steps of this learning rate are. After one that is too long the run begins
+//! again with the rate scaled down to what is allowed, instead of halving its way there.
 
 use crate::policy::Measured;
 use serde::{Deserialize, Serialize};
@@ -11,7 +11,8 @@ pub(super) struct FirstStep {
 }
 
 impl FirstStep {
-    /// Where the first step went further than `allowed`, a share of the norm of the parameters before it: by how many times.
+    /// Length of the first step over the longest that is `allowed` (a share of the norm of the parameters before it),
+    /// where it is longer.
     pub fn check(&mut self, step: u64, measured: &Measured, allowed: f64) -> Option<f64> {
         if step == 0 {
             self.start_norm = Some(measured.param_norm);

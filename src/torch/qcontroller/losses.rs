@@ -1,4 +1,4 @@
-//! The losses of a decision window. They stay on the device until somebody has to look.
+//! Losses since the last decision. They stay on the device until somebody has to look.
 
 use super::TorchError;
 use crate::torch::flat::to_host;
@@ -7,13 +7,13 @@ use tch::{Kind, Tensor};
 /// Losses and finite flags that the driver has not been told of.
 #[derive(Default)]
 pub(super) struct LossLog {
-    /// Observed for the coming step.
+    /// Losses that were observed for the coming step.
     pending: Vec<Tensor>,
-    /// On the device.
+    /// Losses on the device.
     losses: Vec<Tensor>,
-    /// One for every step: finite where the gradient is.
+    /// Sum of the gradient of each step on the device: finite where the gradient is.
     gradient_sums: Vec<Tensor>,
-    /// On the host, oldest first: not yet taken.
+    /// Losses on the host that are not taken yet, oldest first.
     read: Vec<f32>,
     gradients_are_broken: bool,
 }
@@ -33,7 +33,7 @@ impl LossLog {
         self.pending.clear();
     }
 
-    /// The observed losses become part of the window.
+    /// Counts the observed losses: the step is taken.
     pub fn count_pending(&mut self) -> Result<(), TorchError> {
         if self.pending.is_empty() {
             return Err(TorchError::NoLoss);
@@ -42,13 +42,14 @@ impl LossLog {
         Ok(())
     }
 
-    /// A sum is finite only if all its terms are, and it is the cheapest thing to ask of a gradient.
+    /// Takes note of the sum of a gradient. It is finite only if all its terms are, and nothing else is as cheap to ask
+    /// of a gradient.
     pub fn note_gradient(&mut self, flat: &Tensor) -> Result<(), TorchError> {
         self.gradient_sums.push(flat.f_sum(Kind::Float)?);
         Ok(())
     }
 
-    /// The same, where somebody has looked.
+    /// Takes note of whether a gradient is finite, where somebody has looked.
     pub fn note_gradient_is_finite(&mut self, is_finite: bool) {
         self.gradients_are_broken |= !is_finite;
     }
@@ -62,7 +63,7 @@ impl LossLog {
         Ok(loss.f_add(sum)?.f_mul_scalar(0.0)?.f_eq(0.0)?)
     }
 
-    /// Copies everything to the host, and these vectors to `host`, one behind the other: one synchronisation.
+    /// Copies everything to the host, and these vectors to `host`, one behind the other, in one synchronization.
     pub fn read(&mut self, vectors: &[Tensor], host: &mut Vec<f32>) -> Result<(), TorchError> {
         let all: Vec<&Tensor> = vectors.iter().chain(&self.losses).chain(&self.gradient_sums).collect();
         if all.is_empty() {
@@ -79,12 +80,12 @@ impl LossLog {
         Ok(())
     }
 
-    /// What was read since the last call, and whether all gradients were finite: both are the driver's now.
+    /// Hands over the losses that were read since the last call, and whether all gradients were finite.
     pub fn take(&mut self) -> (Vec<f32>, bool) {
         (std::mem::take(&mut self.read), !std::mem::take(&mut self.gradients_are_broken))
     }
 
-    /// For a file: the losses of the window so far, and whether a gradient was broken.
+    /// Losses since the last decision, and whether a gradient was broken, for a file.
     pub fn saved(&mut self) -> Result<(Vec<f32>, bool), TorchError> {
         self.read(&[], &mut Vec::new())?;
         Ok((self.read.clone(), self.gradients_are_broken))

@@ -1,4 +1,4 @@
-//! Everything a run needs to go on bit-identically.
+//! State of a controlled run: everything that it needs to go on bit-identically.
 
 use super::{QController, TorchError};
 use crate::driver::DriverState;
@@ -7,12 +7,12 @@ use crate::torch::optim::Algorithm;
 use crate::torch::snapshot::{Snapshot, SnapshotState};
 use serde::{Deserialize, Serialize};
 
-/// The whole state of a controlled run between two steps: net, optimizer, driver with its policy, window, measurement, snapshot.
+/// State of a controlled run between two steps: net, optimizer, driver with its policy, losses, measurement, snapshots.
 ///
 /// The moments of a wrapped tch optimizer are missing, because tch does not show them.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct QControllerState {
-    /// Rates, decisions, guard, policy.
+    /// State of the driver: rates, decisions, guard, policy.
     pub driver: DriverState,
     optimizer: Option<Algorithm>,
     losses: Vec<f32>,
@@ -24,7 +24,8 @@ pub struct QControllerState {
 }
 
 impl QController {
-    /// The state after the last step: parameters and buffers of the net included. A loss observed since then is not.
+    /// State after the last step, with the parameters and buffers of the net, but without a loss that was observed
+    /// since then.
     ///
     /// # Errors
     /// When libtorch cannot copy it to the host.
@@ -46,7 +47,7 @@ impl QController {
     /// Goes back to a saved state: the next step is, to the bit, the one that would have followed it.
     ///
     /// # Errors
-    /// When the state belongs to another net, optimizer or policy. The run is then in no defined state.
+    /// When the state belongs to another net, optimizer or policy. After that the run is in no defined state.
     pub fn load_state(&mut self, state: QControllerState) -> Result<(), TorchError> {
         self.refresh()?;
         let here = self.target.ours().map(super::Optimizer::algorithm);

@@ -1,4 +1,4 @@
-//! What a [`QController`](super::QController) drives: one of our optimizers, or tch's.
+//! Target of a [`QController`](super::QController): one of our optimizers, or tch's.
 
 use super::TorchError;
 use crate::torch::flat::{FlatParams, Gradient, Refreshed};
@@ -13,7 +13,7 @@ pub(super) enum Target {
     Tch(Box<Wrapped>),
 }
 
-/// tch's optimizer, with what cannot be asked of it.
+/// Wrapped tch optimizer, with what cannot be asked of it.
 pub(super) struct Wrapped {
     optimizer: nn::Optimizer,
     params: FlatParams,
@@ -21,7 +21,7 @@ pub(super) struct Wrapped {
     weight_decay: f64,
 }
 
-/// What is done to a gradient before the step.
+/// Clipping of the gradient before the step.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(super) enum Clip {
     No,
@@ -44,7 +44,7 @@ impl Target {
         }
     }
 
-    /// Ours, whose moments can be saved and rolled back.
+    /// Our optimizer, where it is one: its moments can be saved and rolled back.
     pub fn ours(&self) -> Option<&Optimizer> {
         match self {
             Self::Ours(optimizer) => Some(optimizer),
@@ -66,7 +66,7 @@ impl Target {
         }
     }
 
-    /// Sets what the learning rate of each group is multiplied by.
+    /// Sets the factor of each group's learning rate.
     pub fn set_group_lr_ratios(&mut self, ratios: &[f64]) -> Result<(), TorchError> {
         match self {
             Self::Ours(optimizer) => optimizer.set_lr_ratios(ratios),
@@ -89,8 +89,8 @@ impl Target {
         }
     }
 
-    /// One step, by this gradient where it is given: tch's always goes by those on the variables. Ours moves no parameter where `finite`
-    /// does not hold.
+    /// Takes one step, by this gradient where it is given; tch's optimizer always goes by the gradients on the
+    /// variables. Ours moves no parameter where `finite` is false.
     pub fn apply(&mut self, gradient: Option<&Gradient>, finite: Option<&Tensor>) -> Result<(), TorchError> {
         match (self, gradient) {
             (Self::Ours(optimizer), Some(gradient)) => optimizer.apply(gradient, finite),
@@ -106,7 +106,8 @@ impl Target {
         }
     }
 
-    /// Clips the gradient that the coming step will use: ours reads the flat one, tch's those that hang on the variables.
+    /// Clips the gradient that the coming step will use: ours reads the flat one, tch's those that hang on the
+    /// variables.
     pub fn clip(&self, gradient: &Gradient, clip: Clip) -> Result<(), TorchError> {
         let mut parts = match (clip, self) {
             (Clip::No, _) => return Ok(()),
@@ -141,7 +142,7 @@ impl Wrapped {
         for (group, ratio) in group_ratios.iter().enumerate() {
             unwinding("set_lr_group", || optimizer.set_lr_group(group, lr * ratio))?;
         }
-        // A weight decay that nobody told us of stays as it was built.
+        // A weight decay that this controller was not told of stays as it was built.
         if weight_decay.to_bits() != self.weight_decay.to_bits() {
             unwinding("set_weight_decay", || self.optimizer.set_weight_decay(weight_decay))?;
             self.weight_decay = weight_decay;
@@ -150,7 +151,7 @@ impl Wrapped {
     }
 }
 
-/// tch's optimizer unwraps every error of libtorch. No panic of its own may reach the user.
+/// Calls tch's optimizer, which unwraps every error of libtorch, and turns its panic into an error.
 fn unwinding(call: &'static str, f: impl FnOnce()) -> Result<(), TorchError> {
     catch_unwind(AssertUnwindSafe(f)).map_err(|payload| {
         let message = payload.downcast_ref::<String>().cloned();

@@ -9,7 +9,7 @@ use std::sync::{Arc, Mutex};
 use tch::nn::{ModuleT, OptimizerConfig};
 use tch::{Device, Kind};
 
-/// Multiplies the learning rate by a factor, every so many steps.
+/// Multiplies the learning rate by the first number, at every step whose number the second one divides.
 struct Every(f64, u64);
 impl Policy for Every {
     fn decide(&mut self, _: &Signals) -> Decision {
@@ -36,7 +36,7 @@ impl Paced for Spy {
     }
 }
 
-/// A policy that decides every so many steps.
+/// Policy with a fixed number of steps between two decisions.
 trait Paced: Policy {
     fn n_steps(&self) -> u64;
 }
