@@ -9,7 +9,9 @@ mod failure;
 mod inspect;
 mod meta_train;
 mod progress;
+mod storage;
 mod study;
+mod trials;
 mod tune;
 
 #[cfg(feature = "torch")]

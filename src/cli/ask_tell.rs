@@ -1,7 +1,7 @@
 //! `qgd ask-tell`: a study for programs in any language, over stdin and stdout, a line of JSON each.
 
 use super::failure::Failure;
-use super::study::short_json;
+use super::trials::short_json;
 use super::tune::{StudyArgs, output, read_space};
 use anyhow::{Context, Result, anyhow};
 use clap::Args;

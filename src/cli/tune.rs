@@ -15,13 +15,12 @@ use clap::Args;
 #[cfg(feature = "torch")]
 use in_process::TaskObjective;
 use qgd::report::number;
-use qgd::tuner::storage::{self, Storage};
+use qgd::tuner::storage;
 use qgd::tuner::{
     ActiveTrial, Direction, Optimize, Outcome, Screen, Setting, Space, SpaceFile, Study, StudyConfig, Trial,
     TrialState, pruners, samplers,
 };
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 use std::time::Duration;
 use template::Template;
 
@@ -119,16 +118,13 @@ pub struct TuneArgs {
     /// What is searched: a TOML file with a table [params.NAME] for each parameter.
     space: PathBuf,
     /// Where the study is kept: sqlite:///FILE, postgresql://USER@HOST/DATABASE (its password in PGPASSWORD) or memory:
-    #[arg(long, default_value = DEFAULT_STORAGE)]
+    #[arg(long, default_value = super::storage::DEFAULT)]
     storage: String,
     #[command(flatten)]
     study: StudyArgs,
     #[command(flatten)]
     work: WorkArgs,
 }
-
-/// Where studies are kept unless the user says otherwise.
-pub const DEFAULT_STORAGE: &str = "sqlite:///qgd.db";
 
 /// Run trials of a study that `qgd tune` has made, here or on another machine.
 #[derive(Debug, Args)]
@@ -137,7 +133,7 @@ pub const DEFAULT_STORAGE: &str = "sqlite:///qgd.db";
 )]
 pub struct WorkerArgs {
     /// Where the study is kept: sqlite:///FILE or postgresql://USER@HOST/DATABASE (its password in PGPASSWORD)
-    #[arg(long, default_value = DEFAULT_STORAGE)]
+    #[arg(long, default_value = super::storage::DEFAULT)]
     storage: String,
     /// Name of the study.
     #[arg(long)]
@@ -159,7 +155,8 @@ impl TuneArgs {
 impl WorkerArgs {
     pub fn run(&self) -> Result<(), Failure> {
         self.work.check()?;
-        let study = Study::open(open_existing(&self.storage)?, &self.study).map_err(Failure::of_tuner)?;
+        let study =
+            Study::open(super::storage::open_existing(&self.storage)?, &self.study).map_err(Failure::of_tuner)?;
         let objective = self.work.objective(study.space(), &study.config().directions)?;
         self.work.run(&study, objective)
     }
@@ -170,11 +167,6 @@ pub fn read_space(path: &Path) -> Result<SpaceFile, Failure> {
     let named = || format!("cannot read the space {}", path.display());
     let text = std::fs::read_to_string(path).with_context(named).map_err(Failure::BadInput)?;
     SpaceFile::parse(&text).with_context(|| path.display().to_string()).map_err(Failure::BadInput)
-}
-
-/// A storage that must be there: one that is only looked at is not made.
-pub fn open_existing(url: &str) -> Result<Arc<dyn Storage>, Failure> {
-    storage::open_existing(url).map_err(|error| Failure::of_tuner(error.into()))
 }
 
 impl StudyArgs {
@@ -285,7 +277,7 @@ impl WorkArgs {
         let done = study.optimize(&options, objective);
         progress.finish();
         done.map_err(Failure::of_tuner)?;
-        super::study::print_best(study.config(), &study.trials().map_err(Failure::of_tuner)?);
+        super::trials::print_best(study.config(), &study.trials().map_err(Failure::of_tuner)?);
         Ok(())
     }
 }

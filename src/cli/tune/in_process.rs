@@ -7,7 +7,7 @@ use crate::cli::decider::Decider;
 use crate::cli::failure::Failure;
 use crate::cli::run::{Run, Scores};
 use crate::cli::setting::Machine;
-use crate::cli::study::number_json;
+use crate::cli::trials::number_json;
 use anyhow::anyhow;
 use clap::Args;
 use keys::Keys;
