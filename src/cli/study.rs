@@ -1,4 +1,4 @@
-//! `qgd study`: looks at studies, whoever made them, and learns from them.
+//! `qgd study`, which shows studies of this program and of Optuna, and teaches a sampler on them.
 
 mod teach;
 
@@ -9,7 +9,7 @@ use anyhow::{Context, anyhow};
 use clap::{Args, Subcommand};
 use qgd::report::{Align, Table, number};
 use qgd::tuner::storage::{Seen, Storage, StudyRecord};
-use qgd::tuner::{StudyConfig, Trial, TrialState, best_trials, importance};
+use qgd::tuner::{Counts, StudyConfig, Trial, best_trials, importance};
 use serde_json::{Value as Json, json};
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -55,7 +55,7 @@ enum Command {
         #[arg(short, long, value_name = "FILE")]
         output: Option<PathBuf>,
     },
-    /// Teach the sampler hyperq on studies of one space on several data sets, for --sampler hyperq:FILE on others
+    /// Teach the sampler deep-q on studies of one space on several data sets, for --sampler deep-q:FILE on others
     Teach(teach::TeachArgs),
     /// Remove a study with all its trials
     Delete { study: String },
@@ -90,17 +90,13 @@ fn find(storage: &dyn Storage, name: &str) -> Result<(StudyRecord, Vec<Trial>), 
     Ok((record, trials))
 }
 
-fn count(trials: &[Trial], state: TrialState) -> String {
-    trials.iter().filter(|trial| trial.state == state).count().to_string()
-}
-
 fn list(storage: &dyn Storage) -> Result<(), Failure> {
     let columns = ["complete", "pruned", "failed", "running", "waiting", "best"].map(|name| (name, Align::Right));
     let mut table = Table::new(&[&[("study", Align::Left)][..], &columns].concat());
     for StudyRecord { name, directions, id, .. } in storage.studies()? {
         let trials = storage.trials(id, &Seen::default())?;
-        use TrialState::{Complete, Fail, Pruned, Running, Waiting};
-        let counts = [Complete, Pruned, Fail, Running, Waiting].map(|state| count(&trials, state));
+        let Counts { waiting, running, complete, pruned, failed } = Counts::of(&trials);
+        let counts = [complete, pruned, failed, running, waiting].map(|n| n.to_string());
         let best = match (directions.len(), best_trials(&trials, &directions).first()) {
             (1, Some(trial)) => number(trial.values[0]),
             _ => "-".into(),
