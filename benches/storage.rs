@@ -1,8 +1,8 @@
 //! What a trial costs in each storage, beside Optuna on the same machine: `cargo bench --bench storage`.
 //!
-//! A trial is an ask with 7 parameters and a tell with one value, the parameters drawn at random on both sides, so that what is measured is
-//! the storage. Optuna is the one that `python3` imports; PostgreSQL is a server of its own, on this machine, if it is installed. Both
-//! write to the same kind of place with the same settings.
+//! A trial is an ask with 7 parameters and a tell with one value, the parameters drawn at random on both sides, so that
+//! what is measured is the storage. Optuna is the one that `python3` imports; PostgreSQL is a server of its own, on
+//! this machine, if it is installed. Both write to the same kind of place with the same settings.
 
 #[allow(dead_code, clippy::unwrap_used, reason = "shared with the tests")]
 #[path = "../tests/cli/cluster.rs"]

@@ -1,7 +1,8 @@
 //! What an ask costs: `cargo bench --bench tuner [--no-default-features]`.
 //!
-//! Seven parameters (three floats, two of them on a logarithmic scale, two whole numbers, a stepped one, a choice) after 100 and 1,000 trials: the sampler
-//! alone, and a whole ask of a study in memory. Beside it in the same run, where Python has it, Optuna's TPE on a study in memory. Medians.
+//! Seven parameters (three floats, two of them on a logarithmic scale, two whole numbers, a stepped one, a choice)
+//! after 100 and 1,000 trials: the sampler alone, and a whole ask of a study in memory. Beside it in the same run,
+//! where Python has it, Optuna's TPE on a study in memory. Medians.
 
 use qgd::statistics::median;
 use qgd::tuner::{
@@ -64,7 +65,8 @@ fn cost(space: &Space, point: &[Option<f64>]) -> f64 {
     units.map(|unit| unit * unit).sum()
 }
 
-/// The sampler alone, after `n` trials that it has proposed: the next ones are asked for and told, and each ask is timed.
+/// The sampler alone, after `n` trials that it has proposed: the next ones are asked for and told, and each ask is
+/// timed.
 fn alone(name: &str, n: usize, repeats: usize) -> Result<f64, Box<dyn Error>> {
     let (space, directions) = (space()?, [Direction::Minimize]);
     let mut sampler = samplers::build(name, &Setting { space: &space, directions: &directions })?;

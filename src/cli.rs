@@ -12,7 +12,9 @@ mod inspect;
 mod merge;
 mod meta_train;
 mod progress;
+mod storage;
 mod study;
+mod trials;
 mod tune;
 
 #[cfg(feature = "torch")]

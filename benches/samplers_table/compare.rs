@@ -10,9 +10,9 @@ use std::path::Path;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Instant;
 
-/// Trials of a study, but for those of `mohamed`: 300 batches of 16, as in the paper.
+/// Trials of a study, but for those of `reinforce`: 300 batches of 16, as in the paper.
 const N_TRIALS: usize = 200;
-const N_MOHAMED: usize = 4800;
+const N_REINFORCE: usize = 4800;
 /// Whose mean must be far better than random: the last ten batches.
 const N_LAST: usize = 160;
 /// Where the incumbents are looked at.
@@ -34,7 +34,8 @@ struct Studies {
 }
 
 impl Studies {
-    /// Validation and test loss of the incumbents after `n` trials, one a seed. The incumbent is the best by validation.
+    /// Validation and test loss of the incumbents after `n` trials, one a seed. The incumbent is the best by
+    /// validation.
     fn incumbents(&self, n: usize) -> Vec<Losses> {
         let best = |study: &Vec<Losses>| {
             let seen = study.iter().take(n);
@@ -85,26 +86,26 @@ pub fn compare(
 
 fn entries(problem: &Problem, texts: &[String], taught: &Path) -> Vec<Entry> {
     let entry = |name: &str, text: &str| {
-        let n_trials = if text.starts_with("mohamed") { N_MOHAMED } else { N_TRIALS };
+        let n_trials = if text.starts_with("reinforce") { N_REINFORCE } else { N_TRIALS };
         Entry { name: name.into(), text: text.into(), n_trials }
     };
     let [examples, inputs, classes] = problem.facts;
-    let transferred = format!("hyperq:{},examples={examples},inputs={inputs},classes={classes}", taught.display());
+    let transferred = format!("deep-q:{},examples={examples},inputs={inputs},classes={classes}", taught.display());
     if !texts.is_empty() {
         return texts.iter().map(|text| entry(text, &text.replace("TAUGHT", &transferred))).collect();
     }
-    let mut entries: Vec<Entry> = ["random", "grid", "tpe", "gp", "vashishtha"]
+    let mut entries: Vec<Entry> = ["random", "grid", "tpe", "gp", "q-learning"]
         .into_iter()
         .filter(|name| samplers::NAMES.contains(name))
         .map(|name| entry(name, name))
         .collect();
-    entries.push(entry("mohamed, mlp", "mohamed"));
-    entries.push(entry("mohamed, rnn", "mohamed:policy=rnn"));
-    entries.push(entry("mohamed, mlp, baseline", "mohamed:baseline=mean"));
-    entries.push(entry("mohamed, rnn, baseline", "mohamed:policy=rnn,baseline=mean"));
+    entries.push(entry("reinforce, mlp", "reinforce"));
+    entries.push(entry("reinforce, rnn", "reinforce:policy=rnn"));
+    entries.push(entry("reinforce, mlp, baseline", "reinforce:baseline=mean"));
+    entries.push(entry("reinforce, rnn, baseline", "reinforce:policy=rnn,baseline=mean"));
     entries.push(entry("nas", "nas"));
-    entries.push(entry("hyperq, fresh", "hyperq"));
-    entries.push(entry("hyperq, transferred", &transferred));
+    entries.push(entry("deep-q, fresh", "deep-q"));
+    entries.push(entry("deep-q, transferred", &transferred));
     entries
 }
 

@@ -81,12 +81,13 @@ impl DataSet {
         Self::all().iter().position(|&set| set == self).map_or("", |i| NAMES[i])
     }
 
-    /// Whether `hyperq` may learn from it.
+    /// Whether `deep-q` may learn from it.
     pub fn is_other(self) -> bool {
         !matches!(self, Self::Wine | Self::Letter)
     }
 
-    /// Whether every combination is tabulated. On the whole ones that `hyperq` may learn from, defaults of the samplers were chosen.
+    /// Whether every combination is tabulated. On the whole ones that `deep-q` may learn from, defaults of the samplers
+    /// were chosen.
     pub fn is_whole(self) -> bool {
         matches!(self, Self::Wine | Self::BreastCancer | Self::Diabetes | Self::Teacher(5))
     }

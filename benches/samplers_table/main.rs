@@ -1,19 +1,22 @@
-//! The samplers on a real problem that is tabulated as a whole: `cargo bench --bench samplers_table -- STEP ... [--threads N] [--seeds N]`.
+//! The samplers on a real problem that is tabulated as a whole: `cargo bench --bench samplers_table -- STEP ...
+//! [--threads N] [--seeds N]`.
 //!
-//! The problem is that of Mohamed et al.: one hidden layer, Adam, 15 epochs, split 0.7 / 0.1 / 0.2; 10 learning rates, 10 weight decays, 10 batch
-//! sizes and 10 hidden sizes. Every combination is trained once, and what came out is kept in a table, so that a trial is a look-up.
+//! The problem is that of Mohamed et al.: one hidden layer, Adam, 15 epochs, split 0.7 / 0.1 / 0.2; 10 learning rates,
+//! 10 weight decays, 10 batch sizes and 10 hidden sizes. Every combination is trained once, and what came out is kept
+//! in a table, so that a trial is a look-up.
 //!
 //! | Step | What |
 //! |---|---|
-//! | `tables` | trains what the tables lack, and writes it to `target/samplers_table/NAME.tsv` row by row; killed, it goes on where it was |
-//! | `learn` | meta-trains `hyperq` on the tables of the other data sets, and writes `target/samplers_table/hyperq.qgd` |
-//! | `compare` | runs the samplers on wine and letter, prints the figures, and writes `target/samplers_table/samplers.svg` |
+//! | `tables` | trains the missing rows of `target/samplers_table/NAME.tsv`; killed, it goes on where it was |
+//! | `learn` | teaches `deep-q` on the tables of the other data sets: `target/samplers_table/deep-q.qgd` |
+//! | `compare` | runs the samplers on wine and letter; prints figures, draws `target/samplers_table/samplers.svg` |
 //! | `all` | the three, one after the other: some minutes |
 //!
-//! Without a step it does nothing. `--on NAME` compares on another data set that is tabulated whole, `--without NAME` leaves one out of what
-//! `hyperq` learns from, and `--sampler TEXT` compares these samplers instead. Data come from `QGD_DATA` or `../shared/data`; without them it says so and does nothing.
-//! `letter` is a sub-grid: 10 learning rates, 5 of each of the others. The data sets that `hyperq` learns from are tabulated at random
-//! combinations; neither wine nor letter is among them.
+//! Without a step it does nothing. `--on NAME` compares on another data set that is tabulated whole, `--without NAME`
+//! leaves one out of what `deep-q` learns from, and `--sampler TEXT` compares these samplers instead. Data come from
+//! `QGD_DATA` or `../shared/data`; without them it says so and does nothing. `letter` is a sub-grid: 10 learning rates,
+//! 5 of each of the others. The data sets that `deep-q` learns from are tabulated at random combinations; neither wine
+//! nor letter is among them.
 
 mod compare;
 mod data;
@@ -22,7 +25,7 @@ mod table;
 
 use data::DataSet;
 use indicatif::{ProgressBar, ProgressStyle};
-use qgd::tuner::samplers::hyperq::{Lesson, TeachConfig, teach};
+use qgd::tuner::samplers::deep_q::{Lesson, TeachConfig, teach};
 use run::Problem;
 use std::error::Error;
 use std::path::{Path, PathBuf};
@@ -75,7 +78,7 @@ fn main() -> Result<()> {
     Ok(())
 }
 
-/// Teaches `hyperq` on everything but what it is compared on.
+/// Teaches `deep-q` on everything but what it is compared on.
 fn learn(folder: &Path, options: &Options) -> Result<()> {
     let lesson = |set: DataSet| -> Result<Lesson> {
         let problem = Problem::load(set, folder, &table_file(set.name()))?;
@@ -85,7 +88,7 @@ fn learn(folder: &Path, options: &Options) -> Result<()> {
     let lessons = sets.map(lesson).collect::<Result<Vec<_>>>()?;
     let bar = ProgressBar::new(options.teach.episodes as u64);
     bar.set_style(ProgressStyle::with_template(
-        "hyperq         {bar:32.cyan/238} {pos:>6}/{len} studies  {msg}  {eta:.dim}",
+        "deep-q         {bar:32.cyan/238} {pos:>6}/{len} studies  {msg}  {eta:.dim}",
     )?);
     let mut average = 0.0;
     let taught = teach(&run::space(false)?, &lessons, &options.teach, |n_done, reward| {
@@ -104,7 +107,7 @@ fn learn(folder: &Path, options: &Options) -> Result<()> {
 }
 
 fn taught_file() -> PathBuf {
-    Path::new(FOLDER).join("hyperq.qgd")
+    Path::new(FOLDER).join("deep-q.qgd")
 }
 
 fn tables(folder: &Path, options: &Options) -> Result<()> {

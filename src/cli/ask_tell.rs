@@ -1,7 +1,7 @@
 //! `qgd ask-tell`: a study for programs in any language, over stdin and stdout, a line of JSON each.
 
 use super::failure::Failure;
-use super::study::short_json;
+use super::trials::short_json;
 use super::tune::{StudyArgs, output, read_space};
 use anyhow::{Context, Result, anyhow};
 use clap::Args;
@@ -13,14 +13,15 @@ use std::path::PathBuf;
 
 /// Serve a study to a program in any language: lines of JSON on stdin, answers on stdout.
 ///
-/// {"ask":{}} is answered {"trial":0,"params":{...}}. {"report":{"trial":0,"step":3,"value":0.9}} is answered {"prune":false}.
-/// {"tell":{"trial":0,"values":[1.2]}} or {"tell":{"trial":0,"state":"fail"}} (or "pruned") is answered {"ok":true}.
-/// {"enqueue":{"params":{...}}} has these parameters tried next. {"best":{}} answers the best trial, or null; the front where there are several
-/// objectives. A line that cannot be served is answered {"error":"..."}, and the next one is read.
+/// {"ask":{}} is answered {"trial":0,"params":{...}}. {"report":{"trial":0,"step":3,"value":0.9}} is answered
+/// {"prune":false}. {"tell":{"trial":0,"values":[1.2]}} or {"tell":{"trial":0,"state":"fail"}} (or "pruned") is
+/// answered {"ok":true}. {"enqueue":{"params":{...}}} has these parameters tried next. {"best":{}} answers the best
+/// trial, or null; with several objectives the front. A line that cannot be served is answered {"error":"..."}, and the
+/// next one is read.
 #[derive(Debug, Args)]
 #[command(after_help = "Example:\n  echo '{\"ask\":{}}' | qgd ask-tell --space space.toml")]
 pub struct AskTellArgs {
-    /// What is searched.
+    /// Space that is searched: a TOML file.
     #[arg(long)]
     space: PathBuf,
     /// Where the study is kept: sqlite:///FILE, postgresql://USER@HOST/DATABASE (its password in PGPASSWORD) or memory:

@@ -1,11 +1,12 @@
-//! Pieces of work side by side: each on a thread of its own, with libtorch on a single one.
+//! Work on several threads at the same time, where libtorch uses one thread for each.
 
 use super::failure::Failure;
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Mutex, PoisonError};
 
-/// `work(0), ..., work(n - 1)`, `n_jobs` at a time. The answers are in order. After a failure nothing new is begun, and the first is told.
+/// Does `work(0), ..., work(n - 1)`, `n_jobs` at a time. The answers are in order. After a failure nothing new is
+/// begun; of several failures the one with the smallest index is answered.
 pub fn side_by_side<T: Send>(
     n: usize,
     n_jobs: usize,

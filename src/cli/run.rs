@@ -1,4 +1,5 @@
-//! One training run: the same loop for `train`, `compare` and `demo`, whatever moves the learning rate.
+//! One training run: the same loop for `train`, `compare`, `demo` and the trials of `tune --task`, with any controller
+//! or schedule.
 
 use super::decider::Decider;
 use super::failure::Failure;
@@ -13,24 +14,24 @@ use tch::{Device, Tensor, nn};
 
 /// A net in training.
 pub struct Run {
-    /// Its parameters and buffers.
+    /// Parameters and buffers of the net.
     pub vs: nn::VarStore,
-    /// Takes the steps and the decisions.
+    /// Optimizer and controller.
     pub optimizer: QController,
-    /// Which examples come next.
+    /// Draws the examples of each step.
     pub batches: Batches,
-    /// Dropout masks.
+    /// Random numbers of the dropout masks.
     pub dropout: ChaCha8Rng,
     net: Net,
     train: TensorSplit,
-    /// What the validation loss is taken on, where the controller is told one.
+    /// Validation examples whose loss the controller is told, where it is told one.
     watched: Option<TensorSplit>,
 }
 
-/// So many validation examples at most make the loss that a controller is told.
+/// Largest number of validation examples whose loss a controller is told.
 const N_WATCHED: i64 = 512;
 
-/// How good a net is in the end. Losses are means over whole splits, without penalties.
+/// Losses and accuracies of a net. Losses are means over whole splits, without penalties.
 #[derive(Debug, Clone, Copy)]
 pub struct Scores {
     pub train: Evaluation,
@@ -50,9 +51,10 @@ impl Run {
         Ok(Self { vs, optimizer, batches, dropout: rng::stream(seed, "dropout"), net, train, watched })
     }
 
-    /// One optimizer step. Answers its loss, still on the device.
+    /// One optimizer step. Answers its loss, which is still on the device.
     ///
-    /// A controller that moves the weight decay is told the validation loss before each of its decisions, of the first 512 validation examples.
+    /// A controller that looks at the validation loss is told that of the first 512 validation examples before each of
+    /// its decisions.
     pub fn step(&mut self) -> Result<Tensor, Failure> {
         if let Some(split) = self.watched.as_ref().filter(|_| self.optimizer.is_due()) {
             self.optimizer.observe_validation(nets::evaluate(&self.net, split)?.loss);
@@ -65,12 +67,12 @@ impl Run {
         Ok(loss)
     }
 
-    /// How good the net is now on one split.
+    /// Loss and accuracy of the net on one split.
     pub fn score(&self, split: &TensorSplit) -> Result<Evaluation, Failure> {
         Ok(nets::evaluate(&self.net, split)?)
     }
 
-    /// How good the net is now on all of them.
+    /// Losses and accuracies of the net on all splits.
     pub fn evaluate(&self, data: &Dataset) -> Result<Scores, Failure> {
         let device = self.vs.device();
         Ok(Scores {
@@ -80,13 +82,13 @@ impl Run {
         })
     }
 
-    /// Trainable numbers.
+    /// Number of trainable parameters.
     pub fn n_parameters(&self) -> usize {
         self.net.n_parameters()
     }
 }
 
-/// The validation examples for a controller that watches them.
+/// Validation examples for a controller that looks at their loss.
 fn watched(task: &TaskSpec, data: &Dataset, decider: &Decider, device: Device) -> Result<Option<TensorSplit>, Failure> {
     if decider.moves_only_weight_decay() && task.train.weight_decay <= 0.0 {
         let name = decider.controller_name();

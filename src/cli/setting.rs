@@ -1,4 +1,4 @@
-//! Flags that several commands share: what a task file says can be overridden, and where and how the training runs.
+//! Flags that several commands share: overrides of a task file, and the machine on which the training runs.
 
 use super::failure::Failure;
 use anyhow::{Context, anyhow};
@@ -25,7 +25,7 @@ pub fn schedule() -> impl TypedValueParser<Value = Schedule> {
     one_of(Schedule::ALL.map(Schedule::name))
 }
 
-/// What a flag may change in a task file.
+/// Flags that override a task file.
 #[derive(clap::Args)]
 #[command(next_help_heading = "Instead of what the task file says")]
 pub struct Overrides {
@@ -58,14 +58,14 @@ impl Overrides {
     }
 }
 
-/// Where the data are and what computes.
+/// Folder of the data, and device that computes.
 #[derive(clap::Args)]
 #[command(next_help_heading = "Machine")]
 pub struct Machine {
-    /// What computes
+    /// Device that computes
     #[arg(long, default_value = "cpu", value_parser = ["cpu", "cuda"])]
     pub device: String,
-    /// Where data files are looked for, if not beside the task file
+    /// Folder of the data files, if they are not beside the task file
     #[arg(long, value_name = "DIR")]
     pub data_dir: Option<PathBuf>,
 }
@@ -110,13 +110,13 @@ pub fn check_output(flag: &str, path: Option<&Path>) -> Result<(), Failure> {
     Ok(())
 }
 
-/// Writes a file under a temporary name and renames it, so that it is there whole or not at all.
+/// Writes a file under a temporary name and renames it, so that it is there as a whole or not at all.
 pub fn write_file(path: &Path, bytes: &[u8]) -> Result<(), Failure> {
     qgd::artifact::write_bytes(path, bytes).with_context(|| format!("cannot write {}", path.display()))?;
     Ok(())
 }
 
-/// Runs at the same time: what the flag says, or one for each core.
+/// Number of runs at the same time: that of the flag, or one for each core.
 pub fn jobs(flag: Option<u16>) -> usize {
     flag.map_or_else(|| std::thread::available_parallelism().map_or(1, usize::from), usize::from)
 }

@@ -1,14 +1,15 @@
-//! `qgd study`: looks at studies, whoever made them, and learns from them.
+//! `qgd study`, which shows studies of this program and of Optuna, and teaches a sampler on them.
 
 mod teach;
 
 use super::failure::Failure;
-use super::tune::{DEFAULT_STORAGE, open_existing};
+use super::storage;
+use super::trials::{number_json, params, print_table, values, with_notes};
 use anyhow::{Context, anyhow};
 use clap::{Args, Subcommand};
 use qgd::report::{Align, Table, number};
 use qgd::tuner::storage::{Seen, Storage, StudyRecord};
-use qgd::tuner::{Direction, StudyConfig, Trial, TrialState, Value, best_trials, importance};
+use qgd::tuner::{Counts, StudyConfig, Trial, best_trials, importance};
 use serde_json::{Value as Json, json};
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -20,7 +21,7 @@ pub struct StudyArgs {
     #[command(subcommand)]
     command: Command,
     /// Where the studies are kept: sqlite:///FILE or postgresql://USER@HOST/DATABASE
-    #[arg(long, default_value = DEFAULT_STORAGE, global = true)]
+    #[arg(long, default_value = storage::DEFAULT, global = true)]
     storage: String,
 }
 
@@ -54,7 +55,7 @@ enum Command {
         #[arg(short, long, value_name = "FILE")]
         output: Option<PathBuf>,
     },
-    /// Teach the sampler hyperq on studies of one space on several data sets, for --sampler hyperq:FILE on others
+    /// Teach the sampler deep-q on studies of one space on several data sets, for --sampler deep-q:FILE on others
     Teach(teach::TeachArgs),
     /// Remove a study with all its trials
     Delete { study: String },
@@ -62,7 +63,7 @@ enum Command {
 
 impl StudyArgs {
     pub fn run(&self) -> Result<(), Failure> {
-        let storage = open_existing(&self.storage)?;
+        let storage = storage::open_existing(&self.storage)?;
         match &self.command {
             Command::List => list(&*storage),
             Command::Show { study } => show(&*storage, study),
@@ -89,17 +90,13 @@ fn find(storage: &dyn Storage, name: &str) -> Result<(StudyRecord, Vec<Trial>), 
     Ok((record, trials))
 }
 
-fn count(trials: &[Trial], state: TrialState) -> String {
-    trials.iter().filter(|trial| trial.state == state).count().to_string()
-}
-
 fn list(storage: &dyn Storage) -> Result<(), Failure> {
     let columns = ["complete", "pruned", "failed", "running", "waiting", "best"].map(|name| (name, Align::Right));
     let mut table = Table::new(&[&[("study", Align::Left)][..], &columns].concat());
     for StudyRecord { name, directions, id, .. } in storage.studies()? {
         let trials = storage.trials(id, &Seen::default())?;
-        use TrialState::{Complete, Fail, Pruned, Running, Waiting};
-        let counts = [Complete, Pruned, Fail, Running, Waiting].map(|state| count(&trials, state));
+        let Counts { waiting, running, complete, pruned, failed } = Counts::of(&trials);
+        let counts = [complete, pruned, failed, running, waiting].map(|n| n.to_string());
         let best = match (directions.len(), best_trials(&trials, &directions).first()) {
             (1, Some(trial)) => number(trial.values[0]),
             _ => "-".into(),
@@ -108,20 +105,6 @@ fn list(storage: &dyn Storage) -> Result<(), Failure> {
     }
     say!("{table}");
     Ok(())
-}
-
-fn values(values: &[f64]) -> String {
-    // `number` calls what is infinite diverged: here it may be a value like any other.
-    let text = |value: &f64| if value.is_finite() { number(*value) } else { value.to_string() };
-    values.iter().map(text).collect::<Vec<_>>().join(" ")
-}
-
-fn params(trial: &Trial) -> String {
-    let text = |value: &Value| match value {
-        Value::Float(float) => number(*float),
-        other => other.to_string(),
-    };
-    trial.values_of_params().iter().map(|(name, value)| format!("{name}={}", text(value))).collect::<Vec<_>>().join(" ")
 }
 
 fn show(storage: &dyn Storage, name: &str) -> Result<(), Failure> {
@@ -180,52 +163,6 @@ fn shares(storage: &dyn Storage, name: &str, objective: usize, as_json: bool) ->
     shares.iter().for_each(|(name, share)| table.row([name.clone(), format!("{share:.3}")]));
     say!("{table}");
     Ok(())
-}
-
-/// The best trial, or the front, for a person; what seed and sampler it took beside it.
-pub fn print_best(config: &StudyConfig, trials: &[Trial]) {
-    let best = best_trials(trials, &config.directions);
-    if best.is_empty() {
-        say!("no trial is complete and keeps its constraints");
-    } else {
-        print_table(&best, &config.directions);
-    }
-}
-
-fn print_table(best: &[&Trial], directions: &[Direction]) {
-    if let ([direction], Some(trial)) = (directions, best.first()) {
-        let which = if *direction == Direction::Minimize { "smallest" } else { "largest" };
-        say!("{which} value {} in trial {}", values(&trial.values), trial.number);
-        trial.values_of_params().iter().for_each(|(name, value)| say!("  {name} = {value}"));
-        trial.user_attrs.iter().for_each(|(name, note)| say!("  ({name} {note})"));
-        return;
-    }
-    let mut table = Table::new(&[("trial", Align::Right), ("values", Align::Left), ("parameters", Align::Left)]);
-    best.iter().for_each(|trial| table.row([trial.number.to_string(), values(&trial.values), params(trial)]));
-    say!("{table}");
-}
-
-/// What JSON has no number for, as a word.
-pub fn number_json(value: f64) -> Json {
-    match value {
-        f64::INFINITY => json!("Infinity"),
-        f64::NEG_INFINITY => json!("-Infinity"),
-        _ if value.is_nan() => json!("NaN"),
-        _ => json!(value),
-    }
-}
-
-/// A trial in short.
-pub fn short_json(trial: &Trial) -> Json {
-    let values: Vec<Json> = trial.values.iter().map(|&value| number_json(value)).collect();
-    json!({ "trial": trial.number, "values": values, "params": trial.values_of_params() })
-}
-
-/// A trial in short, with what the objective noted about it.
-fn with_notes(trial: &Trial) -> Json {
-    let mut json = short_json(trial);
-    json["user_attrs"] = json!(trial.user_attrs);
-    json
 }
 
 fn export(storage: &Arc<dyn Storage>, name: &str, output: Option<&PathBuf>) -> Result<(), Failure> {

@@ -1,4 +1,4 @@
-//! `qgd tune`: tunes any program; and `qgd worker`, which helps with a study that is there.
+//! `qgd tune`, which tunes any program, and `qgd worker`, which runs trials of a study that is there.
 
 mod child;
 #[cfg(feature = "torch")]
@@ -15,65 +15,69 @@ use clap::Args;
 #[cfg(feature = "torch")]
 use in_process::TaskObjective;
 use qgd::report::number;
-use qgd::tuner::storage::{self, Storage};
+use qgd::tuner::storage;
 use qgd::tuner::{
-    ActiveTrial, Direction, Optimize, Outcome, Screen, Setting, Space, SpaceFile, Study, StudyConfig, Trial,
-    TrialState, pruners, samplers,
+    ActiveTrial, Direction, Optimize, Outcome, Screen, Space, SpaceFile, Study, StudyConfig, Trial, TrialState,
 };
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 use std::time::Duration;
 use template::Template;
 
-/// How a study is set up, for all commands that make one. What is not given is as the study has it, or the default.
+/// Settings of a study, for all commands that make one. A setting that is not given is that of the stored study, or the
+/// default.
 #[derive(Debug, Clone, Args)]
 pub struct StudyArgs {
-    /// What says which parameters to try next; options behind a colon (tpe:gamma=0.1,n_candidates=50). [default: tpe]
+    /// Sampler, which proposes the parameters to try next; options behind a colon (tpe:gamma=0.1,n_candidates=50).
+    /// [default: tpe]
     ///
     /// tpe: densities of good and bad trials (multivariate, n_startup_trials, n_candidates, gamma, max_good).
     /// gp: a Gaussian process, for few and costly trials (acquisition=ei or ucb, beta, n_startup_trials, max_points).
     /// cmaes: an evolution strategy, for many trials and numbers only (sigma, population, restarts).
     /// nsga2: a genetic algorithm, for several objectives (population, crossover, mutation, spread).
     /// bohb: tpe for `--pruner hyperband` (random, and the options of tpe). grid: every combination (n).
-    /// random and qmc: anywhere, evenly.
+    /// random and qmc: evenly in the whole space. q-learning, reinforce, nas and deep-q: reinforcement learning.
     #[arg(long)]
     sampler: Option<String>,
-    /// What stops bad trials early: none, median, percentile, asha, hyperband, patience; options behind a colon. [default: none]
+    /// Pruner, which stops bad trials early: none, median, percentile, asha, hyperband, patience; options behind a
+    /// colon. [default: none]
     #[arg(long)]
     pruner: Option<String>,
-    /// Fixes all that is random. [default: 0]
+    /// Seed of everything random. [default: 0]
     #[arg(long)]
     seed: Option<u64>,
-    /// So many trials may run at a time; trial n uses the results up to trial n - lag, for any number of workers.
+    /// Number of trials that may run at the same time; trial n uses the results up to trial n - lag, for any number of
+    /// workers.
     #[arg(long)]
     lag: Option<usize>,
-    /// After so many trials only so many parameters, those that matter most, are searched; the others stay as in the best trial.
+    /// After TRIALS trials only PARAMETERS parameters, those that matter most, are searched; the others stay as in the
+    /// best trial.
     #[arg(long, value_name = "TRIALS:PARAMETERS")]
     screen: Option<Screen>,
     /// Name of the study. [default: name of the space file]
     #[arg(long)]
     study: Option<String>,
-    /// Seconds between signs of life of a worker; after twice as many without one its trials are tried again. [default: 10]
+    /// Seconds between heartbeats of a worker; after twice that time without one its trials are tried again. [default:
+    /// 10]
     #[arg(long, value_name = "SECONDS", allow_negative_numbers = true)]
     heartbeat: Option<f64>,
-    /// How often the trial of a worker that died is tried again. [default: 3]
+    /// Number of times that the trial of a worker that died is tried again. [default: 3]
     #[arg(long)]
     retries: Option<usize>,
 }
 
-/// How trials are run, and how many.
+/// Number of trials, and how they are run.
 #[derive(Debug, Args)]
 struct WorkArgs {
-    /// Total of complete and pruned trials that the study is to have; what it has already counts.
+    /// Number of complete and pruned trials that the study is to have, with those that it has already.
     #[arg(long, default_value_t = 100)]
     trials: usize,
-    /// Trials that run side by side here.
+    /// Number of trials that run at the same time here.
     #[arg(long, default_value_t = 1)]
     workers: usize,
-    /// A trial that takes longer than so many seconds has failed.
+    /// Seconds after which a trial is stopped and counts as failed.
     #[arg(long, value_name = "SECONDS", allow_negative_numbers = true)]
     timeout: Option<f64>,
-    /// Give up when so many trials in a row have failed.
+    /// Number of failed trials in a row after which to give up.
     #[arg(long, value_name = "N", default_value_t = 20)]
     max_failures: usize,
     /// Folder for the output of every trial. [default: STUDY-logs]
@@ -96,7 +100,7 @@ const EXAMPLES: &str = "Examples:
 
 The same line again continues the study, or helps others who run it; see `qgd study --help` for what came out.";
 
-/// What a trial runs.
+/// Objective: what a trial runs.
 enum Objective {
     Command(Template),
     #[cfg(feature = "torch")]
@@ -105,30 +109,28 @@ enum Objective {
 
 /// Find good parameters of any program.
 ///
-/// The program is run once a trial. {name} in its arguments stands for a parameter; parameters are in the environment as QGD_PARAM_NAME too,
-/// and all of them as JSON in QGD_PARAMS. It prints its result as a line {"value": 0.5} or {"values": [0.5, 2]}; the last one counts.
-/// Lines {"step": 3, "value": 0.7} before that let a pruner stop it early.
+/// The program is run once a trial. {name} in its arguments stands for a parameter; parameters are in the environment
+/// as QGD_PARAM_NAME too, and all of them as JSON in QGD_PARAMS. It prints its result as a line {"value": 0.5} or
+/// {"values": [0.5, 2]}; the last one counts. Lines {"step": 3, "value": 0.7} before that let a pruner stop it early.
 ///
-/// With --task (it needs libtorch) a trial trains the net of a task file, and --controller moves the learning rate or the weight decay meanwhile. Parameters
-/// are named as the keys that they replace: optimizer, lr, weight_decay, batch_size, steps; activation, dropout, l1, batch_norm, embedding; layers
-/// and units for `hidden` (units_2 for the second layer alone), blocks and filters for `channels`. The result is the validation loss, or where
-/// the space says maximize the validation accuracy; it is reported ten times in a run. All trials have the same split, batches and seed.
+/// With --task (it needs libtorch) a trial trains the net of a task file, while --controller moves the learning rate or
+/// the weight decay. Parameters are named as the keys that they replace: optimizer, lr, weight_decay, batch_size,
+/// steps; activation, dropout, l1, batch_norm, embedding; layers and units for `hidden` (units_2 for the second layer
+/// alone), blocks and filters for `channels`. The result is the validation loss, or the validation accuracy where the
+/// space says maximize; it is reported ten times in a run. All trials have the same split, batches and seed.
 #[derive(Debug, Args)]
 #[command(after_help = EXAMPLES)]
 pub struct TuneArgs {
-    /// What is searched: a TOML file with a table [params.NAME] for each parameter.
+    /// Space that is searched: a TOML file with a table [params.NAME] for each parameter.
     space: PathBuf,
     /// Where the study is kept: sqlite:///FILE, postgresql://USER@HOST/DATABASE (its password in PGPASSWORD) or memory:
-    #[arg(long, default_value = DEFAULT_STORAGE)]
+    #[arg(long, default_value = super::storage::DEFAULT)]
     storage: String,
     #[command(flatten)]
     study: StudyArgs,
     #[command(flatten)]
     work: WorkArgs,
 }
-
-/// Where studies are kept unless the user says otherwise.
-pub const DEFAULT_STORAGE: &str = "sqlite:///qgd.db";
 
 /// Run trials of a study that `qgd tune` has made, here or on another machine.
 #[derive(Debug, Args)]
@@ -137,7 +139,7 @@ pub const DEFAULT_STORAGE: &str = "sqlite:///qgd.db";
 )]
 pub struct WorkerArgs {
     /// Where the study is kept: sqlite:///FILE or postgresql://USER@HOST/DATABASE (its password in PGPASSWORD)
-    #[arg(long, default_value = DEFAULT_STORAGE)]
+    #[arg(long, default_value = super::storage::DEFAULT)]
     storage: String,
     /// Name of the study.
     #[arg(long)]
@@ -159,7 +161,8 @@ impl TuneArgs {
 impl WorkerArgs {
     pub fn run(&self) -> Result<(), Failure> {
         self.work.check()?;
-        let study = Study::open(open_existing(&self.storage)?, &self.study).map_err(Failure::of_tuner)?;
+        let study =
+            Study::open(super::storage::open_existing(&self.storage)?, &self.study).map_err(Failure::of_tuner)?;
         let objective = self.work.objective(study.space(), &study.config().directions)?;
         self.work.run(&study, objective)
     }
@@ -172,28 +175,25 @@ pub fn read_space(path: &Path) -> Result<SpaceFile, Failure> {
     SpaceFile::parse(&text).with_context(|| path.display().to_string()).map_err(Failure::BadInput)
 }
 
-/// A storage that must be there: one that is only looked at is not made.
-pub fn open_existing(url: &str) -> Result<Arc<dyn Storage>, Failure> {
-    storage::open_existing(url).map_err(|error| Failure::of_tuner(error.into()))
-}
-
 impl StudyArgs {
-    /// The study, made or continued. Nothing is written where something is wrong. A new one has a lag of `workers`, unless told otherwise.
+    /// The study, made or continued. Nothing is written where a setting is wrong. A new one has a lag of `workers`
+    /// unless a lag is given.
     pub fn open(&self, path: &Path, file: SpaceFile, url: &str, workers: usize) -> Result<Study, Failure> {
         let SpaceFile { space, directions } = file;
         let stem = || path.file_stem().map_or("study".into(), |stem| stem.to_string_lossy().into_owned());
         let name = self.study.clone().unwrap_or_else(stem);
         let standard = StudyConfig { name, directions, lag: workers.max(1), ..StudyConfig::default() };
         let fresh = self.applied(&standard);
-        let setting = Setting { space: &space, directions: &fresh.directions };
-        samplers::build(&fresh.sampler, &setting).map_err(Failure::bad_input)?;
-        pruners::build(&fresh.pruner, &setting).map_err(Failure::bad_input)?;
-        fresh.check().map_err(Failure::of_tuner)?;
+        let checked = fresh.check(&space).map_err(Failure::of_tuner)?;
         let storage = storage::open(url).map_err(|error| Failure::of_tuner(error.into()))?;
         let stored = StudyConfig::stored(&*storage, &fresh.name).map_err(Failure::of_tuner)?;
-        let config =
-            stored.map_or(fresh, |stored| self.applied(&StudyConfig { directions: standard.directions, ..stored }));
-        Study::create_or_open(storage, space, config).map_err(Failure::of_tuner)
+        let config = stored.map(|stored| self.applied(&StudyConfig { directions: standard.directions, ..stored }));
+        // The sampler of settings that are checked already is not made a second time.
+        let checked = match config.filter(|config| config != checked.config()) {
+            Some(config) => config.check(&space).map_err(Failure::of_tuner)?,
+            None => checked,
+        };
+        checked.create_or_open(storage).map_err(Failure::of_tuner)
     }
 
     fn applied(&self, to: &StudyConfig) -> StudyConfig {
@@ -248,7 +248,7 @@ impl WorkArgs {
 
     fn runner(&self, study: &Study, template: Template) -> Result<Runner, Failure> {
         let config = study.config();
-        // A name may hold what no folder may.
+        // A study may have a name that a folder cannot have.
         let folder = || PathBuf::from(format!("{}-logs", config.name.replace(['/', '\0'], "_")));
         let logs = self.logs.clone().unwrap_or_else(folder);
         child::make_folder(&logs)?;
@@ -285,24 +285,22 @@ impl WorkArgs {
         let done = study.optimize(&options, objective);
         progress.finish();
         done.map_err(Failure::of_tuner)?;
-        super::study::print_best(study.config(), &study.trials().map_err(Failure::of_tuner)?);
+        super::trials::print_best(study.config(), &study.trials().map_err(Failure::of_tuner)?);
         Ok(())
     }
 }
 
-/// How far the study is, and the best so far.
+/// Shows how many trials are done, and the best so far.
 fn show(progress: &Progress, study: &Study, trial: &Trial) {
     if trial.state == TrialState::Fail {
         note!("trial {} failed: {}", trial.number, trial.reason());
         return;
     }
-    let Ok(trials) = study.trials() else { return };
-    let count = |state| trials.iter().filter(|trial| trial.state == state).count() as u64;
-    let done = count(TrialState::Complete) + count(TrialState::Pruned);
+    let done = study.counts().done() as u64;
     if progress.wants(done) {
-        progress.show(done, || match study.best() {
-            Ok(Some(best)) => format!("best {} (trial {})", number(best.values[0]), best.number),
-            _ => "none complete yet".into(),
+        progress.show(done, || match study.best_known() {
+            Some((trial, value)) => format!("best {} (trial {trial})", number(value)),
+            None => "none complete yet".into(),
         });
     }
 }

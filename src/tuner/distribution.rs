@@ -1,7 +1,8 @@
-//! The values that one parameter may take.
+//! Distributions: the values that a parameter may have.
 //!
-//! Inside, every value is one number, as in Optuna's schema: floats and whole numbers as they are (never their logarithm), a choice as its
-//! index. Samplers work on these numbers, or on [0, 1] by [`Distribution::from_unit`] and [`Distribution::to_unit`].
+//! Internally every value is one number, its inner value, as in Optuna's schema: floats and whole numbers as they are
+//! (never their logarithm), a choice as its index. Samplers use these numbers, or places in [0, 1] by
+//! [`Distribution::from_unit`] and [`Distribution::to_unit`].
 
 use serde::{Deserialize, Serialize};
 use serde_json::json;
@@ -11,7 +12,7 @@ use std::fmt;
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(untagged)]
 pub enum Value {
-    /// Python's `None`; only studies that Optuna made can hold it.
+    /// Python's `None`, which only studies of Optuna can hold.
     Null,
     /// True or false.
     Bool(bool),
@@ -24,7 +25,7 @@ pub enum Value {
 }
 
 impl Value {
-    /// Whether both mean the same: 2 is 2.0, but not "2".
+    /// Whether both are the same value: 2 is the same as 2.0, but not as "2".
     pub fn means(&self, other: &Self) -> bool {
         match (self, other) {
             (Self::Int(whole), Self::Float(number)) | (Self::Float(number), Self::Int(whole)) => {
@@ -41,7 +42,7 @@ impl fmt::Display for Value {
             Self::Null => write!(f, "null"),
             Self::Bool(truth) => write!(f, "{truth}"),
             Self::Int(whole) => write!(f, "{whole}"),
-            // The shortest text that reads back as the same number, with an exponent where it is far from 1.
+            // The shortest text that is read as the same number, with an exponent where it is far from 1.
             Self::Float(number) => write!(f, "{number:?}"),
             Self::Text(text) => write!(f, "{text}"),
         }
@@ -57,7 +58,7 @@ macro_rules! value_from {
 }
 value_from!(bool => Bool, i64 => Int, i32 => Int, f64 => Float, &str => Text, String => Text);
 
-/// What a parameter may be. Bounds are inclusive.
+/// The values that a parameter may have. Bounds are inclusive.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Distribution {
     /// A number from `low` to `high`.
@@ -66,9 +67,9 @@ pub enum Distribution {
         low: f64,
         /// Largest value.
         high: f64,
-        /// Whether decades count alike.
+        /// Whether the scale is logarithmic, so that each decade counts as much as any other.
         log: bool,
-        /// Only `low`, `low + step`, ...; not together with `log`.
+        /// Distance of the values `low`, `low + step`, ...; not together with `log`.
         step: Option<f64>,
     },
     /// A whole number from `low` to `high`.
@@ -77,14 +78,14 @@ pub enum Distribution {
         low: i64,
         /// Largest value.
         high: i64,
-        /// Whether decades count alike.
+        /// Whether the scale is logarithmic, so that each decade counts as much as any other.
         log: bool,
-        /// Only `low`, `low + step`, ...; 1 where `log`.
+        /// Distance of the values `low`, `low + step`, ...; 1 where `log`.
         step: i64,
     },
-    /// One of a few.
+    /// One of several values without an order.
     Categorical {
-        /// At least one, each different.
+        /// The values, at least one, all different.
         choices: Vec<Value>,
     },
 }
@@ -95,7 +96,7 @@ impl Distribution {
         Self::Float { low, high, log: false, step: None }
     }
 
-    /// Any number from `low` > 0 to `high`, decades alike.
+    /// Any number from `low` > 0 to `high`, on a logarithmic scale.
     pub fn log_float(low: f64, high: f64) -> Self {
         Self::Float { low, high, log: true, step: None }
     }
@@ -110,7 +111,7 @@ impl Distribution {
         Self::Int { low, high, log: false, step: 1 }
     }
 
-    /// Any whole number from `low` ≥ 1 to `high`, decades alike.
+    /// Any whole number from `low` ≥ 1 to `high`, on a logarithmic scale.
     pub fn log_int(low: i64, high: i64) -> Self {
         Self::Int { low, high, log: true, step: 1 }
     }
@@ -125,7 +126,7 @@ impl Distribution {
         Self::Categorical { choices: choices.into_iter().map(Into::into).collect() }
     }
 
-    /// How many values there are; None for a float without a step.
+    /// Number of values; None for a float without a step.
     pub fn n_values(&self) -> Option<u64> {
         match self {
             Self::Float { step: None, .. } => None,
@@ -135,7 +136,8 @@ impl Distribution {
         }
     }
 
-    /// The value with number `index` below [`Distribution::n_values`]; the last one beyond. `low` for a float without a step.
+    /// The value with number `index` below [`Distribution::n_values`]; the last one beyond. `low` for a float without a
+    /// step.
     pub fn nth(&self, index: u64) -> f64 {
         let index = index.min(self.n_values().unwrap_or(1).saturating_sub(1));
         match self {
@@ -145,15 +147,15 @@ impl Distribution {
         }
     }
 
-    /// The value at the place `unit` in [0, 1]: the distribution that every sampler starts from, turned from even to its own scale.
-    /// Where there are finitely many values, each has a stretch of its own: they are equally long unless `log`.
+    /// The value at the place `unit` in [0, 1] of the scale. Where the number of values is finite, each has a part of
+    /// [0, 1]: the parts are equally long unless `log`.
     pub fn from_unit(&self, unit: f64) -> f64 {
         let unit = unit.clamp(0.0, 1.0);
         match self {
             Self::Float { low, high, log: true, .. } => {
                 (low.ln() + unit * (high.ln() - low.ln())).exp().clamp(*low, *high)
             }
-            // Written so that a range wider than the largest number does not overflow.
+            // In this form a range that is wider than the largest number does not overflow.
             Self::Float { low, high, step: None, .. } => (low * (1.0 - unit) + high * unit).clamp(*low, *high),
             Self::Int { low, high, log: true, .. } => {
                 let (first, last) = log_edges(*low, *high);
@@ -166,7 +168,8 @@ impl Distribution {
         }
     }
 
-    /// The opposite of [`Distribution::from_unit`]; the middle of the stretch where there are finitely many values.
+    /// The place of a value: the inverse of [`Distribution::from_unit`]. Where the number of values is finite, it is
+    /// the middle of its part.
     pub fn to_unit(&self, value: f64) -> f64 {
         let place = |low: f64, high: f64, value: f64| if high > low { (value - low) / (high - low) } else { 0.5 };
         let unit = match self {
@@ -192,7 +195,7 @@ impl Distribution {
         (steps.round().max(0.0) as u64).min(last)
     }
 
-    /// The value of this distribution that is nearest to `value`; NaN becomes the lowest.
+    /// The value of this distribution that is nearest to `value`; the lowest one for NaN.
     pub fn nearest(&self, value: f64) -> f64 {
         match self {
             Self::Float { low, high, step: None, .. } => value.max(*low).min(*high),
@@ -200,7 +203,8 @@ impl Distribution {
         }
     }
 
-    /// Whether `value` is one of this distribution, as Optuna sees it: a number within the bounds, a step to 1e-8 of its length.
+    /// Whether `value` is one of this distribution, by Optuna's rule: a number within the bounds, and at a step up to
+    /// 1e-8 of its length.
     pub fn contains(&self, value: f64) -> bool {
         match self {
             Self::Float { low, high, step, .. } => {
@@ -220,7 +224,7 @@ impl Distribution {
         }
     }
 
-    /// The user's side of an inner value.
+    /// An inner value as a user reads it.
     pub fn value(&self, inner: f64) -> Value {
         match self {
             Self::Float { .. } => Value::Float(inner),
@@ -229,7 +233,7 @@ impl Distribution {
         }
     }
 
-    /// The inner side of a user's value; None where the distribution does not have it.
+    /// The inner value of a user's value; None where the distribution does not have it.
     pub fn inner(&self, value: &Value) -> Option<f64> {
         let number = match (self, value) {
             (Self::Categorical { choices }, _) => return choices.iter().position(|c| c.means(value)).map(|i| i as f64),
@@ -240,7 +244,7 @@ impl Distribution {
         self.contains(number).then_some(number)
     }
 
-    /// What may be written for it, for messages.
+    /// The values that a user may give, for messages.
     pub fn allowed(&self) -> String {
         let steps = |step: &dyn fmt::Display| format!(" in steps of {step}");
         match self {
@@ -258,8 +262,8 @@ impl Distribution {
         }
     }
 
-    /// Whether values of `self` and `other` may stand in one study under one name, by Optuna's rule: the same kind, scale and choices;
-    /// bounds may differ.
+    /// Whether one study may hold values of `self` and of `other` under one name, by Optuna's rule: kind, scale and
+    /// choices must be the same, bounds may differ.
     pub fn agrees_with(&self, other: &Self) -> bool {
         match (self, other) {
             (Self::Float { log, .. }, Self::Float { log: other, .. })
@@ -271,7 +275,7 @@ impl Distribution {
         }
     }
 
-    /// As Optuna stores it.
+    /// The distribution as Optuna stores it.
     pub fn to_json(&self) -> serde_json::Value {
         match self {
             Self::Float { low, high, log, step } => {
@@ -286,7 +290,7 @@ impl Distribution {
         }
     }
 
-    /// The opposite of [`Distribution::to_json`]; None where it is no distribution.
+    /// The distribution that Optuna stored, the inverse of [`Distribution::to_json`]; None where it is none.
     pub fn from_json(json: &serde_json::Value) -> Option<Self> {
         let attributes = json.get("attributes").unwrap_or(json);
         let number = |key: &str| attributes.get(key).and_then(serde_json::Value::as_f64);
@@ -309,12 +313,12 @@ impl Distribution {
     }
 }
 
-/// How many times `step` goes into `range`; a step that fits but for rounding errors counts.
+/// Number of whole steps in a range; one that misses the end by no more than rounding errors counts.
 fn whole_steps(range: f64, step: f64) -> u64 {
     (range / step + 1e-8).floor() as u64
 }
 
-/// Logarithms of the outer edges of the stretches of `low` and `high`, half a number away from each, as in Optuna.
+/// Logarithms of the outer edges of the parts of `low` and `high`, half a number away from each, as in Optuna.
 fn log_edges(low: i64, high: i64) -> (f64, f64) {
     ((low as f64 - 0.5).ln(), (high as f64 + 0.5).ln())
 }

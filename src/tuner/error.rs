@@ -1,31 +1,31 @@
-//! What can go wrong in a study.
+//! Errors of studies.
 
 use super::space::SpaceError;
 use super::spec::SpecError;
 use super::storage::StorageError;
 use super::trial::TrialState;
 
-/// What can go wrong in a study.
+/// Why a study cannot be made, or cannot go on.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum TunerError {
-    /// The space, or a point of it.
+    /// The space, or a point of it, is wrong.
     #[error(transparent)]
     Space(#[from] SpaceError),
-    /// The sampler or the pruner.
+    /// The sampler or the pruner cannot be made.
     #[error(transparent)]
     Spec(#[from] SpecError),
-    /// The storage.
+    /// The storage failed.
     #[error(transparent)]
     Storage(#[from] StorageError),
     /// A setting of the study is out of its range.
     #[error("`{key}` is {value}, but must be {allowed}")]
     OutOfRange {
-        /// Which one.
+        /// Name of the setting.
         key: &'static str,
-        /// What was found.
+        /// Value that was found.
         value: String,
-        /// What is allowed.
+        /// Values that are allowed.
         allowed: String,
     },
     /// The study was made with other settings.
@@ -33,51 +33,51 @@ pub enum TunerError {
         "the study {study} was made with {key} = {stored}, not {given}; continue it with those, or choose another name"
     )]
     OtherStudy {
-        /// Its name.
+        /// Name of the study.
         study: String,
-        /// What differs.
+        /// Setting that differs.
         key: &'static str,
-        /// As it was made.
+        /// Value that the study was made with.
         stored: String,
-        /// As it is asked for now.
+        /// Value that is asked for now.
         given: String,
     },
     /// There is no study of that name.
     #[error("there is no study {name}; there are: {known}")]
     NoStudy {
-        /// The name.
+        /// Name that was asked for.
         name: String,
-        /// Those that are there.
+        /// Names of the studies that are there.
         known: String,
     },
-    /// A study lacks what qgd notes about its own.
+    /// The study was not made by qgd, which notes space and settings in its studies.
     #[error("the study {name} was not made by qgd and has no space yet: give its space file")]
     NoSettings {
-        /// Its name.
+        /// Name of the study.
         name: String,
     },
-    /// What is noted about a study cannot be read.
+    /// The notes about the study cannot be read.
     #[error("the settings of study {name} cannot be read: {message}")]
     DamagedSettings {
-        /// Its name.
+        /// Name of the study.
         name: String,
-        /// What is wrong.
+        /// Reason.
         message: String,
     },
-    /// A trial number nobody has handed out.
+    /// There is no trial of that number.
     #[error("there is no trial {number}; the study has {n_trials}")]
     NoTrial {
-        /// The number.
+        /// Number of the trial.
         number: usize,
-        /// How many there are.
+        /// Number of trials.
         n_trials: usize,
     },
-    /// A trial has been told, or was given up.
+    /// The trial has ended already.
     #[error("trial {number} is not running any more (it is {state:?}), so it takes no more news")]
     NotRunning {
-        /// The number.
+        /// Number of the trial.
         number: usize,
-        /// Where it stands.
+        /// State of the trial.
         state: TrialState,
     },
     /// The next trial depends on one that is still running.
@@ -87,51 +87,51 @@ pub enum TunerError {
     Waits {
         /// Number of the next trial.
         number: usize,
-        /// The trial it waits for.
+        /// Number of the trial that it waits for.
         awaited: usize,
         /// Lag of the study.
         lag: usize,
     },
-    /// The sampler has nothing left to try.
+    /// The sampler has no further point to propose.
     #[error("the sampler has nothing left to try after {n_trials} trials")]
     Exhausted {
-        /// Trials so far.
+        /// Number of trials so far.
         n_trials: usize,
     },
-    /// Trial after trial fails.
+    /// Too many trials in a row have failed.
     #[error("{n} trials in a row have failed, so the next would fail too; the last because: {reason}")]
     KeepsFailing {
-        /// How many.
+        /// Number of failures in a row.
         n: usize,
-        /// Of the last one.
+        /// Reason of the last one.
         reason: String,
     },
-    /// A trial was told too few or too many values.
+    /// The number of values is not that of the objectives.
     #[error("trial {number} was told {found} values, but the study has {expected} objectives")]
     WrongNumberOfValues {
-        /// The trial.
+        /// Number of the trial.
         number: usize,
-        /// Values told.
+        /// Number of values.
         found: usize,
-        /// Objectives.
+        /// Number of objectives.
         expected: usize,
     },
-    /// Pruning needs one objective.
+    /// A study with several objectives was asked whether to prune.
     #[error("a study with {n_objectives} objectives cannot prune: intermediate values belong to one objective")]
     PruningManyObjectives {
-        /// How many there are.
+        /// Number of objectives.
         n_objectives: usize,
     },
-    /// An objective asked for what a trial does not have.
+    /// The trial has no such parameter.
     #[error("trial {number} has no {wanted} named `{name}`; it has {known}")]
     NoParameter {
-        /// The trial.
+        /// Number of the trial.
         number: usize,
-        /// What kind of value.
+        /// Kind of value that was asked for.
         wanted: &'static str,
-        /// The name.
+        /// Name that was asked for.
         name: String,
-        /// Its active parameters.
+        /// Active parameters of the trial.
         known: String,
     },
 }

@@ -1,38 +1,40 @@
-//! How much each parameter matters, as far as the trials of a study can tell.
+//! Importance of each parameter, by the trials of a study.
 //!
-//! PED-ANOVA (Watanabe, Bansal, Hutter 2023, arXiv 2304.10255): a parameter matters as much as its values in good trials are spread in
-//! another way than in all trials. With `p` the density in all trials and `q` that in the best tenth, both on a grid of at most 50 cells:
+//! PED-ANOVA (Watanabe, Bansal, Hutter 2023, arXiv 2304.10255): a parameter matters more the more its values in good
+//! trials differ in their distribution from those in all trials. With `p` the density in all trials and `q` that in the
+//! best tenth, both on a grid of at most 50 cells:
 //!
 //! ```text
 //! D = sum over cells of p (q / p - 1)^2
 //! ```
 //!
-//! the Pearson divergence. The densities are sums of one Gaussian a cell, weighted by the trials in it, with Scott's bandwidth and one wide
-//! Gaussian as prior; choices are counted. Where a parameter has several ranges, or is active in some trials only, each such regime `i`
-//! counts with `alpha_i^2 / beta_i`, where `alpha_i` and `beta_i` are its parts of the good and of all trials (conditional PED-ANOVA, arXiv
-//! 2601.20800, theorem 4.2). The answer is each parameter's part of the sum. Cells, bandwidth and prior are those of Optuna's
-//! `PedAnovaImportanceEvaluator`, so both give the same numbers. Other than there, a study with several objectives is looked at one
-//! objective at a time.
+//! the Pearson divergence. The densities are sums of one Gaussian a cell, weighted by the trials in it, with Scott's
+//! bandwidth and one wide Gaussian as prior; choices are counted. Where a parameter has several ranges, or is active in
+//! some trials only, each such regime `i` counts with `alpha_i^2 / beta_i`, where `alpha_i` and `beta_i` are its parts
+//! of the good and of all trials (conditional PED-ANOVA, arXiv 2601.20800, theorem 4.2). The result is each parameter's
+//! part of the sum. Cells, bandwidth and prior are those of Optuna's `PedAnovaImportanceEvaluator`, so both give the
+//! same numbers. Other than there, a study with several objectives is looked at one objective at a time.
 
 use super::distribution::Distribution;
 use super::space::Space;
 use super::trial::{Direction, Past, Trial, TrialState};
 use std::collections::BTreeSet;
 
-/// The part of the trials that count as good.
+/// Share of the trials that count as good.
 const GOOD: f64 = 0.1;
 
-/// Cells of a grid, at most.
+/// Largest number of cells of a grid.
 const MAX_CELLS: usize = 50;
 
-/// A regime with fewer trials says nothing.
+/// Number of trials that a regime must have to count.
 const MIN_TRIALS: usize = 2;
 
-/// Nine tenths of a Gaussian that is as narrow as this lie in one cell.
+/// Smallest deviation: nine tenths of such a Gaussian lie in one cell.
 const MIN_SIGMA: f64 = 0.5 / 1.64;
 
-/// Names and shares of all parameters of the complete trials with finite values, the largest share first. Shares are not negative and add
-/// up to 1; they are equal where the trials say nothing. `objective` is the index of the value, and `direction` its direction.
+/// Names and shares of all parameters of the complete trials with finite values, the largest share first. Shares are
+/// not negative and their sum is 1; they are equal where the trials show no difference. `objective` is the index of the
+/// value, and `direction` its direction.
 ///
 /// ```
 /// use qgd::tuner::{Direction, Distribution, Parameter, Space, Study, StudyConfig, importance};
@@ -71,7 +73,8 @@ pub(super) fn of_past(trials: &[&Past], space: &Space, direction: Direction) -> 
     ranked(&costs, space.len(), |trial, i| seen[trial].point[i].map(|inner| (distribution(i), inner)))
 }
 
-/// Index and share of each parameter, the largest first. `of(trial, parameter)` is what a parameter was, and what it was drawn from.
+/// Index and share of each parameter, the largest first. `of(trial, parameter)` is the distribution and the value of a
+/// parameter in a trial.
 fn ranked<'a>(
     costs: &[f64],
     n_parameters: usize,
@@ -88,7 +91,7 @@ fn ranked<'a>(
     shares
 }
 
-/// Whether each trial is among the best tenth; those as good as the last of them are, too.
+/// Whether each trial is among the best tenth, or as good as the last of these.
 fn good_ones(costs: &[f64]) -> Vec<bool> {
     let mut sorted = costs.to_vec();
     sorted.sort_by(f64::total_cmp);
@@ -123,7 +126,7 @@ fn divergence(column: &[Option<(&Distribution, f64)>], good: &[bool]) -> f64 {
     regimes.iter().filter(counts).map(weighted).sum()
 }
 
-/// Cells of the grid on which a parameter is looked at.
+/// Number of cells of the grid on which a parameter is looked at.
 fn n_cells(distribution: &Distribution) -> usize {
     match distribution {
         Distribution::Categorical { choices } => choices.len(),
@@ -165,11 +168,11 @@ fn log_place(value: f64, low: f64, high: f64, n_cells: usize) -> f64 {
     ((value.ln() - low.ln()) / ((high.ln() - low.ln()) / (n_cells - 1) as f64) - 0.5).ceil()
 }
 
-/// One kernel a choice that was seen, and a flat one.
+/// One kernel for each choice that was seen, and a flat one.
 fn of_choices(n: usize, seen: &[(f64, f64)]) -> Vec<f64> {
     let total = 1.0 + seen.iter().map(|(_, weight)| weight).sum::<f64>();
     let flat = 1.0 / (seen.len() + 1) as f64;
-    // Each kernel has `flat` on every choice and 1 more on its own.
+    // Each kernel has the weight `flat` on every choice, and 1 more on its own.
     let kernel =
         |weight: f64, is_own: bool| weight / total * (flat + f64::from(u8::from(is_own))) / (n as f64 * flat + 1.0);
     let of = |choice: usize| {
@@ -179,7 +182,7 @@ fn of_choices(n: usize, seen: &[(f64, f64)]) -> Vec<f64> {
     (0..n).map(of).collect()
 }
 
-/// One Gaussian a cell that was seen, and a wide one, each cut off at the ends of the grid.
+/// One Gaussian for each cell that was seen, and a wide one, each cut off at the ends of the grid.
 fn of_numbers(n: usize, seen: &[(f64, f64)]) -> Vec<f64> {
     let sigma = bandwidth(seen);
     let mut density = vec![0.0; n];
@@ -238,7 +241,8 @@ mod tests {
         // Ten trials with choice 0 seven times; the only good one has choice 1.
         let choices = Distribution::categorical(["a", "b"]);
         let all: Vec<f64> = [vec![0.0; 7], vec![1.0; 3]].concat();
-        // By hand: kernels (4/3, 1/3) / (5/3) with weight 7/11 and (1/3, 4/3) / (5/3) with 3/11, and a flat one with 1/11.
+        // By hand: kernels (4/3, 1/3) / (5/3) with weight 7/11 and (1/3, 4/3) / (5/3) with 3/11, and a flat one with
+        // 1/11.
         let p = density(&choices, &all);
         let expected = 7.0 / 11.0 * 0.8 + 3.0 / 11.0 * 0.2 + 0.5 / 11.0;
         assert!((p[0] - expected).abs() < 1e-9 && (p[0] + p[1] - 1.0).abs() < 1e-9, "{p:?}");

@@ -1,4 +1,4 @@
-//! Which trials are best, with one objective or several.
+//! The best trials, with one objective or several.
 
 use super::trial::{Direction, Trial, TrialState};
 
@@ -9,8 +9,8 @@ pub(super) fn best<'t>(trials: &'t [Trial], directions: &[Direction]) -> Option<
     candidates(trials, directions.len()).min_by(|a, b| cost(a).total_cmp(&cost(b)))
 }
 
-/// The feasible complete trials that are best: one with one objective, the first of several as good; with several objectives those that
-/// no other dominates, the Pareto front, by number.
+/// The best of the trials that are complete and feasible: with one objective the best one, the first of several that
+/// are equal; with several objectives those that no other dominates, which is the Pareto front, by number.
 pub fn best_trials<'t>(trials: &'t [Trial], directions: &[Direction]) -> Vec<&'t Trial> {
     if directions.len() == 1 { best(trials, directions).into_iter().collect() } else { front(trials, directions) }
 }
@@ -39,11 +39,12 @@ pub fn dominates(a: &[f64], b: &[f64], directions: &[Direction]) -> bool {
     better
 }
 
-/// The volume that `points` dominate, up to a `reference` that is worse than all that counts: how good a front is as a whole (Zitzler
-/// and Thiele 1998, 10.1007/BFb0056872). Points that do not beat the reference everywhere add nothing.
+/// Volume that `points` dominate, up to a `reference` that is worse than every point that counts: a measure of a whole
+/// front (Zitzler and Thiele 1998, 10.1007/BFb0056872). Points that are not better than the reference in every
+/// objective add nothing.
 ///
-/// By slices along the last objective, one after the other (While et al. 2006, 10.1109/TEVC.2005.851275): exact, quick for up to four
-/// objectives.
+/// It is computed in slices along the last objective (While et al. 2006, 10.1109/TEVC.2005.851275): exactly, and
+/// quickly for up to four objectives.
 ///
 /// ```
 /// use qgd::tuner::{Direction, hypervolume};

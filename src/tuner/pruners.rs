@@ -1,9 +1,10 @@
-//! What stops trials that will come to nothing, one file a pruner. All of them decide as Optuna's pruners of the same name do.
+//! Pruners stop trials early that promise no good result; one file for each. They decide as Optuna's pruners of the
+//! same name do.
 //!
 //! # Adding one
-//! Write `pruners/NAME.rs` with a type that implements [`Pruner`] and
-//! `fn build(spec: &mut Spec) -> Result<Box<dyn Pruner>, SpecError>`; its head gives the rule in two sentences and the paper, its options
-//! a table. Register it here: `mod NAME;`, its name in [`NAMES`], and one line in the `match` of [`build`].
+//! Write `pruners/NAME.rs` with a type that implements `Pruner` and `fn build(spec: &mut Spec) -> Result<Box<dyn
+//! Pruner>, SpecError>`; its head gives the rule in two sentences and the paper, its options a table. Register it here:
+//! `mod NAME;`, its name in [`NAMES`], and one line in the `match` of `build`.
 
 mod asha;
 mod hyperband;
@@ -22,17 +23,17 @@ pub const NAMES: [&str; 6] = ["none", "median", "percentile", "asha", "hyperband
 /// Says whether a trial should stop.
 ///
 /// What it answers depends on [`Judging`] alone.
-pub trait Pruner: Send {
-    /// Called after a value was reported.
+pub(super) trait Pruner: Send + Sync {
+    /// Judges a trial that has just reported a value.
     fn judge(&self, judging: &Judging<'_>) -> Verdict;
 }
 
 /// All that a verdict may depend on.
 #[derive(Debug, Clone, Copy)]
-pub struct Judging<'a> {
+pub(super) struct Judging<'a> {
     /// Name of the study.
     pub study: &'a str,
-    /// Of its only objective.
+    /// Direction of its only objective.
     pub direction: Direction,
     /// The trial that may be stopped. It has at least one intermediate value.
     pub trial: &'a Trial,
@@ -47,12 +48,12 @@ impl Judging<'_> {
     }
 }
 
-/// What a pruner says.
+/// Answer of a pruner.
 #[derive(Debug, Clone, Default, PartialEq)]
-pub struct Verdict {
+pub(super) struct Verdict {
     /// Whether the trial should stop now.
     pub prune: bool,
-    /// Numbers that the pruner wants to find among the system attributes of this trial, the next time it judges any.
+    /// Numbers to be noted among the system attributes of this trial, for the next time a trial is judged.
     pub notes: BTreeMap<String, f64>,
 }
 
@@ -66,7 +67,7 @@ impl From<bool> for Verdict {
 ///
 /// # Errors
 /// When there is none of that name, an option is wrong, or the study has several objectives.
-pub fn build(text: &str, setting: &Setting<'_>) -> Result<Box<dyn Pruner>, SpecError> {
+pub(super) fn build(text: &str, setting: &Setting<'_>) -> Result<Box<dyn Pruner>, SpecError> {
     let mut spec = Spec::parse(text)?;
     let pruner: Box<dyn Pruner> = match spec.name.as_str() {
         "none" => Box::new(Never),

@@ -1,27 +1,28 @@
-//! What says which parameters to try next, one file a sampler.
+//! Samplers propose the parameters to try next; one file for each.
 //!
 //! # Adding one
-//! 1. Write `samplers/NAME.rs`. Its head cites the paper, gives the equation and every deviation; its options stand in a table
-//!    *Name | Default | Purpose | Range*; its tests compare with a slow reference. It has one type that implements [`Sampler`], and
-//!    `fn build(spec: &mut Spec, study: &Setting<'_>) -> Result<Box<dyn Sampler>, SpecError>`, which reads its options and refuses
-//!    studies that it is not made for.
-//! 2. Register it here: `mod NAME;`, its name in [`NAMES`], and one line in the `match` of [`build`]. It can be named on the command line from then on,
-//!    and the tests below run on it: same answer with and without a cache, and every point inside the space.
+//! 1. Write `samplers/NAME.rs`. Its head doc cites the paper and gives the equation and every deviation; its options
+//!    stand in a table *Name | Default | Purpose | Range*; its tests compare with a slow reference. It has one type
+//!    that implements [`Sampler`], and `fn build(spec: &mut Spec, study: &Setting<'_>) -> Result<Box<dyn Sampler>,
+//!    SpecError>`, which reads its options and refuses studies that it is not made for.
+//! 2. Register it here: `mod NAME;`, its name in [`NAMES`], and one line in the `match` of [`build`]. From then on it
+//!    can be named on the command line, and the tests below run on it: same answer with and without a cache, and every
+//!    point inside the space.
 
 mod bohb;
 mod cmaes;
+pub mod deep_q;
 mod fronts;
 mod gp;
 mod grid;
-pub mod hyperq;
 mod learning;
-mod mohamed;
 mod nas;
 mod nsga2;
+mod q_learning;
 mod qmc;
 mod random;
+mod reinforce;
 mod tpe;
-mod vashishtha;
 
 use super::space::{Point, Space};
 use super::spec::{Spec, SpecError};
@@ -31,15 +32,19 @@ use rand_chacha::ChaCha8Rng;
 
 /// The samplers that come with qgd.
 pub const NAMES: [&str; 12] =
-    ["random", "grid", "qmc", "tpe", "gp", "cmaes", "nsga2", "bohb", "vashishtha", "mohamed", "nas", "hyperq"];
+    ["random", "grid", "qmc", "tpe", "gp", "cmaes", "nsga2", "bohb", "q-learning", "reinforce", "nas", "deep-q"];
+
+/// Names that samplers had in earlier versions, each with the name of today. They are accepted wherever a sampler is
+/// named.
+const FORMER_NAMES: [(&str, &str); 3] = [("vashishtha", "q-learning"), ("mohamed", "reinforce"), ("hyperq", "deep-q")];
 
 /// Proposes parameters.
 ///
-/// A sampler is **pure**: what it answers depends on [`Ask`] alone, and everything random on [`Ask::rng`]. That is what makes the
-/// trials of a study the same for any number of workers, and a study continued on another machine the same as one that was never
-/// interrupted: a sampler that learns builds its state from the history, whenever it has none. `&mut self` is for a cache only, so that
-/// it need not begin anew each time: [`Ask::settled`] grows at its end and never changes before, so whoever has seen its first k trials
-/// goes on with the k-th.
+/// A sampler is **pure**: what it answers depends on [`Ask`] alone, and everything random on [`Ask::rng`]. That is what
+/// makes the trials of a study the same for any number of workers, and a study continued on another machine the same as
+/// one that was never interrupted: a sampler that learns builds its state from the history whenever it has none. `&mut
+/// self` is for a cache only, so that it does not begin anew each time: [`Ask::settled`] grows at its end and its
+/// earlier part never changes, so a sampler that has seen k trials goes on with the next.
 ///
 /// ```
 /// use qgd::tuner::{Ask, Point, Sampler};
@@ -54,59 +59,61 @@ pub const NAMES: [&str; 12] =
 ///         let best = complete.min_by(|a, b| cost(a.values[0]).total_cmp(&cost(b.values[0])));
 ///         let mut rng = ask.rng("walk");
 ///         Some(ask.space.fill(|i, parameter| {
-///             let start = best.and_then(|best| best.point[i]).map_or(0.5, |value| parameter.distribution.to_unit(value));
+///             let value = best.and_then(|best| best.point[i]);
+///             let start = value.map_or(0.5, |value| parameter.distribution.to_unit(value));
 ///             parameter.distribution.from_unit(start + rng.random_range(-0.1..0.1))
 ///         }))
 ///     }
 /// }
 /// ```
 pub trait Sampler: Send {
-    /// A point of [`Ask::space`] (make it with [`Space::fill`]). None when there is nothing left to try: the study is over.
+    /// A point of [`Ask::space`] (make it with [`Space::fill`]). None when nothing is left to try: then the study is
+    /// over.
     fn propose(&mut self, ask: &Ask<'_>) -> Option<Point>;
 }
 
-/// All that a proposal may depend on.
+/// Everything that a proposal may depend on.
 #[derive(Debug, Clone, Copy)]
 pub struct Ask<'a> {
     /// Seed of the study.
     pub seed: u64,
-    /// Number of the trial to propose for. Trials that were enqueued or tried again were not proposed by the sampler, so it may skip some.
+    /// Number of the trial to propose for. Numbers of trials that were enqueued or tried again are left out.
     pub number: usize,
-    /// What may be proposed.
+    /// Space of the study.
     pub space: &'a Space,
-    /// One an objective.
+    /// Direction of each objective.
     pub directions: &'a [Direction],
-    /// Finished trials (complete, pruned and failed) whose results may be used: those with numbers up to `number` - lag, by number. At
-    /// the next call it begins with the same trials.
+    /// Finished trials (complete, pruned and failed) whose results may be used, by number: those up to `number` - lag.
+    /// At the next call it begins with the same trials.
     pub settled: &'a [Past],
-    /// The trials after them, by number: their parameters are known, their results are not ([`TrialState`](super::TrialState)
-    /// `Running`), even if there are any. A constant liar makes them up.
+    /// The trials after them, by number: their parameters may be used, their results are left out even where there are
+    /// any, and their state is [`Running`](super::TrialState::Running).
     pub pending: &'a [Past],
 }
 
 impl Ask<'_> {
-    /// The random numbers of this trial, one stream a `label`.
+    /// Random numbers of this trial, one stream for each `label`.
     pub fn rng(&self, label: &str) -> ChaCha8Rng {
         rng::stream(self.seed, &format!("tuner/{label}/{}", self.number))
     }
 
-    /// The random numbers of the whole study, one stream a `label`.
+    /// Random numbers of the whole study, one stream for each `label`.
     pub fn study_rng(&self, label: &str) -> ChaCha8Rng {
         rng::stream(self.seed, &format!("tuner/{label}"))
     }
 
-    /// A point drawn at random, every active parameter evenly on its own scale: what samplers begin with.
+    /// A random point: every active parameter is drawn evenly on its own scale.
     pub fn random_point(&self, label: &str) -> Point {
         self.space.random_point(&mut self.rng(label))
     }
 }
 
-/// What a sampler or pruner is made for.
+/// Study that a sampler or a pruner is made for.
 #[derive(Debug, Clone, Copy)]
 pub struct Setting<'a> {
-    /// What is searched.
+    /// Space of the study.
     pub space: &'a Space,
-    /// One an objective.
+    /// Direction of each objective.
     pub directions: &'a [Direction],
 }
 
@@ -114,7 +121,7 @@ impl Setting<'_> {
     /// The direction of a study with one objective.
     ///
     /// # Errors
-    /// When there are more, which `name` cannot do with.
+    /// When there are several, which the sampler or pruner `name` is not made for.
     pub(super) fn one_objective(&self, name: &str) -> Result<Direction, SpecError> {
         match self.directions {
             &[direction] => Ok(direction),
@@ -127,12 +134,19 @@ impl Setting<'_> {
     }
 }
 
+/// `text`, which names a sampler, with the name of today.
+pub(super) fn current(text: &str) -> String {
+    let (name, options) = text.split_at(text.find(':').unwrap_or(text.len()));
+    let found = FORMER_NAMES.iter().find(|(former, _)| *former == name);
+    found.map_or_else(|| text.to_owned(), |(_, current)| format!("{current}{options}"))
+}
+
 /// The sampler that `text` names, for instance `random`.
 ///
 /// # Errors
 /// When there is none of that name, an option is wrong, or it is not made for this study.
 pub fn build(text: &str, setting: &Setting<'_>) -> Result<Box<dyn Sampler>, SpecError> {
-    let mut spec = Spec::parse(text)?;
+    let mut spec = Spec::parse(&current(text))?;
     let sampler = match spec.name.as_str() {
         "random" => random::build(&mut spec, setting)?,
         "grid" => grid::build(&mut spec, setting)?,
@@ -142,10 +156,10 @@ pub fn build(text: &str, setting: &Setting<'_>) -> Result<Box<dyn Sampler>, Spec
         "cmaes" => cmaes::build(&mut spec, setting)?,
         "nsga2" => nsga2::build(&mut spec, setting)?,
         "bohb" => bohb::build(&mut spec, setting)?,
-        "vashishtha" => vashishtha::build(&mut spec, setting)?,
-        "mohamed" => mohamed::build(&mut spec, setting)?,
+        "q-learning" => q_learning::build(&mut spec, setting)?,
+        "reinforce" => reinforce::build(&mut spec, setting)?,
         "nas" => nas::build(&mut spec, setting)?,
-        "hyperq" => hyperq::build(&mut spec, setting)?,
+        "deep-q" => deep_q::build(&mut spec, setting)?,
         _ => return Err(SpecError::UnknownName { what: "sampler", name: spec.name, known: NAMES.join(", ") }),
     };
     spec.finish()?;

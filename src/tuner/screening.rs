@@ -1,10 +1,11 @@
-//! Screening: after some trials only the parameters that matter go on being searched, and the others stay as they were in the best trial.
+//! Screening: after some trials only the parameters that matter go on being searched, and the others stay as they were
+//! in the best trial.
 //!
-//! Searching is hard in many dimensions, and in most spaces few of them matter (Bergstra, Bengio 2012, JMLR 13:281; the survey's answer:
-//! find out which, and drop the rest). Which do is for [`importance`](super::importance()) to say, from the first trials alone: nothing
-//! later changes it, so a study with screening tries the same trials for any number of workers, too. From then on the sampler sees a
-//! smaller space, and of earlier trials what they say about it: a parameter whose frozen parent has another value than there is gone.
-//! Whatever is conditional on a frozen parameter follows the frozen value.
+//! Searching is hard in many dimensions, and in most spaces few of them matter (Bergstra, Bengio 2012, JMLR 13:281; the
+//! survey's answer: find out which, and drop the rest). [`importance`](super::importance()) says which, from the first
+//! trials alone: nothing later changes it, so a study with screening tries the same trials for any number of workers,
+//! too. From then on the sampler sees a smaller space, and of earlier trials the part that lies in it. A parameter that
+//! depends on a frozen one follows the frozen value: where that makes it inactive, it is gone.
 
 use super::distribution::Value;
 use super::importance::of_past;
@@ -19,17 +20,17 @@ use std::str::FromStr;
 ///
 /// | Name | Default | Purpose | Range |
 /// |---|---|---|---|
-/// | `after` | required | the first so many trials decide | at least 10 |
-/// | `keep` | required | so many parameters are searched from then on | at least 1 |
+/// | `after` | required | number of trials at the start that decide | at least 10 |
+/// | `keep` | required | number of parameters that are searched from then on | at least 1 |
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Screen {
-    /// So many trials decide.
+    /// Number of trials at the start that decide.
     pub after: usize,
-    /// So many parameters are searched from then on.
+    /// Number of parameters that are searched from then on.
     pub keep: usize,
 }
 
-/// A text that says nothing about screening.
+/// A text that is not TRIALS:PARAMETERS.
 #[derive(Debug, Clone, PartialEq, thiserror::Error)]
 #[error("`{text}` must be TRIALS:PARAMETERS, as 50:3, with at least 10 trials and at least 1 parameter")]
 pub struct ScreenError {
@@ -62,13 +63,13 @@ impl Screen {
     }
 }
 
-/// A sampler that screens.
+/// A sampler that is asked about fewer parameters after the first trials.
 pub(super) struct Screened {
     screen: Screen,
     /// How the sampler is named, to make one for the smaller space.
     name: String,
     whole: Box<dyn Sampler>,
-    /// None as long as nothing is decided.
+    /// The smaller space; None before it is decided, Some(None) where all parameters stay.
     part: Option<Option<Part>>,
 }
 
@@ -78,10 +79,11 @@ struct Part {
     sampler: Box<dyn Sampler>,
     /// Where its parameters stand in the whole space.
     places: Vec<usize>,
-    /// What the others stay at, where they are active.
+    /// Values of the others, where they are active.
     frozen: Point,
-    /// The settled trials that are points of it, and how many there were to look at.
+    /// Settled trials that are points of it.
     settled: Vec<Past>,
+    /// Number of settled trials that have been looked at.
     n_seen: usize,
 }
 
@@ -93,7 +95,7 @@ impl Screened {
 
 impl Sampler for Screened {
     fn propose(&mut self, ask: &Ask<'_>) -> Option<Point> {
-        // All that decides must be settled, and what is settled never changes.
+        // All trials that decide must be settled: these never change.
         let is_open = ask.pending.iter().any(|past| past.number < self.screen.after);
         if ask.number < self.screen.after || is_open || ask.space.len() <= self.screen.keep {
             return self.whole.propose(ask);
@@ -144,7 +146,7 @@ impl Part {
         Some(ask.space.fill(|i, parameter| searched(i).or(self.frozen[i]).unwrap_or_else(|| middle(parameter))))
     }
 
-    /// What a trial says about the smaller space; None where it is no point of it.
+    /// A trial as a point of the smaller space; None where it is none.
     fn projected(&self, past: &Past) -> Option<Past> {
         let mut point = Point::with_capacity(self.places.len());
         for (i, &place) in self.places.iter().enumerate() {

@@ -1,4 +1,4 @@
-//! What is searched: named parameters, some of which exist only where others have certain values.
+//! The space that is searched: named parameters, some of which are active only where others have certain values.
 
 mod read;
 
@@ -12,15 +12,15 @@ use std::collections::BTreeMap;
 /// One parameter of a [`Space`].
 #[derive(Debug, Clone, PartialEq)]
 pub struct Parameter {
-    /// Its name, unique in the space.
+    /// Name, unique in the space.
     pub name: String,
-    /// Its values.
+    /// Values that it may have.
     pub distribution: Distribution,
-    /// It is active only where all of these hold; always, where there are none.
+    /// Conditions: the parameter is active where all of them hold. Without any it is always active.
     pub when: Vec<Condition>,
 }
 
-/// A parent is active and has one of these values.
+/// A condition: the parent is active and has one of these values.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Condition {
     /// Name of the parent.
@@ -35,7 +35,7 @@ impl Parameter {
         Self { name: name.into(), distribution, when: Vec::new() }
     }
 
-    /// Active only where `parent` is active with one of `values`, and all conditions given before hold too.
+    /// The same parameter with one more condition: it is active only where `parent` is active with one of `values`.
     #[must_use]
     pub fn when<V: Into<Value>>(mut self, parent: impl Into<String>, values: impl IntoIterator<Item = V>) -> Self {
         let values = values.into_iter().map(Into::into).collect();
@@ -44,10 +44,10 @@ impl Parameter {
     }
 }
 
-/// The inner values of all parameters, in the order of [`Space::parameters`]; None for one that is not active.
+/// Inner values of all parameters, in the order of [`Space::parameters`]; None for one that is not active.
 pub type Point = Vec<Option<f64>>;
 
-/// The parameters of a study, parents before their children, else in the order they were given.
+/// The parameters of a study: parents before their children, otherwise in the order in which they were given.
 ///
 /// ```
 /// use qgd::tuner::{Distribution, Parameter, Space};
@@ -65,7 +65,7 @@ pub type Point = Vec<Option<f64>>;
 #[derive(Debug, Clone, PartialEq)]
 pub struct Space {
     parameters: Vec<Parameter>,
-    /// For each parameter: index of a parent, and its values that make this one active.
+    /// Conditions of each parameter: the index of a parent, and the values of it that make this one active.
     conditions: Vec<Vec<(usize, Vec<f64>)>>,
 }
 
@@ -73,7 +73,8 @@ impl Space {
     /// Checks the parameters and puts parents first.
     ///
     /// # Errors
-    /// A name is empty or used twice, a range is empty or does not fit its scale, or a condition names what is not there, or itself.
+    /// When a name is empty or used twice, a range is empty or does not fit its scale, or a condition names a parameter
+    /// that is not there, or that depends on this one.
     pub fn new(parameters: impl IntoIterator<Item = Parameter>) -> Result<Self, SpaceError> {
         let given: Vec<Parameter> = parameters.into_iter().collect();
         if given.is_empty() {
@@ -93,17 +94,17 @@ impl Space {
         &self.parameters
     }
 
-    /// How many parameters there are, active or not.
+    /// Number of parameters, active or not.
     pub fn len(&self) -> usize {
         self.parameters.len()
     }
 
-    /// Never: a space has a parameter.
+    /// False: a space has at least one parameter.
     pub fn is_empty(&self) -> bool {
         self.parameters.is_empty()
     }
 
-    /// Where in the space a parameter stands.
+    /// Index of the parameter of that name.
     pub fn position(&self, name: &str) -> Option<usize> {
         self.parameters.iter().position(|parameter| parameter.name == name)
     }
@@ -121,8 +122,8 @@ impl Space {
         })
     }
 
-    /// A point made parameter by parameter: `choose` is asked for those that are active, and what it says is moved to the nearest value
-    /// that is allowed.
+    /// A point that is made parameter by parameter: `choose` is asked for each active one, and its answer is moved to
+    /// the nearest value that is allowed.
     pub fn fill(&self, mut choose: impl FnMut(usize, &Parameter) -> f64) -> Point {
         let mut point = Point::with_capacity(self.len());
         for (i, parameter) in self.parameters.iter().enumerate() {
@@ -132,12 +133,13 @@ impl Space {
         point
     }
 
-    /// A point drawn at random, every active parameter evenly on its own scale.
+    /// A random point: every active parameter is drawn evenly on its own scale.
     pub(super) fn random_point(&self, rng: &mut ChaCha8Rng) -> Point {
         self.fill(|_, parameter| parameter.distribution.from_unit(rng.random()))
     }
 
-    /// Whether exactly the active parameters of `point` have values, all of them allowed.
+    /// Whether `point` is a point of this space: exactly the active parameters have values, and all of these are
+    /// allowed.
     pub fn contains(&self, point: &[Option<f64>]) -> bool {
         point.len() == self.len()
             && self.parameters.iter().enumerate().all(|(i, parameter)| match point[i] {
@@ -146,13 +148,13 @@ impl Space {
             })
     }
 
-    /// The values of the active parameters by name, as a user reads them.
+    /// Values of the active parameters by name, as a user reads them.
     pub fn values(&self, point: &[Option<f64>]) -> BTreeMap<String, Value> {
         let active = self.parameters.iter().zip(point).filter_map(|(p, value)| Some((p, (*value)?)));
         active.map(|(p, value)| (p.name.clone(), p.distribution.value(value))).collect()
     }
 
-    /// Inner values of what a user has fixed, in the order of the space; None where nothing was fixed.
+    /// Inner values of the parameters that a user has fixed, in the order of the space; None for the others.
     ///
     /// # Errors
     /// When a name is not in the space, or its value is not allowed.
@@ -168,29 +170,29 @@ impl Space {
         Ok(point)
     }
 
-    /// The names of all parameters, for messages.
+    /// Names of all parameters, for messages.
     pub fn names(&self) -> String {
         self.parameters.iter().map(|parameter| parameter.name.as_str()).collect::<Vec<_>>().join(", ")
     }
 }
 
-/// Why something is no space, or no point of it.
+/// Why a space cannot be made, or a value is not in it.
 #[derive(Debug, Clone, PartialEq, thiserror::Error)]
 #[non_exhaustive]
 pub enum SpaceError {
     /// The text is not TOML.
     #[error("the space is no valid TOML: {message}")]
     NotToml {
-        /// What the parser says, with the line.
+        /// Message of the parser, with the line.
         message: String,
     },
-    /// There is nothing to search.
+    /// There is no parameter.
     #[error("`params` is empty, but must hold at least one [params.NAME]")]
     NoParameters,
-    /// Two parameters share a name.
+    /// Two parameters have the same name.
     #[error("`params.{name}` is there twice, but every name may be used once")]
     Twice {
-        /// The name.
+        /// Name of the parameter.
         name: String,
     },
     /// A value is out of its range.
@@ -198,9 +200,9 @@ pub enum SpaceError {
     OutOfRange {
         /// Path of the key.
         key: String,
-        /// What was found.
+        /// Value that was found.
         value: String,
-        /// What is allowed.
+        /// Values that are allowed.
         allowed: String,
     },
     /// A key is missing.
@@ -208,31 +210,31 @@ pub enum SpaceError {
     MissingKey {
         /// Path of the key.
         key: String,
-        /// What is allowed.
+        /// Values that are allowed.
         allowed: String,
     },
-    /// A key means nothing.
+    /// There is no such key.
     #[error("`{key}` is not a key here; known are {allowed}")]
     UnknownKey {
         /// Path of the key.
         key: String,
-        /// The keys that mean something.
+        /// Keys that are possible.
         allowed: String,
     },
     /// A parameter is not in the space.
     #[error("there is no parameter `{name}`; the space has {known}")]
     UnknownParameter {
-        /// The name.
+        /// Name of the parameter.
         name: String,
-        /// All names of the space.
+        /// Names of all parameters of the space.
         known: String,
     },
-    /// Parameters that wait for each other.
+    /// Parameters depend on each other in a circle.
     #[error("`params.{name}.when` goes round in a circle: {names}")]
     Cycle {
-        /// One of them.
+        /// Name of one of them.
         name: String,
-        /// All that could not be put in order.
+        /// Names of all that could not be put in order.
         names: String,
     },
 }
@@ -244,15 +246,16 @@ impl SpaceError {
     }
 }
 
-/// Whole numbers beyond this are not all exact in the 64-bit float that storages keep.
+/// Largest whole number up to which all are exact in the 64-bit floats that storages keep.
 const MAX_WHOLE: i64 = 1 << 53;
 
-/// The most values a stepped parameter may have: they are counted in a 64-bit float.
+/// Largest number of values of a stepped parameter: they are counted in a 64-bit float.
 const MAX_VALUES: f64 = 1e15;
 
 fn check(parameter: &Parameter) -> Result<(), SpaceError> {
     let name = parameter.name.as_str();
-    // What `{name}` on a command line and QGD_PARAM_NAME in the environment can spell; Optuna's column holds 512.
+    // Names that `{name}` on a command line and QGD_PARAM_NAME in the environment can spell; Optuna's column holds 512
+    // characters.
     let plain = |c: char| c.is_alphanumeric() || matches!(c, '_' | '-' | '.' | '/');
     if name.is_empty() || name.chars().count() > 512 || !name.chars().all(plain) {
         let allowed = "1 to 512 letters, digits, `_`, `-`, `.` and `/`";
@@ -293,7 +296,7 @@ fn check(parameter: &Parameter) -> Result<(), SpaceError> {
     }
 }
 
-/// Sorts so that every parent stands before its children, keeping the order else.
+/// Sorts so that every parent stands before its children; otherwise the order stays.
 fn parents_first(mut given: Vec<Parameter>) -> Result<Vec<Parameter>, SpaceError> {
     let known = given.iter().map(|parameter| parameter.name.clone()).collect::<Vec<_>>();
     for parameter in &given {
@@ -316,7 +319,7 @@ fn parents_first(mut given: Vec<Parameter>) -> Result<Vec<Parameter>, SpaceError
     Ok(sorted)
 }
 
-/// Conditions as indices and inner values.
+/// Conditions of a parameter as indices and inner values.
 fn resolve(parameter: &Parameter, all: &[Parameter]) -> Result<Vec<(usize, Vec<f64>)>, SpaceError> {
     let resolved = parameter.when.iter().map(|Condition { parent, values }| {
         let key = format!("when.{parent}");

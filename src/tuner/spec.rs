@@ -1,26 +1,26 @@
-//! How a sampler or a pruner is named: `NAME`, or `NAME:option=value,option=value`. One that reads a file takes it as an option without
-//! a name: `NAME:FILE`.
+//! Text that names a sampler or a pruner: `NAME`, or `NAME:option=value,option=value`. One that reads a file takes it
+//! as an option without a name: `NAME:FILE`.
 
 use std::collections::BTreeMap;
 use std::fmt::Display;
 use std::str::FromStr;
 
-/// A name and its options, taken apart.
+/// Name and options of a sampler or a pruner.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Spec {
-    /// What stands before the colon.
+    /// Name: the text before the colon.
     pub name: String,
-    /// What has no `=`.
+    /// Option without a name.
     plain: Option<String>,
     options: BTreeMap<String, String>,
     asked: Vec<&'static str>,
 }
 
 impl Spec {
-    /// Takes a text apart.
+    /// Reads a text.
     ///
     /// # Errors
-    /// When an option is there twice.
+    /// When an option is given twice.
     pub fn parse(text: &str) -> Result<Self, SpecError> {
         let (name, rest) = text.split_once(':').unwrap_or((text, ""));
         let mut spec = Self { name: name.into(), plain: None, options: BTreeMap::new(), asked: Vec::new() };
@@ -58,16 +58,16 @@ impl Spec {
         text.parse().ok().filter(holds).ok_or_else(wrong)
     }
 
-    /// An option that has a value which is not allowed.
+    /// The error for an option whose value is not allowed.
     pub fn wrong(&self, key: &str, value: impl Display, allowed: impl Into<String>) -> SpecError {
         let (name, key, value) = (self.name.clone(), key.to_owned(), value.to_string());
         SpecError::OutOfRange { name, key, value, allowed: allowed.into() }
     }
 
-    /// To be called when all options have been read.
+    /// Called when all options have been read.
     ///
     /// # Errors
-    /// When one is left that nobody has asked for.
+    /// When one is left that was not asked for.
     pub fn finish(self) -> Result<(), SpecError> {
         let Some(option) = self.options.into_keys().next().or(self.plain) else { return Ok(()) };
         let known = if self.asked.is_empty() { "none".into() } else { self.asked.join(", ") };
@@ -75,58 +75,58 @@ impl Spec {
     }
 }
 
-/// Why a sampler or a pruner cannot be had.
+/// Why a sampler or a pruner cannot be made.
 #[derive(Debug, Clone, PartialEq, thiserror::Error)]
 #[non_exhaustive]
 pub enum SpecError {
-    /// Nobody has this name.
+    /// There is no sampler or pruner of this name.
     #[error("there is no {what} `{name}`; there are {known}")]
     UnknownName {
         /// "sampler" or "pruner".
         what: &'static str,
-        /// The name.
+        /// Name that was given.
         name: String,
         /// All names.
         known: String,
     },
-    /// An option means nothing.
+    /// There is no such option.
     #[error("`{name}` has no option `{option}`; its options: {known}")]
     UnknownOption {
-        /// The sampler or pruner.
+        /// Name of the sampler or pruner.
         name: String,
-        /// The option.
+        /// Name of the option.
         option: String,
-        /// All its options.
+        /// Names of all its options.
         known: String,
     },
     /// An option is given more than once.
     #[error("`{name}` is given `{option}` after another of that name, but each option may be there once")]
     Twice {
-        /// The sampler or pruner.
+        /// Name of the sampler or pruner.
         name: String,
-        /// The second one.
+        /// Text of the second one.
         option: String,
     },
     /// An option has a value that is not allowed.
     #[error("`{key}` of `{name}` is {value}, but must be {allowed}")]
     OutOfRange {
-        /// The sampler or pruner.
+        /// Name of the sampler or pruner.
         name: String,
-        /// The option.
+        /// Name of the option.
         key: String,
-        /// Its value.
+        /// Value of the option.
         value: String,
-        /// What is allowed.
+        /// Values that are allowed.
         allowed: String,
     },
-    /// It does not work for this study.
+    /// The sampler or pruner is not made for such a study.
     #[error("`{name}` needs {needs}; this study has {found}")]
     Unsuitable {
-        /// The sampler or pruner.
+        /// Name of the sampler or pruner.
         name: String,
-        /// What it needs.
+        /// What the study would need.
         needs: String,
-        /// What there is.
+        /// What the study has.
         found: String,
     },
 }

@@ -1,4 +1,5 @@
-//! Where studies live. Every change is one call, and each call happens as a whole or not at all, whoever else is at work.
+//! Storages of studies: in memory, or in a database. Every change is one call, and each call happens as a whole or not
+//! at all, also while others use the same storage.
 
 mod memory;
 #[cfg(feature = "postgres")]
@@ -23,88 +24,122 @@ use std::time::Duration;
 /// A study as a storage keeps it, without its trials.
 #[derive(Debug, Clone, PartialEq)]
 pub struct StudyRecord {
-    /// Identifies it in its storage.
+    /// Number that identifies the study in its storage.
     pub id: i64,
-    /// Its name.
+    /// Name of the study.
     pub name: String,
-    /// One an objective.
+    /// Directions, one for each objective.
     pub directions: Vec<Direction>,
-    /// Whatever the user has noted.
+    /// Notes of the user.
     pub user_attrs: BTreeMap<String, Json>,
-    /// What programs have noted.
+    /// Notes of programs.
     pub system_attrs: BTreeMap<String, Json>,
 }
 
-/// A trial to be.
+/// A trial that is to be made.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Draft {
-    /// Its parameters.
+    /// Parameters of the trial.
     pub params: BTreeMap<String, Assigned>,
-    /// What the user notes about it.
+    /// Notes of the user about it.
     pub user_attrs: BTreeMap<String, Json>,
-    /// What programs note about it.
+    /// Notes of programs about it.
     pub system_attrs: BTreeMap<String, Json>,
 }
 
-/// What may change about a running trial.
+/// A change to a running trial.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Change {
-    /// It gets its parameters: one that was enqueued with a few of them fixed, or with none.
+    /// The parameters of a trial that was enqueued with only some of them, or with none.
     Params(BTreeMap<String, Assigned>),
-    /// An intermediate value; a second one of the same step replaces the first.
+    /// An intermediate value; a second one for the same step replaces the first.
     Report {
-        /// Whatever the objective counts.
+        /// Step of the objective: epochs, optimizer steps or anything else that it counts.
         step: i64,
-        /// Any number, NaN and infinities too.
+        /// Any number, also NaN and infinities.
         value: f64,
     },
     /// Notes of the user.
     UserAttrs(BTreeMap<String, Json>),
     /// Notes of programs.
     SystemAttrs(BTreeMap<String, Json>),
-    /// It is over.
+    /// The end of the trial.
     Finish {
-        /// A finished state.
-        state: TrialState,
-        /// See [`Trial::values`].
-        values: Vec<f64>,
+        /// How it ends.
+        end: End,
         /// Notes of programs, made together with it.
         system_attrs: BTreeMap<String, Json>,
     },
 }
 
-/// What a reader has seen already: it is told of the rest.
+/// How a trial ends.
+#[derive(Debug, Clone, PartialEq)]
+pub enum End {
+    /// With these values, one for each objective.
+    Complete(Vec<f64>),
+    /// Stopped early: its value is the last that was reported, or none where that is NaN or nothing was reported.
+    Pruned,
+    /// Without a result.
+    Failed,
+}
+
+impl Change {
+    /// Makes the change to a running trial in memory.
+    pub(super) fn apply(&self, trial: &mut Trial) {
+        match self {
+            Self::Params(params) => trial.params.clone_from(params),
+            Self::Report { step, value } => _ = trial.intermediate.insert(*step, *value),
+            Self::UserAttrs(notes) => trial.user_attrs.extend(notes.clone()),
+            Self::SystemAttrs(notes) => trial.system_attrs.extend(notes.clone()),
+            Self::Finish { end, system_attrs } => {
+                trial.system_attrs.extend(system_attrs.clone());
+                (trial.state, trial.values) = match end {
+                    End::Complete(values) => (TrialState::Complete, values.clone()),
+                    End::Pruned => (TrialState::Pruned, pruned_values(trial.last_report().map(|report| report.1))),
+                    End::Failed => (TrialState::Fail, Vec::new()),
+                };
+            }
+        }
+    }
+}
+
+/// The values of a pruned trial, by the last value that was reported.
+fn pruned_values(last_report: Option<f64>) -> Vec<f64> {
+    last_report.filter(|value| !value.is_nan()).into_iter().collect()
+}
+
+/// Trials that a reader has seen: [`Storage::trials`] answers the rest.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Seen {
-    /// All trials up to this id.
+    /// Largest id of a trial that was seen.
     pub up_to: i64,
-    /// But for these, which were not finished.
+    /// Ids of trials that were seen before they were finished, and are asked for again.
     pub unfinished: Vec<i64>,
 }
 
-/// How a stale trial is dealt with.
+/// Rules for trials whose worker has fallen silent.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Reaping {
-    /// A trial whose worker has been silent for so long is failed.
+    /// Time of silence after which a trial is failed.
     pub grace: Duration,
-    /// And tried again with the same parameters, so many times at most.
+    /// Largest number of times that it is tried again with the same parameters.
     pub retries: usize,
 }
 
 /// Keeps studies and their trials.
 ///
-/// Calls are atomic; several threads, and with a database several processes, use one storage at a time.
+/// Calls are atomic: several threads, and with a database several processes, may use one storage at the same time.
 pub trait Storage: Send + Sync {
     /// All studies, by id.
     ///
     /// # Errors
-    /// When the storage does not answer; the same for all the others.
+    /// When the storage does not answer; the same holds for the other methods.
     fn studies(&self) -> Result<Vec<StudyRecord>, StorageError>;
 
-    /// The study of that name. None if there is none.
+    /// The study of that name; None where there is none.
     ///
     /// # Errors
-    /// See above.
+    /// When the storage does not answer.
     fn study(&self, name: &str) -> Result<Option<StudyRecord>, StorageError> {
         Ok(self.studies()?.into_iter().find(|study| study.name == name))
     }
@@ -112,112 +147,115 @@ pub trait Storage: Send + Sync {
     /// Makes a study, unless there is one of that name.
     ///
     /// # Errors
-    /// See above.
+    /// When the storage does not answer.
     fn create(&self, name: &str, directions: &[Direction], notes: &BTreeMap<String, Json>) -> Result<(), StorageError>;
 
-    /// Notes of programs about a study, each in the place of one of the same name.
+    /// Adds notes of programs to a study; one replaces an older one of the same name.
     ///
     /// # Errors
-    /// See above.
+    /// When the storage does not answer.
     fn note(&self, study: i64, notes: &BTreeMap<String, Json>) -> Result<(), StorageError>;
 
     /// Removes a study with all its trials.
     ///
     /// # Errors
-    /// See above.
+    /// When the storage does not answer.
     fn delete(&self, study: i64) -> Result<(), StorageError>;
 
-    /// The trials that `seen` does not know to be finished, by number.
+    /// The trials that are new to `seen`, and those that it names as unfinished, by number.
     ///
     /// # Errors
-    /// See above.
+    /// When the storage does not answer.
     fn trials(&self, study: i64, seen: &Seen) -> Result<Vec<Trial>, StorageError>;
 
-    /// Begins trial `number`, running. False where there is one already, or where `limit` trials are complete, pruned, running or waiting.
+    /// Begins trial `number`, which is running from then on, and answers its id. None where the study does not have
+    /// exactly `number` trials (somebody else was faster), or where `limit` of them are complete, pruned, running or
+    /// waiting.
     ///
     /// # Errors
-    /// See above.
+    /// When the storage does not answer.
     fn begin(&self, study: i64, number: usize, draft: &Draft, limit: usize) -> Result<Option<i64>, StorageError>;
 
     /// Adds a trial that waits for somebody to claim it.
     ///
     /// # Errors
-    /// See above.
+    /// When the storage does not answer.
     fn enqueue(&self, study: i64, draft: &Draft) -> Result<(), StorageError>;
 
-    /// Takes the first waiting trial, which is running from then on. None where there is none, or where `limit` trials are complete,
-    /// pruned or running.
+    /// Takes the first waiting trial, which is running from then on, and answers its id. None where there is none, or
+    /// where `limit` trials are complete, pruned or running.
     ///
     /// # Errors
-    /// See above.
+    /// When the storage does not answer.
     fn claim(&self, study: i64, limit: usize) -> Result<Option<i64>, StorageError>;
 
-    /// Changes a running trial. False where it is not running any more: then nothing has changed.
+    /// Changes a running trial. False where it is not running, or there is no such trial: then nothing has changed.
     ///
     /// # Errors
-    /// See above.
+    /// When the storage does not answer.
     fn change(&self, trial: i64, change: &Change) -> Result<bool, StorageError>;
 
-    /// Whether workers may die without the storage dying with them: then trials need heartbeats.
+    /// Whether the storage goes on when a worker dies: then trials need heartbeats.
     fn outlives_workers(&self) -> bool;
 
-    /// Says that the workers of these trials are alive.
+    /// Notes that the workers of these trials are alive.
     ///
     /// # Errors
-    /// See above.
+    /// When the storage does not answer.
     fn beat(&self, trials: &[i64]) -> Result<(), StorageError>;
 
-    /// Fails running trials whose workers fell silent, and has them tried again. Answers their numbers.
+    /// Fails running trials whose worker has fallen silent, and adds a waiting trial for each that is to be tried
+    /// again. Answers the numbers of those that failed.
     ///
     /// # Errors
-    /// See above.
+    /// When the storage does not answer.
     fn reap(&self, study: i64, reaping: Reaping) -> Result<Vec<usize>, StorageError>;
 }
 
-/// Why a storage did not do what it was asked.
+/// Why a storage did not do what it was asked for.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum StorageError {
-    /// A study is gone.
+    /// There is no such study, or not any more.
     #[error("there is no study with id {id} any more")]
     NoStudy {
-        /// What was asked for.
+        /// Id that was asked for.
         id: i64,
     },
-    /// A URL that means nothing.
+    /// The URL names no storage.
     #[error("`{url}` is no storage; there are: {allowed}")]
     Url {
         /// The URL.
         url: String,
-        /// What there is.
+        /// Forms of URLs that are possible.
         allowed: &'static str,
     },
     /// The database cannot be used at all.
     #[error("cannot open {place}: {source}")]
     Open {
-        /// Where it is.
+        /// Place of the database.
         place: String,
-        /// What the database says.
+        /// Error of the database.
         source: Box<dyn std::error::Error + Send + Sync>,
     },
-    /// There are no tables, and none were to be made.
+    /// There are no tables yet, and none were to be made.
     #[error("there are no studies in {place}")]
     Empty {
-        /// Where the database is, or would be.
+        /// Place of the database, or where it would be.
         place: String,
     },
-    /// The database did not do what it was asked.
+    /// The database failed.
     #[error("{place} failed: {source}")]
     Database {
-        /// Where it is.
+        /// Place of the database.
         place: String,
-        /// What the database says.
+        /// Error of the database.
         source: Box<dyn std::error::Error + Send + Sync>,
     },
     /// The database can be read, and no more.
     #[error("{place} is read-only")]
     ReadOnly {
-        /// Where it is.
+        /// Place of the database.
         place: String,
     },
     /// The tables are those of another version of Optuna.
@@ -225,27 +263,27 @@ pub enum StorageError {
         "the tables of {place} have version {found}, but must have {expected}, that of Optuna 3.2 and later; see `optuna storage upgrade`"
     )]
     ForeignSchema {
-        /// Where the database is.
+        /// Place of the database.
         place: String,
         /// Version of its tables.
         found: String,
         /// The version that can be read.
         expected: &'static str,
     },
-    /// Something in a table means nothing.
+    /// A table holds something that has no meaning.
     #[error("{place} is damaged: {what} is {value}")]
     Damaged {
-        /// Where the database is.
+        /// Place of the database.
         place: String,
-        /// Which column.
+        /// Column of the table.
         what: &'static str,
-        /// What was found in it.
+        /// Content that was found.
         value: String,
     },
 }
 
 impl StorageError {
-    /// An error before there was anything to lose.
+    /// The same error, where it occurred while the database was opened.
     #[cfg(any(feature = "sqlite", feature = "postgres"))]
     fn opening(self) -> Self {
         match self {
@@ -255,7 +293,7 @@ impl StorageError {
     }
 }
 
-/// The storages that [`open`] knows.
+/// Forms of the URLs that [`open`] knows.
 const KINDS: &str = match (cfg!(feature = "sqlite"), cfg!(feature = "postgres")) {
     (true, true) => "sqlite:///FILE, postgresql://USER@HOST/DATABASE, memory:",
     (true, false) => "sqlite:///FILE, memory:",
@@ -263,8 +301,8 @@ const KINDS: &str = match (cfg!(feature = "sqlite"), cfg!(feature = "postgres"))
     (false, false) => "memory:",
 };
 
-/// The storage that a URL names, made where there is none: `memory:`, `sqlite:///FILE` (`sqlite:////FILE` for a path from the root), or
-/// `postgresql://USER:PASSWORD@HOST:PORT/DATABASE`.
+/// Opens the storage that a URL names, and makes it where there is none: `memory:`, `sqlite:///FILE` (`sqlite:////FILE`
+/// for a path from the root), or `postgresql://USER:PASSWORD@HOST:PORT/DATABASE`.
 ///
 /// # Errors
 /// When it names none, or one that cannot be opened.
@@ -272,7 +310,7 @@ pub fn open(url: &str) -> Result<Arc<dyn Storage>, StorageError> {
     open_or_make(url, true)
 }
 
-/// The same for one that is there already, perhaps made by Optuna: nothing is written.
+/// Opens a storage that is there already, perhaps made by Optuna: nothing is written.
 ///
 /// # Errors
 /// As [`open`], and [`StorageError::Empty`] where there is none.
@@ -300,7 +338,7 @@ fn open_or_make(url: &str, make: bool) -> Result<Arc<dyn Storage>, StorageError>
     Err(StorageError::Url { url: without_password(url), allowed: KINDS })
 }
 
-/// A URL as it may be shown.
+/// The URL without its password.
 fn without_password(url: &str) -> String {
     let Some((scheme, address)) = url.split_once("://") else { return url.into() };
     // A password may hold anything, and may stand behind the question mark too.

@@ -1,4 +1,4 @@
-//! One evaluation of the objective: as a storage keeps it ([`Trial`]), and as samplers and pruners see those before ([`Past`]).
+//! A trial is one evaluation of the objective: as a storage keeps it ([`Trial`]), and as samplers see it ([`Past`]).
 
 use super::distribution::{Distribution, Value};
 use super::space::{Point, Space};
@@ -6,18 +6,18 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value as Json;
 use std::collections::BTreeMap;
 
-/// Which values of an objective are good.
+/// Direction in which an objective is to go.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Direction {
-    /// Small ones.
+    /// Small values are good.
     Minimize,
-    /// Large ones.
+    /// Large values are good.
     Maximize,
 }
 
 impl Direction {
-    /// `value` turned so that smaller is better.
+    /// The value as a cost: with the sign turned where large values are good.
     pub fn cost(self, value: f64) -> f64 {
         match self {
             Self::Minimize => value,
@@ -26,79 +26,119 @@ impl Direction {
     }
 }
 
-/// Where a trial stands.
+/// State of a trial.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "UPPERCASE")]
 pub enum TrialState {
-    /// Enqueued, or to be tried again: nobody has taken it yet.
+    /// Enqueued, or to be tried again: no worker has taken it yet.
     Waiting,
-    /// Somebody works on it.
+    /// A worker evaluates it.
     Running,
-    /// It has its values.
+    /// It ended with values.
     Complete,
     /// It was stopped early.
     Pruned,
-    /// It broke, or its worker died.
+    /// It ended without a result, or its worker died.
     Fail,
 }
 
 impl TrialState {
-    /// Whether nothing about the trial will ever change.
+    /// Whether the trial has ended: then nothing about it changes any more.
     pub fn is_finished(self) -> bool {
         matches!(self, Self::Complete | Self::Pruned | Self::Fail)
+    }
+}
+
+/// Number of trials in each state.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Counts {
+    /// Number of trials that no worker has taken yet.
+    pub waiting: usize,
+    /// Number of trials that a worker evaluates.
+    pub running: usize,
+    /// Number of trials that ended with values.
+    pub complete: usize,
+    /// Number of trials that were stopped early.
+    pub pruned: usize,
+    /// Number of trials that ended without a result, or whose worker died.
+    pub failed: usize,
+}
+
+impl Counts {
+    /// The counts of these trials.
+    pub fn of(trials: &[Trial]) -> Self {
+        let mut counts = Self::default();
+        trials.iter().for_each(|trial| *counts.of_state(trial.state) += 1);
+        counts
+    }
+
+    /// Number of complete and pruned trials.
+    pub fn done(self) -> usize {
+        self.complete + self.pruned
+    }
+
+    pub(super) fn of_state(&mut self, state: TrialState) -> &mut usize {
+        match state {
+            TrialState::Waiting => &mut self.waiting,
+            TrialState::Running => &mut self.running,
+            TrialState::Complete => &mut self.complete,
+            TrialState::Pruned => &mut self.pruned,
+            TrialState::Fail => &mut self.failed,
+        }
     }
 }
 
 /// The value of one parameter in one trial.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Assigned {
-    /// What it was drawn from.
+    /// Distribution that it was drawn from.
     pub distribution: Distribution,
-    /// The inner value.
+    /// Value as storages keep it: a number.
     pub inner: f64,
 }
 
 /// A trial as a storage keeps it.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Trial {
-    /// Identifies it in its storage.
+    /// Number that identifies the trial in its storage.
     pub id: i64,
-    /// Counts the trials of a study from 0.
+    /// Number of the trial in its study, counted from 0.
     pub number: usize,
-    /// Where it stands.
+    /// State of the trial.
     pub state: TrialState,
-    /// The active parameters.
+    /// Active parameters.
     pub params: BTreeMap<String, Assigned>,
-    /// One value an objective where it is complete; the last intermediate value, if any, where it was pruned.
+    /// Values, one for each objective, of a complete trial; the last intermediate value, if any, of a pruned one.
     pub values: Vec<f64>,
-    /// What was reported on the way, by step. NaN and infinities are kept.
+    /// Intermediate values, by step. NaN and infinities are kept.
     pub intermediate: BTreeMap<i64, f64>,
-    /// Whatever the user has noted.
+    /// Notes of the user.
     pub user_attrs: BTreeMap<String, Json>,
-    /// What samplers, pruners and retries have noted.
+    /// Notes of samplers, pruners and retries.
     pub system_attrs: BTreeMap<String, Json>,
-    /// UTC, as `YYYY-MM-DD HH:MM:SS.ffffff`. Kept by databases only.
+    /// Time of its begin in UTC, as `YYYY-MM-DD HH:MM:SS.ffffff`. Kept by databases only.
     pub started: Option<String>,
-    /// The same for its end.
+    /// Time of its end, in the same form.
     pub completed: Option<String>,
-    /// Whether its worker is watched, so that it may be waited for: it ends, or is failed when its worker falls silent.
+    /// Whether its worker sends heartbeats. Only such a trial is waited for: it ends, or is failed when its worker
+    /// falls silent.
     pub is_watched: bool,
 }
 
 impl Trial {
-    /// The values of its parameters, as a user reads them.
+    /// Values of its parameters, as a user reads them.
     pub fn values_of_params(&self) -> BTreeMap<String, Value> {
         self.params.iter().map(|(name, p)| (name.clone(), p.distribution.value(p.inner))).collect()
     }
 
-    /// Its constraints: it is feasible where none is above 0. Empty where it has none.
+    /// Constraints of the trial, which is feasible where none is above 0. Empty where it has none.
     pub fn constraints(&self) -> Vec<f64> {
-        // Optuna knows two ways to note them: a list, and one by one under names.
+        // Optuna notes them in two ways: as a list, and one by one under names.
         let list = self.system_attrs.get(CONSTRAINTS).and_then(Json::as_array).into_iter().flatten();
         let is_named =
             |(name, _): &(&String, &Json)| name.strip_prefix(CONSTRAINTS).is_some_and(|n| n.starts_with(':'));
         let named = self.system_attrs.iter().filter(is_named).map(|(_, constraint)| constraint);
-        // What is no number was infinite or NaN, which JSON cannot say: not feasible.
+        // What is no number here was infinite or NaN, for which JSON has no number: not feasible.
         list.chain(named).map(|constraint| constraint.as_f64().unwrap_or(f64::INFINITY)).collect()
     }
 
@@ -107,17 +147,17 @@ impl Trial {
         self.constraints().iter().all(|&constraint| constraint <= 0.0)
     }
 
-    /// Why it failed, as far as that was noted.
+    /// Reason why it failed, as far as one was noted.
     pub fn reason(&self) -> String {
         self.system_attrs.get(REASON).and_then(Json::as_str).unwrap_or("no reason is noted").to_owned()
     }
 
-    /// The last step that was reported, and its value.
+    /// The last intermediate value, with its step.
     pub fn last_report(&self) -> Option<(i64, f64)> {
         self.intermediate.last_key_value().map(|(&step, &value)| (step, value))
     }
 
-    /// Its parameters in the order of `space`; None where it is no point of that space.
+    /// Values of its parameters in the order of `space`; None where the trial is no point of that space.
     pub(super) fn point(&self, space: &Space) -> Option<Point> {
         let inner = |name: &str, distribution: &Distribution| {
             self.params.get(name).filter(|found| found.distribution.agrees_with(distribution)).map(|found| found.inner)
@@ -127,31 +167,32 @@ impl Trial {
     }
 }
 
-/// Where Optuna keeps the constraints of a trial, among its system attributes.
+/// Name of the system attribute in which Optuna keeps the constraints of a trial.
 pub(super) const CONSTRAINTS: &str = "constraints";
 
-/// Why a trial failed, among its system attributes.
+/// Name of the system attribute that says why a trial failed.
 pub(super) const REASON: &str = "qgd:reason";
 
 /// A trial as samplers see it.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Past {
-    /// Counts the trials of a study from 0.
+    /// Number of the trial in its study, counted from 0.
     pub number: usize,
-    /// [`TrialState::Running`] where its result is not to be known yet, finished or not.
+    /// State of the trial; [`TrialState::Running`] where its result is not to be used yet, even if there is one.
     pub state: TrialState,
-    /// Its parameters; always a point of the space.
+    /// Parameters, which are always a point of the space.
     pub point: Point,
-    /// One value an objective where it is complete; the last intermediate value, if any, where it was pruned; else empty.
+    /// Values, one for each objective, of a complete trial; the last intermediate value, if any, of a pruned one; else
+    /// empty.
     pub values: Vec<f64>,
-    /// What was reported on the way, by step.
+    /// Intermediate values, by step.
     pub intermediate: BTreeMap<i64, f64>,
-    /// Feasible where none is above 0.
+    /// Constraints; the trial is feasible where none is above 0.
     pub constraints: Vec<f64>,
 }
 
 impl Past {
-    /// None where the trial is no point of `space`.
+    /// A trial whose result may be used. None where it is no point of `space`.
     pub(super) fn settled(trial: &Trial, space: &Space) -> Option<Self> {
         Some(Self {
             number: trial.number,
@@ -163,7 +204,7 @@ impl Past {
         })
     }
 
-    /// The same without what came out.
+    /// A trial whose result is not to be used yet. None where it is no point of `space`.
     pub(super) fn pending(trial: &Trial, space: &Space) -> Option<Self> {
         Some(Self {
             number: trial.number,
@@ -175,7 +216,7 @@ impl Past {
         })
     }
 
-    /// Whether it is complete and breaks no constraint.
+    /// Whether the trial is complete and breaks no constraint.
     pub fn is_feasible(&self) -> bool {
         self.state == TrialState::Complete && self.constraints.iter().all(|&constraint| constraint <= 0.0)
     }

@@ -1,5 +1,5 @@
-//! A PostgreSQL server for tests: in a folder of its own, gone when the tests are over, however they end. Where PostgreSQL is not installed
-//! what needs it is skipped, unless QGD_REQUIRE names it.
+//! A PostgreSQL server for tests: in a folder of its own, gone when the tests are over, however they end. Where
+//! PostgreSQL is not installed what needs it is skipped, unless QGD_REQUIRE names it.
 
 use std::io::{BufRead, BufReader};
 use std::os::unix::fs::chown;

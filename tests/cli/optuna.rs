@@ -19,7 +19,8 @@ const OBJECTIVE: [&str; 4] = [
     "echo '{{\"step\": 1, \"value\": Infinity}}'; echo '{{\"step\": 2, \"value\": 0.5}}'; echo \"{{\\\"value\\\": $QGD_PARAM_LR}}\"",
 ];
 
-/// A sandbox with a space, and the URL of a storage: a file, and a database on the server. None of them where there is no Optuna.
+/// A sandbox with a space, and the URL of a storage: a file, and a database on the server. None of them where there is
+/// no Optuna.
 fn with_optuna() -> Vec<(Sandbox, String)> {
     let needed = "import optuna, optuna_dashboard, plotly, psycopg2";
     let found = Command::new("python3").args(["-c", needed]).output().is_ok_and(|output| output.status.success());

@@ -1,4 +1,5 @@
-//! What a study cannot be made of, and where it cannot be kept: the error names it, the exit code is right, and nothing is lost.
+//! What a study cannot be made of, and where it cannot be kept: the error names it, the exit code is right, and nothing
+//! is lost.
 
 use crate::sandbox::{Output, Sandbox};
 use crate::tuning::{sandbox, trials};

@@ -162,6 +162,32 @@ fn a_study_is_not_mixed_with_another() {
 }
 
 #[test]
+fn a_sampler_may_be_named_as_in_earlier_versions() {
+    let sandbox = sandbox();
+    for (study, former, today) in
+        [("a", "vashishtha", "q-learning"), ("b", "mohamed:batch=2", "reinforce:batch=2"), ("c", "hyperq", "deep-q")]
+    {
+        for (sampler, n_trials) in [(former, "2"), (today, "3"), (former, "4")] {
+            let flags = ["--study", study, "--sampler", sampler, "--trials", n_trials];
+            let output = tune(&sandbox, &flags, &OBJECTIVE);
+            assert!(output.code == 0 && output.stderr.contains(&format!("sampler {today},")), "{}", output.stderr);
+        }
+        // As an earlier version has noted it.
+        let sql = format!(
+            "UPDATE study_system_attributes SET value_json = replace(value_json, '\"{today}\"', '\"{former}\"')"
+        );
+        rusqlite::Connection::open(sandbox.path("qgd.db")).unwrap().execute_batch(&sql).unwrap();
+        for (flags, n_trials) in [(&["--sampler", today][..], "5"), (&[], "6")] {
+            let output = tune(&sandbox, &[&["--study", study, "--trials", n_trials], flags].concat(), &OBJECTIVE);
+            assert_eq!(output.code, 0, "{}", output.stderr);
+        }
+        let worker = [&["worker", "--study", study, "--trials", "7"], &OBJECTIVE[..]].concat();
+        assert_eq!(sandbox.qgd(&worker).code, 0);
+        assert_eq!(trials(&sandbox, study, "sqlite:///qgd.db").len(), 7);
+    }
+}
+
+#[test]
 fn studies_are_listed_shown_exported_and_deleted() {
     let sandbox = sandbox();
     for study in ["a", "b"] {
@@ -234,9 +260,9 @@ fn a_sampler_taught_on_studies_tunes_another_one() {
     assert!(output.code == 2 && output.stderr.contains("third"), "{}", output.stderr);
     let output = teach(&["--trials", "5", "--data", "first=100,4,0"]);
     assert!(output.code == 0 && output.stdout.contains("taught on first, second"), "{}", output.stderr);
-    let sampler = "hyperq:taught.qgd,examples=200,inputs=4,classes=0";
+    let sampler = "deep-q:taught.qgd,examples=200,inputs=4,classes=0";
     let output = tune(&sandbox, &["--trials", "3", "--study", "third", "--sampler", sampler], &OBJECTIVE);
     assert_eq!(output.code, 0, "{}", output.stderr);
-    let output = tune(&sandbox, &["--trials", "3", "--study", "fourth", "--sampler", "hyperq:no.qgd"], &OBJECTIVE);
+    let output = tune(&sandbox, &["--trials", "3", "--study", "fourth", "--sampler", "deep-q:no.qgd"], &OBJECTIVE);
     assert!(output.code == 2 && output.stderr.contains("no.qgd"), "{}", output.stderr);
 }

@@ -1,11 +1,11 @@
-//! `qgd study teach`: what finished studies have shown, as a file for `--sampler hyperq:FILE`.
+//! `qgd study teach`, which makes a file for `--sampler deep-q:FILE` from finished studies.
 
 use crate::cli::failure::Failure;
 use crate::cli::progress::Progress;
 use anyhow::{Context, anyhow};
 use clap::Args;
 use qgd::tuner::Study;
-use qgd::tuner::samplers::hyperq::{Lesson, TeachConfig, teach};
+use qgd::tuner::samplers::deep_q::{Lesson, TeachConfig, teach};
 use qgd::tuner::storage::Storage;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -13,7 +13,7 @@ use std::sync::Arc;
 #[derive(Debug, Args)]
 #[command(
     after_help = "Example:\n  qgd study teach digits iris --data digits=1257,64,10 --data iris=105,4,3 -o taught.qgd\n  \
-                        qgd tune space.toml --sampler hyperq:taught.qgd,examples=455,inputs=30,classes=2 -- ..."
+                        qgd tune space.toml --sampler deep-q:taught.qgd,examples=455,inputs=30,classes=2 -- ..."
 )]
 pub struct TeachArgs {
     /// Studies of the same parameters; each needs more finished trials than --trials says.
@@ -22,13 +22,14 @@ pub struct TeachArgs {
     /// The file to write.
     #[arg(short, long, value_name = "FILE")]
     output: PathBuf,
-    /// Of the data of a study: training examples, inputs, classes (0: regression). May be repeated.
+    /// Numbers of training examples, inputs and classes of the data of a study (0 classes: regression). May be
+    /// repeated.
     #[arg(long, value_name = "STUDY=EXAMPLES,INPUTS,CLASSES", value_parser = data)]
     data: Vec<(String, [u64; 3])>,
-    /// Short studies that the agent makes on what these have shown.
+    /// Number of short studies that the agent makes on the results of these.
     #[arg(long, default_value_t = 600)]
     episodes: usize,
-    /// Trials of such a study.
+    /// Number of trials of such a study.
     #[arg(long, default_value_t = 20)]
     trials: usize,
     /// Have an LSTM read the trials, as in Hyp-RL.
@@ -72,8 +73,8 @@ impl TeachArgs {
         let taught = taught.map_err(Failure::bad_input)?;
         let written = taught.save(&self.output);
         written.with_context(|| format!("--output {}", self.output.display())).map_err(Failure::BadInput)?;
-        say!("{}: hyperq, taught on {} (seed {})", self.output.display(), taught.lessons.join(", "), taught.seed);
-        say!("try it: qgd tune SPACE.toml --sampler hyperq:{} -- ...", self.output.display());
+        say!("{}: deep-q, taught on {} (seed {})", self.output.display(), taught.lessons.join(", "), taught.seed);
+        say!("try it: qgd tune SPACE.toml --sampler deep-q:{} -- ...", self.output.display());
         Ok(())
     }
 }

@@ -16,18 +16,18 @@ use std::time::{Duration, Instant};
 /// How long a child may take to end itself after SIGTERM, before SIGKILL.
 const FAREWELL: Duration = Duration::from_secs(5);
 
-/// How long to go on listening when a child has ended: something that it started may still hold its stdout.
+/// How long to go on listening when a child has ended: a process that it started may still hold its stdout.
 const ECHO: Duration = Duration::from_millis(500);
 
-/// How often to look after a child that says nothing.
+/// Interval at which a child that prints nothing is looked at.
 const GLANCE: Duration = Duration::from_millis(50);
 
-/// How trials are run.
+/// Runs trials.
 pub struct Runner {
     pub template: Template,
-    /// A trial that takes longer is stopped, and has failed.
+    /// Time after which a trial is stopped and counts as failed.
     pub timeout: Option<Duration>,
-    /// Where the log of each trial goes.
+    /// Folder for the log of each trial.
     pub logs: PathBuf,
     /// Whether the study can prune.
     pub prunes: bool,
@@ -108,7 +108,7 @@ impl Runner {
 enum Heard {
     /// It ended by itself.
     End(ExitStatus, Option<Outcome>),
-    /// The pruner has seen enough.
+    /// The pruner stops it.
     Pruned,
     /// Its time is over.
     TooLong(Duration),
@@ -122,7 +122,7 @@ fn judged(status: ExitStatus, result: Option<Outcome>) -> Result<Outcome, String
     }
 }
 
-/// A child that was started, and the lines that it prints.
+/// A child process, and the lines that it prints.
 struct Running {
     process: Child,
     lines: Receiver<String>,
@@ -140,7 +140,7 @@ impl Running {
             command.env(format!("QGD_PARAM_{name}"), value.to_string());
         }
         command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(log.try_clone()?);
-        // A group of its own, so that what it starts can be stopped together with it.
+        // A group of its own, so that the processes that it starts can be stopped together with it.
         let mut process = command.process_group(0).spawn().context("cannot start the command")?;
         let stdout = process.stdout.take().ok_or_else(|| anyhow!("the command has no stdout"))?;
         let (sender, lines) = mpsc::channel();
@@ -148,15 +148,15 @@ impl Running {
         Ok(Self { process, lines, reader })
     }
 
-    /// Whether stdout is closed, and all that came from there has been put in the queue.
+    /// Whether stdout is closed, and all its lines are in the queue.
     fn has_said_all(&self) -> bool {
         self.reader.is_finished()
     }
 
-    /// Asks it to end; makes it end where it does not.
+    /// Asks the child to end, and kills it where it does not.
     fn stop(&mut self) -> Result<(), Error> {
         let group = Pid::from_child(&self.process);
-        // A group that is gone already has nobody left to tell.
+        // An error means that the group is gone already.
         let _ = kill_process_group(group, Signal::TERM);
         let start = Instant::now();
         while self.process.try_wait()?.is_none() {
@@ -171,18 +171,18 @@ impl Running {
     }
 }
 
-/// Copies lines into the log, and hands them on for as long as they are wanted.
+/// Copies lines into the log, and hands them on as long as somebody receives them.
 fn copy(stdout: impl Read, mut log: File, mut hand_on: impl FnMut(String) -> bool) {
     let (mut stdout, mut line, mut is_wanted) = (BufReader::new(stdout), Vec::new(), true);
     while stdout.read_until(b'\n', &mut line).is_ok_and(|n| n > 0) {
-        // A log on a full disk must not stop the trial: its values count.
+        // A log on a full disk must not stop the trial.
         let _ = log.write_all(&line);
         is_wanted = is_wanted && hand_on(String::from_utf8_lossy(&line).into_owned());
         line.clear();
     }
 }
 
-/// The command, made so that it dies when we do.
+/// The command, which is killed when this process dies.
 fn leashed(arguments: &[String]) -> Result<Command, Error> {
     if cfg!(target_os = "linux") {
         let mut command = Command::new(std::env::current_exe()?);

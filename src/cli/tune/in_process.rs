@@ -1,5 +1,5 @@
-//! One trial as a training run in this process: the net of a task file, with the parameters of the trial in place of its keys. The tuner
-//! picks what is fixed for a run, a controller moves the rest.
+//! One trial as a training run in this process: the net of a task file, with the parameters of the trial in place of
+//! its keys. The tuner chooses what is fixed during a run, a controller moves the rest.
 
 mod keys;
 
@@ -7,7 +7,7 @@ use crate::cli::decider::Decider;
 use crate::cli::failure::Failure;
 use crate::cli::run::{Run, Scores};
 use crate::cli::setting::Machine;
-use crate::cli::study::number_json;
+use crate::cli::trials::number_json;
 use anyhow::anyhow;
 use clap::Args;
 use keys::Keys;
@@ -20,28 +20,28 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 use tch::Device;
 
-/// The validation loss is reported so many times in a run.
+/// Number of times that the validation loss is reported in a run.
 const N_REPORTS: u64 = 10;
 
-/// What a trial trains instead of running a program.
+/// Flags of trials that train a net instead of running a program.
 #[derive(Debug, Args)]
 #[command(next_help_heading = "A net instead of a program")]
 pub struct TaskArgs {
     /// Train the net of this task file in each trial
     #[arg(long, value_name = "TASK.toml", conflicts_with_all = ["command", "logs"])]
     pub task: Option<PathBuf>,
-    /// What moves the learning rate or the weight decay meanwhile: `none`, a pretrained controller by name, or a file
+    /// Controller of the learning rate or the weight decay: `none`, a pretrained controller by name, or a file
     #[arg(long, value_name = "NAME|FILE", default_value = "none", conflicts_with = "command")]
     controller: String,
-    /// What computes
+    /// Device that computes
     #[arg(long, default_value = "cpu", value_parser = ["cpu", "cuda"], conflicts_with = "command")]
     device: String,
-    /// Where data files are looked for, if not beside the task file
+    /// Folder of the data files, if they are not beside the task file
     #[arg(long, value_name = "DIR", conflicts_with = "command")]
     data_dir: Option<PathBuf>,
 }
 
-/// How trials are trained.
+/// Trains a net in each trial.
 pub struct TaskObjective {
     keys: Keys,
     machine: Machine,
@@ -50,14 +50,14 @@ pub struct TaskObjective {
     direction: Direction,
     timeout: Option<Duration>,
     data: Dataset,
-    /// Of the split, the initial weights and the batches: the same in every trial.
+    /// Seed of the split, the initial weights and the batches: the same in every trial.
     seed: u64,
 }
 
 type Error = Box<dyn std::error::Error + Send + Sync>;
 
 impl TaskObjective {
-    /// Refuses parameters that are no keys, and values that their keys may not have.
+    /// Refuses parameters that are no keys, and values that their keys cannot have.
     pub fn new(args: &TaskArgs, file: &Path, space: &Space, directions: &[Direction]) -> Result<Self, Failure> {
         let &[direction] = directions else {
             return Err(Failure::BadInput(anyhow!("--task has one objective, but the space has {}", directions.len())));
@@ -79,11 +79,11 @@ impl TaskObjective {
         Ok(Self { keys, machine, device, decider, direction, timeout: None, data, seed })
     }
 
-    /// The objective of this study and no other: with its seed, and noted in it, so that no worker trains something else.
+    /// The objective of this study: with its seed, and noted in it, so that no worker trains something else.
     pub fn of_study(mut self, study: &Study, timeout: Option<Duration>) -> Result<Self, Failure> {
         let (name, decider) = (self.keys.name(), &self.decider);
         let controller = format!("{} {}", decider.controller_name(), decider.fingerprint());
-        study.must_try(&format!("{name}, controller {}", controller.trim_end())).map_err(Failure::of_tuner)?;
+        study.bind_objective(&format!("{name}, controller {}", controller.trim_end())).map_err(Failure::of_tuner)?;
         let seed = study.config().seed;
         if seed != self.seed {
             (self.data, self.seed) = (self.machine.dataset(&self.keys.task(&BTreeMap::new())?, seed)?, seed);
@@ -92,7 +92,8 @@ impl TaskObjective {
         Ok(self)
     }
 
-    /// Trains a net to its end, or until the pruner stops it. Answers the validation loss, or the accuracy where that is to be maximized.
+    /// Trains a net to its end, or until the pruner stops it. Answers the validation loss, or the accuracy where that
+    /// is to be maximized.
     pub fn run(&self, trial: &ActiveTrial<'_>) -> Result<Outcome, Error> {
         self.trained(trial).map_err(|failure| failure.to_string().into())
     }
@@ -127,7 +128,7 @@ impl TaskObjective {
         Ok(trial.report(i64::try_from(done)?, self.value(evaluation))?)
     }
 
-    /// Nothing is worse than a run that diverged.
+    /// Value of a trial. That of a run that diverged is the worst possible.
     fn value(&self, evaluation: Evaluation) -> f64 {
         match self.direction {
             Direction::Maximize => evaluation.accuracy.unwrap_or(0.0),

@@ -1,4 +1,5 @@
-//! What stands between a worker and the program it runs: it asks the kernel to be killed when the worker dies, and becomes that program.
+//! The hidden command with which a worker starts a program: it asks the kernel to be killed when the worker dies, and
+//! becomes that program.
 
 use crate::cli::failure::Failure;
 use anyhow::anyhow;
@@ -11,7 +12,7 @@ pub const NAME: &str = "on-leash";
 
 #[derive(Debug, Args)]
 pub struct LeashArgs {
-    /// Process that must live.
+    /// Process id of the worker.
     worker: u32,
     /// Program and arguments.
     #[arg(last = true, required = true)]
@@ -19,7 +20,7 @@ pub struct LeashArgs {
 }
 
 impl LeashArgs {
-    /// Does not come back where all is well.
+    /// Returns only where something is wrong.
     pub fn run(&self) -> Result<(), Failure> {
         hold(self.worker)?;
         let (program, arguments) = self.command.split_first().ok_or_else(|| anyhow!("there is no command"))?;
@@ -32,7 +33,7 @@ impl LeashArgs {
 fn hold(worker: u32) -> Result<(), Failure> {
     use rustix::process::{Signal, getppid, set_parent_process_death_signal};
     set_parent_process_death_signal(Some(Signal::KILL))?;
-    // It may have died before it was asked about.
+    // The worker may have died before the kernel was asked.
     let lives = getppid().is_some_and(|parent| parent.as_raw_nonzero().get().unsigned_abs() == worker);
     if lives { Ok(()) } else { Err(Failure::Failed(anyhow!("the worker {worker} is gone"))) }
 }

@@ -1,18 +1,19 @@
-//! What an objective that is a program says: JSON, a line each, among whatever else it prints.
+//! Output of a program that is an objective: lines of JSON among other lines.
 
 use qgd::tuner::Outcome;
 use serde_json::Value as Json;
 
-/// A line that means something.
+/// Meaning of a line.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Said {
     /// `{"step": 3, "value": 0.5}`: an intermediate value.
     Step(i64, f64),
-    /// `{"value": 0.5}` or `{"values": [0.5, 2]}`, with `"constraints": [...]` perhaps: the result, if it is the last of its kind.
+    /// `{"value": 0.5}` or `{"values": [0.5, 2]}`, perhaps with `"constraints": [...]`: the result, if no other result
+    /// follows.
     Result(Outcome),
 }
 
-/// What a line means; None where it is any other line.
+/// Meaning of a line; None for any other line.
 pub fn read(line: &str) -> Option<Said> {
     let line = line.trim();
     let json: Json = serde_json::from_str(line).or_else(|_| serde_json::from_str(&quoted(line))).ok()?;
@@ -25,7 +26,7 @@ pub fn read(line: &str) -> Option<Said> {
     Some(Said::Result(Outcome::complete(values).with_constraints(list("constraints").unwrap_or_default())))
 }
 
-/// A number, or the words that Python's `json` and others write for what JSON has no numbers for.
+/// A number, or one of the words that Python's `json` and others write for NaN and infinities.
 pub fn number(json: &Json) -> Option<f64> {
     match json.as_str() {
         Some("NaN") => Some(f64::NAN),
@@ -36,7 +37,7 @@ pub fn number(json: &Json) -> Option<f64> {
     }
 }
 
-/// Puts the bare words NaN, Infinity and -Infinity in quotes. Only for a line that is no JSON without.
+/// Puts the bare words NaN, Infinity and -Infinity in quotes, for a line that is no JSON otherwise.
 fn quoted(line: &str) -> String {
     if !line.starts_with('{') {
         return String::new();

@@ -1,11 +1,12 @@
-//! The command of `qgd tune`, with places for parameters: `{name}`, and `{{` and `}}` for braces. No shell is involved.
+//! The command of `qgd tune`, with places for parameters: `{name}`, and `{{` and `}}` for braces. It is run without a
+//! shell.
 
 use crate::cli::failure::Failure;
 use anyhow::anyhow;
 use qgd::tuner::{ActiveTrial, Space, Value};
 use std::path::Path;
 
-/// The arguments of a command, the program first.
+/// Arguments of a command, the program first.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Template {
     arguments: Vec<Vec<Piece>>,
@@ -18,18 +19,18 @@ enum Piece {
 }
 
 impl Template {
-    /// Finds the places, all of which must be parameters of `space`, and the program, which must be there.
+    /// Finds the places, all of which must be parameters of `space`, and checks that the program is there.
     pub fn parse(command: &[String], space: &Space) -> Result<Self, Failure> {
         let arguments = command.iter().map(|argument| pieces(argument, space)).collect::<Result<Vec<_>, _>>()?;
         match arguments.first().map(Vec::as_slice) {
             None => Err(Failure::BadInput(anyhow!("there is no command: give it behind `--`"))),
-            Some([Piece::Text(program)]) => must_exist(program).map(|()| Self { arguments }),
-            // Which program it is, only a trial tells.
+            Some([Piece::Text(program)]) => check_program(program).map(|()| Self { arguments }),
+            // Which program it is depends on the trial.
             Some(_) => Ok(Self { arguments }),
         }
     }
 
-    /// The arguments with the parameters of a trial; one that is not active leaves nothing in its place.
+    /// The arguments with the parameters of a trial; the place of one that is not active stays empty.
     pub fn fill(&self, trial: &ActiveTrial<'_>) -> Vec<String> {
         let text = |piece: &Piece| match piece {
             Piece::Text(text) => text.clone(),
@@ -64,7 +65,7 @@ fn pieces(argument: &str, space: &Space) -> Result<Vec<Piece>, Failure> {
     Ok(pieces)
 }
 
-fn must_exist(program: &str) -> Result<(), Failure> {
+fn check_program(program: &str) -> Result<(), Failure> {
     let path = std::env::var_os("PATH").unwrap_or_default();
     let mut folders = std::env::split_paths(&path);
     let is_there = if program.contains('/') {

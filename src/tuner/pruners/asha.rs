@@ -1,16 +1,16 @@
-//! Asynchronous successive halving: at steps r, r·eta, r·eta^2, ... (the rungs) a trial goes on only if its value is among the best 1/eta of
-//! all that came to that rung so far. Nobody waits for others.
+//! Asynchronous successive halving: at steps r, r·eta, r·eta^2, ... (the rungs) a trial goes on only if its value is
+//! among the best 1/eta of all that came to that rung so far. No trial waits for another.
 //!
-//! Source: Li et al. 2020, A system for massively parallel hyperparameter tuning (arXiv 1810.05934). As in Optuna a stopped trial does not
-//! come back, and the first eta - 1 trials of a rung go on only if they are the best so far; the value of each rung is noted with the trial
-//! under Optuna's names.
+//! Source: Li et al. 2020, A system for massively parallel hyperparameter tuning (arXiv 1810.05934). As in Optuna a
+//! stopped trial does not come back, and the first eta - 1 trials of a rung go on only if they are the best so far; the
+//! value of each rung is noted with the trial under Optuna's names.
 //!
 //! | Name | Default | Purpose | Range |
 //! |---|---|---|---|
 //! | `min_resource` | 1 | step of the first rung, r in the paper | at least 1 |
 //! | `reduction_factor` | 4 | eta in the paper | at least 2 |
-//! | `min_early_stopping_rate` | 0 | so many rungs are left out, s in the paper | 0 to 60 |
-//! | `bootstrap_count` | 0 | so many trials a rung are stopped before any goes on | any |
+//! | `min_early_stopping_rate` | 0 | number of rungs that are left out, s in the paper | 0 to 60 |
+//! | `bootstrap_count` | 0 | number of trials that are stopped at each rung before any goes on | any |
 
 use super::{Judging, Pruner, Spec, SpecError, Verdict};
 use crate::tuner::trial::{Direction, Trial};
@@ -38,13 +38,13 @@ fn rung_key(rung: u32) -> String {
     format!("completed_rung_{rung}")
 }
 
-/// The value with which a trial came to a rung.
+/// The value of a trial when it came to a rung.
 fn rung_value(trial: &Trial, rung: u32) -> Option<f64> {
     trial.system_attrs.get(&rung_key(rung))?.as_f64()
 }
 
 impl Asha {
-    /// In floating point, where a rung that no trial reaches is no overflow.
+    /// The step of a rung; a float, so that a rung far beyond all steps is no overflow.
     fn step_of(&self, rung: u32) -> f64 {
         let exponent = f64::from(self.min_early_stopping_rate) + f64::from(rung);
         f64::from(self.min_resource) * f64::from(self.reduction_factor).powf(exponent)

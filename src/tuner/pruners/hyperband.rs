@@ -1,14 +1,18 @@
-//! Successive halving with several first rungs at once, in brackets: bracket s begins at r·eta^s, and trials are dealt out to brackets so
-//! that each gets about the same number of steps. It hedges against values that say little early on.
+//! Successive halving with several first rungs at once, in brackets: bracket s begins at r·eta^s, and each bracket gets
+//! so large a share of the trials that all make about the same number of steps. It helps where early values say little.
 //!
-//! Source: Li et al. 2018, Hyperband, JMLR 18(185), on asynchronous successive halving (arXiv 1810.05934). As in Optuna a trial falls into a
-//! bracket by a hash of the names of study and trial, so the same trial falls into the same bracket in both.
+//! Source: Li et al. 2018, Hyperband, JMLR 18(185), on asynchronous successive halving (arXiv 1810.05934). As in Optuna
+//! a trial falls into a bracket by a hash of the names of study and trial, so the same trial falls into the same
+//! bracket in both.
 //!
 //! | Name | Default | Purpose | Range |
 //! |---|---|---|---|
 //! | `min_resource` | 1 | step of the first rung, r | at least 1 |
-//! | `max_resource` | one more than the last step of the first complete trial; nothing is stopped before there is one | steps of a whole trial, R in the paper | at least `min_resource` |
+//! | `max_resource` | see below | number of steps of a whole trial, R in the paper | at least `min_resource` |
 //! | `reduction_factor` | 3 | eta in the paper | at least 2 |
+//!
+//! The default of `max_resource` is one more than the last step of the first complete trial; nothing is stopped before
+//! there is one.
 
 use super::asha::Asha;
 use super::{Judging, Pruner, Spec, SpecError, Verdict};
@@ -40,7 +44,7 @@ impl Hyperband {
         Some(u32::try_from(last.saturating_add(1)).unwrap_or(u32::MAX).max(self.min_resource))
     }
 
-    /// How the trials are dealt out: one share a bracket.
+    /// Share of the trials of each bracket.
     fn shares(&self, max_resource: u32) -> Vec<u64> {
         let (eta, ratio) = (u64::from(self.reduction_factor), u64::from(max_resource / self.min_resource));
         // s_max, in whole numbers: a logarithm may just miss one.

@@ -1,13 +1,13 @@
-//! Stops a trial that has not become better for `patience` reports: the best of the last `patience` + 1 is worse than the best before by more
-//! than `min_delta`.
+//! Stops a trial that has not become better for `patience` reports: the best of the last `patience` + 1 reports is
+//! worse than the best before them by more than `min_delta`.
 //!
-//! It is early stopping as every framework has it (Prechelt 1998, 10.1007/3-540-49430-8_3); Optuna's `PatientPruner` without another
-//! pruner inside. NaN is left out; where nothing else was reported on one side, the trial goes on.
+//! It is early stopping as every framework has it (Prechelt 1998, 10.1007/3-540-49430-8_3); Optuna's `PatientPruner`
+//! without another pruner inside. NaN is left out; where nothing else was reported on one side, the trial goes on.
 //!
 //! | Name | Default | Purpose | Range |
 //! |---|---|---|---|
-//! | `patience` | 10 | so many reports without progress are borne | any |
-//! | `min_delta` | 0 | being worse by less than this is borne too | at least 0 |
+//! | `patience` | 10 | number of reports without progress after which the trial still goes on | any |
+//! | `min_delta` | 0 | difference below which a trial does not count as worse | at least 0 |
 
 use super::{Judging, Pruner, Spec, SpecError, Verdict};
 

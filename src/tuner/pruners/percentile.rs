@@ -1,15 +1,16 @@
-//! Stops a trial whose best intermediate value is worse than a percentile of what complete trials reported at the same step.
+//! Stops a trial whose best intermediate value is worse than a percentile of the values that complete trials reported
+//! at the same step.
 //!
-//! Source: Golovin et al. 2017, Google Vizier, 10.1145/3097983.3098043 (the median stopping rule, with another percentile). NaN: a trial
-//! that has reported nothing else is stopped; among those compared with, NaN is left out.
+//! Source: Golovin et al. 2017, Google Vizier, 10.1145/3097983.3098043 (the median stopping rule, with another
+//! percentile). NaN: a trial that has reported nothing else is stopped; among those compared with, NaN is left out.
 //!
 //! | Name | Default | Purpose | Range |
 //! |---|---|---|---|
-//! | `percentile` | 25 | the best so many percent go on | 0 to 100 |
-//! | `n_startup_trials` | 5 | before so many trials are complete nothing is stopped | any |
-//! | `n_warmup_steps` | 0 | nothing is stopped before this step | at least 0 |
-//! | `interval_steps` | 1 | from one check to the next | at least 1 |
-//! | `n_min_trials` | 1 | nothing is stopped where fewer trials reported at this step | at least 1 |
+//! | `percentile` | 25 | percentile that a trial must reach to go on: 25 keeps the best quarter | 0 to 100 |
+//! | `n_startup_trials` | 5 | number of complete trials before which nothing is stopped | any |
+//! | `n_warmup_steps` | 0 | step before which nothing is stopped | at least 0 |
+//! | `interval_steps` | 1 | number of steps from one check to the next | at least 1 |
+//! | `n_min_trials` | 1 | number of trials that must have reported at the step | at least 1 |
 
 use super::{Judging, Pruner, Spec, SpecError, Verdict};
 use crate::tuner::trial::TrialState;
@@ -29,7 +30,7 @@ pub(super) struct Percentile {
 }
 
 impl Percentile {
-    /// Reads the other options.
+    /// Reads all options but the percentile.
     pub(super) fn read(spec: &mut Spec, percentile: f64) -> Result<Self, SpecError> {
         Ok(Self {
             percentile,
@@ -69,7 +70,8 @@ impl Pruner for Percentile {
     }
 }
 
-/// The percentile by straight lines between neighbors, as NumPy's default has it; NaN of nothing. NaN among the values is left out.
+/// The percentile by straight lines between neighbors, as NumPy's default has it; NaN of nothing. NaN among the values
+/// is left out.
 fn percentile(mut values: Vec<f64>, percent: f64) -> f64 {
     values.retain(|value| !value.is_nan());
     values.sort_by(f64::total_cmp);

@@ -1,14 +1,15 @@
-//! BOHB: trials are proposed by a TPE that looks at the largest budget about which enough is known; Hyperband stops the others.
+//! BOHB: trials are proposed by a TPE that uses the largest budget with enough trials; Hyperband stops the others.
 //!
-//! Source: Falkner et al. 2018, arXiv 1807.01774, Algorithm 2. Use it with `--pruner hyperband`. A budget is a step at which trials report; what a complete trial
-//! ends with is the largest of all.
+//! Source: Falkner et al. 2018, arXiv 1807.01774, Algorithm 2. Use it with `--pruner hyperband`. A budget is a step at
+//! which trials report; the final value of a complete trial belongs to the largest budget of all.
 //!
 //! ```text
 //! model:     the trials with a value at budget b, the largest b with at least d + 3 of them
 //! random:    every trial with probability `random`, and all until there is such a budget
 //! ```
 //!
-//! The densities are those of `tpe`, with its options; the paper has one bandwidth for all kernels, the normal reference rule.
+//! The densities are those of `tpe`, with its options; the paper has one bandwidth for all kernels, the normal
+//! reference rule.
 //!
 //! | Name | Default | Purpose | Range |
 //! |---|---|---|---|
@@ -43,7 +44,8 @@ impl Sampler for Bohb {
     }
 }
 
-/// Numbers of the settled trials with a value at the largest budget that has enough of them, the best first; none where no budget has.
+/// Indices of the settled trials with a value at the largest budget that has enough of them, the best first; none where
+/// no budget has enough.
 fn at_largest_budget(ask: &Ask<'_>) -> Vec<u32> {
     let n_needed = ask.space.len() + 3;
     let whole = |past: &Past| (past.state == TrialState::Complete).then(|| past.values.first().copied()).flatten();

@@ -1,20 +1,24 @@
-//! CMA-ES: points are drawn from a normal distribution, whose mean, size and shape follow the better half of each generation.
+//! CMA-ES: points are drawn from a normal distribution, whose mean, size and shape follow the better half of each
+//! generation.
 //!
-//! Source: Hansen 2016, The CMA evolution strategy: a tutorial (arXiv 1604.00772), Figure 6 and Table 1; restarts with twice the
-//! points of Auger and Hansen 2005 (IPOP-CMA-ES, 10.1109/CEC.2005.1554902). The arithmetic stands in `evolution`.
+//! Source: Hansen 2016, The CMA evolution strategy: a tutorial (arXiv 1604.00772), Figure 6 and Table 1; restarts with
+//! twice the points of Auger and Hansen 2005 (IPOP-CMA-ES, 10.1109/CEC.2005.1554902). The arithmetic stands in
+//! `evolution`.
 //!
-//! Each number is a coordinate in [0, 1] on its own scale, whether it is active or not; a draw outside is drawn again, up to 100 times. Choices are
-//! drawn at random: an order that they do not have would mislead. Where there are only steps, the deviation of a draw is at least a quarter of a step, lest
-//! the search stands still between two values (as the margin of Hamano et al. 2022, arXiv 2205.13482, sees to).
+//! Each number is a coordinate in [0, 1] on its own scale, whether it is active or not; a draw outside is drawn again,
+//! up to 100 times. Choices are drawn at random, since an order that they do not have would mislead. For a parameter
+//! with steps, the deviation of a draw is at least a quarter of a step, so that the search does not stop between two
+//! values (the margin of Hamano et al. 2022, arXiv 2205.13482, has the same purpose).
 //!
-//! A generation is the next λ complete trials by number, whoever proposed them: the state is a function of the history alone. With a lag of
-//! q, the first q - 1 trials of a generation are drawn from the distribution before. Trials that break constraints come last in theirs.
+//! A generation is the next λ complete trials by number, also those that were enqueued: the state is a function of the
+//! history alone. With a lag of q, the first q - 1 trials of a generation are drawn from the distribution before.
+//! Trials that break constraints come last in their generation.
 //!
 //! | Name | Default | Purpose | Range |
 //! |---|---|---|---|
-//! | `sigma` | 0.2 | first standard deviation; the whole range is 1 | 0.001 to 1 |
-//! | `population` | 4 + 3 ln d | trials in a generation, λ in the paper | 4 to 10000 |
-//! | `restarts` | true | whether it begins anew, with twice the population, where it has come to rest | true, false |
+//! | `sigma` | 0.2 | first standard deviation, as a share of the range | 0.001 to 1 |
+//! | `population` | 4 + 3 ln d | number of trials in a generation, λ in the paper | 4 to 10000 |
+//! | `restarts` | true | whether it begins anew, with twice the population, when it has converged | true, false |
 
 mod evolution;
 
@@ -26,7 +30,7 @@ use crate::tuner::trial::{Past, TrialState};
 use evolution::Evolution;
 use rand::RngExt;
 
-/// A draw outside [0, 1] is drawn again so many times.
+/// Largest number of times that a draw outside [0, 1] is drawn again.
 const N_DRAWS: usize = 100;
 
 pub(super) fn build(spec: &mut Spec, setting: &Setting<'_>) -> Result<Box<dyn Sampler>, SpecError> {
@@ -48,18 +52,18 @@ struct CmaEs {
     sigma: f64,
     population: usize,
     restarts: bool,
-    /// The parameters that are coordinates.
+    /// Indices of the parameters that are coordinates.
     numbers: Vec<usize>,
     state: Option<State>,
 }
 
-/// What the history up to now has led to.
+/// State after the settled trials so far.
 struct State {
     evolution: Evolution,
     n_restarts: usize,
-    /// So many settled trials have been looked at.
+    /// Number of settled trials that have been looked at.
     n_seen: usize,
-    /// Complete trials of a generation that is not.
+    /// Complete trials of a generation that is not complete yet.
     waiting: Vec<(Vec<f64>, (bool, f64))>,
 }
 
@@ -115,7 +119,7 @@ impl CmaEs {
         state
     }
 
-    /// Where a parameter is not active, the mean: that moves nothing.
+    /// The coordinates of a trial; the mean for a parameter that is not active, so that it moves nothing.
     fn coordinates(&self, space: &Space, past: &Past, evolution: &Evolution) -> Vec<f64> {
         let one = |(k, &i): (usize, &usize)| {
             past.point[i].map_or(evolution.mean()[k], |v| space.parameters()[i].distribution.to_unit(v))

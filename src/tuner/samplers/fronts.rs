@@ -1,11 +1,13 @@
-//! Which of several points are better, with many objectives: fronts, one behind the other, and how lonely a point is in its own.
+//! Order of points with several objectives: by fronts, one behind the other, and by the distance to the neighbors in
+//! the same front.
 //!
 //! Source: Deb et al. 2002, NSGA-II, 10.1109/4235.996017, sections III.A and III.B. Costs are rows, smaller is better.
 
 use crate::tuner::pareto::hypervolume;
 use crate::tuner::trial::Direction;
 
-/// The front of each point, 0 for those that no other dominates; the others as if the fronts before were not there.
+/// Front of each point: 0 for those that no other dominates, then 1 for those that only points of front 0 dominate, and
+/// so on.
 pub(super) fn fronts(costs: &[Vec<f64>]) -> Vec<usize> {
     let n = costs.len();
     let mut n_better = vec![0usize; n];
@@ -33,12 +35,13 @@ pub(super) fn fronts(costs: &[Vec<f64>]) -> Vec<usize> {
     front_of
 }
 
-/// Nowhere worse, somewhere better.
+/// Whether `a` is nowhere worse than `b`, and somewhere better.
 pub(super) fn dominates(a: &[f64], b: &[f64]) -> bool {
     a.iter().zip(b).all(|(a, b)| a <= b) && a.iter().zip(b).any(|(a, b)| a < b)
 }
 
-/// The crowding distance of each of `members` of one front: how far its neighbours are apart, over all objectives; infinite at the ends.
+/// Crowding distance of each of `members` of one front: the distance between its two neighbors, summed over the
+/// objectives; infinite at the ends.
 pub(super) fn crowding(costs: &[Vec<f64>], members: &[usize]) -> Vec<f64> {
     let mut distance = vec![0.0; members.len()];
     let n_objectives = members.first().map_or(0, |&i| costs[i].len());
@@ -60,7 +63,7 @@ pub(super) fn crowding(costs: &[Vec<f64>], members: &[usize]) -> Vec<f64> {
     distance
 }
 
-/// All points, best first: by front, then the lonely ones before the others, then as they came.
+/// Indices of all points, the best first: by front, then by crowding distance, then by index.
 pub(super) fn best_first(costs: &[Vec<f64>]) -> Vec<usize> {
     let front_of = fronts(costs);
     let mut lonely = vec![0.0; costs.len()];
@@ -73,11 +76,12 @@ pub(super) fn best_first(costs: &[Vec<f64>]) -> Vec<usize> {
     order
 }
 
-/// All points, best first: by front, and within it, as long as fewer than `n` stand before, always that one next which adds most to the volume
-/// that those before it in its front dominate; then as they came.
+/// Indices of all points, the best first: by front, and within it, for the first `n`, next always the point that adds
+/// most to the volume that those before it in its front dominate; the others by index.
 ///
-/// Choosing one after the other is never far from the best choice (Guerreiro et al. 2016, 10.1162/EVCO_a_00159), and a point adds less the
-/// more others were chosen, so that most need no second look (Minoux 1978, 10.1007/BFb0006528).
+/// Choosing one after the other is never far from the best choice (Guerreiro et al. 2016, 10.1162/EVCO_a_00159). A
+/// point adds less the more others are chosen, so the volume of most points is computed only once (Minoux 1978,
+/// 10.1007/BFb0006528).
 pub(super) fn by_volume(costs: &[Vec<f64>], n: usize) -> Vec<usize> {
     let front_of = fronts(costs);
     let mut order: Vec<usize> = (0..costs.len()).collect();
@@ -93,13 +97,13 @@ pub(super) fn by_volume(costs: &[Vec<f64>], n: usize) -> Vec<usize> {
     order
 }
 
-/// Up to `n` of these points, whose coordinates lie between 0 and 1, that dominate much together.
+/// Up to `n` of these points, with coordinates between 0 and 1, that together dominate a large volume.
 fn spread(points: &[Vec<f64>], n: usize) -> Vec<usize> {
     let n_objectives = points.first().map_or(0, Vec::len);
-    // Chosen by us, as Optuna's: what is worst in a front still adds something.
+    // Chosen by us, as Optuna's: so the worst point of a front still adds something.
     let (reference, directions) = (vec![1.1; n_objectives], vec![Direction::Minimize; n_objectives]);
     let (mut chosen, mut volume): (Vec<usize>, f64) = (Vec::new(), 0.0);
-    // What each adds at most, and how many were chosen when that was found.
+    // Upper bound of the volume that each adds, and the number of points that were chosen when it was found.
     let mut gains = vec![(f64::INFINITY, 0); points.len()];
     while chosen.len() < n.min(points.len()) {
         let left = (0..points.len()).filter(|i| !chosen.contains(i));
@@ -114,7 +118,7 @@ fn spread(points: &[Vec<f64>], n: usize) -> Vec<usize> {
     chosen
 }
 
-/// Costs of one front between 0 and 1, so that all objectives count alike; what is infinite is as the worst or the best.
+/// Costs of one front, scaled to [0, 1] so that all objectives count alike; infinite ones become 0 or 1.
 fn scaled(costs: &[Vec<f64>], front: &[usize]) -> Vec<Vec<f64>> {
     let mut points: Vec<Vec<f64>> = front.iter().map(|&i| costs[i].clone()).collect();
     for objective in 0..points.first().map_or(0, Vec::len) {
@@ -192,7 +196,7 @@ mod tests {
         let costs = [vec![0.0, 4.0], vec![1.0, 2.0], vec![2.0, 1.0], vec![4.0, 0.0]];
         let found = crowding(&costs, &[0, 1, 2, 3]);
         assert!(found[0].is_infinite() && found[3].is_infinite());
-        // Neighbours of the second are 2 of 4 apart in the first objective, 3 of 4 in the second.
+        // Neighbors of the second are 2 of 4 apart in the first objective, 3 of 4 in the second.
         assert!((found[1] - 1.25).abs() < 1e-12 && (found[2] - 1.25).abs() < 1e-12);
         assert_eq!(best_first(&costs)[..2], [0, 3]);
         assert!(best_first(&[]).is_empty());

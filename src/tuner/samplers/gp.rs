@@ -1,28 +1,31 @@
-//! Bayesian optimization with a Gaussian process: the next point is the one from which most is to be expected, given all that was seen.
+//! Bayesian optimization with a Gaussian process: the next point is the one with the largest expected improvement,
+//! given all trials.
 //!
 //! ```text
-//! process:       Matérn 5/2 with one length a parameter, on costs with mean 0 and variance 1       see `model`
-//! parameters:    the most probable ones, by L-BFGS from two starts                                 see `fit`
-//! acquisition:   log EI = log E max(best - f(x), 0), or UCB: -μ(x) + β σ(x)                        see `expected` and `search`
+//! process:       Matérn 5/2, one length a parameter, on costs with mean 0 and variance 1    see `model`
+//! parameters:    the most probable ones, by L-BFGS from two starts                        see `fit`
+//! acquisition:   log EI = log E max(best - f(x), 0), or UCB: -μ(x) + β σ(x)       see `expected` and `search`
 //! ```
 //!
-//! Sources: Jones et al. 1998, 10.1023/A:1008306431147 (EI); Srinivas et al. 2010, arXiv 0912.3995 (UCB); Snoek et al. 2012, arXiv
-//! 1206.2944; Ament et al. 2023, arXiv 2310.20708 (the logarithm).
+//! Sources: Jones et al. 1998, 10.1023/A:1008306431147 (EI); Srinivas et al. 2010, arXiv 0912.3995 (UCB); Snoek et al.
+//! 2012, arXiv 1206.2944; Ament et al. 2023, arXiv 2310.20708 (the logarithm).
 //!
-//! Numbers lie in [0, 1] on their own scale; two choices are at distance 1; a parameter that is not active lies in the middle. Trials that still
-//! run are taken for done, with the mean of the process as their value (Ginsbourger et al. 2010, kriging believer). Only complete trials count;
-//! those that break constraints are taken for worse than all others, the more they do. With several objectives each trial looks at
-//! another weighted maximum of them (Knowles 2006, ParEGO, 10.1109/TEVC.2005.851274).
+//! Numbers lie in [0, 1] on their own scale; two choices are at distance 1; a parameter that is not active lies in the
+//! middle. Trials that still run count as complete, with the mean of the process as their value (Ginsbourger et al.
+//! 2010, kriging believer). Of the others only complete ones count. Those that break constraints count as worse than
+//! all others, by how much they break them. With several objectives each trial uses another weighted maximum of them
+//! (Knowles 2006, ParEGO, 10.1109/TEVC.2005.851274).
 //!
-//! The parameters of the process are found anew after each sixteenth part more trials, from the trials until then. That cost grows with the cube of the number
-//! of trials, so beyond `max_points` the process sees the better half and the newest.
+//! The parameters of the process are fitted anew each time the number of trials has grown by a sixteenth. The cost of
+//! that grows with the cube of the number of trials, so of more than `max_points` trials the process sees the better
+//! ones and the newest.
 //!
 //! | Name | Default | Purpose | Range |
 //! |---|---|---|---|
-//! | `n_startup_trials` | 10 | points of a Sobol sequence, until so many trials are complete | 2 to 100000 |
-//! | `acquisition` | ei | what is maximized | ei, ucb |
-//! | `beta` | 2.0 | how much ucb thinks of what is not known | 0 to 100 |
-//! | `max_points` | 300 | trials that the process sees | 10 to 2000 |
+//! | `n_startup_trials` | 10 | number of complete trials before the process is used | 2 to 100000 |
+//! | `acquisition` | ei | function that is maximized | ei, ucb |
+//! | `beta` | 2.0 | weight of the uncertainty in ucb | 0 to 100 |
+//! | `max_points` | 300 | largest number of trials that the process sees | 10 to 2000 |
 
 mod expected;
 mod fit;
@@ -53,7 +56,7 @@ struct Gp {
     n_startup_trials: usize,
     acquisition: Acquisition,
     max_points: usize,
-    /// The parameters that belong to so many trials.
+    /// Parameters of the process, fitted to this number of trials.
     fitted: Option<(usize, Theta)>,
 }
 
@@ -70,7 +73,7 @@ impl Sampler for Gp {
 }
 
 impl Gp {
-    /// None where no process can be fitted.
+    /// A proposal; None where no process can be fitted.
     fn proposal(&mut self, ask: &Ask<'_>, complete: &[&Past]) -> Option<Point> {
         let theta = self.theta(ask, complete);
         let mut data = self.data(ask, complete);
@@ -86,7 +89,7 @@ impl Gp {
         Some(search::best_point(ask, &model, &data, self.acquisition))
     }
 
-    /// The parameters for the largest number of trials at which they are found anew.
+    /// Parameters of the process, fitted at the last of the numbers of trials at which that is done.
     fn theta(&mut self, ask: &Ask<'_>, complete: &[&Past]) -> Theta {
         let n = complete.len();
         let step = (n / 16).max(1);
@@ -118,7 +121,8 @@ impl Gp {
     }
 }
 
-/// The trials that the process sees, in the order of time: the better half of `max`, and the newest of the others.
+/// Trials that the process sees, in the order of time: half of `max` are the best ones, the rest the newest of the
+/// others.
 fn chosen(costs: &[f64], max: usize) -> Vec<usize> {
     let mut all: Vec<usize> = (0..costs.len()).collect();
     if all.len() > max {
@@ -131,7 +135,7 @@ fn chosen(costs: &[f64], max: usize) -> Vec<usize> {
     all
 }
 
-/// Coordinates of a point: places in [0, 1], choices as they are, -1 for one that is not there.
+/// Coordinates of a point: places of numbers in [0, 1], indices of choices, -1 for a choice that is not active.
 fn encoded(space: &Space, point: &[Option<f64>]) -> Vec<f64> {
     let coordinate = |distribution: &Distribution, value: Option<f64>| match distribution {
         Distribution::Categorical { .. } => value.unwrap_or(-1.0),
@@ -140,7 +144,7 @@ fn encoded(space: &Space, point: &[Option<f64>]) -> Vec<f64> {
     space.parameters().iter().zip(point).map(|(p, value)| coordinate(&p.distribution, *value)).collect()
 }
 
-/// One cost a trial.
+/// Cost of each trial.
 fn costs(ask: &Ask<'_>, complete: &[&Past]) -> Vec<f64> {
     let cost = |past: &&Past, m: usize| ask.directions[m].cost(past.values[m]);
     let plain: Vec<f64> = if ask.directions.len() == 1 {
@@ -172,7 +176,8 @@ fn weighted_maximum(ask: &Ask<'_>, columns: &[Vec<f64>]) -> Vec<f64> {
     (0..columns[0].len()).map(|i| parts(i).fold(0.0, f64::max) + 0.05 * parts(i).sum::<f64>()).collect()
 }
 
-/// Costs of trials that break constraints: above all others by up to the width of those, in the order of how much they do.
+/// Costs of trials that break constraints: above all others by up to the width of those, in the order of how much they
+/// do.
 fn penalized(mut costs: Vec<f64>, complete: &[&Past]) -> Vec<f64> {
     let violation = |past: &&Past| {
         past.constraints.iter().map(|c| if c.is_nan() { f64::MAX } else { c.clamp(0.0, f64::MAX) }).fold(0.0, f64::max)

@@ -1,10 +1,11 @@
-//! Grid search: every combination of values once, in an order that the seed shuffles. When all have been tried, the study is over.
+//! Grid search: every combination of values once, in an order that the seed shuffles. When all have been tried, the
+//! study is over.
 //!
-//! Combinations that have been tried by whomever, failed ones too, are left out.
+//! Combinations that were tried already are left out, also those of enqueued and failed trials.
 //!
 //! | Name | Default | Purpose | Range |
 //! |---|---|---|---|
-//! | `n` | not given: such a space is refused | values of a float without a step, evenly on its scale, both bounds among them | 2 to 1000000 |
+//! | `n` | none: such a float is refused | number of values, with both bounds, of a float without a step | 2 to 1000000 |
 
 use super::{Ask, Sampler, Setting, Spec, SpecError};
 use crate::tuner::distribution::Distribution;
@@ -13,7 +14,7 @@ use crate::tuner::trial::Past;
 use rand::RngExt;
 use std::collections::BTreeSet;
 
-/// So many combinations at most: all of them are kept.
+/// Largest number of combinations, all of which are kept in memory.
 const MAX_POINTS: usize = 1_000_000;
 
 pub(super) fn build(spec: &mut Spec, setting: &Setting<'_>) -> Result<Box<dyn Sampler>, SpecError> {
@@ -38,7 +39,7 @@ pub(super) fn build(spec: &mut Spec, setting: &Setting<'_>) -> Result<Box<dyn Sa
     Ok(Box::new(Grid { points, is_shuffled: false, tried: BTreeSet::new(), n_seen: 0 }))
 }
 
-/// Every point with every value of parameter `i` behind it.
+/// All points, each with every value of parameter `i` added.
 fn extended(points: &[Point], i: usize, space: &Space, n: u64) -> Vec<Point> {
     let values = values(&space.parameters()[i].distribution, n);
     let children = |point: &Point| -> Vec<Point> {
@@ -68,7 +69,7 @@ struct Grid {
     n_seen: usize,
 }
 
-/// A point in a form that has an order.
+/// A point as numbers that have an order.
 fn key(point: &[Option<f64>]) -> Vec<u64> {
     point.iter().map(|value| value.map_or(u64::MAX, f64::to_bits)).collect()
 }

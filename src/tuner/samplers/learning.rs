@@ -1,33 +1,33 @@
-//! What the samplers that learn have in common: values to choose from, rewards, small nets, and the policy gradient.
+//! Common parts of the samplers that learn: values to choose from, rewards, small nets, and the policy gradient.
 
 mod levels;
 mod policy;
-mod reinforce;
+mod policy_gradient;
 mod reward;
 mod tape;
 
 pub(super) use levels::Levels;
 pub(super) use policy::{Policy, PolicyKind};
-pub(super) use reinforce::{Baseline, Reinforce, ReinforceConfig};
+pub(super) use policy_gradient::{Baseline, PolicyGradient, PolicyGradientConfig};
 pub(super) use reward::{Reward, costs, ranks, rewards};
 pub(super) use tape::{Adam, Layout, Linear, Map, Tape, Var};
 
 #[cfg(test)]
 mod tests {
-    //! What a user relies on with each sampler that learns.
+    //! Tests that hold for every sampler that learns.
 
     use crate::tuner::{Direction, Distribution, Optimize, Parameter, Space, Study, StudyConfig, Value};
     use std::collections::BTreeMap;
 
     const LEARNED: [&str; 8] = [
-        "vashishtha",
-        "vashishtha:state=paper",
-        "mohamed:batch=4,lr=0.05",
-        "mohamed:policy=rnn,batch=2,horizon=3,baseline=mean",
+        "q-learning",
+        "q-learning:state=paper",
+        "reinforce:batch=4,lr=0.05",
+        "reinforce:policy=rnn,batch=2,horizon=3,baseline=mean",
         "nas:batch=4",
-        "hyperq:over=5",
-        "hyperq:net=lstm,width=4,gamma=0.5,over=5",
-        "hyperq:explore=thompson",
+        "deep-q:over=5",
+        "deep-q:net=lstm,width=4,gamma=0.5,over=5",
+        "deep-q:explore=thompson",
     ];
 
     /// Depth decides what there is to choose; one parameter has a single value.

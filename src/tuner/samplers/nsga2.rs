@@ -1,20 +1,23 @@
-//! NSGA-II: parents are the best of all trials so far; each new trial mixes two of them and changes a little.
+//! NSGA-II: parents are the best of all trials so far; each new trial mixes two of them and changes the result a
+//! little.
 //!
-//! Source: Deb et al. 2002, 10.1109/4235.996017: fronts, crowding distance and tournaments; simulated binary crossover of Deb and Agrawal
-//! 1995 and polynomial mutation of Deb and Goyal 1996, both with the distribution indices below, on coordinates in [0, 1]. Trials that break
-//! constraints come after all others, by how much (Deb 2000, 10.1016/S0045-7825(99)00389-8).
+//! Source: Deb et al. 2002, 10.1109/4235.996017: fronts, crowding distance and tournaments; simulated binary crossover
+//! of Deb and Agrawal 1995 and polynomial mutation of Deb and Goyal 1996, both with the distribution indices below, on
+//! coordinates in [0, 1]. Trials that break constraints come after all others, ordered by how much they break them (Deb
+//! 2000, 10.1016/S0045-7825(99)00389-8).
 //!
-//! Deviation: there are no generations. The parents of each trial are the best `population` of all trials that have ended, so that any number of
-//! workers is busy at any time (steady state, as Durillo et al. 2009, 10.1007/978-3-642-01020-0_18, find it as good or better). A parameter
-//! that is not active in the other parent is not mixed; one that becomes active anew is drawn. Choices come from either parent. Pruned and
-//! failed trials are no parents.
+//! Deviation: there are no generations. The parents of each trial are the best `population` of all trials that have
+//! ended, so that any number of workers is busy at any time (steady state, which Durillo et al. 2009,
+//! 10.1007/978-3-642-01020-0_18, find as good or better). A parameter that is not active in the other parent is not
+//! mixed; one that becomes active anew is drawn. Choices come from either parent. Pruned and failed trials are no
+//! parents.
 //!
 //! | Name | Default | Purpose | Range |
 //! |---|---|---|---|
-//! | `population` | 50 | parents; so many points of a Sobol sequence come first | 2 to 10000 |
-//! | `crossover` | 0.9 | how often two parents are mixed | 0 to 1 |
-//! | `mutation` | 1 / number of active parameters | how often each parameter is changed | 0 to 1 |
-//! | `spread` | 15 | of children around their parents: the larger, the closer | 0 to 1000 |
+//! | `population` | 50 | number of parents, and of points of a Sobol sequence at the start | 2 to 10000 |
+//! | `crossover` | 0.9 | probability that two parents are mixed | 0 to 1 |
+//! | `mutation` | 1 / number of active parameters | probability that a parameter is changed | 0 to 1 |
+//! | `spread` | 15 | distribution index: the larger, the closer are children to their parents | 0 to 1000 |
 
 use super::{Ask, Sampler, Setting, Spec, SpecError, fronts, qmc};
 use crate::tuner::distribution::Distribution;
@@ -100,7 +103,7 @@ fn by_cost(costs: &[Vec<f64>]) -> Vec<usize> {
     order
 }
 
-/// The better of two that are drawn: they stand in order.
+/// The better of two trials that are drawn: the first of them, since they are in order.
 fn tournament<'a>(parents: &[&'a Past], rng: &mut ChaCha8Rng) -> &'a Past {
     parents[rng.random_range(0..parents.len()).min(rng.random_range(0..parents.len()))]
 }

@@ -1,9 +1,9 @@
 //! Quasi-random search: the points of a scrambled Sobol sequence, which leave smaller gaps than random ones.
 //!
-//! Source: Sobol 1967, 10.1016/0041-5553(67)90144-9, scrambled as Owen 1997 (10.1214/aos/1031594731) by the hash of Burley 2020 (JCGT 9(4)).
-//! The sequence comes from the crate `sobol_burley`. Trial n has point n mod 2^16, and is scrambled anew every 2^16 trials; each
-//! parameter has its own dimension, active or not. Coordinates are 32-bit floats: finer than 1 in 16 million nothing is told apart.
-//! No options; at most 256 parameters.
+//! Source: Sobol 1967, 10.1016/0041-5553(67)90144-9, scrambled as Owen 1997 (10.1214/aos/1031594731) by the hash of
+//! Burley 2020 (JCGT 9(4)). The sequence comes from the crate `sobol_burley`. Trial n has point n mod 2^16, and is
+//! scrambled anew every 2^16 trials; each parameter has its own dimension, active or not. Coordinates are 32-bit
+//! floats, with steps of about 1 in 16 million. No options; at most 256 parameters.
 
 use super::{Ask, Sampler, Setting, Spec, SpecError};
 use crate::tuner::space::Point;
@@ -11,7 +11,7 @@ use rand::RngExt;
 
 const MAX_DIMENSIONS: usize = 256;
 
-/// The crate's sequence ends there.
+/// Length of the crate's sequence.
 const PERIOD: usize = 1 << 16;
 
 pub(super) fn build(_spec: &mut Spec, setting: &Setting<'_>) -> Result<Box<dyn Sampler>, SpecError> {
@@ -36,7 +36,7 @@ fn point(ask: &Ask<'_>, label: &str) -> Point {
     ask.space.fill(|i, parameter| parameter.distribution.from_unit(f64::from(place(i))))
 }
 
-/// What samplers that learn begin with: such a point, or a random one where there are too many parameters.
+/// A point for the start of samplers that learn: of the sequence, or a random one where there are too many parameters.
 pub(super) fn startup_point(ask: &Ask<'_>, label: &str) -> Point {
     if ask.space.len() > MAX_DIMENSIONS { ask.random_point(label) } else { point(ask, &format!("{label}/startup")) }
 }

@@ -1,4 +1,4 @@
-//! Random search: every active parameter is drawn evenly on its own scale, whatever came out before.
+//! Random search: every active parameter is drawn evenly on its own scale. Results play no part.
 //!
 //! Source: Bergstra and Bengio 2012, Random search for hyper-parameter optimization, JMLR 13. No options.
 

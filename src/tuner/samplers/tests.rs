@@ -61,7 +61,8 @@ fn evaluate(space: &Space, number: usize, point: Point) -> Past {
     Past { number, state, point, values, intermediate, constraints: vec![] }
 }
 
-/// Proposes for 40 trials, where the results of the last `lag` - 1 are not known; each with `sampler`, or with one made anew.
+/// Proposes for 40 trials, where the results of the last `lag` - 1 are not known; each with `sampler`, or with one made
+/// anew.
 fn run(name: &str, space: &Space, lag: usize, anew: bool) -> Vec<Point> {
     let directions = [Direction::Minimize];
     let make = || build(name, &Setting { space, directions: &directions }).unwrap();
@@ -183,6 +184,25 @@ fn a_sampler_may_be_asked_about_an_earlier_state_of_the_study() {
             );
         }
     }
+}
+
+#[test]
+fn former_names_mean_the_samplers_of_today() {
+    let space = space();
+    let points = |text: &str| {
+        let trials = minimized(text, &space, 20, 6, |point| vec![point[0].unwrap()]);
+        trials.into_iter().map(|past| past.point).collect::<Vec<_>>()
+    };
+    for (former, today) in FORMER_NAMES {
+        assert!(NAMES.contains(&today) && !NAMES.contains(&former));
+        let options = if today == "deep-q" { "candidates=30" } else { "n=5" };
+        assert_eq!(points(&format!("{former}:{options}")), points(&format!("{today}:{options}")), "{former}");
+        assert_eq!((current(former), current(&format!("{former}:a:b"))), (today.into(), format!("{today}:a:b")));
+    }
+    for name in NAMES {
+        assert_eq!(current(name), name);
+    }
+    assert_eq!(current("hyperqq:n=5"), "hyperqq:n=5");
 }
 
 #[test]

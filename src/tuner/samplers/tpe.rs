@@ -1,29 +1,32 @@
-//! Tree-structured Parzen estimators: one density l of the good trials and one g of all others; of a few points drawn from l, the one with
-//! the largest l / g is tried, which has the largest expected improvement.
+//! Tree-structured Parzen estimators: one density l of the good trials and one g of all others; of a few points drawn
+//! from l, the one with the largest l / g is tried, which has the largest expected improvement.
 //!
-//! Source: Bergstra et al. 2011, Algorithms for hyper-parameter optimization, NIPS 24, section 4; the multivariate form is that of Falkner
-//! et al. 2018 (arXiv 1807.01774); the parts are discussed by Watanabe 2023 (arXiv 2304.11127). Kernels, bandwidths and the weights of g
-//! are Optuna's: see `parzen`. What differs, chosen by us on the functions of `benches/samplers` for all of them together:
+//! Source: Bergstra et al. 2011, Algorithms for hyper-parameter optimization, NIPS 24, section 4; the multivariate form
+//! is that of Falkner et al. 2018 (arXiv 1807.01774); the parts are discussed by Watanabe 2023 (arXiv 2304.11127).
+//! Kernels, bandwidths and the weights of g are Optuna's: see `parzen`. Differences to Optuna, chosen by us on all
+//! functions of `benches/samplers` together:
 //!
 //! ```text
 //! good:      the best ceil(gamma n), at most max_good; gamma = 0.2 (Optuna: 0.1, at most 25)
 //! weights:   in l, ln(n_good + 1) - ln(rank), scaled to a mean of 1, as CMA-ES weighs its parents (Optuna: equal)
 //! start:     points of a Sobol sequence (Optuna: random ones)
-//! branches:  one density for all branches of a conditional space: a kernel is flat where its trial had no value (Optuna: one for each)
+//! branches:  one density for all branches of a conditional space (Optuna: one for each): a kernel is flat where its
+//!            trial had no value
 //! ```
 //!
-//! Trials that still run count as bad, so that nobody else goes there. Pruned trials come after complete ones, by how far they came; those
-//! that break constraints after these, by how much; failed ones do not count. With several objectives, trials are put in order by their front
-//! and, within it, by crowding distance (Deb et al. 2002), or where there are three or four objectives by what they add to the hypervolume (Ozaki
-//! et al. 2020, 10.1145/3377930.3389817).
+//! Trials that still run count as bad, so that others do not try the same. Pruned trials come after complete ones,
+//! ordered by the step that they reached; those that break constraints after these, ordered by how much they break
+//! them; failed ones do not count. With several objectives, trials are put in order by their front and, within it, by
+//! crowding distance (Deb et al. 2002), or where there are three or four objectives by what they add to the hypervolume
+//! (Ozaki et al. 2020, 10.1145/3377930.3389817).
 //!
 //! | Name | Default | Purpose | Range |
 //! |---|---|---|---|
-//! | `multivariate` | true; false with several objectives | one density for all parameters, or one for each | true, false |
-//! | `n_startup_trials` | 10 | so many trials must have ended before the densities are used | 1 to 100000 |
-//! | `n_candidates` | 24 | points drawn from l | 1 to 100000 |
+//! | `multivariate` | true; false with several objectives | whether there is one density for all parameters | true, false |
+//! | `n_startup_trials` | 10 | number of trials that must have ended before the densities are used | 1 to 100000 |
+//! | `n_candidates` | 24 | number of points drawn from l | 1 to 100000 |
 //! | `gamma` | 0.2 | share of the trials that are good | above 0, below 1 |
-//! | `max_good` | 25 | and their largest number | 1 to 100000 |
+//! | `max_good` | 25 | largest number of trials that are good | 1 to 100000 |
 
 mod exp;
 mod order;
@@ -43,7 +46,7 @@ pub(super) fn build(spec: &mut Spec, setting: &Setting<'_>) -> Result<Box<dyn Sa
     Ok(Box::new(Tpe { n_startup_trials, engine, order: Order::default() }))
 }
 
-/// See the table above.
+/// Options of the table above.
 #[derive(Debug, Clone)]
 pub(super) struct Config {
     multivariate: bool,
@@ -83,10 +86,10 @@ impl Sampler for Tpe {
     }
 }
 
-/// What turns trials in order into a proposal.
+/// Makes a proposal from trials in order.
 pub(super) struct Engine {
     config: Config,
-    /// Its rows are the settled trials.
+    /// Coordinates of the settled trials, one row for each.
     table: Table,
 }
 
@@ -95,23 +98,23 @@ impl Engine {
         Self { config, table: Table::new(setting.space) }
     }
 
-    /// Takes in what has been settled since the last time.
+    /// Adds the trials that have been settled since the last call.
     pub fn read(&mut self, ask: &Ask<'_>) {
         self.table.truncate(ask.settled.len());
         let known = self.table.len();
         ask.settled[known..].iter().for_each(|past| self.table.push(&past.point));
     }
 
-    /// How many of `n` trials are good.
+    /// Number of good trials among `n`.
     pub fn n_good(&self, n: usize) -> usize {
         ((self.config.gamma * n as f64).ceil() as usize).clamp(1, self.config.max_good)
     }
 
-    /// A point, given the numbers of settled trials, the best first; at least one.
+    /// A point, given the indices of settled trials, at least one, the best first.
     pub fn propose(&mut self, ask: &Ask<'_>, best_first: &[u32]) -> Point {
         let n = best_first.len();
         let (good, bad) = best_first.split_at(self.n_good(n).min(n));
-        // The older, the lighter: rows are in the order of time.
+        // Older trials weigh less: rows are in the order of time.
         let mut is_bad = vec![false; self.table.len()];
         bad.iter().for_each(|&row| is_bad[row as usize] = true);
         let mut bad: Vec<u32> = (0..self.table.len() as u32).filter(|&row| is_bad[row as usize]).collect();
@@ -171,14 +174,15 @@ fn best_of(l: &Parzen, g: &Parzen, candidates: &[Coordinates]) -> usize {
     (1..candidates.len()).fold(0, |best, i| if ratio(i) > ratio(best) { i } else { best })
 }
 
-/// As CMA-ES weighs its parents (Hansen 2016, arXiv 1604.00772, (49)), with a mean of 1.
+/// Weights of the good trials, as CMA-ES weighs its parents (Hansen 2016, arXiv 1604.00772, (49)), with a mean of 1.
 fn weights_by_rank(n: usize) -> Vec<f64> {
     let raw: Vec<f64> = (1..=n).map(|rank| (n as f64 + 1.0).ln() - (rank as f64).ln()).collect();
     let mean = raw.iter().sum::<f64>() / n as f64;
     raw.iter().map(|weight| weight / mean).collect()
 }
 
-/// The last 25 count in full, those before from 1/n up to that: the linear forgetting of Bergstra et al. 2013, Making a science of model search.
+/// Weights of the other trials: 1 for the last 25, for those before them rising from 1/n to 1. It is the linear
+/// forgetting of Bergstra et al. 2013, Making a science of model search.
 fn weights_by_age(n: usize) -> Vec<f64> {
     let (n_old, least) = (n.saturating_sub(25), 1.0 / n as f64);
     let part = |i: usize| i as f64 / (n_old - 1).max(1) as f64;

@@ -1,4 +1,4 @@
-//! A space as a file.
+//! Space files: a space as TOML.
 
 use super::{Condition, Parameter, Space, SpaceError};
 use crate::tuner::distribution::{Distribution, Value};
@@ -35,9 +35,9 @@ use toml::{Table, Value as Toml};
 /// ```
 #[derive(Debug, Clone, PartialEq)]
 pub struct SpaceFile {
-    /// What is searched, by name.
+    /// The space, its parameters by name.
     pub space: Space,
-    /// One an objective.
+    /// Direction of each objective.
     pub directions: Vec<Direction>,
 }
 
@@ -59,7 +59,7 @@ impl SpaceFile {
     }
 }
 
-/// The parser shows the line with a mark below it; here everything stands on one.
+/// The message of the TOML parser on one line, without the marks below the text that it quotes.
 fn one_line(message: &str) -> String {
     message.split_whitespace().filter(|word| !matches!(*word, "|" | "^")).collect::<Vec<_>>().join(" ")
 }
@@ -140,9 +140,9 @@ fn choice(value: &Toml) -> Option<Value> {
     }
 }
 
-/// One table, read key by key, so that every error knows its path.
+/// A table that is read key by key, so that every error names the path of its key.
 struct Keys {
-    /// Ends with a dot, unless it is empty.
+    /// Path of the table; it ends with a dot unless it is empty.
     path: String,
     table: Table,
     known: Vec<&'static str>,

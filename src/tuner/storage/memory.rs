@@ -1,4 +1,4 @@
-//! Studies in memory: gone when the program ends.
+//! Studies in memory, which are gone when the program ends.
 
 use super::{Change, Draft, Reaping, Seen, Storage, StorageError, StudyRecord};
 use crate::tuner::trial::{Direction, Trial, TrialState};
@@ -15,19 +15,19 @@ pub struct Memory {
 #[derive(Debug, Default)]
 struct Shelf {
     studies: Vec<(StudyRecord, Vec<Trial>)>,
-    /// Study and number of each trial, by id - 1.
+    /// Study and number of each trial; the trial with id 1 comes first.
     places: Vec<(i64, usize)>,
     next_study: i64,
 }
 
 impl Memory {
-    /// No studies yet.
+    /// A storage without studies.
     pub fn new() -> Self {
         Self::default()
     }
 
     fn shelf(&self) -> MutexGuard<'_, Shelf> {
-        // Nothing below can panic halfway through a change.
+        // A poisoned lock is no danger: nothing below can panic halfway through a change.
         self.shelf.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -136,16 +136,7 @@ impl Storage for Memory {
         let Some(trial) = shelf.trial(trial).filter(|trial| trial.state == TrialState::Running) else {
             return Ok(false);
         };
-        match change.clone() {
-            Change::Params(params) => trial.params = params,
-            Change::Report { step, value } => _ = trial.intermediate.insert(step, value),
-            Change::UserAttrs(notes) => trial.user_attrs.extend(notes),
-            Change::SystemAttrs(notes) => trial.system_attrs.extend(notes),
-            Change::Finish { state, values, system_attrs } => {
-                trial.system_attrs.extend(system_attrs);
-                (trial.state, trial.values) = (state, values);
-            }
-        }
+        change.apply(trial);
         Ok(true)
     }
 

@@ -1,10 +1,10 @@
-//! Studies in PostgreSQL: for any number of machines.
+//! Studies in PostgreSQL, for any number of machines.
 //!
-//! A connection that is lost (the server was restarted, the network was away) is opened again, at first after 50 ms, then after ever longer
-//! pauses of up to a second, for a minute. What was under way is done again, unless the server knows that it was committed: every
-//! transaction that writes asks for its number before it commits, and `txid_status` tells afterwards what became of it. So nothing is
-//! lost and nothing is done twice. A worker is not blamed for having been silent while the server was down: its silence counts from the
-//! start of the server at the earliest.
+//! A connection that is lost (the server was restarted, the network failed) is opened again: attempts go on for a
+//! minute, with pauses that grow from 50 ms to a second. A transaction that was open then is done again, unless it was
+//! committed: every transaction that writes asks for its number before it commits, and `txid_status` tells afterwards
+//! whether it was. So nothing is lost and nothing is done twice. The time that a server was down does not count as
+//! silence of a worker: silence begins with the start of the server at the earliest.
 
 use super::sql::{self, Access, Cell, Connection, Dialect, Sql};
 use super::{Storage, StorageError, without_password};
@@ -16,13 +16,13 @@ use std::time::{Duration, Instant};
 
 const TABLES: &str = include_str!("optuna_postgres.sql");
 
-/// How long to wait for a server that went away.
+/// How long to wait for a server that was there before.
 const PATIENCE: Duration = Duration::from_secs(60);
 
-/// How long to wait for one that has not been there yet: it may be restarting, and the address may be wrong.
+/// How long to wait for a server at the first connection: it may be restarting, but the address may also be wrong.
 const FIRST_PATIENCE: Duration = Duration::from_secs(2);
 
-/// Between two attempts to reach it: the first pause and the longest.
+/// First and longest pause between two attempts to connect.
 const PAUSES: [Duration; 2] = [Duration::from_millis(50), Duration::from_secs(1)];
 
 const DIALECT: Dialect = Dialect {
@@ -30,19 +30,21 @@ const DIALECT: Dialect = Dialect {
     begin_write: "BEGIN",
     for_update: " FOR UPDATE",
     now: "(clock_timestamp() AT TIME ZONE 'UTC')",
-    // As Optuna notes and compares them: in the time zone that the server gives everybody.
+    // As Optuna notes and compares heartbeats: in the time zone of the server.
     heartbeat: "CAST(clock_timestamp() AS TIMESTAMP)",
     silent_s: "EXTRACT(EPOCH FROM LEAST(CAST(clock_timestamp() AS TIMESTAMP) - heartbeat, clock_timestamp() - pg_postmaster_start_time()))",
 };
 
-/// What a URL must be.
+/// Form of a URL.
 const FORM: &str = "postgresql://USER:PASSWORD@HOST:PORT/DATABASE, with %XX for special characters";
 
-/// Connects to a database, and makes the tables where there are none. A password that is not in the URL is taken from `PGPASSWORD`, where
-/// other users of the machine do not see it. Optuna's URLs with a driver, `postgresql+psycopg2://...`, mean the same. There is no TLS.
+/// Connects to a database, and makes the tables where there are none. A password that is not in the URL is taken from
+/// the environment variable `PGPASSWORD`, which other users of the machine do not see. Optuna's URLs with a driver,
+/// `postgresql+psycopg2://...`, mean the same. There is no TLS.
 ///
 /// # Errors
-/// When there is no such database, it cannot be written, or it holds the tables of another version of Optuna. No message holds the password.
+/// When there is no such database, it cannot be written, or it holds the tables of another version of Optuna. No
+/// message holds the password.
 pub fn open_postgres(url: &str) -> Result<impl Storage + use<>, StorageError> {
     open(url, true)
 }
@@ -72,13 +74,13 @@ fn config(url: &str) -> Option<Config> {
     if config.get_connect_timeout().is_none() {
         config.connect_timeout(Duration::from_secs(10));
     }
-    // A machine that is gone without a word is noticed within a minute.
+    // So a machine that has disappeared is noticed within a minute.
     config.tcp_user_timeout(Duration::from_secs(30)).keepalives_idle(Duration::from_secs(30));
     config.keepalives_interval(Duration::from_secs(10)).keepalives_retries(3);
     Some(config)
 }
 
-/// Goes on trying for so long, as far as the error is one that may pass.
+/// Connects; tries again for as long as `patience`, where the error is one that may pass.
 fn connect(config: &Config, patience: Duration) -> Result<Client, postgres::Error> {
     let (start, mut pause) = (Instant::now(), PAUSES[0]);
     loop {
@@ -92,7 +94,7 @@ fn connect(config: &Config, patience: Duration) -> Result<Client, postgres::Erro
     }
 }
 
-/// The server is down, or takes nobody at the moment.
+/// Whether the server is only down, or accepts no connections at the moment.
 fn may_pass(error: &postgres::Error) -> bool {
     let codes = [
         SqlState::CANNOT_CONNECT_NOW,
@@ -102,7 +104,7 @@ fn may_pass(error: &postgres::Error) -> bool {
     ];
     match error.code() {
         Some(code) => codes.contains(code),
-        // A name that means nothing is no error of this kind.
+        // A host name that does not exist is no such error.
         None => error.is_closed() || io_error(error).is_some_and(is_of_network),
     }
 }
@@ -115,7 +117,7 @@ fn is_of_network(error: &std::io::Error) -> bool {
     error.raw_os_error().is_some() || error.kind() == std::io::ErrorKind::TimedOut
 }
 
-/// An error with its causes, on one line.
+/// Text of an error and its causes, on one line.
 fn said(error: &postgres::Error) -> Box<dyn Error + Send + Sync> {
     if let Some(said) = error.as_db_error() {
         return said.message().into();
@@ -124,12 +126,12 @@ fn said(error: &postgres::Error) -> Box<dyn Error + Send + Sync> {
     causes.fold(error.to_string(), |text, cause| format!("{text}: {cause}")).into()
 }
 
-/// Why a query did not work, where trying again may help.
+/// Kind of an error after which it may help to try again.
 #[derive(Debug, Clone, Copy, PartialEq)]
 enum Trouble {
-    /// The connection is gone.
+    /// The connection is lost.
     Lost,
-    /// Two transactions waited for each other, and this one was undone.
+    /// Two transactions waited for each other, and this one was rolled back.
     Conflict,
 }
 
@@ -171,7 +173,7 @@ impl Server {
 
     fn ask(&mut self, sql: &str, cells: &[Cell]) -> Result<Vec<Vec<Cell>>, postgres::Error> {
         let typed: Vec<_> = cells.iter().map(parameter).collect();
-        // One round trip, and nothing is kept for it on either side.
+        // One round trip, without a prepared statement.
         let rows = self.client.query_typed(sql, &typed)?;
         rows.iter().map(|row| (0..row.len()).map(|i| cell(row, i)).collect()).collect()
     }
@@ -189,10 +191,10 @@ impl Server {
     }
 }
 
-/// Not `to_regclass`, which may answer from before a lock was waited for.
+/// Whether there is a table. Not by `to_regclass`, which may answer as it was before the transaction waited for a lock.
 const HAS_TABLE: &str = "SELECT CAST(tablename AS VARCHAR) FROM pg_tables WHERE schemaname = ANY(current_schemas(false)) AND tablename = $1";
 
-/// Of all that make tables at once, one does. The number means nothing to anybody else.
+/// Lets one process at a time make tables. The number has no other meaning.
 const LOCK_TABLES: &str = "SELECT CAST(pg_advisory_xact_lock(7236110432) AS VARCHAR)";
 
 fn make_tables(connection: &mut dyn Connection) -> Result<(), StorageError> {
@@ -240,9 +242,9 @@ impl Connection for Server {
         loop {
             let status = self.ask("SELECT txid_status($1)", std::slice::from_ref(stamp));
             match status.map(|rows| rows.concat()) {
-                // From the future: the server gave this number out and forgot it in a crash, so nothing of it was kept.
+                // The server has never given out this number as far as it knows: it forgot the transaction in a crash.
                 Err(error) if error.code() == Some(&SqlState::INVALID_PARAMETER_VALUE) => return Ok(false),
-                // The server has not noticed yet that we are gone.
+                // The server has not noticed yet that the old connection is lost.
                 Ok(status) if status == [Cell::from("in progress")] => std::thread::sleep(PAUSES[0]),
                 Ok(status) => return Ok(status == [Cell::from("committed")]),
                 Err(error) => {
@@ -256,7 +258,7 @@ impl Connection for Server {
 
 fn parameter(cell: &Cell) -> (&(dyn ToSql + Sync), Type) {
     match cell {
-        // Only columns of numbers are ever told to be empty.
+        // Only columns of numbers are set to NULL here.
         Cell::Null => (&None::<f64>, Type::FLOAT8),
         Cell::Int(whole) => (whole, Type::INT8),
         Cell::Real(number) => (number, Type::FLOAT8),

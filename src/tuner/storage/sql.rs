@@ -1,12 +1,13 @@
-//! Studies in a database with Optuna's tables: what all databases have in common.
+//! Studies in a database with Optuna's tables: the part that all databases have in common.
 //!
-//! The tables are those of Optuna from 3.2 on, byte for byte, so its own workers, its dashboard and its drawings read and continue what is
-//! written here, and the other way round. How values are encoded:
+//! The tables are those of Optuna from 3.2 on, byte for byte, so its own workers, its dashboard and its drawings read
+//! and continue what is written here, and this crate reads and continues theirs. How values are encoded:
 //!
 //! - parameters by their inner value and their distribution as JSON; choices by index;
-//! - infinite values as NULL with a type beside it; NaN is no value of an objective, but may be an intermediate one;
+//! - infinite values as NULL with a type beside it; NaN may be an intermediate value, but not the value of an
+//!   objective;
 //! - times in UTC, heartbeats by the clock of the database;
-//! - the number of a trial is how many the study had before, and one writer at a time sees to that.
+//! - the number of a trial as the number of trials that the study had before it; one writer at a time ensures that.
 //!
 //! Every call is one transaction.
 
@@ -19,10 +20,10 @@ use serde_json::Value as Json;
 use std::collections::BTreeMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-/// The version of the tables, as Optuna's migration tool names it.
+/// Version of the tables, as Optuna's migration tool names it.
 pub(super) const REVISION: &str = "v3.2.0.a";
 
-/// The version of the tables, as Optuna itself counts.
+/// Version of the tables, as Optuna itself counts.
 pub(super) const SCHEMA_VERSION: i64 = 12;
 
 /// One cell of a table.
@@ -52,53 +53,54 @@ impl From<Option<f64>> for Cell {
     }
 }
 
-/// What differs from one database to the other.
+/// SQL that differs from one database to the other.
 pub(super) struct Dialect {
-    /// Begins a transaction that only reads, and sees one state of the database.
+    /// Begins a transaction that only reads, and sees one unchanging state of the database.
     pub begin_read: &'static str,
-    /// Begins one that writes.
+    /// Begins a transaction that writes.
     pub begin_write: &'static str,
-    /// Behind the SELECT of a row that nobody else may change before the end of the transaction.
+    /// End of a SELECT whose rows nobody else may change before the end of the transaction.
     pub for_update: &'static str,
-    /// UTC, now, as Optuna notes times.
+    /// The time now, in UTC, as Optuna notes times.
     pub now: &'static str,
-    /// Now, as heartbeats are noted.
+    /// The time now, as heartbeats are noted.
     pub heartbeat: &'static str,
-    /// How many seconds ago the column `heartbeat` was set.
+    /// Number of seconds since the column `heartbeat` was set.
     pub silent_s: &'static str,
 }
 
 /// A connection to a database. Parameters are `$1`, `$2`, ... in the order of their first use.
 pub(super) trait Connection: Send {
-    /// What is special about it.
+    /// SQL of this kind of database.
     fn dialect(&self) -> &'static Dialect;
 
-    /// Where the database is, for messages.
+    /// Place of the database, for messages.
     fn place(&self) -> &str;
 
-    /// Does something, and answers the rows that come of it.
+    /// Executes a statement and answers its rows.
     fn query(&mut self, sql: &str, cells: &[Cell]) -> Result<Vec<Vec<Cell>>, StorageError>;
 
-    /// What [`Connection::was_committed`] knows the transaction by that is under way.
+    /// Identifies the transaction that is open, for [`Connection::was_committed`].
     fn stamp(&mut self) -> Done<Cell> {
         Ok(Cell::Null)
     }
 
-    /// Waits for a connection that was lost. Answers where there is reason to try again, with the error to report where there is none.
+    /// Called after a transaction has failed with `error`: connects again where the connection was lost. Ok where the
+    /// transaction is to be tried again; else the error to report.
     fn heal(&mut self, error: StorageError) -> Done<()> {
         Err(error)
     }
 
-    /// What became of a transaction when nobody has heard of its end.
+    /// Whether a transaction was committed, of whose end no answer has come.
     fn was_committed(&mut self, _stamp: &Cell) -> Done<bool> {
         Ok(false)
     }
 }
 
-/// What a transaction does.
+/// Kind of a transaction.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(super) enum Access {
-    /// It only reads.
+    /// It reads only.
     Read,
     /// It changes something.
     Write,
@@ -117,7 +119,7 @@ impl<C: Connection> Sql<C> {
     }
 
     fn connection(&self) -> MutexGuard<'_, C> {
-        // A transaction that was left open by a panic is rolled back by the next one.
+        // A panic may have left a transaction open: the next one cannot begin, fails, and rolls it back.
         self.connection.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -130,7 +132,8 @@ impl<C: Connection> Sql<C> {
     }
 }
 
-/// All of `work`, or nothing of it. Where the connection is lost on the way it is done again, but never counts twice.
+/// Does all of `work` or nothing of it. Where the connection is lost on the way, `work` is done again unless it was
+/// committed.
 pub(super) fn transaction<T>(
     connection: &mut dyn Connection,
     access: Access,
@@ -146,7 +149,7 @@ pub(super) fn transaction<T>(
             (Ok(_), Some((answer, _))) => return Ok(answer),
             (Ok(_), None) => {}
             (Err(error), ready) => {
-                // The first error is the one to report; without a commit nothing has changed.
+                // The error to report is the first one. Without a commit nothing has changed.
                 let _ = connection.query("ROLLBACK", &[]);
                 connection.heal(error)?;
                 if let Some((answer, stamp)) = ready
@@ -159,7 +162,7 @@ pub(super) fn transaction<T>(
     }
 }
 
-/// All but the commit.
+/// Begins a transaction and does the work. Answers its result, and what identifies the transaction.
 fn prepared<T>(
     connection: &mut dyn Connection,
     access: Access,
@@ -172,7 +175,8 @@ fn prepared<T>(
     Ok((answer, stamp))
 }
 
-/// The tables must be those of a version that is known. None of `version` where the study tables are not there yet.
+/// Refuses tables of a version that is not known. `has_revisions` says whether there is the table of Optuna's migration
+/// tool.
 pub(super) fn check_version(connection: &mut dyn Connection, has_revisions: bool) -> Done<()> {
     let place = connection.place().to_owned();
     let versions = connection.query("SELECT schema_version FROM version_info", &[])?;
@@ -192,7 +196,7 @@ pub(super) fn check_version(connection: &mut dyn Connection, has_revisions: bool
     Ok(())
 }
 
-/// What is noted in new tables.
+/// Notes the version in new tables.
 pub(super) fn version_rows(connection: &mut dyn Connection) -> Done<()> {
     let sql = format!(
         "INSERT INTO version_info (version_info_id, schema_version, library_version) VALUES (1, {SCHEMA_VERSION}, $1)"
@@ -247,7 +251,7 @@ impl<C: Connection> Storage for Sql<C> {
     }
 
     fn reap(&self, study: i64, reaping: Reaping) -> Done<Vec<usize>> {
-        // A look without a lock first: nearly always there is nothing to do.
+        // First a look without a lock, since nearly always there is nothing to do.
         let stale = self.reading(|connection| read::stale(connection, study, reaping.grace, ""))?;
         if stale.is_empty() {
             return Ok(Vec::new());

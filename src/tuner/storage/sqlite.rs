@@ -9,21 +9,22 @@ use std::time::{Duration, Instant};
 
 const TABLES: &str = include_str!("optuna_sqlite.sql");
 
-/// How long a process waits for others to be done with the file.
+/// How long a process waits while others use the file.
 const PATIENCE: Duration = Duration::from_secs(60);
 
 const DIALECT: Dialect = Dialect {
     begin_read: "BEGIN",
-    // The lock comes first, so that nobody reads what another is about to change.
+    // With the lock from the beginning, so that nothing is read that another process is about to change.
     begin_write: "BEGIN IMMEDIATE",
     for_update: "",
-    // Optuna reads the digits behind the point as a whole number of microseconds.
+    // Optuna reads the digits behind the point as microseconds, so there must be six.
     now: "strftime('%Y-%m-%d %H:%M:%f000', 'now')",
     heartbeat: "strftime('%Y-%m-%d %H:%M:%f000', 'now')",
     silent_s: "(julianday('now') - julianday(heartbeat)) * 86400.0",
 };
 
-/// Opens the file, or makes it. After a power cut the last trials may be lost, never the file; a killed process loses nothing.
+/// Opens the file, or makes it. After a power cut the last trials may be lost, never the file; a killed process loses
+/// nothing.
 ///
 /// # Errors
 /// When it cannot be read or written, is no SQLite database, or holds the tables of another version of Optuna.
@@ -52,7 +53,7 @@ struct File {
 
 fn make_tables(connection: &mut dyn Connection) -> Result<(), StorageError> {
     let there = connection.query("SELECT name FROM sqlite_master WHERE type = 'table' AND name = 'studies'", &[])?;
-    // Two may have found no tables; the second sees those of the first.
+    // Two processes may have found no tables; the second sees those of the first here.
     if !there.is_empty() {
         return Ok(());
     }
@@ -68,7 +69,8 @@ impl File {
         Ok(!self.query(sql, &[name.into()])?.is_empty())
     }
 
-    /// Readers and a writer do not wait for each other then. The switch itself does not wait for others, so it is tried again.
+    /// Switches on the write-ahead log, with which readers and a writer do not wait for each other. SQLite does not
+    /// wait for other processes when it switches, so it is tried again.
     fn write_ahead(&self) -> rusqlite::Result<()> {
         let start = Instant::now();
         loop {
@@ -76,7 +78,7 @@ impl File {
                 Err(error) if is_busy(&error) && start.elapsed() < PATIENCE => {
                     std::thread::sleep(Duration::from_millis(10));
                 }
-                // It can be read all the same.
+                // A file that is read-only can be read without the switch.
                 Err(error) if error.sqlite_error_code() == Some(ErrorCode::ReadOnly) => return Ok(()),
                 done => return done,
             }

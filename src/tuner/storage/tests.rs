@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::tuner::Distribution;
-use crate::tuner::{Optimize, Parameter, Space, Study, StudyConfig, TunerError};
+use crate::tuner::{ActiveTrial, Counts, Optimize, Outcome, Parameter, Space, Study, StudyConfig, TunerError};
 use serde_json::json;
 use std::collections::BTreeSet;
 
@@ -45,7 +45,7 @@ fn new_study(storage: &dyn Storage) -> i64 {
 }
 
 fn finish(values: Vec<f64>) -> Change {
-    Change::Finish { state: TrialState::Complete, values, system_attrs: BTreeMap::new() }
+    Change::Finish { end: End::Complete(values), system_attrs: BTreeMap::new() }
 }
 
 #[test]
@@ -98,13 +98,32 @@ fn a_number_is_given_once_and_the_limit_holds() {
         let first = storage.begin(study, 0, &draft(), 9).unwrap().unwrap();
         assert!(storage.begin(study, 0, &draft(), 9).unwrap().is_none());
         assert!(storage.begin(study, 1, &draft(), 1).unwrap().is_none(), "the limit counts running trials");
-        let failed = Change::Finish { state: TrialState::Fail, values: vec![], system_attrs: BTreeMap::new() };
+        let failed = Change::Finish { end: End::Failed, system_attrs: BTreeMap::new() };
         storage.change(first, &failed).unwrap();
         assert!(storage.begin(study, 1, &draft(), 1).unwrap().is_some(), "and no failed ones");
         storage.enqueue(study, &draft()).unwrap();
         assert!(storage.claim(study, 1).unwrap().is_none() && storage.begin(study, 3, &draft(), 2).unwrap().is_none());
         assert!(storage.claim(study, 2).unwrap().is_some());
         assert!(storage.begin(99, 0, &draft(), 9).is_err());
+    });
+}
+
+#[test]
+fn the_value_of_a_pruned_trial_is_its_last_report_unless_that_is_nan() {
+    each(|name, storage| {
+        let study = new_study(&*storage);
+        let reports = [&[(2, 0.5), (1, 9.0)][..], &[(1, 1.0), (7, f64::NEG_INFINITY)], &[(1, 1.0), (2, f64::NAN)], &[]];
+        for (number, reports) in reports.into_iter().enumerate() {
+            let id = storage.begin(study, number, &draft(), 9).unwrap().unwrap();
+            for &(step, value) in reports {
+                assert!(storage.change(id, &Change::Report { step, value }).unwrap());
+            }
+            assert!(storage.change(id, &Change::Finish { end: End::Pruned, system_attrs: BTreeMap::new() }).unwrap());
+        }
+        let trials = storage.trials(study, &Seen::default()).unwrap();
+        assert!(trials.iter().all(|trial| trial.state == TrialState::Pruned), "{name}");
+        let values: Vec<&[f64]> = trials.iter().map(|trial| &trial.values[..]).collect();
+        assert_eq!(values, [&[0.5][..], &[f64::NEG_INFINITY], &[], &[]], "{name}");
     });
 }
 
@@ -185,6 +204,37 @@ fn the_same_trials_on_every_storage_for_any_number_of_workers() {
     databases(|url| {
         assert_eq!(run(url, 3), expected, "{url}");
         assert_eq!(run(url, 3), expected, "a finished study is not continued");
+    });
+}
+
+#[test]
+fn what_a_study_knows_of_its_own_trials_is_what_the_storage_holds() {
+    let check = |study: &Study, trial: &Trial| {
+        let trials = study.trials().unwrap();
+        let read = Trial { started: None, completed: None, ..trials[trial.number].clone() };
+        // As texts, in which NaN is NaN.
+        assert_eq!(format!("{trial:?}"), format!("{read:?}"));
+        assert_eq!(study.counts(), Counts::of(&trials));
+    };
+    each(|_, storage| {
+        let space = Space::new([Parameter::new("x", Distribution::float(0.0, 1.0))]).unwrap();
+        let study = Study::create_or_open(storage, space, StudyConfig::default()).unwrap();
+        study.enqueue(&BTreeMap::from([("x".to_owned(), 0.5.into())])).unwrap();
+        let objective = |trial: &ActiveTrial<'_>| {
+            trial.set_user_attr("note", json!([trial.number(), null]))?;
+            [0.1 + 0.2, f64::NAN, f64::INFINITY]
+                .iter()
+                .enumerate()
+                .try_for_each(|(i, v)| trial.report(i as i64, *v))?;
+            Ok(match trial.number() % 5 {
+                0 => Outcome::complete(vec![trial.float("x")?]).with_constraints(vec![-0.5, f64::INFINITY]),
+                1 => Outcome::complete(vec![f64::NEG_INFINITY]),
+                2 => Outcome::complete(vec![f64::NAN]),
+                3 => Outcome::pruned(),
+                _ => return Err("it broke".into()),
+            })
+        };
+        study.optimize(&Optimize { n_trials: 6, on_trial: &check, ..Optimize::default() }, objective).unwrap();
     });
 }
 

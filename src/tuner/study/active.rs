@@ -1,4 +1,4 @@
-//! The trial in the hands of an objective.
+//! A running trial, as an objective gets it.
 
 use super::Study;
 use crate::tuner::distribution::Value;
@@ -6,7 +6,7 @@ use crate::tuner::error::TunerError;
 use crate::tuner::storage::Change;
 use std::collections::BTreeMap;
 
-/// A running trial: what it is to try, and where to say how it goes. Comes from [`Study::ask`].
+/// A running trial, with its parameters and with methods to report how it goes on. [`Study::ask`] makes it.
 #[derive(Debug)]
 pub struct ActiveTrial<'s> {
     pub(super) study: &'s Study,
@@ -16,12 +16,12 @@ pub struct ActiveTrial<'s> {
 }
 
 impl ActiveTrial<'_> {
-    /// Counts the trials of the study from 0.
+    /// Number of the trial in its study, counted from 0.
     pub fn number(&self) -> usize {
         self.number
     }
 
-    /// Its active parameters.
+    /// Active parameters.
     pub fn params(&self) -> &BTreeMap<String, Value> {
         &self.params
     }
@@ -70,15 +70,15 @@ impl ActiveTrial<'_> {
         TunerError::NoParameter { number: self.number, wanted, name: name.into(), known }
     }
 
-    /// See [`Study::report`].
+    /// Reports an intermediate value, as [`Study::report`].
     ///
     /// # Errors
     /// When the trial is not running any more, or the storage does not answer.
     pub fn report(&self, step: i64, value: f64) -> Result<(), TunerError> {
-        self.change(&Change::Report { step, value })
+        self.change(Change::Report { step, value })
     }
 
-    /// See [`Study::should_prune`].
+    /// Whether the trial should be stopped, as [`Study::should_prune`].
     ///
     /// # Errors
     /// When the study has several objectives, the trial is not running any more, or the storage does not answer.
@@ -86,15 +86,15 @@ impl ActiveTrial<'_> {
         self.study.should_prune(self.number)
     }
 
-    /// Notes something about the trial, for whoever looks at it later.
+    /// Notes something about the trial, for those who look at it later.
     ///
     /// # Errors
     /// When the trial is not running any more, or the storage does not answer.
     pub fn set_user_attr(&self, name: &str, value: impl Into<serde_json::Value>) -> Result<(), TunerError> {
-        self.change(&Change::UserAttrs(BTreeMap::from([(name.into(), value.into())])))
+        self.change(Change::UserAttrs(BTreeMap::from([(name.into(), value.into())])))
     }
 
-    fn change(&self, change: &Change) -> Result<(), TunerError> {
+    fn change(&self, change: Change) -> Result<(), TunerError> {
         self.study.change(self.id, self.number, change)
     }
 }

@@ -1,4 +1,4 @@
-//! Tells a database, now and then, that this process is alive.
+//! Heartbeats: a thread that notes in the storage, at intervals, that this process is alive.
 
 use crate::tuner::storage::Storage;
 use std::collections::BTreeSet;
@@ -6,7 +6,7 @@ use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
-/// A thread that beats for the trials that are running here. It ends with its owner.
+/// A thread that sends heartbeats for the trials that are running here. It ends when it is dropped.
 pub struct Heart {
     shared: Arc<Shared>,
     thread: Option<JoinHandle<()>>,
@@ -59,7 +59,8 @@ impl Shared {
             let trials: Vec<i64> = state.trials.iter().copied().collect();
             drop(state);
             if !trials.is_empty() {
-                // The next one may reach it; if none does, the trial is given up, and that is told then.
+                // The next one may succeed. If none does, the trial is failed, and its worker is told so when it tells
+                // its result.
                 storage.beat(&trials).unwrap_or_else(|error| tracing::warn!("a heartbeat failed: {error}"));
             }
             state = self.lock();
@@ -71,7 +72,7 @@ impl Drop for Heart {
     fn drop(&mut self) {
         self.shared.lock().is_over = true;
         self.shared.ended.notify_all();
-        // A panic there was printed already.
+        // A panic of the thread has been printed already.
         self.thread.take().map(JoinHandle::join);
     }
 }

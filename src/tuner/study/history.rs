@@ -1,55 +1,92 @@
-//! The trials of a study as they were last read, and what of them a sampler may see.
+//! The trials of a study as they were last read or changed here, and the part of them that a sampler may see.
 
 use crate::tuner::space::Space;
-use crate::tuner::storage::Seen;
-use crate::tuner::trial::{Past, Trial, TrialState};
+use crate::tuner::storage::{Change, Seen};
+use crate::tuner::trial::{Counts, Past, Trial, TrialState};
 
-/// The trials as they were last read, and what of them a sampler may see.
+/// The trials of a study as they were last read or changed here, and the part of them that a sampler may see.
 #[derive(Default)]
 pub(super) struct History {
-    /// By number.
+    /// All trials, by number.
     pub trials: Vec<Trial>,
-    /// Numbers of those that are not finished.
-    pub unfinished: Vec<usize>,
+    /// Numbers of the trials that the next reading asks for again, since their end has not been read yet.
+    pub open: Vec<usize>,
+    /// Number of trials in each state.
+    pub counts: Counts,
+    last_id: i64,
     settled: Vec<Past>,
     /// All trials before this one are settled, but for `overdue`.
     next: usize,
-    /// Trials nobody waits for, since nobody watches their workers.
+    /// Trials that nobody waits for, since their workers send no heartbeats.
     overdue: Vec<usize>,
 }
 
 impl History {
     pub fn seen(&self) -> Seen {
-        let unfinished = self.unfinished.iter().map(|&number| self.trials[number].id).collect();
-        Seen { up_to: self.trials.iter().map(|trial| trial.id).max().unwrap_or(0), unfinished }
+        let unfinished = self.open.iter().map(|&number| self.trials[number].id).collect();
+        Seen { up_to: self.last_id, unfinished }
     }
 
-    pub fn update(&mut self, changed: Vec<Trial>) {
-        for trial in changed {
-            match self.trials.get_mut(trial.number) {
-                Some(known) => *known = trial,
-                None => {
-                    self.unfinished.push(self.trials.len());
-                    self.trials.push(trial);
-                }
+    /// Takes over what was read: all trials that [`History::seen`] asked for.
+    pub fn update(&mut self, read: Vec<Trial>) {
+        read.into_iter().for_each(|trial| self.put(trial));
+        self.open.retain(|&number| !self.trials[number].state.is_finished());
+    }
+
+    /// Takes over a trial that was begun here.
+    pub fn put(&mut self, trial: Trial) {
+        self.last_id = self.last_id.max(trial.id);
+        *self.counts.of_state(trial.state) += 1;
+        match self.trials.get_mut(trial.number) {
+            Some(known) => {
+                *self.counts.of_state(known.state) -= 1;
+                *known = trial;
+            }
+            None => {
+                self.open.push(self.trials.len());
+                self.trials.push(trial);
             }
         }
-        self.unfinished.retain(|&number| !self.trials[number].state.is_finished());
+    }
+
+    /// Takes over a change that was made here. The trial stays open, so that the next reading brings what the storage
+    /// added.
+    pub fn apply(&mut self, number: usize, change: &Change) {
+        let Some(trial) = self.trials.get_mut(number).filter(|trial| trial.state == TrialState::Running) else {
+            return;
+        };
+        *self.counts.of_state(trial.state) -= 1;
+        change.apply(trial);
+        *self.counts.of_state(trial.state) += 1;
+    }
+
+    /// Takes over that a waiting trial was claimed here, and answers its number. None where it was not known to wait.
+    pub fn claim(&mut self, id: i64) -> Option<usize> {
+        let is_it = |&number: &usize| {
+            let trial = &self.trials[number];
+            trial.id == id && trial.state == TrialState::Waiting
+        };
+        let number = self.open.iter().copied().find(is_it)?;
+        let trial = Trial { state: TrialState::Running, is_watched: true, ..self.trials[number].clone() };
+        self.put(trial);
+        Some(number)
     }
 
     pub fn first_waiting(&self) -> Option<usize> {
-        self.unfinished.iter().copied().find(|&number| self.trials[number].state == TrialState::Waiting)
+        self.open.iter().copied().find(|&number| self.trials[number].state == TrialState::Waiting)
     }
 
     pub fn needs_proposal(&self, number: usize, space: &Space) -> bool {
         self.trials[number].point(space).is_none()
     }
 
+    /// Number of trials that did not fail, or have not failed yet.
     pub fn n_not_failed(&self) -> usize {
-        self.trials.iter().filter(|trial| trial.state != TrialState::Fail).count()
+        self.trials.len() - self.counts.failed
     }
 
-    /// What trial `number` may know: the results of trials before `boundary`, the parameters of those from there on.
+    /// The trials that trial `number` may depend on: those before `boundary` with their results, the others with their
+    /// parameters only.
     pub fn split(&mut self, boundary: usize, number: usize, space: &Space) -> (&[Past], Vec<Past>) {
         let Self { trials, settled, overdue, .. } = self;
         overdue.retain(|&late| {
@@ -76,7 +113,7 @@ impl History {
 }
 
 impl Trial {
-    /// Whether it will be finished by somebody.
+    /// Whether the trial will be finished by somebody.
     pub(super) fn is_awaited(&self) -> bool {
         match self.state {
             TrialState::Running => self.is_watched,

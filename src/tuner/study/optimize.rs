@@ -1,6 +1,7 @@
-//! The whole loop: ask, evaluate, tell, until there are enough trials.
+//! The whole loop: ask, evaluate and tell until there are enough trials.
 
-use super::{ActiveTrial, Attempt, Outcome, Study};
+use super::ask::Attempt;
+use super::{ActiveTrial, Outcome, Study};
 use crate::tuner::error::TunerError;
 use crate::tuner::trial::{Trial, TrialState};
 use std::error::Error;
@@ -12,22 +13,24 @@ use std::time::{Duration, Instant};
 ///
 /// | Name | Default | Purpose | Range |
 /// |---|---|---|---|
-/// | `n_trials` | 100 | the study's total of complete and pruned trials; failed ones do not count | any |
-/// | `n_jobs` | 1 | threads; more than the lag of the study do not help | at least 1 |
-/// | `max_failures` | 20 | so many failed trials in a row end it: more would fail too | at least 1 |
-/// | `timeout` | none | no trial is begun after that | any |
-/// | `on_trial` | nothing | called after each trial that ended here | |
+/// | `n_trials` | 100 | number of complete and pruned trials that the study is to have in all | any |
+/// | `n_jobs` | 1 | number of threads; more than the lag of the study do not help | at least 1 |
+/// | `max_failures` | 20 | number of failed trials in a row after which it ends with an error | at least 1 |
+/// | `timeout` | none | time after which no trial is begun | any |
+/// | `on_trial` | nothing | function that is called after each trial that ended here | |
 #[derive(Clone, Copy)]
 pub struct Optimize<'a> {
-    /// Total of complete and pruned trials, with those that the study had before.
+    /// Number of complete and pruned trials that the study is to have, with those that it had before. Failed ones do
+    /// not count.
     pub n_trials: usize,
-    /// Threads.
+    /// Number of threads.
     pub n_jobs: usize,
-    /// So many failed trials in a row end it.
+    /// Number of failed trials in a row after which it ends with an error: more would fail too.
     pub max_failures: usize,
-    /// No trial is begun after that.
+    /// Time after which no trial is begun.
     pub timeout: Option<Duration>,
-    /// Called after each trial that ended here, by the thread that ran it.
+    /// Function that is called after each trial that ended here, by the thread that ran it. `started` and `completed`
+    /// of that trial are None: they are read with the next trial.
     pub on_trial: &'a (dyn Fn(&Study, &Trial) + Sync),
 }
 
@@ -37,15 +40,15 @@ impl Default for Optimize<'_> {
     }
 }
 
-/// What an objective answers. An error fails the trial, and the study goes on.
+/// Answer of an objective. An error fails the trial, and the study goes on.
 type Answer = Result<Outcome, Box<dyn Error + Send + Sync>>;
 
-/// Between two looks at trials that others are running: from short to long.
+/// First and longest pause between two looks at trials that others are running.
 const PAUSES: [Duration; 2] = [Duration::from_micros(200), Duration::from_millis(20)];
 
 impl Study {
-    /// Evaluates `objective` until the study has `options.n_trials` complete and pruned trials, and none is left running. Several threads
-    /// and processes that do so with one study share the trials.
+    /// Evaluates `objective` until the study has `options.n_trials` complete and pruned trials, and none is left
+    /// running. Several threads and processes that do so with one study share the trials.
     ///
     /// ```
     /// use qgd::tuner::{Distribution, Optimize, Outcome, Parameter, Space, Study, StudyConfig};
@@ -68,7 +71,8 @@ impl Study {
     /// ```
     ///
     /// # Errors
-    /// When trial after trial fails, or the storage does not answer. A trial that is told too late, because somebody gave it up, is no error.
+    /// When trial after trial fails, or the storage does not answer. A trial that is told too late, because somebody
+    /// gave it up, is no error.
     pub fn optimize(
         &self,
         options: &Optimize<'_>,
@@ -90,7 +94,7 @@ impl Study {
         failed.into_inner().unwrap_or_else(PoisonError::into_inner).map_or(Ok(()), Err)
     }
 
-    /// Has every [`Study::optimize`] of this study begin no further trial.
+    /// Makes every running [`Study::optimize`] of this `Study` begin no further trial.
     pub fn stop(&self) {
         self.stopped.store(true, Ordering::Relaxed);
     }
@@ -108,7 +112,7 @@ impl Study {
                 Err(TunerError::NotRunning { .. }) => continue,
                 told => told?,
             }
-            let trial = self.trial(trial.number)?;
+            let trial = self.known(trial.number)?;
             (options.on_trial)(self, &trial);
             if trial.state != TrialState::Fail {
                 in_a_row.store(0, Ordering::Relaxed);
@@ -119,7 +123,7 @@ impl Study {
         Ok(())
     }
 
-    /// The next trial, as soon as it may be drawn. None when no trial is to be begun any more, and none is running.
+    /// The next trial, as soon as it may be drawn. None when no trial is to be begun any more and none is running.
     fn next(&self, n_trials: usize, deadline: Option<Instant>) -> Result<Option<ActiveTrial<'_>>, TunerError> {
         let mut pause = PAUSES[0];
         loop {
@@ -138,15 +142,14 @@ impl Study {
         }
     }
 
-    /// Whether nothing is running or waiting that somebody will end.
+    /// Whether no trial is running or waiting that somebody will end.
     fn is_done(&self, n_trials: usize) -> bool {
         let history = &self.inner().history;
-        let is_counted = |trial: &&Trial| matches!(trial.state, TrialState::Complete | TrialState::Pruned);
-        let enough = history.trials.iter().filter(is_counted).count() >= n_trials;
+        let enough = history.counts.done() >= n_trials;
         let is_awaited = |&number: &usize| {
             let state = history.trials[number].state;
             history.trials[number].is_awaited() && !(enough && state == TrialState::Waiting)
         };
-        !history.unfinished.iter().any(is_awaited)
+        !history.open.iter().any(is_awaited)
     }
 }

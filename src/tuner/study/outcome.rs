@@ -1,33 +1,32 @@
-//! What came of a trial.
+//! Outcome of a trial.
 
-use crate::tuner::trial::TrialState;
+use crate::tuner::storage::End;
 
-/// What came of a trial.
+/// Outcome of a trial: how it ended, with its values, constraints and reason.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Outcome {
-    pub(super) state: TrialState,
-    pub(super) values: Vec<f64>,
+    pub(super) end: End,
     pub(super) constraints: Vec<f64>,
     pub(super) reason: Option<String>,
 }
 
 impl Outcome {
-    /// One value an objective. Infinite ones are kept; where one is NaN, the trial fails.
+    /// Complete, with one value for each objective. Infinite values are kept; where one is NaN, the trial fails.
     pub fn complete(values: Vec<f64>) -> Self {
-        Self { state: TrialState::Complete, values, constraints: Vec::new(), reason: None }
+        Self { end: End::Complete(values), constraints: Vec::new(), reason: None }
     }
 
-    /// Stopped early; its value is the last that was reported.
+    /// Stopped early. The value of the trial is the last that was reported.
     pub fn pruned() -> Self {
-        Self { state: TrialState::Pruned, values: Vec::new(), constraints: Vec::new(), reason: None }
+        Self { end: End::Pruned, constraints: Vec::new(), reason: None }
     }
 
-    /// It came to nothing.
+    /// Failed, for this reason.
     pub fn failed(reason: impl Into<String>) -> Self {
-        Self { state: TrialState::Fail, values: Vec::new(), constraints: Vec::new(), reason: Some(reason.into()) }
+        Self { end: End::Failed, constraints: Vec::new(), reason: Some(reason.into()) }
     }
 
-    /// The trial is feasible where none of these is above 0.
+    /// The same with constraints: the trial is feasible where none of them is above 0.
     #[must_use]
     pub fn with_constraints(mut self, constraints: Vec<f64>) -> Self {
         self.constraints = constraints;

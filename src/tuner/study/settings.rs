@@ -1,51 +1,55 @@
-//! How a study is set up, and how that is noted in its storage for those who continue it.
+//! Settings of a study, and how they are noted in its storage for those who continue it.
 
+use super::Study;
 use crate::tuner::distribution::{Distribution, Value};
 use crate::tuner::error::TunerError;
-use crate::tuner::screening::Screen;
+use crate::tuner::pruners::{self, Pruner};
+use crate::tuner::samplers::{self, Sampler, Setting};
+use crate::tuner::screening::{Screen, Screened};
 use crate::tuner::space::{Condition, Parameter, Space};
 use crate::tuner::storage::{Storage, StudyRecord};
 use crate::tuner::trial::Direction;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value as Json, json};
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 /// Name of the study attribute that holds the settings.
 const SETTINGS: &str = "qgd";
 
-/// How a study is set up. All but the last two belong to the study for good.
+/// Settings of a study. All but the last two stay the same for the whole study.
 ///
 /// | Name | Default | Purpose | Range |
 /// |---|---|---|---|
-/// | `name` | `"study"` | what it is called in its storage | 1 to 512 characters |
-/// | `directions` | minimize | one an objective | at least one |
-/// | `sampler` | `"tpe"` | see [`samplers`](crate::tuner::samplers) | a name, with options |
-/// | `pruner` | `"none"` | see [`pruners`](crate::tuner::pruners) | a name, with options |
-/// | `seed` | 0 | all that is random comes from it | below 2^63 |
-/// | `lag` | 1 | so many trials may run at a time; see [`Study`](super::Study) | at least 1 |
-/// | `screen` | none | when parameters that do not matter are frozen; see [`Screen`] | one objective |
-/// | `heartbeat_s` | 10.0 | seconds between signs of life; a worker silent for twice as long is dead | 0.01 to 86400 |
-/// | `retries` | 3 | how often the trial of a dead worker is tried again | any |
+/// | `name` | `"study"` | name in the storage | 1 to 512 characters |
+/// | `directions` | minimize | direction of each objective | at least one |
+/// | `sampler` | `"tpe"` | proposes trials; see [`samplers`](crate::tuner::samplers) | a name, with options |
+/// | `pruner` | `"none"` | stops trials early; see [`pruners`](crate::tuner::pruners) | a name, with options |
+/// | `seed` | 0 | seed of everything random | below 2^63 |
+/// | `lag` | 1 | number of trials that may run at the same time; see [`Study`](super::Study) | at least 1 |
+/// | `screen` | none | whether parameters that do not matter are frozen, and when; see [`Screen`] | one objective |
+/// | `heartbeat_s` | 10.0 | seconds between heartbeats; a worker silent for twice as long is dead | 0.01 to 86400 |
+/// | `retries` | 3 | number of times that the trial of a dead worker is tried again | any |
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct StudyConfig {
-    /// What it is called.
+    /// Name in the storage.
     pub name: String,
-    /// One an objective.
+    /// Direction of each objective.
     pub directions: Vec<Direction>,
-    /// Proposes trials.
+    /// Sampler, which proposes trials.
     pub sampler: String,
-    /// Stops trials.
+    /// Pruner, which stops trials early.
     pub pruner: String,
-    /// Fixes all that is random.
+    /// Seed of everything random.
     pub seed: u64,
-    /// So many trials may run at a time.
+    /// Number of trials that may run at the same time.
     pub lag: usize,
-    /// When parameters that do not matter are frozen.
+    /// Whether parameters that do not matter are frozen, and when.
     #[serde(default)]
     pub screen: Option<Screen>,
-    /// Seconds between signs of life.
+    /// Seconds between heartbeats of a worker.
     pub heartbeat_s: f64,
-    /// How often a trial is tried again.
+    /// Number of times that the trial of a dead worker is tried again.
     pub retries: usize,
 }
 
@@ -66,11 +70,23 @@ impl Default for StudyConfig {
 }
 
 impl StudyConfig {
-    /// Every value in its range; names of samplers and pruners are not looked at.
+    /// Checks every value, and makes the sampler and the pruner for `space`. Nothing is written.
     ///
     /// # Errors
-    /// Names the first that is not.
-    pub fn check(&self) -> Result<(), TunerError> {
+    /// When a value is out of its range, or names a sampler or pruner that is not there or not made for this.
+    pub fn check(&self, space: &Space) -> Result<CheckedStudy, TunerError> {
+        self.check_ranges()?;
+        let config = Self { sampler: samplers::current(&self.sampler), ..self.clone() };
+        let setting = Setting { space, directions: &config.directions };
+        let mut sampler = samplers::build(&config.sampler, &setting)?;
+        let pruner = pruners::build(&config.pruner, &setting)?;
+        if let Some(screen) = config.screen {
+            sampler = Box::new(Screened::new(screen, &config.sampler, sampler));
+        }
+        Ok(CheckedStudy { space: space.clone(), config, sampler, pruner })
+    }
+
+    fn check_ranges(&self) -> Result<(), TunerError> {
         let need = |holds: bool, key, value: String, allowed: &str| {
             if holds { Ok(()) } else { Err(TunerError::OutOfRange { key, value, allowed: allowed.into() }) }
         };
@@ -81,7 +97,7 @@ impl StudyConfig {
             "1 to 512 characters",
         )?;
         need(!self.directions.is_empty(), "directions", "[]".into(), "at least one of \"minimize\", \"maximize\"")?;
-        // Whoever reads the notes in another language has signed numbers.
+        // Other languages read the notes with signed numbers.
         need(i64::try_from(self.seed).is_ok(), "seed", self.seed.to_string(), "below 2^63")?;
         need(self.lag >= 1, "lag", self.lag.to_string(), "at least 1")?;
         let screen = self.screen.map_or("none".into(), |screen| screen.to_string());
@@ -106,14 +122,15 @@ impl StudyConfig {
         Ok(read(&record)?.map(|(_, config)| config))
     }
 
-    /// What is noted in a study that is made with these settings.
-    pub(super) fn notes(&self, space: &Space) -> BTreeMap<String, Json> {
+    /// Notes of a study that is made with these settings.
+    fn notes(&self, space: &Space) -> BTreeMap<String, Json> {
         let parameters: Vec<Json> = space.parameters().iter().map(parameter_json).collect();
         let settings = json!({ "version": env!("CARGO_PKG_VERSION"), "space": parameters, "settings": self });
         BTreeMap::from([(SETTINGS.to_owned(), settings)])
     }
 
-    pub(super) fn must_continue(&self, space: &Space, stored_space: &Space, stored: &Self) -> Result<(), TunerError> {
+    /// Whether a study that was made with `stored_space` and `stored` can be continued with these settings.
+    fn check_continues(&self, space: &Space, stored_space: &Space, stored: &Self) -> Result<(), TunerError> {
         let other = |key, stored: String, given: String| TunerError::OtherStudy {
             study: self.name.clone(),
             key,
@@ -127,7 +144,7 @@ impl StudyConfig {
         if space.len() != stored_space.len() {
             return Err(other("space", stored_space.names(), space.names()));
         }
-        self.must_have_directions(&stored.directions)?;
+        self.check_directions(&stored.directions)?;
         let text = |screen: Option<Screen>| screen.map_or("none".into(), |screen| screen.to_string());
         let pairs = [
             ("sampler", &stored.sampler, &self.sampler),
@@ -140,13 +157,48 @@ impl StudyConfig {
         differs.map_or(Ok(()), |(key, stored, given)| Err(other(key, stored.clone(), given.clone())))
     }
 
-    pub(super) fn must_have_directions(&self, stored: &[Direction]) -> Result<(), TunerError> {
+    fn check_directions(&self, stored: &[Direction]) -> Result<(), TunerError> {
         if stored == self.directions {
             return Ok(());
         }
         let text = |directions: &[Direction]| json!(directions).to_string();
         let (study, stored, given) = (self.name.clone(), text(stored), text(&self.directions));
         Err(TunerError::OtherStudy { study, key: "directions", stored, given })
+    }
+}
+
+/// A study that can be made or continued: its settings are in range, and its sampler and pruner are made. See
+/// [`StudyConfig::check`].
+pub struct CheckedStudy {
+    pub(super) space: Space,
+    pub(super) config: StudyConfig,
+    pub(super) sampler: Box<dyn Sampler>,
+    pub(super) pruner: Box<dyn Pruner>,
+}
+
+impl CheckedStudy {
+    /// Settings of the study.
+    pub fn config(&self) -> &StudyConfig {
+        &self.config
+    }
+
+    /// The study of that name in `storage`, continued where there is one.
+    ///
+    /// # Errors
+    /// When the study is there with another space or other settings, or the storage does not answer.
+    pub fn create_or_open(self, storage: Arc<dyn Storage>) -> Result<Study, TunerError> {
+        let Self { space, config, .. } = &self;
+        let notes = config.notes(space);
+        storage.create(&config.name, &config.directions, &notes)?;
+        let record = record(&*storage, &config.name)?;
+        match read(&record)? {
+            Some((stored_space, stored)) => config.check_continues(space, &stored_space, &stored)?,
+            None => {
+                config.check_directions(&record.directions)?;
+                storage.note(record.id, &notes)?;
+            }
+        }
+        Study::begin(self, storage, record)
     }
 }
 
@@ -170,7 +222,8 @@ pub(super) fn read(record: &StudyRecord) -> Result<Option<(Space, StudyConfig)>,
     let space = Space::new(parameters.collect::<Result<Vec<_>, _>>()?).map_err(|error| damaged(error.to_string()))?;
     let config: StudyConfig =
         serde_json::from_value(noted["settings"].clone()).map_err(|error| damaged(error.to_string()))?;
-    Ok(Some((space, StudyConfig { name: record.name.clone(), ..config })))
+    let sampler = samplers::current(&config.sampler);
+    Ok(Some((space, StudyConfig { name: record.name.clone(), sampler, ..config })))
 }
 
 fn parameter_json(parameter: &Parameter) -> Json {

@@ -1,5 +1,12 @@
+mod reads;
+
 use super::*;
+use crate::tuner::distribution::Value;
+use crate::tuner::samplers::Ask;
+use crate::tuner::space::Point;
+use crate::tuner::trial::{REASON, TrialState};
 use crate::tuner::{Direction, Distribution, Parameter};
+use rand::RngExt;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 fn space() -> Space {
@@ -167,6 +174,43 @@ fn a_study_is_continued_with_its_own_settings_only() {
     let study = Study::open(storage.clone(), "study").unwrap();
     assert_eq!((study.space(), study.config()), (&space(), &config));
     assert!(Study::open(storage.clone(), "stduy").unwrap_err().to_string().contains("there are: study"));
+}
+
+#[test]
+fn a_study_that_was_made_with_a_former_name_is_read_and_continued() {
+    for (former, today) in
+        [("vashishtha", "q-learning"), ("mohamed:batch=4", "reinforce:batch=4"), ("hyperq", "deep-q")]
+    {
+        // As an earlier version has noted it.
+        let storage = Arc::new(Memory::new());
+        let config = |sampler: &str| StudyConfig { sampler: sampler.into(), ..StudyConfig::default() };
+        Study::create_or_open(storage.clone(), space(), config(today)).unwrap();
+        let record = storage.study("study").unwrap().unwrap();
+        let mut notes = record.system_attrs.clone();
+        assert_eq!(notes["qgd"]["settings"]["sampler"], today);
+        notes.get_mut("qgd").unwrap()["settings"]["sampler"] = former.into();
+        storage.note(record.id, &notes).unwrap();
+        let stored = StudyConfig::stored(&*storage, "study").unwrap().unwrap();
+        assert_eq!(stored.sampler, today);
+        let study = Study::open(storage.clone(), "study").unwrap();
+        assert_eq!(study.config().sampler, today);
+        for name in [former, today] {
+            study.ask().unwrap();
+            study.tell(study.counts().done(), 0.5).unwrap();
+            assert!(Study::create_or_open(storage.clone(), space(), config(name)).is_ok(), "{name}");
+        }
+        assert!(Study::create_or_open(storage.clone(), space(), config("random")).is_err());
+    }
+}
+
+#[test]
+fn settings_in_a_file_may_have_a_former_name() {
+    let config: StudyConfig = toml::from_str(
+        "name = 'study'\ndirections = ['minimize']\nsampler = 'hyperq:candidates=9'\npruner = 'none'\nseed = 0\nlag = 1\n\
+         heartbeat_s = 10.0\nretries = 3",
+    )
+    .unwrap();
+    assert_eq!(config.check(&space()).unwrap().config().sampler, "deep-q:candidates=9");
 }
 
 #[test]

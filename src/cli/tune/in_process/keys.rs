@@ -1,8 +1,9 @@
-//! Parameters in place of the keys of a task file.
+//! Parameters that replace the keys of a task file.
 //!
-//! A parameter is named as the key that it takes the place of: all of `[train]`, and of `[net]` `activation`, `dropout`, `l1`,
-//! `batch_norm` and `embedding`. A list of sizes is made of parameters of its own: `layers` times `units` is `hidden`, `blocks` times `filters`
-//! is `channels`, and `units_2` or `filters_2` is the second of them alone. What no parameter says is as in the file.
+//! A parameter has the name of the key that it replaces: any key of `[train]`, and of `[net]` `activation`, `dropout`,
+//! `l1`, `batch_norm` and `embedding`. A list of sizes is made of several parameters: `layers` times `units` is
+//! `hidden`, `blocks` times `filters` is `channels`, and `units_2` or `filters_2` is the second entry alone. Everything
+//! else is as in the file.
 
 use crate::cli::failure::Failure;
 use anyhow::{Context, Result, anyhow, bail};
@@ -16,10 +17,10 @@ use toml::{Table, Value as Toml};
 const TRAIN: [&str; 5] = ["optimizer", "lr", "weight_decay", "batch_size", "steps"];
 const NET: [&str; 5] = ["activation", "dropout", "l1", "batch_norm", "embedding"];
 
-/// A list of sizes in `[net]`: its key, the parameter that says how many there are, and the one that says how large.
+/// Lists of sizes in `[net]`: the key, the parameter that is the number of entries, and the one that is their size.
 const LISTS: [(&str, &str, &str); 2] = [("hidden", "layers", "units"), ("channels", "blocks", "filters")];
 
-/// The most layers: far beyond what trains.
+/// Largest number of layers, far beyond those of nets that train.
 const MAX_LAYERS: i64 = 1000;
 
 /// A task file whose keys parameters may replace.
@@ -36,13 +37,14 @@ impl Keys {
         Ok(Self { table: text.parse().map_err(Failure::bad_input)?, file: file.into() })
     }
 
-    /// What tells this task from another: the name of the file, and a hash of what it says.
+    /// Text that identifies the task: the name of the file, and a hash of its content.
     pub fn name(&self) -> String {
         let stem = self.file.file_stem().unwrap_or_default().to_string_lossy();
         format!("task {stem} {:016x}", fnv1a(self.table.to_string().as_bytes()))
     }
 
-    /// Every parameter must be a key, and its choices or bounds values that the key may have, whatever the others are.
+    /// Checks that every parameter is a key, and its choices or bounds are values that the key may have with any values
+    /// of the others.
     pub fn check(&self, space: &Space) -> Result<(), Failure> {
         let ends = |distribution: &Distribution| match distribution {
             Distribution::Categorical { choices } => choices.clone(),
@@ -84,7 +86,7 @@ impl Keys {
     }
 }
 
-/// Where the key stands that a parameter replaces; None where it is about a list of sizes.
+/// Table of the key that a parameter replaces; None where the parameter belongs to a list of sizes.
 fn section_of(name: &str) -> Result<Option<&'static str>> {
     let about_list = LISTS.iter().any(|(_, count, size)| name == *count || name == *size || is_numbered(name, size));
     match name {
@@ -118,7 +120,8 @@ fn toml_of(value: &Value) -> Toml {
     }
 }
 
-/// A list of sizes; None where no parameter is about it. What no parameter says is as in the file, and beyond its end as the last there.
+/// A list of sizes; None where no parameter belongs to it. An entry without a parameter is as in the file, and beyond
+/// its end as the last there.
 fn sizes(file: Option<&Toml>, params: &BTreeMap<String, Value>, count: &str, size: &str) -> Result<Option<Toml>> {
     if !params.keys().any(|name| name == count || name == size || is_numbered(name, size)) {
         return Ok(None);

@@ -110,7 +110,7 @@ impl Evolution {
         self.covariance.diagonal().iter().map(|c| self.sigma * c.max(0.0).sqrt()).collect()
     }
 
-    /// Takes in a generation, the best first, with its smallest and its largest cost.
+    /// Updates the state with a generation, the best first, and its smallest and largest cost.
     pub fn update(&mut self, sorted: &[Vec<f64>], (best, worst): (f64, f64)) {
         let (d, Rates { weights, mu, mu_eff, c_sigma, d_sigma, c_c, c_1, c_mu }) = (self.mean.len(), &self.rates);
         let n = d as f64;
@@ -161,13 +161,13 @@ impl Evolution {
         }
     }
 
-    /// Whether the numbers have become useless.
+    /// Whether the covariance cannot be used any more.
     pub fn is_broken(&self) -> bool {
         self.is_broken
     }
 
-    /// Whether nothing is to be expected any more: all deviations below 1e-9 of the range, a shape worse than 1e14, or costs that have not
-    /// moved for 10 + 30 d / λ generations (Auger and Hansen 2005, section 2).
+    /// Whether the search has converged: all deviations below 1e-9 of the range, a condition number above 1e14, or
+    /// costs that have stayed the same for 10 + 30 d / λ generations (Auger and Hansen 2005, section 2).
     pub fn has_come_to_rest(&self) -> bool {
         let (longest, shortest) = (self.lengths.max(), self.lengths.min());
         let n_kept = 10 + 30 * self.mean.len() / self.population();

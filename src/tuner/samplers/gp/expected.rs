@@ -4,8 +4,8 @@
 //! EI = σ h(z),  h(z) = φ(z) + z Φ(z),  z = (best - μ) / σ        d log h / dz = Φ(z) / h(z)
 //! ```
 //!
-//! Source: Ament et al. 2023, Unexpected improvements to expected improvement (arXiv 2310.20708). Far to the left, where φ and z Φ cancel, the
-//! asymptotic series of the normal tail (Abramowitz and Stegun 1964, 26.2.12) takes over.
+//! Source: Ament et al. 2023, Unexpected improvements to expected improvement (arXiv 2310.20708). Far to the left,
+//! where φ and z Φ cancel, the asymptotic series of the normal tail (Abramowitz and Stegun 1964, 26.2.12) takes over.
 
 /// Below it the series is used; both agree there to 1e-5.
 const TAIL: f64 = -12.0;

@@ -5,21 +5,22 @@
 //! log p(θ) = Σ_j -(a / w_j + a w_j)  +  log s - s  +  0.1 log v - 30 v,   a = 0.1
 //! ```
 //!
-//! The priors are those of Optuna's GPSampler: weights between 0.1 and 10, that is lengths from a third to three ranges, are about as
-//! likely; s has a Gamma(2, 1), the variance of the noise a Gamma(1.1, 30). Two starts: the mode of the prior, and lengths of a quarter.
+//! The priors are those of Optuna's GPSampler: weights between 0.1 and 10, that is lengths from a third to three
+//! ranges, are about as likely; s has a Gamma(2, 1), the variance of the noise a Gamma(1.1, 30). Two starts: the mode
+//! of the prior, and lengths of a quarter.
 
 use super::lbfgs::minimize;
 use super::model::{Data, Model, Theta};
 
-/// How much very long and very short lengths are disliked, a above.
+/// Strength of the prior against very long and very short lengths, a above.
 const PULL: f64 = 0.1;
-/// The noise: power and rate.
+/// Power and rate of the prior of the noise.
 const NOISE: (f64, f64) = (0.1, 30.0);
 
-/// Steps of L-BFGS from each start.
+/// Number of steps of L-BFGS from each start.
 const N_STEPS: usize = 30;
 
-/// A value for what cannot be: the step is halved there.
+/// Value where no process exists; it is so large that the step is halved there.
 const IMPOSSIBLE: f64 = f64::INFINITY;
 
 pub(super) fn most_probable(data: &Data) -> Theta {

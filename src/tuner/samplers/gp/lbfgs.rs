@@ -1,14 +1,15 @@
 //! Smooth minimization inside a box: L-BFGS with projection.
 //!
-//! Two-loop recursion of Nocedal 1980 (10.1090/S0025-5718-1980-0572855-7) over the coordinates that are free: one at a bound whose descent
-//! direction points outside is held for this step (Bertsekas 1982, 10.1137/0320018). The step is halved until the value falls enough (Armijo).
+//! Two-loop recursion of Nocedal 1980 (10.1090/S0025-5718-1980-0572855-7) over the coordinates that are free: one at a
+//! bound whose descent direction points outside is held for this step (Bertsekas 1982, 10.1137/0320018). The step is
+//! halved until the value falls enough (Armijo).
 
-/// Pairs of steps and changes of the gradient that are remembered.
+/// Number of pairs of a step and a change of the gradient that are kept.
 const MEMORY: usize = 8;
 
 /// The point with the smallest value that was found in at most `n_steps` steps from `start`, and that value.
 ///
-/// `f` answers the value and the gradient at a point. Bounds are one pair a coordinate.
+/// `f` answers the value and the gradient at a point. `bounds` has one pair for each coordinate.
 pub(super) fn minimize(
     start: &[f64],
     bounds: &[(f64, f64)],
@@ -34,7 +35,7 @@ pub(super) fn minimize(
             pairs.clear();
             direction = free.iter().map(|g| -g).collect();
         }
-        // The first step knows no scale: at most a tenth.
+        // At the first step the scale is not known: it goes at most a tenth.
         let mut length = if pairs.is_empty() { (0.1 / steepness).min(1.0) } else { 1.0 };
         let mut found = None;
         for _ in 0..20 {

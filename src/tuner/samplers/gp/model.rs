@@ -14,7 +14,7 @@ use nalgebra::{Cholesky, DMatrix, DVector, Dyn};
 /// log w_j of every coordinate, then log s, then log v.
 pub(super) type Theta = Vec<f64>;
 
-/// Squared distances are of numbers, or only say whether two choices differ.
+/// Kind of a coordinate: a number, or a choice, of which only equality counts.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Kind {
     Number,
@@ -54,7 +54,7 @@ fn matern(r2: f64) -> (f64, f64) {
 }
 
 impl<'d> Model<'d> {
-    /// None where the covariance is singular, however much noise.
+    /// None where the covariance is singular with any noise.
     pub fn new(data: &'d Data, theta: &[f64]) -> Option<Self> {
         let d = data.kinds.len();
         let weights: Vec<f64> = theta[..d].iter().map(|t| t.exp()).collect();
@@ -68,7 +68,7 @@ impl<'d> Model<'d> {
                 covariance[(b, a)] = k;
             }
         }
-        // Points that coincide need some noise for the factor to exist; more is tried where that was not enough.
+        // With points that coincide the factor exists only with some noise; more is tried where that was not enough.
         let factor = |jitter: f64| {
             let mut noisy = covariance.clone();
             (0..n).for_each(|i| noisy[(i, i)] += noise + jitter * scale);

@@ -1,7 +1,8 @@
-//! Where the acquisition is largest: many points are looked at, the best of them improved.
+//! Search for the point with the largest acquisition: many points are looked at, and the best of them are improved.
 //!
-//! Candidates are points of the whole space and points near the best trials. From the best few, L-BFGS moves what is continuous, and then each other
-//! parameter goes through its values (all of them, or those next to it where there are many), in turns.
+//! Candidates are points of the whole space and points near the best trials. The best few are improved in turns: L-BFGS
+//! moves the continuous parameters, then each other parameter tries its values (all of them, or where there are many
+//! the neighboring ones).
 
 use super::encoded;
 use super::expected::log_h;
@@ -14,19 +15,19 @@ use crate::tuner::space::{Parameter, Point, Space};
 use rand::RngExt;
 use rand_chacha::ChaCha8Rng;
 
-/// Points of the whole space, and points near the best trials.
+/// Number of candidates in the whole space, and near the best trials.
 const N_ANYWHERE: usize = 384;
 const N_NEAR: usize = 128;
-/// So many trials are best.
+/// Number of best trials near which candidates are drawn.
 const N_BEST: usize = 4;
-/// So many candidates are improved.
+/// Number of candidates that are improved.
 const N_IMPROVED: usize = 4;
 const N_ROUNDS: usize = 2;
 const N_STEPS: usize = 30;
-/// Up to so many values, all are tried.
+/// Number of values up to which all values of a parameter are tried.
 const FEW_VALUES: u64 = 12;
 
-/// What is maximized.
+/// Function that is maximized.
 #[derive(Debug, Clone, Copy)]
 pub(super) enum Acquisition {
     /// The logarithm of the expected improvement.
@@ -66,7 +67,7 @@ pub(super) fn best_point(ask: &Ask<'_>, model: &Model<'_>, data: &Data, acquisit
     improved.max_by(|a, b| a.0.total_cmp(&b.0)).map(|(_, point)| point).unwrap_or_default()
 }
 
-/// A point near coordinates: numbers by normal steps of size `sigma`, choices anew now and then.
+/// A point near the given coordinates: numbers move by normal steps of size `sigma`, some choices are drawn anew.
 fn near(space: &Space, around: &[f64], sigma: f64, rng: &mut ChaCha8Rng) -> Point {
     space.fill(|i, parameter| {
         let is_new = rng.random::<f64>() < 0.1;
@@ -88,7 +89,7 @@ impl Search<'_> {
         }
     }
 
-    /// With its gradient.
+    /// The acquisition and its gradient.
     fn slope(&self, x: &[f64]) -> (f64, Vec<f64>) {
         let (mean, variance, by_mean, by_variance) = self.model.predict_with_gradient(x);
         let deviation = variance.sqrt();
@@ -120,7 +121,7 @@ impl Search<'_> {
         (value, point)
     }
 
-    /// What is continuous and active goes uphill.
+    /// Moves the continuous active parameters uphill.
     fn moved(&self, value: f64, point: Point) -> (f64, Point) {
         let is_free =
             |(i, p): (usize, &Parameter)| (p.distribution.n_values().is_none() && point[i].is_some()).then_some(i);
@@ -146,7 +147,8 @@ impl Search<'_> {
         self.better_of(value, point, next)
     }
 
-    /// Each parameter with finitely many values goes through them. Others that become active are in the middle of their range.
+    /// Tries the values of each parameter with finitely many. Parameters that become active by that start in the middle
+    /// of their range.
     fn exchanged(&self, mut value: f64, mut point: Point) -> (f64, Point) {
         for (i, parameter) in self.space.parameters().iter().enumerate() {
             let (Some(n), Some(now)) = (parameter.distribution.n_values(), point[i]) else { continue };

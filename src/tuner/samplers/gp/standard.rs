@@ -1,6 +1,7 @@
-//! Costs as a Gaussian process expects them: mean 0, variance 1.
+//! Costs scaled for a Gaussian process: mean 0, variance 1.
 
-/// Infinite costs become the worst or the best finite one. All 0 where all are the same.
+/// Costs with mean 0 and variance 1. Infinite ones become the worst or the best finite one first. All are 0 where all
+/// are the same.
 pub(super) fn standardized(costs: &[f64]) -> Vec<f64> {
     let finite = || costs.iter().copied().filter(|cost| cost.is_finite());
     let (low, high) = (finite().fold(f64::INFINITY, f64::min), finite().fold(f64::NEG_INFINITY, f64::max));

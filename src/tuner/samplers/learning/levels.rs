@@ -1,4 +1,4 @@
-//! Each parameter as a short list of values: what an agent with discrete actions chooses from.
+//! Levels: each parameter as a short list of values, from which an agent with discrete actions chooses.
 
 use crate::tuner::distribution::Distribution;
 use crate::tuner::space::{Parameter, Point, Space};
@@ -10,8 +10,8 @@ pub struct Levels {
 }
 
 impl Levels {
-    /// All values of a parameter that has at most `n`; else `n` of them, evenly on its own scale with both bounds among them, and those
-    /// that other parameters wait for. All choices of a categorical one.
+    /// All values of a parameter that has at most `n`, and all choices. Of others `n` values, evenly on the scale of
+    /// the parameter and with both bounds, together with those on which other parameters depend.
     pub fn new(space: &Space, n: usize) -> Self {
         let mut values: Vec<Vec<f64>> = space.parameters().iter().map(|p| spread(&p.distribution, n)).collect();
         for condition in space.parameters().iter().flat_map(|p| &p.when) {
@@ -26,18 +26,19 @@ impl Levels {
         Self { values }
     }
 
-    /// How many values each parameter has.
+    /// Number of values of each parameter.
     pub fn counts(&self) -> Vec<usize> {
         self.values.iter().map(Vec::len).collect()
     }
 
-    /// The value number `index` of parameter `i`; the last one beyond.
+    /// The value of parameter `i` with this index; the last one where the index is too large.
     pub fn value(&self, i: usize, index: usize) -> f64 {
         let values = &self.values[i];
         values[index.min(values.len() - 1)]
     }
 
-    /// Which values a point has: for each parameter the nearest one on its own scale, None where it is not active.
+    /// Indices of the values of a point: for each parameter that of the nearest one on its scale, None where it is not
+    /// active.
     pub fn of(&self, space: &Space, point: &[Option<f64>]) -> Vec<Option<usize>> {
         let nearest = |i: usize, parameter: &Parameter, value: f64| {
             let unit = parameter.distribution.to_unit(value);
@@ -49,7 +50,7 @@ impl Levels {
         with_values.map(|(i, (parameter, value))| value.map(|value| nearest(i, parameter, value))).collect()
     }
 
-    /// The point that has the values `choose` says, asked in order for those that are active.
+    /// The point with the indices that `choose` answers; it is asked in order for the active parameters.
     pub fn point(&self, space: &Space, mut choose: impl FnMut(usize) -> usize) -> Point {
         space.fill(|i, _| self.value(i, choose(i)))
     }

@@ -1,28 +1,29 @@
-//! Stochastic policies: a probability for each value of each parameter, and the gradient of what they chose.
+//! Stochastic policies: a probability for each value of each parameter, and the gradient of the probability of a
+//! choice.
 //!
 //! ```text
 //! mlp    s [d] -> 64 -> relu -> 16 -> relu -> one softmax a parameter
 //! rnn    h_i = tanh(W [onehot(s_i); h_{i-1}]), z_i = relu(V [h_i; h_d]) [8], one softmax a parameter on z_i
-//! lstm   two layers; x_i = [onehot(a_{i-1}); onehot(i)], one softmax a parameter on the upper h_i, from which a_i is drawn
+//! lstm   two layers; x_i = [onehot(a_{i-1}); onehot(i)], on the upper h_i one softmax a parameter, which draws a_i
 //! ```
 //!
-//! s is the state, one value index a parameter; a the choices themselves, so that the last one is autoregressive. Parameters that are not
-//! active are left out: they have no choice and no gradient.
+//! s is the state, one value index a parameter; a the choices themselves, so that the last one is autoregressive.
+//! Parameters that are not active are left out: they have no choice and no gradient.
 
 use super::tape::{Layout, Linear, Map, Tape, Var, softmax};
 use rand_chacha::ChaCha8Rng;
 use std::str::FromStr;
 
-/// Which net.
+/// Kind of the net.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum PolicyKind {
     /// The multi-head perceptron of Mohamed et al.
     Mlp,
     /// Their recurrent net over the state.
     Rnn,
-    /// The controller of Zoph and Le, this wide.
+    /// The controller of Zoph and Le.
     Lstm {
-        /// Units of each of the two layers.
+        /// Number of units of each of the two layers.
         width: usize,
     },
 }
@@ -62,7 +63,8 @@ struct Step {
 }
 
 impl Policy {
-    /// A policy for parameters with so many values each. Weights from U(±`bound`), or PyTorch's default.
+    /// A policy for parameters with these numbers of values. Weights are drawn from U(±`bound`), or as by PyTorch's
+    /// default.
     pub fn new(kind: PolicyKind, n_values: Vec<usize>, bound: Option<f64>, rng: &mut ChaCha8Rng) -> Self {
         let mut layout = Layout::default();
         let (n, widest) = (n_values.len(), n_values.iter().copied().max().unwrap_or(1));
@@ -81,8 +83,8 @@ impl Policy {
         Self { kind, n_values, body, heads, params }
     }
 
-    /// Chooses parameter by parameter: `choose` is given the probabilities of the values, and says which one it is to be; None where the
-    /// parameter is not active.
+    /// Chooses parameter by parameter: `choose` gets the probabilities of the values and answers the index of one; None
+    /// where the parameter is not active.
     pub fn choose(&self, state: &[Option<usize>], choose: impl FnMut(usize, &[f64]) -> Option<usize>) {
         self.run(state, choose);
     }

@@ -1,4 +1,4 @@
-//! What a trial earns an agent.
+//! Rewards of trials.
 
 use crate::tuner::trial::{Direction, Past};
 use std::str::FromStr;
@@ -6,9 +6,10 @@ use std::str::FromStr;
 /// How a cost becomes a reward.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Reward {
-    /// Minus the cost. A trial that failed gets what the worst one so far got, 0 where none has a value.
+    /// Minus the cost. A trial that failed gets the reward of the worst one so far, 0 where none has a value.
     Value,
-    /// The share of the trials so far that cost more: in [0, 1], whatever the unit of the objective. A trial that failed gets 0.
+    /// The share of the trials so far that cost more: in [0, 1] for any unit of the objective. A trial that failed gets
+    /// 0.
     Rank,
 }
 
@@ -24,10 +25,10 @@ impl FromStr for Reward {
 }
 
 impl Reward {
-    /// What may be written for it.
+    /// Names that a user may give.
     pub const ALLOWED: &str = "value or rank";
 
-    /// The rewards of trials with these costs.
+    /// Rewards of trials with these costs.
     pub fn of(self, costs: &[Option<f64>]) -> Vec<f64> {
         if self == Self::Rank {
             return ranks(costs);
@@ -38,7 +39,8 @@ impl Reward {
     }
 }
 
-/// What each trial cost: less is better. None where it failed or broke a constraint. Of a pruned one, the last value it reported.
+/// Cost of each trial, less is better. None where it failed or broke a constraint. The cost of a pruned one is the last
+/// value it reported.
 pub fn costs(trials: &[Past], direction: Direction) -> Vec<Option<f64>> {
     let cost = |past: &Past| {
         let is_allowed = past.constraints.iter().all(|&constraint| constraint <= 0.0);
@@ -47,7 +49,8 @@ pub fn costs(trials: &[Past], direction: Direction) -> Vec<Option<f64>> {
     trials.iter().map(cost).collect()
 }
 
-/// For each trial the share of the others that cost more, those of equal cost counted half; 0 for one without a cost, ½ for a single one.
+/// For each trial the share of the others that cost more, those of equal cost counted half; 0 for one without a cost, ½
+/// for a single one.
 pub fn ranks(costs: &[Option<f64>]) -> Vec<f64> {
     let mut sorted: Vec<f64> = costs.iter().map(|cost| cost.unwrap_or(f64::INFINITY)).collect();
     sorted.sort_by(f64::total_cmp);
@@ -65,13 +68,14 @@ pub fn ranks(costs: &[Option<f64>]) -> Vec<f64> {
     costs.iter().map(rank).collect()
 }
 
-/// What each trial earns by its rank u among all n, in [0, 1]:
+/// Reward of each trial by its rank u among all n, in [0, 1]:
 ///
 /// ```text
 /// -ln(1 - u + 1/(n+1)) / ln(n+1)
 /// ```
 ///
-/// so 1 for the best and little for a middling one: the last per cents count, whatever the unit of the objective.
+/// so 1 for the best and little for one in the middle: differences among the best count most, for any unit of the
+/// objective.
 pub fn rewards(costs: &[Option<f64>]) -> Vec<f64> {
     let n = costs.len() as f64 + 1.0;
     ranks(costs).into_iter().map(|rank| -(1.0 - rank + 1.0 / n).min(1.0).ln() / n.ln()).collect()
@@ -86,7 +90,8 @@ mod tests {
     #[test]
     fn a_rank_is_the_share_of_worse_trials_and_failures_have_none() {
         let costs = [Some(3.0), None, Some(1.0), Some(3.0), Some(f64::INFINITY)];
-        // 1 beats all four; each 3 beats a failure and an infinity and ties once; an infinity is as bad as a failure but has a value.
+        // 1 beats all four; each 3 beats a failure and an infinity and ties once; an infinity is as bad as a failure
+        // but has a value.
         assert_eq!(ranks(&costs), [2.5 / 4.0, 0.0, 1.0, 2.5 / 4.0, 0.5 / 4.0]);
         assert_eq!((ranks(&[Some(7.0)]), ranks(&[])), (vec![0.5], vec![]));
     }

@@ -1,8 +1,8 @@
 //! Small nets with their gradients, for agents whose nets are a few thousand weights.
 //!
-//! A forward pass is written down operation by operation ([`Tape`]); [`Tape::backward`] goes through it from the end and adds up
-//! d(output)/d(weight) by the chain rule. In 64-bit floats and plain loops, so that every machine finds the same numbers: the workers of
-//! a study must agree on what comes next.
+//! A forward pass is written down operation by operation ([`Tape`]); [`Tape::backward`] goes through it from the end
+//! and adds up d(output)/d(weight) by the chain rule. It uses 64-bit floats and plain loops, so that every machine
+//! computes the same numbers: the workers of a study must propose the same next trial.
 
 use rand::RngExt;
 use rand_chacha::ChaCha8Rng;
@@ -30,7 +30,7 @@ impl Linear {
 /// Places layers one after the other.
 #[derive(Debug, Default)]
 pub struct Layout {
-    /// So many parameters all of them have.
+    /// Number of parameters of all layers together.
     pub n_params: usize,
 }
 
@@ -151,8 +151,8 @@ impl<'p> Tape<'p> {
         })
     }
 
-    /// One step of a long short-term memory (Hochreiter and Schmidhuber 1997) from (h, c) to the next: `gates` makes, of x and h, the
-    /// input, forget and output gates and the candidate, one behind the other.
+    /// One step of a long short-term memory (Hochreiter and Schmidhuber 1997) from (h, c) to the next: `gates` makes,
+    /// of x and h, the input, forget and output gates and the candidate, one behind the other.
     pub fn lstm(&mut self, gates: Linear, x: Var, (h, c): (Var, Var)) -> (Var, Var) {
         let n = gates.n_out / 4;
         let seen = self.join(x, h);
@@ -174,7 +174,7 @@ impl<'p> Tape<'p> {
         self.slice(&self.values, var)
     }
 
-    /// Where the tape is now, for [`Tape::rewind`].
+    /// Current end of the tape, for [`Tape::rewind`].
     pub fn mark(&self) -> usize {
         self.nodes.len()
     }

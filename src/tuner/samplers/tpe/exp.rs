@@ -1,17 +1,19 @@
-//! exp without a branch, so that the compiler computes several at once: most of an ask goes into exponentials.
+//! exp without a branch, so that the compiler computes several at once: most of the time of an ask goes into
+//! exponentials.
 
 /// ln 2 in two parts: k·`LN2_HI` is exact for every k that can occur.
 const LN2_HI: f64 = f64::from_bits(0x3fe6_2e42_fee0_0000);
 const LN2_LO: f64 = f64::from_bits(0x3dea_39ef_3579_3c76);
 /// A float of this size, 1.5 · 2^52, has no fraction, and its last bits are its value.
 const WHOLE: f64 = 6_755_399_441_055_744.0;
-/// Below it the result would not be a normal number any more.
+/// Smallest argument whose result is a normal number.
 const SMALLEST: f64 = -708.0;
 
-/// Numbers that are computed side by side: always as many, so that sums have the same bits with vector instructions and without.
+/// Number of values that are computed side by side: always the same, so that sums have the same bits with and without
+/// vector instructions.
 const LANES: usize = 8;
 
-/// ln Σ exp(v) over values that come bit by bit: `largest` is the largest of them, `sum` is Σ exp(v - `largest`).
+/// ln Σ exp(v) over values that come in parts: `largest` is the largest of them, `sum` is Σ exp(v - `largest`).
 #[derive(Debug, Clone, Copy)]
 pub(super) struct LogSum {
     largest: f64,
@@ -33,7 +35,7 @@ impl LogSum {
     }
 }
 
-/// The sum of exp(v - `shift`) of all values; `shift` is to be at least the largest of them.
+/// Sum of exp(v - `shift`) over all values; `shift` must be at least the largest of them.
 #[inline(always)]
 fn sum_of_exp(values: &[f64], shift: f64) -> f64 {
     let (chunks, rest) = values.as_chunks::<LANES>();
@@ -64,8 +66,9 @@ fn larger(a: f64, b: f64) -> f64 {
     if a > b { a } else { b }
 }
 
-/// exp `x` for `x` ≤ 0: x = k ln 2 + r with |r| ≤ ½ ln 2, and the Taylor series of exp r up to r^12, whose rest is below 2e-16. What would
-/// be below exp(-708), 3e-308, is that: with a branch for a true 0 the compiler computes one at a time.
+/// exp `x` for `x` ≤ 0: x = k ln 2 + r with |r| ≤ ½ ln 2, and the Taylor series of exp r up to r^12, whose remainder is
+/// below 2e-16. Below x = -708 the result stays at exp(-708), 3e-308: with a branch for a true 0 the compiler would
+/// compute one value at a time.
 #[inline(always)]
 fn exp(x: f64) -> f64 {
     let bounded = larger(x, SMALLEST);
@@ -76,7 +79,7 @@ fn exp(x: f64) -> f64 {
     for inverse in INVERSE_FACTORIALS {
         series = series * r + inverse;
     }
-    // The bits of k, moved to where the exponent stands.
+    // The bits of k, moved to the place of the exponent.
     let power = f64::from_bits((shifted.to_bits() << 52).wrapping_add(1023 << 52));
     series * power
 }

@@ -1,4 +1,4 @@
-//! Trials in order, the best first.
+//! Order of the trials, the best first.
 
 use crate::tuner::samplers::Ask;
 use crate::tuner::samplers::fronts;
@@ -6,13 +6,13 @@ use crate::tuner::trial::{Direction, Past, TrialState};
 use std::cmp::Ordering;
 use std::ops::RangeInclusive;
 
-/// What trials are put in order by, smaller is better: feasible and complete ones by cost, pruned ones by how far they came and then by
-/// their last report, those that break constraints by how much. As Optuna does.
+/// Key by which trials are ordered, smaller is better, as in Optuna: feasible complete ones by cost, pruned ones by the
+/// step that they reached and then by their last report, those that break constraints by how much they break them.
 #[derive(Debug, Clone, Copy, PartialEq)]
 struct Key(u8, f64, f64);
 
 impl Key {
-    /// None where a trial says nothing: it failed.
+    /// The key of a trial; None where it failed.
     fn of(past: &Past, directions: &[Direction]) -> Option<Self> {
         let cost = |value: f64| directions.first().map_or(value, |direction| direction.cost(value));
         let violation: f64 = past.constraints.iter().filter(|c| **c > 0.0 || c.is_nan()).sum();
@@ -35,21 +35,22 @@ impl Key {
     }
 }
 
-/// Where volumes are better than crowding distances, and quickly found. Chosen by us, by the hypervolume after 100 trials, 40 seeds: the chance to end
-/// with the larger one is 1.00 and 0.67 on two functions with three objectives, and 0.43 on average over four with two.
+/// Numbers of objectives with which volumes are better than crowding distances, and quickly computed. Chosen by us, by
+/// the hypervolume after 100 trials with 40 seeds: the probability to end with the larger one is 1.00 and 0.67 on two
+/// functions with three objectives, and 0.43 on average over four with two.
 const BY_VOLUME: RangeInclusive<usize> = 3..=4;
 
 /// The order of the settled trials, kept up to date.
 #[derive(Debug, Default)]
 pub(super) struct Order {
-    /// One a settled trial.
+    /// Key of each settled trial.
     keys: Vec<Option<Key>>,
-    /// Numbers of those with a key, the best first; trials that are as good in the order of time.
+    /// Indices of the trials with a key, the best first; equally good ones in the order of time.
     sorted: Vec<u32>,
 }
 
 impl Order {
-    /// Takes in what has been settled since the last time.
+    /// Adds the trials that have been settled since the last call.
     pub fn read(&mut self, ask: &Ask<'_>) {
         self.keys.truncate(ask.settled.len());
         self.sorted.retain(|&row| (row as usize) < ask.settled.len());
@@ -62,7 +63,7 @@ impl Order {
         }
     }
 
-    /// Numbers of the trials that say something, the best first; `n_good` says how many of them will count as good.
+    /// Indices of the trials with a key, the best first; `n_good` of them will count as good.
     pub fn best_first(&self, ask: &Ask<'_>, n_good: impl Fn(usize) -> usize) -> Vec<u32> {
         if ask.directions.len() == 1 {
             return self.sorted.clone();

@@ -1,4 +1,4 @@
-//! A density over points: a mixture of one kernel a trial and a wide one, the prior.
+//! A density over points: a mixture of one kernel for each trial and a wide one, the prior.
 //!
 //! ```text
 //! p(x) = Σ_k w_k Π_j f_kj(x_j)        over the parameters j that are active in x
@@ -6,8 +6,8 @@
 //! choices:  f_kj = (1[x_j = c_kj] + s) / (1 + n s),  s = 1 / number of kernels;  the prior has 1/n
 //! ```
 //!
-//! A kernel whose trial does not have an active parameter is flat there: 1 for numbers, 1/n for choices. So a point is compared with all
-//! trials, whatever branch they are in.
+//! A kernel is flat in an active parameter that its trial does not have: 1 for numbers, 1/n for choices. So a point is
+//! compared with the trials of all branches.
 
 use super::exp::LogSum;
 use super::table::{Axis, Table, stretch};
@@ -21,7 +21,7 @@ use std::ops::Range;
 /// Standard deviation of the prior, whose middle is 0.5.
 const PRIOR_SIGMA: f64 = 1.0;
 
-/// Kernels of one parameter.
+/// The kernels in one parameter.
 enum Kernels {
     Numbers {
         mu: Vec<f64>,
@@ -45,15 +45,16 @@ enum Kernels {
 pub(super) struct Parzen {
     axes: Vec<Kernels>,
     weights: Vec<f64>,
-    /// Weights added up, for drawing.
+    /// Cumulative weights, for drawing.
     cumulated: Vec<f64>,
 }
 
-/// A trial to be: coordinates, NaN where a parameter is not active.
+/// A candidate: its coordinates, NaN where a parameter is not active.
 pub(super) type Coordinates = Vec<f64>;
 
 impl Parzen {
-    /// A kernel for each of these rows of `table` with its weight, and the prior with weight 1. Points have the coordinates `columns`.
+    /// A kernel for each of these rows of `table` with its weight, and the prior with weight 1. Points have the
+    /// coordinates `columns`.
     pub fn new(table: &mut Table, rows: &[(u32, f64)], columns: &[usize]) -> Self {
         let total = rows.iter().map(|(_, weight)| weight).sum::<f64>() + 1.0;
         let weights: Vec<f64> = rows.iter().map(|(_, weight)| weight / total).chain([1.0 / total]).collect();
@@ -80,7 +81,7 @@ impl Parzen {
                 if inverse[k] <= 0.0 {
                     return rng.random();
                 }
-                // At least a third of all draws lies inside.
+                // At least a third of all draws lie inside.
                 let draws = (0..64).map(|_| mu[k] + standard_normal(rng) / inverse[k]);
                 let mut inside = draws.filter(|x| (0.0..=1.0).contains(x));
                 inside.next().unwrap_or(mu[k])
@@ -110,7 +111,8 @@ impl Parzen {
         )
     }
 
-    /// ln(w_k Π_j f_kj) over the active parameters, each where kernel k is highest; at another choice than its own for choices.
+    /// ln(w_k Π_j f_kj) over the active parameters, each where kernel k is highest; at another choice than its own for
+    /// choices.
     fn log_heights(&self, active: &[bool]) -> Vec<f64> {
         let mut products = self.weights.clone();
         let mut logs = vec![0.0; products.len()];
@@ -131,7 +133,8 @@ impl Parzen {
         logs
     }
 
-    /// For every point ln Σ_k exp(`heights`_k - what is lost by the distance from kernel k), in blocks of kernels that stay in the cache.
+    /// For every point ln Σ_k exp(`heights`_k - loss by the distance from kernel k), in blocks of kernels that stay in
+    /// the cache.
     #[inline(always)]
     fn log_sums(&self, points: &[Coordinates], heights: &[&[f64]]) -> Vec<f64> {
         let n_kernels = self.weights.len();
@@ -171,7 +174,7 @@ impl Kernels {
     }
 }
 
-/// Kernels that are looked at together.
+/// Number of kernels in a block.
 const BLOCK: usize = 128;
 
 fn settle(logs: &mut [f64], products: &mut [f64]) {
@@ -208,7 +211,7 @@ fn numbers(table: &mut Table, j: usize, rows: &[(u32, f64)]) -> Kernels {
     let narrowest = 1.0 / (1.0 + n_kernels as f64).min(100.0);
     for (i, &row) in own.iter().enumerate() {
         let (x, is_alone) = (at(i), own.len() == 1);
-        // To the farther of both neighbours. An end of the range counts only where there is no neighbour at all.
+        // To the farther of both neighbors. An end of the range counts only where there is no neighbor at all.
         let left = if i > 0 {
             x - at(i - 1)
         } else if is_alone {
@@ -238,20 +241,20 @@ fn numbers(table: &mut Table, j: usize, rows: &[(u32, f64)]) -> Kernels {
     Kernels::Numbers { mu, inverse, height }
 }
 
-/// The density of a kernel in its middle, which lies in a stretch of this width.
+/// Density of a kernel in its middle, which lies in a part of [0, 1] of this width.
 fn peak(axis: &Axis, x: f64, width: f64, sigma: f64) -> f64 {
     if let Axis::Steps(distribution) = axis
         && width > sigma
     {
         return 1.0 / total_over_steps(distribution, x, sigma);
     }
-    // Beyond 7 σ nothing is missing.
+    // What lies beyond 7 σ is too small to count.
     let erf = |z: f64| if z > 7.0 { 1.0 } else { libm::erf(z * std::f64::consts::FRAC_1_SQRT_2) };
     let half = (std::f64::consts::PI / 2.0).sqrt();
     1.0 / (sigma * half * (erf(x / sigma) + erf((1.0 - x) / sigma)))
 }
 
-/// Σ over all steps v of (length of its stretch) exp(-½ ((v - x) / σ)²).
+/// Σ over all steps v of (length of its part of [0, 1]) exp(-½ ((v - x) / σ)²).
 fn total_over_steps(distribution: &Distribution, x: f64, sigma: f64) -> f64 {
     let n = distribution.n_values().unwrap_or(1);
     let middle = distribution.index(distribution.from_unit(x));

@@ -1,16 +1,17 @@
-//! The trials of a study as coordinates in [0, 1], a column a parameter, each also in order of size.
+//! The trials of a study as coordinates in [0, 1], with a column for each parameter, whose values are kept in order of
+//! size, too.
 
 use crate::tuner::distribution::Distribution;
 use crate::tuner::space::Space;
 
-/// What kernels need to know of a parameter.
+/// Kind of a parameter, for the kernels.
 #[derive(Debug, Clone)]
 pub(super) enum Axis {
     /// Any number of this distribution.
     Line(Distribution),
-    /// Some numbers, each with a stretch of [0, 1] around it.
+    /// Finitely many numbers, each with a part of [0, 1] around it.
     Steps(Distribution),
-    /// So many choices; coordinates are their indices.
+    /// Number of choices; coordinates are their indices.
     Choices(usize),
 }
 
@@ -39,31 +40,31 @@ impl Axis {
         }
     }
 
-    /// The length of the stretch of [0, 1] that stands for the value at a coordinate; 0 where there are none.
+    /// Length of the part of [0, 1] that belongs to the value at a coordinate; 0 for a parameter without such parts.
     pub fn width(&self, coordinate: f64) -> f64 {
         let Self::Steps(distribution) = self else { return 0.0 };
         let (low, high) = stretch(distribution, distribution.index(distribution.from_unit(coordinate)));
         high - low
     }
 
-    /// The coordinate that a proposal of `coordinate` comes back as.
+    /// Coordinate of the value that is tried when `coordinate` is proposed.
     pub fn settled(&self, coordinate: f64) -> f64 {
         self.coordinate(self.inner(coordinate))
     }
 }
 
-/// The coordinates of trials, a row each. NaN stands where a parameter was not active.
+/// Coordinates of trials, a row for each; NaN where a parameter was not active.
 #[derive(Debug, Clone)]
 pub(super) struct Table {
     /// One a parameter.
     pub axes: Vec<Axis>,
     /// One a parameter.
     pub columns: Vec<Vec<f64>>,
-    /// Widths of the stretches that these stand for.
+    /// Widths of the parts of [0, 1] that belong to these.
     pub widths: Vec<Vec<f64>>,
-    /// For each parameter, rows in order of their coordinate, without those that have none; empty for choices.
+    /// Rows of each parameter in order of their coordinate, without those that have none; empty for choices.
     pub sorted: Vec<Vec<u32>>,
-    /// σ of the last kernel of this row and its density in its middle, which few asks change; NaN before the first.
+    /// σ of the last kernel of each row and the density in its middle, which change seldom; NaN before the first.
     pub peaks: Vec<Vec<(f64, f64)>>,
     n_rows: usize,
 }
@@ -114,7 +115,7 @@ impl Table {
     }
 }
 
-/// Both ends of the part of [0, 1] that stands for the value with this number.
+/// Both ends of the part of [0, 1] that belongs to the value with this index.
 pub(super) fn stretch(distribution: &Distribution, index: u64) -> (f64, f64) {
     let n = distribution.n_values().unwrap_or(1) as f64;
     match distribution {

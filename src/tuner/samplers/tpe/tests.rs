@@ -86,7 +86,7 @@ fn slow_density(space: &Space, table: &Table, rows: &[(u32, f64)], point: &Coord
     (kernels.sum::<f64>() + one(None)) / total
 }
 
-/// The distance to the farther neighbour; points that coincide stand in the order of time.
+/// The distance to the farther neighbor; points that coincide stand in the order of time.
 fn slow_sigma(table: &Table, rows: &[(u32, f64)], j: usize, own: f64, row: Option<u32>) -> f64 {
     let mut places: Vec<(f64, u32)> = rows.iter().map(|&(row, _)| (table.columns[j][row as usize], row)).collect();
     places.retain(|(x, _)| !x.is_nan());

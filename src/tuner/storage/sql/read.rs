@@ -1,4 +1,4 @@
-//! From tables to studies and trials.
+//! Reads studies and trials from the tables.
 
 use super::{Cell, Connection, Done};
 use crate::tuner::distribution::Distribution;
@@ -8,7 +8,7 @@ use serde_json::Value as Json;
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-/// Cells of a row, taken one after the other.
+/// Cells of a row, which are taken one after the other.
 pub(super) struct Row<'a> {
     place: String,
     cells: std::vec::IntoIter<Cell>,
@@ -53,7 +53,7 @@ impl Row<'_> {
         }
     }
 
-    /// A number, and in the next column what to make of it.
+    /// A number, whose type is in the next column.
     fn typed_float(&mut self) -> Done<f64> {
         let number = self.next();
         match (self.text()?.as_str(), number) {
@@ -66,7 +66,8 @@ impl Row<'_> {
         }
     }
 
-    /// What Python wrote as JSON. It writes NaN and Infinity too, which are none: such a text is kept as it is.
+    /// JSON as Python writes it. It may hold NaN and Infinity, which JSON does not have: such a text is kept as a
+    /// string.
     fn json(&mut self) -> Done<Json> {
         let text = self.text()?;
         Ok(serde_json::from_str(&text).unwrap_or(Json::String(text)))
@@ -122,7 +123,7 @@ pub(super) fn studies(connection: &mut dyn Connection) -> Done<Vec<StudyRecord>>
     Ok(studies.into_values().collect())
 }
 
-/// The trials of a study that `seen` does not know to be finished.
+/// The trials that are new to `seen`, and those that it names as unfinished.
 pub(super) fn trials(connection: &mut dyn Connection, study: i64, seen: &Seen) -> Done<Vec<Trial>> {
     let mut wanted = format!("trials.study_id = $1 AND (trials.trial_id > {}", seen.up_to);
     if !seen.unfinished.is_empty() {
@@ -197,7 +198,7 @@ fn heads(connection: &mut dyn Connection, study: i64, wanted: &str) -> Done<BTre
 
 fn params(connection: &mut dyn Connection, study: i64, trials: &mut BTreeMap<i64, Trial>, sql: &str) -> Done<()> {
     let columns = ["trial_id", "trial_params.param_name", "trial_params.param_value", "trial_params.distribution_json"];
-    // Nearly all trials have the same few: a text is taken apart once.
+    // Nearly all trials have the same few distributions: each text is parsed once.
     let mut known: BTreeMap<String, Distribution> = BTreeMap::new();
     for mut row in rows(connection, sql, &[study.into()], &columns)? {
         let (id, name, inner, text) = (row.int()?, row.text()?, row.float()?, row.text()?);
@@ -212,7 +213,16 @@ fn params(connection: &mut dyn Connection, study: i64, trials: &mut BTreeMap<i64
     Ok(())
 }
 
-/// Running trials whose worker has been silent for longer than `grace`: id and number. `lock` is for those who are about to change them.
+/// The last value that a trial has reported.
+pub(super) fn last_report(connection: &mut dyn Connection, trial: i64) -> Done<Option<f64>> {
+    let sql = "SELECT intermediate_value, CAST(intermediate_value_type AS VARCHAR) FROM trial_intermediate_values \
+               WHERE trial_id = $1 ORDER BY step DESC LIMIT 1";
+    let found = rows(connection, sql, &[trial.into()], &["intermediate_value", "intermediate_value_type"])?;
+    found.into_iter().next().map(|mut row| row.typed_float()).transpose()
+}
+
+/// Ids and numbers of the running trials whose worker has been silent for longer than `grace`. `lock` is the end of a
+/// SELECT whose rows are about to be changed, or empty.
 pub(super) fn stale(connection: &mut dyn Connection, study: i64, grace: Duration, lock: &str) -> Done<Vec<(i64, i64)>> {
     let sql = format!(
         "SELECT trials.trial_id, number FROM trials JOIN trial_heartbeats ON trial_heartbeats.trial_id = trials.trial_id \

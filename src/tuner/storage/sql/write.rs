@@ -1,13 +1,13 @@
-//! From studies and trials to tables. Each function is what happens in one transaction that writes.
+//! Writes studies and trials into the tables. Each public function is the work of one transaction.
 
 use super::read::{self, rows};
 use super::{Cell, Connection, Done};
-use crate::tuner::storage::{Change, Draft, Reaping, Seen, StorageError};
-use crate::tuner::trial::{Assigned, Direction, REASON, TrialState};
+use crate::tuner::storage::{Change, Draft, End, Reaping, Seen, StorageError, pruned_values};
+use crate::tuner::trial::{Assigned, Direction, REASON};
 use serde_json::{Value as Json, json};
 use std::collections::BTreeMap;
 
-/// Where Optuna notes the first trial of a chain of retries, and all of the chain.
+/// Names of the attributes in which Optuna notes the first trial of a chain of retries, and the whole chain.
 const FAILED: &str = "failed_trial";
 const HISTORY: &str = "retry_history";
 
@@ -17,7 +17,7 @@ pub(super) fn create(
     directions: &[Direction],
     notes: &BTreeMap<String, Json>,
 ) -> Done<()> {
-    // Whoever loses the race finds the study there.
+    // Of several that make it at the same time, one does; for the others it is there.
     let sql = "INSERT INTO studies (study_name) VALUES ($1) ON CONFLICT (study_name) DO NOTHING RETURNING study_id";
     let Some(study) = first_int(connection, sql, &[name.into()])? else { return Ok(()) };
     for (objective, direction) in directions.iter().enumerate() {
@@ -67,7 +67,7 @@ pub(super) fn delete(connection: &mut dyn Connection, study: i64) -> Done<()> {
     Ok(())
 }
 
-/// Trials of a study by state. Nobody else adds or claims one before the transaction ends.
+/// Number of trials of a study in each state. Nobody else adds or claims one before the transaction ends.
 fn counts(connection: &mut dyn Connection, study: i64) -> Done<BTreeMap<String, usize>> {
     let sql = format!("SELECT study_id FROM studies WHERE study_id = $1{}", connection.dialect().for_update);
     if connection.query(&sql, &[study.into()])?.is_empty() {
@@ -127,7 +127,7 @@ fn params(connection: &mut dyn Connection, trial: i64, params: &BTreeMap<String,
     if params.is_empty() {
         return Ok(());
     }
-    // All in one statement: a server may be far away.
+    // All in one statement, since a server may be far away.
     let row = |i: usize| format!("($1, ${}, ${}, ${})", 3 * i + 2, 3 * i + 3, 3 * i + 4);
     let rows = (0..params.len()).map(row).collect::<Vec<_>>().join(", ");
     let sql = format!("INSERT INTO trial_params (trial_id, param_name, param_value, distribution_json) VALUES {rows}");
@@ -183,29 +183,27 @@ pub(super) fn change(connection: &mut dyn Connection, trial: i64, change: &Chang
         }
         Change::UserAttrs(notes) => attributes(connection, "trial_user_attributes", "trial_id", trial, notes)?,
         Change::SystemAttrs(notes) => attributes(connection, "trial_system_attributes", "trial_id", trial, notes)?,
-        Change::Finish { state, values, system_attrs } => {
-            // Everything else first: who sees the state sees all.
+        Change::Finish { end, system_attrs } => {
+            // The state comes last: who sees it sees all the rest.
             attributes(connection, "trial_system_attributes", "trial_id", trial, system_attrs)?;
-            finish(connection, trial, *state, values)?;
+            finish(connection, trial, end)?;
         }
     }
     Ok(true)
 }
 
-fn finish(connection: &mut dyn Connection, trial: i64, state: TrialState, values: &[f64]) -> Done<()> {
-    for (objective, &value) in values.iter().enumerate() {
+fn finish(connection: &mut dyn Connection, trial: i64, end: &End) -> Done<()> {
+    let (state, values) = match end {
+        End::Complete(values) => ("COMPLETE", values.clone()),
+        End::Pruned => ("PRUNED", pruned_values(read::last_report(connection, trial)?)),
+        End::Failed => ("FAIL", Vec::new()),
+    };
+    for (objective, value) in values.into_iter().enumerate() {
         let (value, kind) = encoded(value);
         let sql =
             format!("INSERT INTO trial_values (trial_id, objective, value, value_type) VALUES ($1, $2, $3, '{kind}')");
         connection.query(&sql, &[trial.into(), (objective as i64).into(), value])?;
     }
-    let state = match state {
-        TrialState::Complete => "COMPLETE",
-        TrialState::Pruned => "PRUNED",
-        TrialState::Fail => "FAIL",
-        TrialState::Running => "RUNNING",
-        TrialState::Waiting => "WAITING",
-    };
     let now = connection.dialect().now;
     let sql = format!("UPDATE trials SET state = '{state}', datetime_complete = {now} WHERE trial_id = $1");
     connection.query(&sql, &[trial.into()]).map(|_| ())
@@ -220,10 +218,11 @@ fn encoded(value: f64) -> (Cell, &'static str) {
     }
 }
 
-/// Fails what is stale, and has it tried again as Optuna's own retry callback does.
+/// Fails trials whose worker has fallen silent, and adds their retries as Optuna's own retry callback does.
 pub(super) fn reap(connection: &mut dyn Connection, study: i64, reaping: Reaping) -> Done<Vec<usize>> {
     let mut n_trials: usize = counts(connection, study)?.values().sum();
-    // A worker may tell or beat at this very moment: who comes second finds what the first has done.
+    // The worker may tell its result or beat at this very moment. With the lock, who comes second sees what the first
+    // has done.
     let lock = connection.dialect().for_update;
     let stale = read::stale(connection, study, reaping.grace, lock)?;
     let mut numbers = Vec::new();
@@ -232,7 +231,7 @@ pub(super) fn reap(connection: &mut dyn Connection, study: i64, reaping: Reaping
         let Some(trial) = read::trials(connection, study, &only)?.pop() else { continue };
         let silent = BTreeMap::from([(REASON.to_owned(), json!("its worker fell silent"))]);
         attributes(connection, "trial_system_attributes", "trial_id", id, &silent)?;
-        finish(connection, id, TrialState::Fail, &[])?;
+        finish(connection, id, &End::Failed)?;
         numbers.push(trial.number);
         let mut system_attrs = trial.system_attrs;
         let mut history = system_attrs.get(HISTORY).and_then(Json::as_array).cloned().unwrap_or_default();
@@ -240,7 +239,7 @@ pub(super) fn reap(connection: &mut dyn Connection, study: i64, reaping: Reaping
         if history.len() <= reaping.retries {
             system_attrs.entry(FAILED.into()).or_insert(json!(number));
             system_attrs.insert(HISTORY.into(), Json::Array(history));
-            // Where the one before stood in its race belongs to it alone.
+            // The rungs that the failed trial has reached are its own.
             system_attrs.retain(|key, _| !key.starts_with("completed_rung_"));
             let draft = Draft { params: trial.params, user_attrs: trial.user_attrs, system_attrs };
             insert(connection, study, n_trials, &draft, "WAITING", "NULL")?;

@@ -1,8 +1,9 @@
-//! Deep Q-learning over configurations: a network values any configuration in the light of the trials so far and of what is known of the
+//! Deep Q-learning over configurations: a network values any configuration, given the trials so far and facts about the
 //! data; what it has learned on some data sets it can use on others.
 //!
-//! Sources: HyperQ-Opt (arXiv 2412.17765), which asks for continuous spaces and other policies than ε-greedy, and what it rests on: Jomaa,
-//! Grabocka and Schmidt-Thieme 2019, Hyp-RL, arXiv 1906.11527.
+//! Sources: HyperQ-Opt (arXiv 2412.17765), which asks for continuous spaces and other policies than ε-greedy, and what
+//! it rests on: Jomaa, Grabocka and Schmidt-Thieme 2019, Hyp-RL, arXiv 1906.11527. Earlier versions named this sampler
+//! `hyperq`; the name is still accepted.
 //!
 //! ```text
 //! state    the trials so far with how good they were, how many they are, and of the data: examples, inputs, classes
@@ -10,38 +11,39 @@
 //! reward   -ln(1 - u + 1/(n+1)) / ln(n+1), u the share of the n trials that it beats: 1 for the best
 //! ```
 //!
-//! **Spaces without end.** argmax over a of Q(s, a) is looked for as in QT-Opt (Kalashnikov et al. 2018, arXiv 1806.10293): `candidates` are
-//! drawn, a fifth of them near the best trials; around the best of them others are drawn three times, each time nearer. What was tried before is
-//! left out.
+//! **Infinite spaces.** The argmax over a of Q(s, a) is searched for as in QT-Opt (Kalashnikov et al. 2018, arXiv
+//! 1806.10293): `candidates` are drawn, a fifth of them near the best trials; then three times others are drawn around
+//! the best one, each time nearer. Configurations that were tried already are left out.
 //!
-//! **State.** `net=mlp` (default) is told of each candidate how good its neighborhood was, how well that is known, and where it lies from the best
-//! trial; `net=lstm` is Hyp-RL's: an LSTM reads the last 40 trials.
+//! **State.** With `net=mlp` (default) the inputs are, for each candidate, how good the trials in its neighborhood
+//! were, how many there were, and how far it is from the best trial; `net=lstm` is that of Hyp-RL: an LSTM reads the
+//! last 40 trials.
 //!
-//! **Transfer.** `hyperq:FILE` starts from a file that [`teach`] made on other data sets; it must know the same parameters. It then does
-//! not explore, but goes on learning: without that (`updates=0`) what is taught carries over to some data sets and misleads on others. Every worker
-//! needs the same file.
+//! **Transfer.** `deep-q:FILE` starts from a file that [`teach`] made on other data sets; it must know the same
+//! parameters. It then does not explore, but goes on learning: without that (`updates=0`) it does well on some data
+//! sets and badly on others. Every worker needs the same file.
 //!
-//! Deviations from Hyp-RL: configurations are never tried twice, where Hyp-RL ends an episode at the first repetition; rewards are ranks, where
-//! Hyp-RL's are accuracies; there is a target network that follows by Polyak averaging.
+//! Deviations from Hyp-RL: configurations are never tried twice, where Hyp-RL ends an episode at the first repetition;
+//! rewards are ranks, where Hyp-RL's are accuracies; there is a target network that follows by Polyak averaging.
 //!
 //! | Name | Default | Purpose | Range |
 //! |---|---|---|---|
 //! | `FILE` | none | a taught agent | |
 //! | `net` | mlp (FILE: its own) | `mlp` or `lstm` | |
-//! | `width` | 32 (FILE: its own) | units of a hidden layer | 1 to 1024 |
+//! | `width` | 32 (FILE: its own) | number of units of a hidden layer | 1 to 1024 |
 //! | `explore` | epsilon | `epsilon`, `softmax`, `ucb` or `thompson` | |
-//! | `epsilon` | 1 (FILE: 0) | rate of random trials at the first one | [0, 1] |
-//! | `least` | 0.05 (FILE: 0) | their rate after `over` trials | [0, 1] |
-//! | `over` | 40 | trials in which it falls | (0, ∞) |
-//! | `temperature` | 0.02 | of softmax, in units of the reward | (0, ∞) |
-//! | `bonus` | 0.1 | of UCB, the same | [0, ∞) |
-//! | `std` | 0.2 | of Thompson, the same | (0, ∞) |
-//! | `candidates` | 300 | configurations that are valued for a trial | 2 to 100000 |
-//! | `updates` | 8 | updates after each trial | 0 to 10000 |
-//! | `batch` | 16 | transitions an update | 1 to 10000 |
+//! | `epsilon` | 1 (FILE: 0) | probability of a random trial at the start | [0, 1] |
+//! | `least` | 0.05 (FILE: 0) | probability of a random trial after `over` trials | [0, 1] |
+//! | `over` | 40 | number of trials in which it falls | (0, ∞) |
+//! | `temperature` | 0.02 | temperature of softmax, in units of the reward | (0, ∞) |
+//! | `bonus` | 0.1 | bonus of UCB, in units of the reward | [0, ∞) |
+//! | `std` | 0.2 | standard deviation of Thompson, in units of the reward | (0, ∞) |
+//! | `candidates` | 300 | number of configurations that are valued for a trial | 2 to 100000 |
+//! | `updates` | 8 | number of updates after each trial | 0 to 10000 |
+//! | `batch` | 16 | number of transitions of an update | 1 to 10000 |
 //! | `gamma` | 0 (FILE: its own) | discount | [0, 1) |
 //! | `lr` | 3e-3 | learning rate of Adam | (0, 1] |
-//! | `examples`, `inputs`, `classes` | not known | of the data: training examples, inputs, classes (0: regression) | |
+//! | `examples`, `inputs`, `classes` | not known | numbers of these in the training data; 0 classes are a regression | |
 
 mod agent;
 mod explore;
@@ -66,6 +68,10 @@ use rand_chacha::ChaCha8Rng;
 use std::collections::BTreeSet;
 use std::path::Path;
 use view::{Codec, Facts, Outcome, Seen, State};
+
+/// Label of the random numbers. It is the former name of the sampler: with another label every study would try other
+/// trials.
+const STREAM: &str = "hyperq";
 
 pub(super) fn build(spec: &mut Spec, setting: &Setting<'_>) -> Result<Box<dyn Sampler>, SpecError> {
     let positive = |v: &f64| *v > 0.0 && v.is_finite();
@@ -96,15 +102,15 @@ pub(super) fn build(spec: &mut Spec, setting: &Setting<'_>) -> Result<Box<dyn Sa
     let n_candidates = spec.option("candidates", 300, "from 2 to 100000", |n| (2..=100_000).contains(n))?;
     let updates = spec.option("updates", 8, "from 0 to 10000", |n| *n <= 10_000)?;
     let batch = spec.option("batch", 16, "from 1 to 10000", |n| (1..=10_000).contains(n))?;
-    let direction = setting.one_objective("hyperq")?;
-    Ok(Box::new(HyperQ { start, explore, facts, n_candidates, updates, batch, direction, learned: None }))
+    let direction = setting.one_objective("deep-q")?;
+    Ok(Box::new(DeepQ { start, explore, facts, n_candidates, updates, batch, direction, learned: None }))
 }
 
-/// Where learning starts.
+/// Agent that learning starts from.
 enum Start {
-    /// From nothing.
+    /// A new one.
     Untaught { net: NetConfig, codec: Codec, lr: f64, gamma: f64 },
-    /// From a file.
+    /// One from a file.
     Taught { agent: Box<Agent>, codec: Codec },
 }
 
@@ -143,7 +149,7 @@ fn known_facts(spec: &mut Spec) -> Result<Facts, SpecError> {
     })
 }
 
-struct HyperQ {
+struct DeepQ {
     start: Start,
     explore: Explore,
     facts: Facts,
@@ -154,21 +160,22 @@ struct HyperQ {
     learned: Option<Learned>,
 }
 
-/// The agent after so many settled trials.
+/// Agent after the first `n_seen` settled trials.
 struct Learned {
     agent: Agent,
     n_seen: usize,
 }
 
-/// Candidates of the next state that a target looks at.
+/// Number of candidates of the next state that a target looks at.
 const N_NEXT: usize = 8;
-/// How far from a good trial its neighbors are drawn, in parts of the range; and from the best candidate, round by round.
+/// Distance at which neighbors of a good trial are drawn, as a share of the range; and of the best candidate, round by
+/// round.
 const NEAR: f64 = 0.15;
 const ROUNDS: [f64; 3] = [0.15, 0.08, 0.04];
-/// Draws of a round.
+/// Number of draws of a round.
 const N_REFINED: usize = 24;
 
-impl HyperQ {
+impl DeepQ {
     fn codec(&self) -> &Codec {
         match &self.start {
             Start::Untaught { codec, .. } | Start::Taught { codec, .. } => codec,
@@ -177,7 +184,9 @@ impl HyperQ {
 
     fn first_agent(&self, ask: &Ask<'_>) -> Agent {
         match &self.start {
-            Start::Untaught { net, lr, gamma, .. } => Agent::new(*net, *lr, *gamma, &mut ask.study_rng("hyperq/init")),
+            Start::Untaught { net, lr, gamma, .. } => {
+                Agent::new(*net, *lr, *gamma, &mut ask.study_rng(&format!("{STREAM}/init")))
+            }
             Start::Taught { agent, .. } => (**agent).clone(),
         }
     }
@@ -187,7 +196,7 @@ impl HyperQ {
         Seen { code, outcome: cost.map_or(Outcome::Failed, Outcome::Cost) }
     }
 
-    /// The agent after all settled trials, one after the other.
+    /// Agent that has learned from all settled trials, one after the other.
     fn learned(&mut self, ask: &Ask<'_>, seen: &[Seen], costs: &[Option<f64>]) -> Learned {
         let known = self.learned.take().filter(|learned| learned.n_seen <= costs.len());
         let mut learned = known.unwrap_or_else(|| Learned { agent: self.first_agent(ask), n_seen: 0 });
@@ -200,9 +209,9 @@ impl HyperQ {
         learned
     }
 
-    /// The updates that follow trial number `seen.len()`.
+    /// Makes the updates that follow the last of these trials.
     fn learn(&self, agent: &mut Agent, ask: &Ask<'_>, seen: &[Seen], costs: &[Option<f64>]) {
-        let mut rng = ask.study_rng(&format!("hyperq/learn/{}", seen.len()));
+        let mut rng = ask.study_rng(&format!("{STREAM}/learn/{}", seen.len()));
         let rewards = rewards(costs);
         for _ in 0..self.updates {
             let mut transition = || {
@@ -244,7 +253,7 @@ impl HyperQ {
         Some(point)
     }
 
-    /// The candidate that the policy takes, with its score. None where all were tried.
+    /// The candidate that the policy chooses, with its score. None where all were tried already.
     fn chosen(
         &self,
         ask: &Ask<'_>,
@@ -266,12 +275,12 @@ impl HyperQ {
     }
 }
 
-/// A point in a form that has an order.
+/// A point as numbers that have an order.
 fn key(point: &[Option<f64>]) -> Vec<u64> {
     point.iter().map(|value| value.map_or(u64::MAX, f64::to_bits)).collect()
 }
 
-/// About half of the parameters moved by `size` of their range, or to another choice.
+/// A point in which about half of the parameters are moved by `size` of their range, or to another choice.
 fn neighbor(ask: &Ask<'_>, point: &Point, size: f64, rng: &mut ChaCha8Rng) -> Point {
     let mut moved = |i: usize, parameter: &Parameter| {
         let distribution = &parameter.distribution;
@@ -287,12 +296,12 @@ fn neighbor(ask: &Ask<'_>, point: &Point, size: f64, rng: &mut ChaCha8Rng) -> Po
     ask.space.fill(|i, parameter| moved(i, parameter))
 }
 
-impl Sampler for HyperQ {
+impl Sampler for DeepQ {
     fn propose(&mut self, ask: &Ask<'_>) -> Option<Point> {
         let costs = costs(ask.settled, self.direction);
         let mut seen: Vec<Seen> = ask.settled.iter().zip(&costs).map(|(past, cost)| self.seen(past, *cost)).collect();
         let learned = self.learned(ask, &seen, &costs);
-        let mut rng = ask.rng("hyperq");
+        let mut rng = ask.rng(STREAM);
         let pending = ask.pending.iter().map(|past| self.codec().encode(&past.point));
         seen.extend(pending.map(|code| Seen { code, outcome: Outcome::Unknown }));
         let tried: BTreeSet<Vec<u64>> = ask.settled.iter().chain(ask.pending).map(|past| key(&past.point)).collect();

@@ -1,5 +1,5 @@
-//! Teaching: an agent tunes the same space again and again on other data sets, whose results are known, and learns what tends to be good
-//! where, and what to try after what.
+//! Teaching: an agent tunes the same space many times on other data sets, whose results are known. It learns which
+//! configurations tend to be good on which data, and in which order to try them.
 //!
 //! An episode is a short study of one lesson, in which every trial is looked up. The reward of a trial is
 //!
@@ -7,9 +7,10 @@
 //! r = -ln(1 - u + 1/(n+1)) / ln(n+1)        u the share of the n results of the lesson that it beats
 //! ```
 //!
-//! so 1 for the best, ln 2 / ln(n+1) for a middling one: the last per cents count, whatever the unit. In half of the episodes what is known of
-//! the data is kept from the agent, so that it can do without.
+//! so 1 for the best, ln 2 / ln(n+1) for one in the middle: differences among the best count most, for any unit. In
+//! half of the episodes the agent is not told the facts about the data, so that it can do without them.
 
+use super::STREAM;
 use super::agent::{Agent, NetConfig, Transition};
 use super::file::Taught;
 use super::view::{Codec, Facts, Outcome, Seen, State, facts};
@@ -22,20 +23,21 @@ use crate::tuner::trial::Past;
 use rand::RngExt;
 use rand_chacha::ChaCha8Rng;
 
-/// What is known of one data set: configurations, and what came out.
+/// Results on one data set: configurations and their costs.
 #[derive(Debug, Clone)]
 pub struct Lesson {
-    /// Its name, for the card of the file.
+    /// Name, for the card of the file.
     pub name: String,
-    /// Of the data: training examples, inputs, classes (0: regression). None where nothing is known of it.
+    /// Numbers of training examples, inputs and classes of the data (0 classes: regression). None where they are not
+    /// known.
     pub data: Option<[u64; 3]>,
-    /// Points of the space with their costs (less is better); None where a trial failed.
+    /// Points of the space with their costs (less is better), None where a trial failed.
     pub results: Vec<(Point, Option<f64>)>,
 }
 
 impl Lesson {
-    /// What the finished trials of a study have shown (by its first objective), as points of `space`. Trials that are no points of it are
-    /// left out.
+    /// The finished trials of a study with the costs of its first objective, as points of `space`. Trials that are no
+    /// points of it are left out.
     ///
     /// # Errors
     /// When the storage of the study does not answer.
@@ -49,41 +51,28 @@ impl Lesson {
     }
 }
 
-/// How an agent is taught.
-///
-/// | Name | Default | Purpose | Range |
-/// |---|---|---|---|
-/// | `seed` | 0 | seed of everything random | any |
-/// | `episodes` | 600 | studies it makes | at least 1 |
-/// | `trials` | 20 | trials of a study | at least 2 |
-/// | `updates` | 1 | updates of the network after each trial | any |
-/// | `batch` | 16 | transitions an update | at least 1 |
-/// | `candidates` | 64 | configurations it may choose from at each trial | at least 2 |
-/// | `width` | 32 | units of a hidden layer | 1 to 1024 |
-/// | `is_recurrent` | false | an LSTM reads the trials, as in Hyp-RL; else neighborhoods are summed up | |
-/// | `gamma` | 0.3 | discount | [0, 1) |
-/// | `lr` | 1e-3 | learning rate of Adam | (0, 1] |
+/// Settings of teaching.
 #[derive(Debug, Clone, PartialEq)]
 pub struct TeachConfig {
-    /// See the table.
+    /// Seed of everything random. Default 0.
     pub seed: u64,
-    /// See the table.
+    /// Number of short studies that the agent makes, at least 1. Default 600.
     pub episodes: usize,
-    /// See the table.
+    /// Number of trials of such a study, at least 2. Default 20.
     pub trials: usize,
-    /// See the table.
+    /// Number of updates of the network after each trial. Default 1.
     pub updates: usize,
-    /// See the table.
+    /// Number of transitions of an update, at least 1. Default 16.
     pub batch: usize,
-    /// See the table.
+    /// Number of configurations that it may choose from at each trial, at least 2. Default 64.
     pub candidates: usize,
-    /// See the table.
+    /// Number of units of a hidden layer, 1 to 1024. Default 32.
     pub width: usize,
-    /// See the table.
+    /// Whether an LSTM reads the trials, as in Hyp-RL; otherwise neighborhoods are summed up. Default false.
     pub is_recurrent: bool,
-    /// See the table.
+    /// Discount in [0, 1). Default 0.3.
     pub gamma: f64,
-    /// See the table.
+    /// Learning rate of Adam in (0, 1]. Default 1e-3.
     pub lr: f64,
 }
 
@@ -108,35 +97,35 @@ impl Default for TeachConfig {
 #[derive(Debug, Clone, PartialEq, thiserror::Error)]
 #[non_exhaustive]
 pub enum TeachError {
-    /// Nothing to learn from.
+    /// There is no lesson.
     #[error("there is no lesson, but at least 1 is needed")]
     NoLessons,
     /// A lesson has too few results.
     #[error("the lesson `{name}` has {found} results, but at least {needed} are needed: one more than trials a study")]
     TooFew {
-        /// Its name.
+        /// Name of the lesson.
         name: String,
-        /// How many it has.
+        /// Number of its results.
         found: usize,
-        /// How many it takes.
+        /// Number of results that are needed.
         needed: usize,
     },
-    /// A result is of another space.
+    /// A result is no point of the space.
     #[error("result {number} of the lesson `{name}` is no point of the space")]
     OtherSpace {
-        /// The lesson.
+        /// Name of the lesson.
         name: String,
-        /// Which one, counted from 0.
+        /// Index of the result.
         number: usize,
     },
-    /// A setting outside its range.
+    /// A setting is out of its range.
     #[error("`{key}` is {value}, but must be {allowed}")]
     OutOfRange {
-        /// The setting.
+        /// Name of the setting.
         key: &'static str,
-        /// Its value.
+        /// Value of the setting.
         value: f64,
-        /// What is possible.
+        /// Values that are allowed.
         allowed: &'static str,
     },
 }
@@ -157,14 +146,14 @@ impl TeachConfig {
     }
 }
 
-/// A lesson in the agent's eyes.
+/// A lesson as the agent sees it.
 struct Prepared {
     facts: Facts,
     trials: Vec<Seen>,
     rewards: Vec<f64>,
 }
 
-/// A study of a lesson: which results it looked up.
+/// A short study on a lesson: the results that it has looked up.
 struct Episode {
     lesson: usize,
     facts: Facts,
@@ -172,13 +161,14 @@ struct Episode {
     trials: Vec<Seen>,
 }
 
-/// Candidates of the next state that a target looks at.
+/// Number of candidates of the next state that a target looks at.
 const N_NEXT: usize = 16;
 
-/// Teaches an agent. `progress` is called after each episode with how many are done and the mean reward of the last one.
+/// Teaches an agent. `progress` is called after each episode with the number of episodes done and the mean reward of
+/// the last one.
 ///
 /// # Errors
-/// When there are no lessons, a lesson has too few results or such of another space, or a setting is out of its range.
+/// When there is no lesson, a lesson has too few results or some of another space, or a setting is out of its range.
 pub fn teach(
     space: &Space,
     lessons: &[Lesson],
@@ -192,7 +182,7 @@ pub fn teach(
     if prepared.is_empty() {
         return Err(TeachError::NoLessons);
     }
-    let mut rng = rng::stream(config.seed, "hyperq/teach");
+    let mut rng = rng::stream(config.seed, &format!("{STREAM}/teach"));
     let net = NetConfig { n_codes: codec.n_codes(), width: config.width, is_recurrent: config.is_recurrent };
     let mut agent = Agent::new(net, config.lr, config.gamma, &mut rng);
     let mut episodes: Vec<Episode> = Vec::new();
@@ -200,7 +190,7 @@ pub fn teach(
         let lesson = rng.random_range(0..prepared.len());
         let known = if rng.random_bool(0.5) { prepared[lesson].facts } else { [0.0; 5] };
         episodes.push(Episode { lesson, facts: known, taken: Vec::new(), trials: Vec::new() });
-        // From always to seldom over the first half.
+        // It falls from always to seldom over the first half.
         let epsilon = (1.0 - 2.0 * number as f64 / config.episodes as f64).max(0.1);
         for _ in 0..config.trials {
             step(&agent, &mut episodes[number], &prepared, epsilon, config, &mut rng);
@@ -259,7 +249,7 @@ fn step(
     episode.trials.push(lesson.trials[row].clone());
 }
 
-/// At most `n` rows that were not taken, in random order.
+/// At most `n` rows that were not taken yet, in random order.
 fn untaken(lesson: &Prepared, taken: &[usize], n: usize, rng: &mut ChaCha8Rng) -> Vec<usize> {
     let mut rows: Vec<usize> = (0..n).map(|_| rng.random_range(0..lesson.trials.len())).collect();
     rows.retain(|row| !taken.contains(row));
@@ -269,7 +259,7 @@ fn untaken(lesson: &Prepared, taken: &[usize], n: usize, rng: &mut ChaCha8Rng) -
     rows
 }
 
-/// A transition of any episode so far.
+/// A random transition of the episodes so far.
 fn draw<'t>(
     episodes: &'t [Episode],
     lessons: &[Prepared],
@@ -280,7 +270,7 @@ fn draw<'t>(
     let lesson = &lessons[episode.lesson];
     let t = rng.random_range(0..episode.taken.len());
     let row = episode.taken[t];
-    // The number of trials is known and in view, so the last one ends it.
+    // The agent knows the number of trials, so the last one ends the episode.
     let next = (t + 1 < config.trials && t + 1 < episode.trials.len()).then(|| {
         let rows = untaken(lesson, &episode.taken[..=t], N_NEXT, rng);
         let codes = rows.into_iter().map(|row| lesson.trials[row].code.clone()).collect();

@@ -10,12 +10,12 @@ use super::super::learning::{Adam, Layout, Linear, Map, Tape, Var};
 use super::view::State;
 use rand_chacha::ChaCha8Rng;
 
-/// Which network.
+/// Size and kind of a network.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub struct NetConfig {
     /// Length of an encoded configuration.
     pub n_codes: usize,
-    /// Units of each of the two hidden layers.
+    /// Number of units of each of the two hidden layers.
     pub width: usize,
     /// Whether an LSTM of that width reads the trials.
     pub is_recurrent: bool,
@@ -40,7 +40,7 @@ impl Shape {
         Self { config, cell, layers, n_params: layout.n_params }
     }
 
-    /// What an LSTM makes of the trials.
+    /// Output of the LSTM after the trials; None without an LSTM.
     fn summary(&self, tape: &mut Tape<'_>, state: &State<'_>) -> Option<Var> {
         let cell = self.cell?;
         let zeros = tape.input(&vec![0.0; self.config.width]);
@@ -79,12 +79,12 @@ impl Shape {
     }
 }
 
-/// One step of an agent.
+/// Transition: a state, an action, its reward, and what follows.
 pub struct Transition<'t> {
     pub state: State<'t>,
     pub action: Vec<f64>,
     pub reward: f64,
-    /// The state after it and what could be done there; None where the episode is over.
+    /// The next state and actions that are possible there; None where the episode is over.
     pub next: Option<(State<'t>, Vec<Vec<f64>>)>,
 }
 
@@ -98,13 +98,13 @@ pub struct Agent {
     gamma: f64,
 }
 
-/// τ
+/// Share of the network that the target network takes over after an update, τ.
 const TARGET_RATE: f64 = 0.02;
-/// From this error on the loss is linear.
+/// Error above which the loss is linear.
 const HUBER: f64 = 1.0;
 
 impl Agent {
-    /// One that knows nothing.
+    /// A new one with random weights.
     pub fn new(config: NetConfig, lr: f64, gamma: f64, rng: &mut ChaCha8Rng) -> Self {
         let shape = Shape::new(config);
         let mut params = vec![0.0; shape.n_params];
@@ -113,7 +113,7 @@ impl Agent {
         Self { shape, target: params.clone(), params, adam, gamma }
     }
 
-    /// One with these weights; None where they are not as many as such a network has, or not finite.
+    /// One with these weights; None where their number is wrong, or one is not finite.
     pub fn with_params(config: NetConfig, params: Vec<f64>, lr: f64, gamma: f64) -> Option<Self> {
         let shape = Shape::new(config);
         let fits = params.len() == shape.n_params && params.iter().all(|p| p.is_finite());
@@ -125,7 +125,7 @@ impl Agent {
         self.shape.config
     }
 
-    /// Whether it cares for what comes after a transition.
+    /// Whether the next state of a transition counts.
     pub fn looks_ahead(&self) -> bool {
         self.gamma > 0.0
     }
@@ -154,7 +154,7 @@ impl Agent {
         self.target.iter_mut().zip(&self.params).for_each(|(t, p)| *t += TARGET_RATE * (p - *t));
     }
 
-    /// y
+    /// Target y of a transition.
     fn td_target(&self, transition: &Transition<'_>) -> f64 {
         let best = transition.next.as_ref().and_then(|(state, codes)| {
             self.shape.values(&self.target, state, codes).into_iter().max_by(f64::total_cmp)
@@ -193,7 +193,8 @@ mod tests {
 
     #[test]
     fn it_learns_the_values_of_a_chain_of_two_states() {
-        // The first action decides: +1 leads to a state where everything pays 1, -1 to one where nothing does; itself it pays nothing.
+        // The first action decides: +1 leads to a state where everything pays 1, -1 to one where nothing does; itself
+        // it pays nothing.
         let after = |code: f64| [Seen { code: vec![code], outcome: Outcome::Cost(0.0) }];
         let (good, bad) = (after(1.0), after(-1.0));
         for is_recurrent in [false, true] {

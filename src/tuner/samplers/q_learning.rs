@@ -1,43 +1,47 @@
 //! Tabular Q-learning with an exploration rate that follows the spread of the Q-values.
 //!
-//! Source: Vashishtha 2025, Adaptive hyperparameter optimization for deep learning models using reinforcement learning with dynamic
-//! exploration-exploitation balancing.
+//! Source: Vashishtha 2025, Adaptive hyperparameter optimization for deep learning models using reinforcement learning
+//! with dynamic exploration-exploitation balancing. Earlier versions named this sampler `vashishtha`; the name is still
+//! accepted.
 //!
 //! ```text
 //! Q(s, a) ← Q(s, a) + α [R(s, a) + γ max over a' of Q(s', a') - Q(s, a)]                                  section 3.2
 //! ε = ε_min + (ε_max - ε_min) exp(-k t),   k = k0 ± λ Var(Q(s, ·)),   t the number of episodes            section 3.3
 //! ```
 //!
-//! An episode is a trial: the agent picks the value of one parameter after the other, so that the next state follows from state and action, as
-//! the paper demands. How it must be read, since the paper leaves it open:
+//! An episode is a trial: the agent picks the value of one parameter after the other, so that the next state follows
+//! from state and action, as the paper requires. The paper leaves some points open, which are filled in here:
 //!
-//! - *State.* `state=paper` is its text: all values picked so far, and of the trial before this one the accuracy (in tenths) and the
-//!   epoch it reached (its logarithm to base 2; 0 where it reported none). That is as good as a new state for every trial, so the
-//!   default `state=chain` keeps which parameter is next and the last `memory` values picked, as Baker et al. 2017 (arXiv 1611.02167) do.
-//! - *Reward.* The paper's is the accuracy. An objective here may be anything, so it is -ln(1 - u + 1/(n+1)) / ln(n+1), u the share of the n
-//!   trials so far that are worse: in [0, 1] as an accuracy is, 1 for the best and 0 for the worst or one that failed. It is spread
-//!   evenly over the picks of an episode (Zhong et al. 2018, arXiv 1708.05552): paid at the end alone, the first picks would learn from it last.
-//! - *ε.* The text wants a high variance to slow its decay, the formula speeds it up; the text says sigmoid, the formula is an exponential:
-//!   see [`DynamicEpsilon`]. Defaults: the text's sign, the formula's shape.
-//! - *α* is 1/n at the n-th visit of a state and action as long as that is more: the mean of what was seen, then an average that forgets.
-//! - A configuration that was tried is not proposed again while others come up within 64 draws, each of which explores more:
-//!   an objective that gives the same value twice teaches nothing.
+//! - *State.* `state=paper` follows its text: all values picked so far, and of the trial before this one the accuracy
+//!   (in tenths) and the epoch that it reached (its logarithm to base 2; 0 where it reported none). Then nearly every
+//!   trial has a state of its own, so the default is `state=chain`: which parameter is next and the last `memory`
+//!   values picked, as in Baker et al. 2017 (arXiv 1611.02167).
+//! - *Reward.* The paper's is the accuracy. An objective here may be anything, so it is -ln(1 - u + 1/(n+1)) / ln(n+1),
+//!   u the share of the n trials so far that are worse: in [0, 1] as an accuracy is, 1 for the best and 0 for the worst
+//!   or one that failed. It is spread evenly over the picks of an episode (Zhong et al. 2018, arXiv 1708.05552): with a
+//!   reward at the end alone, the first picks would learn last.
+//! - *ε.* The text wants a high variance to slow its decay, the formula speeds it up; the text says sigmoid, the
+//!   formula is an exponential: see [`DynamicEpsilon`]. Defaults: the text's sign, the formula's shape.
+//! - *α* is 1/n at the n-th visit of a state and action as long as that is larger: Q is a mean at first, then an
+//!   average that forgets.
+//! - A configuration that was tried is not proposed again while others come up within 64 draws, each of which explores
+//!   more: an objective that gives the same value twice teaches nothing.
 //!
-//! Since ranks change with every result, Q is learned anew from the whole history for each proposal, episode by episode, each from
-//! its last pick to its first.
+//! Since ranks change with every result, Q is learned anew from the whole history for each proposal, episode by
+//! episode, each from its last pick to its first.
 //!
 //! | Name | Default | Purpose | Range |
 //! |---|---|---|---|
-//! | `n` | 10 | values of a parameter that has more, evenly on its scale | 2 to 1000 |
+//! | `n` | 10 | number of values of a parameter that has more, evenly on its scale | 2 to 1000 |
 //! | `alpha` | 0.1 | α | (0, 1] |
 //! | `gamma` | 0.95 | γ | [0, 1] |
 //! | `state` | chain | `chain` or `paper` | |
-//! | `memory` | 1 | values picked before that a state of the chain knows | 0 to 100 |
-//! | `initial` | 0.5 | Q where nothing is known, as a share of the most that can still be earned | [0, 1] |
+//! | `memory` | 1 | number of values picked before that are part of a state of the chain | 0 to 100 |
+//! | `initial` | 0.5 | Q of a new state, as a share of the largest reward that is still possible | [0, 1] |
 //! | `max`, `min` | 1, 0.01 | ε_max, ε_min | 0 ≤ min ≤ max ≤ 1 |
 //! | `rate` | 0.03 | k0, a trial | [0, ∞) |
 //! | `scale` | 0.3 | λ | [0, ∞) |
-//! | `variance` | slows | what a high variance does to the decay: `slows` (text), `speeds` (formula) | |
+//! | `variance` | slows | effect of a high variance on the decay: `slows` (text), `speeds` (formula) | |
 //! | `shape` | exponential | `exponential` (formula), `sigmoid` (text) | |
 
 use super::learning::{Levels, costs, rewards};
@@ -81,7 +85,7 @@ pub(super) fn build(spec: &mut Spec, setting: &Setting<'_>) -> Result<Box<dyn Sa
         memory: if is_paper { usize::MAX } else { memory },
         sees_last_trial: is_paper,
         epsilon: EpsilonSchedule::Dynamic(epsilon),
-        direction: setting.one_objective("vashishtha")?,
+        direction: setting.one_objective("q-learning")?,
         levels: Levels::new(setting.space, n),
     }))
 }
@@ -90,7 +94,11 @@ fn one_of<'a>(words: &'a [&'a str]) -> impl Fn(&String) -> bool + 'a {
     |text| words.contains(&text.as_str())
 }
 
-/// So many draws for a configuration that was not tried; the last of them explore always.
+/// Label of the random numbers. It is the former name of the sampler: with another label every study would try other
+/// trials.
+const STREAM: &str = "vashishtha";
+
+/// Most draws for a configuration that was not tried; the last of them explore always.
 const MAX_DRAWS: usize = 64;
 
 struct QLearning {
@@ -104,8 +112,8 @@ struct QLearning {
     levels: Levels,
 }
 
-/// What the agent sees: which parameter is next, how the trial before went (tenths of the best, and log2 of its last step), the values
-/// picked that it remembers.
+/// State of the agent: which parameter is next, the result of the trial before (reward in tenths, and log2 of its last
+/// step), and the last values picked.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 struct State {
     parameter: usize,
@@ -120,7 +128,7 @@ type Row = Vec<(f64, u32)>;
 struct Pick {
     state: State,
     choice: usize,
-    /// The share of the episode that lies before it.
+    /// Share of the episode before it.
     begun: f64,
 }
 
@@ -178,7 +186,7 @@ impl QLearning {
         State { parameter, last_trial, picked }
     }
 
-    /// How the last of these trials went.
+    /// Result of the last of these trials.
     fn last_trial(&self, settled: &[Past], rewards: &[f64]) -> (u8, u8) {
         let (true, Some(past), Some(reward)) = (self.sees_last_trial, settled.last(), rewards.last()) else {
             return (0, 0);
@@ -219,7 +227,7 @@ impl Sampler for QLearning {
         let last = self.last_trial(ask.settled, &rewards(&costs(ask.settled, self.direction)));
         let key = |past: &Past| self.levels.of(ask.space, &past.point);
         let tried: BTreeSet<Vec<Option<usize>>> = ask.settled.iter().chain(ask.pending).map(key).collect();
-        let mut rng = ask.rng("vashishtha");
+        let mut rng = ask.rng(STREAM);
         let mut point = Point::new();
         for draw in 0..MAX_DRAWS {
             let least = (2.0 * draw as f64 / MAX_DRAWS as f64).min(1.0);
@@ -284,7 +292,8 @@ mod tests {
         // Second pick, half of the way gone, so 0.125 where unknown. Trial 0: α = 1, target 1/2. Trial 2: α = 0.8.
         let b = 0.5 + 0.8 * (middle / 2.0 - 0.5);
         close(row(1, &[1]), &[0.125, 0.125, b]);
-        // First pick. Trial 0: 1/2 + 0.5 · 0.5. Trial 1 ends there: target 0. Trial 2: its half and 0.5 max Q, after b was updated.
+        // First pick. Trial 0: 1/2 + 0.5 · 0.5. Trial 1 ends there: target 0. Trial 2: its half and 0.5 max Q, after b
+        // was updated.
         let first = 0.75 + 0.8 * (middle / 2.0 + 0.5 * b - 0.75);
         close(row(0, &[]), &[0.0, first]);
         assert_eq!(table.0.len(), 2);
@@ -302,7 +311,7 @@ mod tests {
     #[test]
     fn the_best_arm_of_a_bandit_is_found_and_then_all_others_are_tried() {
         let space = Space::new(["x", "y"].map(|name| Parameter::new(name, Distribution::int(0, 4)))).unwrap();
-        for text in ["vashishtha:rate=0.2", "vashishtha:rate=0.2,state=paper,variance=speeds,shape=sigmoid"] {
+        for text in ["q-learning:rate=0.2", "q-learning:rate=0.2,state=paper,variance=speeds,shape=sigmoid"] {
             let directions = [Direction::Maximize];
             let mut sampler = super::super::build(text, &Setting { space: &space, directions: &directions }).unwrap();
             let mut all: Vec<Past> = Vec::new();
@@ -325,14 +334,14 @@ mod tests {
         };
         let one = [Direction::Minimize];
         for (text, key) in [
-            ("vashishtha:n=1", "n"),
-            ("vashishtha:alpha=0", "alpha"),
-            ("vashishtha:min=0.5,max=0.4", "min"),
-            ("vashishtha:variance=up", "variance"),
-            ("vashishtha:state=x", "state"),
+            ("q-learning:n=1", "n"),
+            ("q-learning:alpha=0", "alpha"),
+            ("q-learning:min=0.5,max=0.4", "min"),
+            ("q-learning:variance=up", "variance"),
+            ("q-learning:state=x", "state"),
         ] {
-            assert!(refused(text, &one).contains(&format!("`{key}` of `vashishtha`")), "{}", refused(text, &one));
+            assert!(refused(text, &one).contains(&format!("`{key}` of `q-learning`")), "{}", refused(text, &one));
         }
-        assert!(refused("vashishtha", &[Direction::Minimize; 2]).contains("one objective"));
+        assert!(refused("q-learning", &[Direction::Minimize; 2]).contains("one objective"));
     }
 }

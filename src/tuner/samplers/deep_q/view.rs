@@ -1,13 +1,14 @@
-//! What the agent sees: configurations as numbers, the trials so far, and what is known of the data.
+//! Inputs of the agent: configurations as numbers, the trials so far, and facts about the data.
 
 use super::super::learning::ranks;
 use crate::tuner::distribution::Distribution;
 use crate::tuner::space::Space;
 
-/// What a study or a lesson knows of its data, each of about unit size; the last one is 1 where anything is known. All 0 where not.
+/// Facts about the data, each of about unit size. The last one is 1 where the data are known; all are 0 where they are
+/// not.
 pub type Facts = [f64; 5];
 
-/// [`Facts`] of a data set with so many training examples, inputs and classes (0 classes: regression).
+/// [`Facts`] of a data set with these numbers of training examples, inputs and classes (0 classes: regression).
 pub fn facts(examples: u64, inputs: u64, classes: u64) -> Facts {
     let decades = |n: u64| (1.0 + n as f64).log10();
     [decades(examples) - 3.0, decades(inputs) - 1.0, decades(classes), f64::from(u8::from(classes == 0)), 1.0]
@@ -16,18 +17,18 @@ pub fn facts(examples: u64, inputs: u64, classes: u64) -> Facts {
 /// Turns configurations into numbers, the same for every study whose parameters have these names.
 #[derive(Debug, Clone)]
 pub struct Codec {
-    /// For each parameter where it stands in the space of the study, and the scale it is placed on.
+    /// Index in the space of the study and scale of each parameter.
     parameters: Vec<(usize, Distribution)>,
 }
 
 impl Codec {
-    /// On the scales of the space itself.
+    /// With the scales of the space itself.
     pub fn of(space: &Space) -> Self {
         let parameters = space.parameters().iter().enumerate().map(|(i, p)| (i, p.distribution.clone()));
         Self { parameters: parameters.collect() }
     }
 
-    /// On these scales. None where a space has other parameters than these, or of another kind.
+    /// With these scales. None where the space has other parameters, or parameters of another kind.
     pub fn with_scales(space: &Space, scales: &[(String, Distribution)]) -> Option<Self> {
         let place = |(name, scale): &(String, Distribution)| {
             let i = space.position(name)?;
@@ -37,7 +38,8 @@ impl Codec {
         (parameters.len() == space.len()).then_some(Self { parameters })
     }
 
-    /// A configuration: for each number its place on its scale in [-1, 1] (0 where it is not active), for each choice a 1 among zeros.
+    /// A configuration as numbers: the place on its scale in [-1, 1] of each number (0 where it is not active), and a 1
+    /// among zeros for each choice.
     pub fn encode(&self, point: &[Option<f64>]) -> Vec<f64> {
         let mut code = Vec::with_capacity(2 * point.len());
         for (i, distribution) in &self.parameters {
@@ -52,7 +54,7 @@ impl Codec {
         code
     }
 
-    /// How long an encoded configuration is.
+    /// Length of an encoded configuration.
     pub fn n_codes(&self) -> usize {
         let width = |distribution: &Distribution| match distribution {
             Distribution::Categorical { choices } => choices.len(),
@@ -62,37 +64,37 @@ impl Codec {
     }
 }
 
-/// A trial in the agent's eyes.
+/// A trial as the agent sees it.
 #[derive(Debug, Clone)]
 pub struct Seen {
     pub code: Vec<f64>,
     pub outcome: Outcome,
 }
 
-/// What came out of it.
+/// Result of a trial.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub enum Outcome {
     Cost(f64),
     Failed,
-    /// Still running: counts as neither good nor bad.
+    /// Still running: it counts as neither good nor bad.
     Unknown,
 }
 
-/// A state: the trials so far, each with how good it was among them.
+/// State: the trials so far, and how good each was among them.
 #[derive(Debug, Clone)]
 pub struct State<'t> {
     facts: Facts,
     trials: &'t [Seen],
-    /// In [-1, 1].
+    /// Quality of each trial, in [-1, 1].
     qualities: Vec<f64>,
     best: Option<usize>,
 }
 
-/// Widths of the kernels through which the neighborhood of a configuration is seen, as parts of a whole range.
+/// Widths of the kernels that define the neighborhood of a configuration, as shares of the range.
 const WIDTHS: [f64; 2] = [0.15, 0.4];
-/// So much weight has the assumption that an unknown neighborhood is neither good nor bad.
+/// Weight of the assumption that a neighborhood is neither good nor bad.
 const PRIOR: f64 = 0.3;
-/// The recurrent agent looks back so far.
+/// Number of trials that the recurrent agent looks back.
 const MEMORY: usize = 40;
 
 impl<'t> State<'t> {
@@ -123,8 +125,9 @@ impl<'t> State<'t> {
         n_codes + 1
     }
 
-    /// State and action in numbers: data, time, configuration; and, but for the recurrent agent, how good its neighborhood has been and
-    /// how much of it is known, how far the nearest trial and the best one are, and in which parameters the best one differs.
+    /// State and action as numbers: facts about the data, number of trials, configuration. Except for the recurrent
+    /// agent also: quality of the neighborhood and number of trials in it, distances of the nearest trial and of the
+    /// best one, and the differences to the best one.
     pub fn features(&self, code: &[f64], is_recurrent: bool) -> Vec<f64> {
         let mut features = self.facts.to_vec();
         features.push((1.0 + self.trials.len() as f64).ln() / 4.0);
@@ -147,13 +150,13 @@ impl<'t> State<'t> {
         features
     }
 
-    /// How often the neighborhood of a configuration was tried.
+    /// Number of trials in the neighborhood of a configuration.
     pub fn n_near(&self, code: &[f64]) -> f64 {
         let weight = |seen: &Seen| (-square_distance(&seen.code, code) / (2.0 * WIDTHS[0] * WIDTHS[0])).exp();
         self.trials.iter().map(weight).sum()
     }
 
-    /// The trials as a sequence: what was tried, and how good it was.
+    /// The trials as a sequence: configuration and quality of each.
     pub fn sequence(&self) -> impl Iterator<Item = Vec<f64>> + '_ {
         let first = self.trials.len().saturating_sub(MEMORY);
         let with_quality = self.trials.iter().zip(&self.qualities).skip(first);
@@ -161,7 +164,7 @@ impl<'t> State<'t> {
     }
 }
 
-/// Of two encoded configurations; 1 is the whole range of one parameter.
+/// Square of the distance of two encoded configurations; 1 is the whole range of one parameter.
 fn square_distance(a: &[f64], b: &[f64]) -> f64 {
     0.25 * a.iter().zip(b).map(|(a, b)| (a - b) * (a - b)).sum::<f64>()
 }

@@ -38,7 +38,7 @@ fn every_policy_and_net_comes_to_propose_what_is_good() {
         "net=lstm,over=20",
         "gamma=0.5,over=20",
     ] {
-        let costs = study(&format!("hyperq:{options},width=16"), &space, 1, 50);
+        let costs = study(&format!("deep-q:{options},width=16"), &space, 1, 50);
         let late = mean(&costs[35..]);
         assert!(late < 0.5 * random, "{options}: {late} {random}");
     }
@@ -73,7 +73,7 @@ fn what_was_taught_is_used_from_the_first_trial_on_and_survives_the_file() {
         let path = folder.path().join("taught.qgd");
         taught.save(&path).unwrap();
         assert_eq!(Taught::load(&path).unwrap(), taught);
-        let text = format!("hyperq:{},examples=200,inputs=5,classes=0", path.display());
+        let text = format!("deep-q:{},examples=200,inputs=5,classes=0", path.display());
         let (first, random) = (study(&text, &space, 1, 10), study("random", &space, 1, 100));
         assert!(mean(&first) < 0.4 * mean(&random), "{is_recurrent}: {} {}", mean(&first), mean(&random));
         // Bounds may differ, parameters may not.
@@ -94,7 +94,7 @@ fn what_was_taught_is_used_from_the_first_trial_on_and_survives_the_file() {
 fn a_file_that_is_missing_or_damaged_is_named() {
     let (space, folder) = (space(), tempfile::tempdir().unwrap());
     let refused = |path: &Path| {
-        let text = format!("hyperq:{}", path.display());
+        let text = format!("deep-q:{}", path.display());
         let setting = Setting { space: &space, directions: &[Direction::Minimize] };
         super::super::build(&text, &setting).err().unwrap().to_string()
     };

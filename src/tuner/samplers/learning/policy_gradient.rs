@@ -4,9 +4,10 @@
 //! θ ← θ + Adam( 1/N Σ over N trajectories Σ over t  ∇ ln π(a_t | s_t) (G_t - b) ),   G_t = Σ_k γ^k r_{t+k}
 //! ```
 //!
-//! A trajectory is so many trials, one after the other by number; its first state is drawn at random, each later one is the action before.
-//! Trials that the policy did not propose (enqueued ones) count as if it had. With a lag, a trial is proposed with as many updates as there
-//! are whole batches whose results it may know, and an update uses the weights as they are then, not those that proposed the trial.
+//! A trajectory is a number of trials (`horizon`), one after the other; its first state is drawn at random, each later
+//! one is the action before. Trials that the policy did not propose (enqueued ones) count as if it had. With a lag, a
+//! trial is proposed after one update for each whole batch whose results it may use, and an update uses the weights as
+//! they are then, not those that proposed the trials.
 
 use super::{Adam, Levels, Policy, PolicyKind, Reward, costs};
 use crate::rng;
@@ -16,14 +17,14 @@ use crate::tuner::trial::{Direction, Past};
 use rand::RngExt;
 use std::str::FromStr;
 
-/// What is taken off the returns, against variance.
+/// Number that is subtracted from the returns, to reduce their variance.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Baseline {
     /// Nothing.
     None,
     /// The mean return of the batch.
     Mean,
-    /// The mean return of the batches before, exponentially averaged.
+    /// The exponential average of the mean returns of the batches before.
     Average,
 }
 
@@ -39,33 +40,34 @@ impl FromStr for Baseline {
     }
 }
 
-/// How a policy learns. The samplers that use it say what each means to a user.
+/// Options of the policy gradient. The samplers that use it explain them to the user.
 #[derive(Debug, Clone)]
-pub struct ReinforceConfig {
+pub struct PolicyGradientConfig {
     pub policy: PolicyKind,
-    /// Weights at the start are U(± this); None is PyTorch's default.
+    /// The first weights are drawn from U(±`bound`); None is PyTorch's default.
     pub bound: Option<f64>,
-    /// Values of a parameter that has more.
+    /// Number of values of a parameter that has more.
     pub levels: usize,
-    /// Trajectories an update.
+    /// Number of trajectories of an update.
     pub batch: usize,
-    /// Trials a trajectory.
+    /// Number of trials of a trajectory.
     pub horizon: usize,
     pub gamma: f64,
     pub lr: f64,
     pub reward: Reward,
-    /// Rewards are raised to it.
+    /// Power to which rewards are raised.
     pub power: i32,
     pub baseline: Baseline,
 }
 
-/// Of the baseline that is an average: how much of it each batch leaves. Chosen by us; Zoph and Le do not say.
+/// Share of the average baseline that each batch leaves. Chosen by us, since Zoph and Le do not give theirs.
 const DECAY: f64 = 0.8;
 
 /// A sampler with a policy that learns.
-pub struct Reinforce {
-    name: &'static str,
-    config: ReinforceConfig,
+pub struct PolicyGradient {
+    /// Label of the random numbers.
+    stream: &'static str,
+    config: PolicyGradientConfig,
     direction: Direction,
     levels: Levels,
     learned: Option<Learned>,
@@ -79,14 +81,14 @@ struct Learned {
     average: Option<f64>,
 }
 
-impl Reinforce {
-    pub fn new(name: &'static str, config: ReinforceConfig, direction: Direction, levels: Levels) -> Self {
-        Self { name, config, direction, levels, learned: None }
+impl PolicyGradient {
+    pub fn new(stream: &'static str, config: PolicyGradientConfig, direction: Direction, levels: Levels) -> Self {
+        Self { stream, config, direction, levels, learned: None }
     }
 
     fn untaught(&self, ask: &Ask<'_>) -> Learned {
-        let ReinforceConfig { policy, bound, lr, .. } = self.config;
-        let mut rng = ask.study_rng(&format!("{}/init", self.name));
+        let PolicyGradientConfig { policy, bound, lr, .. } = self.config;
+        let mut rng = ask.study_rng(&format!("{}/init", self.stream));
         let policy = Policy::new(policy, self.levels.counts(), bound, &mut rng);
         let adam = Adam::new(lr, policy.params.len());
         Learned { policy, adam, n_batches: 0, average: None }
@@ -129,7 +131,7 @@ impl Reinforce {
         learned.adam.step(&mut learned.policy.params, &grad);
     }
 
-    /// G of each trial of a batch: what it and those after it in its trajectory earned.
+    /// G of each trial of a batch: the discounted rewards of it and of those after it in its trajectory.
     fn returns(&self, batch: &[Past], rewards: &[f64]) -> Vec<f64> {
         let trajectory = |past: &Past| past.number / self.config.horizon;
         let later = |past: &Past| {
@@ -142,7 +144,7 @@ impl Reinforce {
         batch.iter().map(later).collect()
     }
 
-    /// What trial `number` was, or is to be, proposed from.
+    /// The state from which trial `number` was, or is to be, proposed.
     fn state(&self, ask: &Ask<'_>, number: usize) -> Vec<Option<usize>> {
         let is_first = number.is_multiple_of(self.config.horizon);
         let mut known = ask.settled.iter().chain(ask.pending);
@@ -152,16 +154,16 @@ impl Reinforce {
     }
 
     fn random_state(&self, ask: &Ask<'_>, number: usize) -> Point {
-        let mut rng = rng::stream(ask.seed, &format!("tuner/{}/state/{number}", self.name));
+        let mut rng = rng::stream(ask.seed, &format!("tuner/{}/state/{number}", self.stream));
         let counts = self.levels.counts();
         self.levels.point(ask.space, |i| rng.random_range(0..counts[i]))
     }
 }
 
-impl Sampler for Reinforce {
+impl Sampler for PolicyGradient {
     fn propose(&mut self, ask: &Ask<'_>) -> Option<Point> {
         let learned = self.learned(ask);
-        let (state, mut rng) = (self.state(ask, ask.number), ask.rng(self.name));
+        let (state, mut rng) = (self.state(ask, ask.number), ask.rng(self.stream));
         let mut point = Point::with_capacity(ask.space.len());
         learned.policy.choose(&state, |i, probabilities| {
             let choice = ask.space.is_active(i, &point).then(|| rng::pick(probabilities.iter().copied(), rng.random()));
@@ -179,7 +181,7 @@ mod tests {
     use crate::tuner::{Distribution, Parameter, Space, TrialState};
     use std::collections::BTreeMap;
 
-    const CONFIG: ReinforceConfig = ReinforceConfig {
+    const CONFIG: PolicyGradientConfig = PolicyGradientConfig {
         policy: PolicyKind::Mlp,
         bound: None,
         levels: 4,
@@ -202,23 +204,23 @@ mod tests {
         Past { number, state: TrialState::Complete, point, values: vec![value], intermediate, constraints: vec![] }
     }
 
-    fn sampler(config: ReinforceConfig) -> Reinforce {
-        Reinforce::new("test", config, Direction::Minimize, Levels::new(&space(), 4))
+    fn sampler(config: PolicyGradientConfig) -> PolicyGradient {
+        PolicyGradient::new("test", config, Direction::Minimize, Levels::new(&space(), 4))
     }
 
     #[test]
     fn returns_are_discounted_within_a_trajectory_and_states_are_the_action_before() {
         let space = space();
         let trials: Vec<Past> = [(0, 1.0), (1, 2.0), (2, 0.0), (3, 3.0)].map(|(n, x)| past(n, x, n as f64)).into();
-        let reinforce = sampler(CONFIG);
+        let sampler = sampler(CONFIG);
         // Trials 0 and 1 are one trajectory, 2 and 3 the other.
-        assert_eq!(reinforce.returns(&trials, &[1.0, 2.0, 4.0, 8.0]), [2.0, 2.0, 8.0, 8.0]);
+        assert_eq!(sampler.returns(&trials, &[1.0, 2.0, 4.0, 8.0]), [2.0, 2.0, 8.0, 8.0]);
         let directions = [Direction::Minimize];
         let (settled, pending) = trials.split_at(2);
         let ask = Ask { seed: 1, number: 4, space: &space, directions: &directions, settled, pending };
-        assert_eq!(reinforce.state(&ask, 1), [Some(1), Some(2)]);
-        assert_eq!(reinforce.state(&ask, 3), [Some(0), Some(3)]);
-        let starts: Vec<_> = (0..40).map(|n| reinforce.state(&ask, 2 * n)[0]).collect();
+        assert_eq!(sampler.state(&ask, 1), [Some(1), Some(2)]);
+        assert_eq!(sampler.state(&ask, 3), [Some(0), Some(3)]);
+        let starts: Vec<_> = (0..40).map(|n| sampler.state(&ask, 2 * n)[0]).collect();
         assert!((0..4).all(|x| starts.contains(&Some(x))));
     }
 
@@ -228,15 +230,15 @@ mod tests {
         let trials: Vec<Past> = [(0, 1.0, 5.0), (1, 2.0, 1.0)].map(|(n, x, value)| past(n, x, value)).into();
         let ask = Ask { seed: 1, number: 2, space: &space, directions: &[], settled: &trials, pending: &[] };
         for (baseline, advantages) in [(Baseline::None, [-5.0, -1.0]), (Baseline::Mean, [-2.0, 2.0])] {
-            let mut reinforce = sampler(ReinforceConfig { baseline, horizon: 1, ..CONFIG });
-            let before = reinforce.untaught(&ask);
+            let mut sampler = sampler(PolicyGradientConfig { baseline, horizon: 1, ..CONFIG });
+            let before = sampler.untaught(&ask);
             let mut grad = vec![0.0; before.policy.params.len()];
             for (past, advantage) in trials.iter().zip(advantages) {
-                let choices = reinforce.levels.of(&space, &past.point);
-                before.policy.add_gradient(&reinforce.state(&ask, past.number), &choices, advantage / 2.0, &mut grad);
+                let choices = sampler.levels.of(&space, &past.point);
+                before.policy.add_gradient(&sampler.state(&ask, past.number), &choices, advantage / 2.0, &mut grad);
             }
             // The first step of Adam goes by the learning rate in the direction of the sign.
-            let after = reinforce.learned(&ask);
+            let after = sampler.learned(&ask);
             let moved = after.policy.params.iter().zip(&before.policy.params).zip(&grad);
             for ((after, before), g) in moved.filter(|(_, g)| g.abs() > 1e-4) {
                 assert!((after - before - 0.01 * g.signum()).abs() < 1e-5, "{after} {before} {g}");
@@ -248,11 +250,11 @@ mod tests {
     fn a_policy_comes_to_prefer_the_best_values() {
         let space = space();
         for policy in [PolicyKind::Mlp, PolicyKind::Rnn, PolicyKind::Lstm { width: 8 }] {
-            let config = ReinforceConfig { policy, batch: 16, horizon: 1, baseline: Baseline::Mean, ..CONFIG };
-            let (mut reinforce, mut all) = (sampler(config), Vec::<Past>::new());
+            let config = PolicyGradientConfig { policy, batch: 16, horizon: 1, baseline: Baseline::Mean, ..CONFIG };
+            let (mut sampler, mut all) = (sampler(config), Vec::<Past>::new());
             for number in 0..640 {
                 let ask = Ask { seed: 2, number, space: &space, directions: &[], settled: &all, pending: &[] };
-                let point = reinforce.propose(&ask).unwrap();
+                let point = sampler.propose(&ask).unwrap();
                 let [x, y] = [point[0].unwrap(), point[1].unwrap()];
                 // The best values differ: 3 and 1.
                 all.push(Past { point, ..past(number, x, (x - 3.0).powi(2) + (y - 1.0).powi(2)) });

@@ -1,4 +1,4 @@
-//! A taught agent in a file, for `hyperq:FILE`.
+//! The file of a taught agent, for `deep-q:FILE`.
 
 use super::agent::{Agent, NetConfig};
 use super::view::Codec;
@@ -15,7 +15,7 @@ pub struct Taught {
     pub seed: u64,
     /// Names of the lessons.
     pub lessons: Vec<String>,
-    /// Names and scales of the parameters it knows; the scales as Optuna writes them.
+    /// Names and scales of the parameters that it knows; the scales as Optuna writes them.
     parameters: Vec<(String, String)>,
     net: NetConfig,
     gamma: f64,
@@ -45,19 +45,20 @@ impl Taught {
         artifact::read(path, Kind::Sampler)
     }
 
-    /// The names of the parameters it knows, for messages.
+    /// Names of the parameters that it knows, for messages.
     pub fn names(&self) -> String {
         self.parameters.iter().map(|(name, _)| name.as_str()).collect::<Vec<_>>().join(", ")
     }
 
-    /// The agent, and how it reads configurations of `space`. None where that space has other parameters, or the file does not fit itself.
+    /// The agent, and how it reads configurations of `space`. None where that space has other parameters, or the file
+    /// does not fit itself.
     pub(super) fn agent(&self, space: &Space, lr: f64) -> Option<(Agent, Codec)> {
         let scale = |(name, json): &(String, String)| {
             let json = serde_json::from_str(json).ok()?;
             Some((name.clone(), Distribution::from_json(&json)?))
         };
         let scales = self.parameters.iter().map(scale).collect::<Option<Vec<_>>>()?;
-        // A file may say anything: these must be scales that a space could have.
+        // A file may hold anything: these must be scales that a space could have.
         Space::new(scales.iter().map(|(name, scale)| Parameter::new(name, scale.clone()))).ok()?;
         let codec = Codec::with_scales(space, &scales)?;
         // Bounded, so that a hostile file cannot ask for more than its own weights.

@@ -1,0 +1,197 @@
+//! Asking: which trial comes next, and with which parameters.
+
+use super::history::History;
+use super::{ActiveTrial, Inner, Study};
+use crate::tuner::distribution::Value;
+use crate::tuner::error::TunerError;
+use crate::tuner::samplers::Ask;
+use crate::tuner::space::Point;
+use crate::tuner::storage::{Change, Draft, End, Reaping};
+use crate::tuner::trial::{Assigned, REASON, Trial, TrialState};
+use rand::RngExt;
+use serde_json::json;
+use std::collections::BTreeMap;
+use std::time::{Duration, Instant};
+
+/// Where Optuna keeps the parameters that were fixed when a trial was enqueued.
+const FIXED: &str = "fixed_params";
+
+/// How an attempt to get a trial went.
+pub(super) enum Attempt<'s> {
+    Trial(ActiveTrial<'s>),
+    /// The study has as many trials as it should.
+    Full,
+}
+
+impl Study {
+    /// The next trial. It does not wait: with a lag of q, q trials may run at a time.
+    ///
+    /// # Errors
+    /// [`TunerError::Waits`] when it depends on a trial that is still running, [`TunerError::Exhausted`] when the
+    /// sampler has nothing left, or when the storage does not answer.
+    pub fn ask(&self) -> Result<ActiveTrial<'_>, TunerError> {
+        loop {
+            if let Attempt::Trial(trial) = self.attempt(usize::MAX)? {
+                return Ok(trial);
+            }
+        }
+    }
+
+    /// Has a trial tried with these parameters, before the sampler is asked again. Active parameters that are missing
+    /// are drawn.
+    ///
+    /// # Errors
+    /// When a name or a value is not in the space, or the storage does not answer.
+    pub fn enqueue(&self, fixed: &BTreeMap<String, Value>) -> Result<(), TunerError> {
+        self.space.partial(fixed)?;
+        let system_attrs = BTreeMap::from([(FIXED.to_owned(), json!(fixed))]);
+        Ok(self.storage.enqueue(self.record.id, &Draft { system_attrs, ..Draft::default() })?)
+    }
+
+    /// A waiting trial, or a new one.
+    pub(super) fn attempt(&self, limit: usize) -> Result<Attempt<'_>, TunerError> {
+        loop {
+            let mut inner = self.inner();
+            self.reap(&mut inner)?;
+            self.refresh(&mut inner.history)?;
+            if let Some(number) = inner.history.first_waiting() {
+                if inner.history.needs_proposal(number, &self.space) {
+                    self.check_lag(&inner.history, number)?;
+                }
+                if let Some(id) = self.storage.claim(self.record.id, limit)? {
+                    if let Some(trial) = self.claimed(&mut inner, id)? {
+                        return Ok(Attempt::Trial(trial));
+                    }
+                    continue;
+                }
+            }
+            if inner.history.n_not_failed() >= limit {
+                return Ok(Attempt::Full);
+            }
+            if let Some(trial) = self.begun(&mut inner, limit)? {
+                return Ok(Attempt::Trial(trial));
+            }
+            // Somebody else was faster: look again.
+        }
+    }
+
+    /// Fails what has fallen silent, once a heartbeat.
+    fn reap(&self, inner: &mut Inner) -> Result<(), TunerError> {
+        let interval = Duration::from_secs_f64(self.config.heartbeat_s);
+        if self.storage.outlives_workers() && inner.reaped.is_none_or(|last| last.elapsed() >= interval) {
+            self.storage.reap(self.record.id, Reaping { grace: 2 * interval, retries: self.config.retries })?;
+            inner.reaped = Some(Instant::now());
+        }
+        Ok(())
+    }
+
+    /// Whether all trials have ended whose results trial `number` uses.
+    fn check_lag(&self, history: &History, number: usize) -> Result<(), TunerError> {
+        let lag = self.config.lag;
+        let boundary = (number + 1).saturating_sub(lag);
+        let awaited = history.open.iter().copied().find(|&n| n < boundary && history.trials[n].is_awaited());
+        awaited.map_or(Ok(()), |awaited| Err(TunerError::Waits { number, awaited, lag }))
+    }
+
+    fn propose(&self, inner: &mut Inner, number: usize) -> Option<Point> {
+        let boundary = (number + 1).saturating_sub(self.config.lag);
+        let Inner { sampler, history, .. } = inner;
+        let (settled, pending) = history.split(boundary, number, &self.space);
+        let ask = Ask {
+            seed: self.config.seed,
+            number,
+            space: &self.space,
+            directions: &self.config.directions,
+            settled,
+            pending: &pending,
+        };
+        sampler.propose(&ask)
+    }
+
+    /// A new trial. None where somebody else was faster.
+    fn begun(&self, inner: &mut Inner, limit: usize) -> Result<Option<ActiveTrial<'_>>, TunerError> {
+        let number = inner.history.trials.len();
+        self.check_lag(&inner.history, number)?;
+        let proposal = self.propose(inner, number).ok_or(TunerError::Exhausted { n_trials: number })?;
+        let draft = Draft { params: self.assigned(&proposal), ..Draft::default() };
+        let Some(id) = self.storage.begin(self.record.id, number, &draft, limit)? else { return Ok(None) };
+        inner.history.put(Trial::begun(id, number, draft));
+        Ok(Some(self.active(id, number, &proposal)))
+    }
+
+    /// What to try in a trial that was waiting. None where it cannot be tried: then it has failed.
+    fn claimed(&self, inner: &mut Inner, id: i64) -> Result<Option<ActiveTrial<'_>>, TunerError> {
+        let Some(trial) = self.claimed_trial(inner, id)? else { return Ok(None) };
+        let number = trial.number;
+        if let Some(point) = trial.point(&self.space) {
+            return Ok(Some(self.active(id, number, &point)));
+        }
+        let fixed = match self.fixed(&trial) {
+            Ok(fixed) => fixed,
+            Err(error) => {
+                let system_attrs = BTreeMap::from([(REASON.to_owned(), json!(error.to_string()))]);
+                self.storage.change(id, &Change::Finish { end: End::Failed, system_attrs })?;
+                return Ok(None);
+            }
+        };
+        let proposal = self.propose(inner, number).unwrap_or_default();
+        let mut rng = crate::rng::stream(self.config.seed, &format!("tuner/enqueued/{number}"));
+        let point = self.space.fill(|i, parameter| {
+            let drawn = parameter.distribution.from_unit(rng.random());
+            fixed[i].or(proposal.get(i).copied().flatten()).unwrap_or(drawn)
+        });
+        let params = Change::Params(self.assigned(&point));
+        let is_ours = self.storage.change(id, &params)?;
+        inner.history.apply(number, &params);
+        Ok(is_ours.then(|| self.active(id, number, &point)))
+    }
+
+    /// A trial that was just claimed.
+    fn claimed_trial(&self, inner: &mut Inner, id: i64) -> Result<Option<Trial>, TunerError> {
+        if let Some(number) = inner.history.claim(id) {
+            return Ok(inner.history.trials.get(number).cloned());
+        }
+        // It was enqueued at this very moment.
+        self.refresh(&mut inner.history)?;
+        Ok(inner.history.trials.iter().find(|trial| trial.id == id).cloned())
+    }
+
+    /// What was fixed when a trial was enqueued, here or by Optuna.
+    fn fixed(&self, trial: &Trial) -> Result<Point, TunerError> {
+        let mut fixed = trial.values_of_params();
+        if let Some(Ok(noted)) = trial.system_attrs.get(FIXED).map(|json| serde_json::from_value(json.clone())) {
+            let noted: BTreeMap<String, Value> = noted;
+            fixed.extend(noted);
+        }
+        Ok(self.space.partial(&fixed)?)
+    }
+
+    fn assigned(&self, point: &[Option<f64>]) -> BTreeMap<String, Assigned> {
+        let active = self.space.parameters().iter().zip(point).filter_map(|(p, value)| Some((p, (*value)?)));
+        active.map(|(p, inner)| (p.name.clone(), Assigned { distribution: p.distribution.clone(), inner })).collect()
+    }
+
+    fn active(&self, id: i64, number: usize, point: &[Option<f64>]) -> ActiveTrial<'_> {
+        self.heart.iter().for_each(|heart| heart.add(id));
+        ActiveTrial { study: self, id, number, params: self.space.values(point) }
+    }
+}
+
+impl Trial {
+    /// A trial as it is when it begins.
+    fn begun(id: i64, number: usize, draft: Draft) -> Self {
+        Self {
+            id,
+            number,
+            state: TrialState::Running,
+            params: draft.params,
+            values: Vec::new(),
+            intermediate: BTreeMap::new(),
+            user_attrs: draft.user_attrs,
+            system_attrs: draft.system_attrs,
+            started: None,
+            completed: None,
+            is_watched: true,
+        }
+    }
+}
