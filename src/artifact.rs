@@ -15,23 +15,27 @@
 //! A checksum finds damage, not malice: decoding trusts no length that a file claims. Nothing is allocated that the bytes really there
 //! could not fill, so a hostile file gives an [`ArtifactError`] and costs little.
 //!
-//! This is the only file that names `bincode`. Its development has ended, so it is pinned; `wincode` reads the same bytes.
-//! The format has no field names: types that are written must not use serde's `skip`, `flatten`, `untagged` or `tag` attributes.
+//! This module alone names `bincode`. Its development has ended, so it is pinned; `wincode` reads the same bytes.
+//! The format has no field names: types that are written must not use serde's `skip`, `skip_serializing_if`,
+//! `flatten`, `untagged` or `tag` attributes.
 
 mod durable;
+mod error;
 
 pub use durable::write_bytes;
+pub use error::{ArtifactError, PayloadError};
 
 use bincode::config::{Configuration, Fixint, Limit, LittleEndian};
 use bincode::de::{Decode, Decoder, DecoderImpl, read::Reader};
-use bincode::error::{DecodeError, EncodeError};
+use bincode::error::DecodeError;
 use bincode::serde::Compat;
+use error::Codec;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use std::fmt;
 use std::fs::File;
-use std::io::{self, Read};
-use std::path::{Path, PathBuf};
+use std::io::Read;
+use std::path::Path;
 
 /// The first four bytes of every file.
 pub const MAGIC: [u8; 4] = *b"QGDF";
@@ -85,122 +89,6 @@ impl fmt::Display for Kind {
         })
     }
 }
-
-/// Why a file or a piece of saved state cannot be read or written.
-#[derive(Debug, thiserror::Error)]
-#[non_exhaustive]
-pub enum ArtifactError {
-    /// The magic is missing.
-    #[error("not a qgd file: it starts with {found:02x?} instead of {MAGIC:02x?} (\"QGDF\")")]
-    NotQgd {
-        /// Its first bytes, four at most.
-        found: Vec<u8>,
-    },
-    /// Written by another version of the format.
-    #[error("format version {found}, but {supported} is needed; use the version of qgd that wrote it, or make it anew")]
-    WrongVersion {
-        /// The version of the file.
-        found: u16,
-        /// The version read here.
-        supported: u16,
-    },
-    /// A valid file of another kind.
-    #[error("this is {found}, but {expected} is needed")]
-    WrongKind {
-        /// What the file holds.
-        found: Kind,
-        /// What was asked for.
-        expected: Kind,
-    },
-    /// A kind that this version does not know.
-    #[error("unknown kind {tag} (known are 1 to 4)")]
-    UnknownKind {
-        /// The number in the header.
-        tag: u16,
-    },
-    /// Bytes are missing.
-    #[error("truncated: {expected} bytes expected, {found} found")]
-    Truncated {
-        /// Whole length of the frame.
-        expected: u64,
-        /// How much of it is there.
-        found: u64,
-    },
-    /// Bytes follow the end.
-    #[error("{extra} bytes too many after the expected {expected}")]
-    TrailingBytes {
-        /// Whole length of what was asked for.
-        expected: u64,
-        /// How many bytes follow (at least).
-        extra: u64,
-    },
-    /// The bytes are not those that were written.
-    #[error("checksum {found:08x} does not match the stored {stored:08x}: the file is damaged")]
-    ChecksumMismatch {
-        /// CRC-32 in the header.
-        stored: u32,
-        /// CRC-32 of the bytes.
-        found: u32,
-    },
-    /// The payload is not a value of the type asked for.
-    #[error("malformed payload")]
-    Malformed(#[source] PayloadError),
-    /// The value has no representation in the format.
-    #[error("the value cannot be written in this format")]
-    Unencodable(#[source] PayloadError),
-    /// Longer than any payload may be.
-    #[error("payload of {bytes} bytes is above the limit of {limit}")]
-    TooLarge {
-        /// Its length.
-        bytes: u64,
-        /// [`MAX_PAYLOAD_BYTES`].
-        limit: u64,
-    },
-    /// The content of a file was refused.
-    #[error("{} is not usable", path.display())]
-    InFile {
-        /// The file.
-        path: PathBuf,
-        /// Why.
-        #[source]
-        error: Box<ArtifactError>,
-    },
-    /// Reading or writing failed.
-    #[error("cannot {action} {}", path.display())]
-    Io {
-        /// What was attempted.
-        action: &'static str,
-        /// On which file.
-        path: PathBuf,
-        /// What the system said.
-        source: io::Error,
-    },
-}
-
-/// What the decoder or the encoder said.
-#[derive(Debug)]
-pub struct PayloadError(Codec);
-
-#[derive(Debug)]
-enum Codec {
-    Decode(DecodeError),
-    Encode(EncodeError),
-}
-
-impl fmt::Display for PayloadError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match &self.0 {
-            Codec::Decode(DecodeError::UnexpectedEnd { .. } | DecodeError::LimitExceeded) => {
-                f.write_str("it claims more content than there are bytes")
-            }
-            Codec::Decode(DecodeError::OtherString(reason)) => f.write_str(reason),
-            Codec::Decode(error) => error.fmt(f),
-            Codec::Encode(error) => error.fmt(f),
-        }
-    }
-}
-
-impl std::error::Error for PayloadError {}
 
 /// Puts `value` into a frame: the bytes of a file.
 ///

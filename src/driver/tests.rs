@@ -215,7 +215,8 @@ fn a_saved_driver_goes_on_with_the_losses_of_its_window() {
     for cut in 0..40 {
         let (mut first, mut second) = (new(), new());
         losses[..cut].iter().for_each(|&loss| assert_ne!(step(&mut first, loss), Order::Restart));
-        second.load_state(first.state()).unwrap();
+        let file = crate::artifact::to_bytes(&first.state());
+        second.load_state(crate::artifact::from_bytes(&file).unwrap()).unwrap();
         let rest: Vec<Order> = losses[cut..].iter().map(|&loss| step(&mut second, loss)).collect();
         assert_eq!(rest, all[cut..], "cut after {cut} steps");
     }

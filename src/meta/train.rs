@@ -1,20 +1,24 @@
 //! The loop of meta-training: round by round, with a checkpoint after each.
 
-use super::engine::{Engine, EngineError};
+mod report;
+
+pub use report::{MetaTrainingError, RoundReport, Stage};
+
+use super::engine::Engine;
 use super::line_search::line_search_rollout;
 use super::polish::{COMPONENTS, Polish, PolishConfig};
 use super::recipe::TrainingRecipe;
 use super::rollout::Run;
 use super::tasks::Task;
 use super::validation::{self, Score, ValidationSet};
-use crate::artifact::{self, ArtifactError, Kind};
+use crate::artifact::{self, Kind};
 use crate::controller::{Card, Controller, Pretrained, PretrainedError};
-use crate::dqn::{Episode, ExplorationError, Learner, QNetwork, Replay, UpdateReport};
-use crate::driver::{Driver, LineSearch, LineSearchError};
+use crate::dqn::{Episode, Learner, QNetwork, Replay, UpdateReport};
+use crate::driver::{Driver, LineSearch};
 use crate::parallel::parallel;
 use crate::policy::Action;
 use crate::rng::stream;
-use ndarray::{ArrayView2, ShapeError};
+use ndarray::ArrayView2;
 use serde::{Deserialize, Serialize};
 use std::path::Path;
 use std::sync::Arc;
@@ -50,96 +54,6 @@ struct Best {
     networks: Vec<QNetwork>,
     card: Card,
     mean_log_ratio: f64,
-}
-
-/// Report on one round, for progress bars and logs.
-#[derive(Debug, Clone, Serialize)]
-pub struct RoundReport {
-    /// Number of rounds that are finished.
-    pub round: u32,
-    /// Number of rounds in all.
-    pub rounds: u32,
-    /// Number of inner steps so far.
-    pub inner_steps: u64,
-    /// Stage that the round belongs to, with its figures.
-    #[serde(flatten)]
-    pub stage: Stage,
-    /// Score of the validation in this round, where there was one: (mean log ratio, tuned ratio, worst ratio).
-    pub validation: Option<(f64, f64, f64)>,
-    /// Whether that score is the best so far.
-    pub is_best: bool,
-}
-
-/// Stage of meta-training.
-#[derive(Debug, Clone, PartialEq, Serialize)]
-#[serde(tag = "stage", rename_all = "kebab-case")]
-pub enum Stage {
-    /// Q-learning: rollouts that explore, and updates of the Q-networks.
-    Learning {
-        /// Mean return of the round's episodes, exploration included, in nats of loss.
-        mean_return: f64,
-        /// Shares of the actions, in the order of the Q-network's outputs.
-        action_shares: Vec<f64>,
-        /// Mean loss of the updates.
-        q_loss: f32,
-        /// Mean |Q|. Where it grows without bound, the agent diverges.
-        mean_abs_q: f32,
-    },
-    /// Polish: evolution strategies on what runs end at (see [`PolishConfig`]).
-    Polishing {
-        /// Mean size of the difference between the two runs of a pair, in nats.
-        mean_difference: f64,
-    },
-}
-
-/// Error: meta-training cannot start or go on.
-#[derive(Debug, thiserror::Error)]
-#[non_exhaustive]
-pub enum MetaTrainingError {
-    /// The checkpoint cannot be read or written.
-    #[error(transparent)]
-    Artifact(#[from] ArtifactError),
-    /// The checkpoint was made by another recipe or seed.
-    #[error("the checkpoint was made with {what} {found}, not {expected}; remove it or use another output")]
-    OtherRun {
-        /// "recipe" or "seed".
-        what: &'static str,
-        /// Value in the checkpoint.
-        found: String,
-        /// Value that was asked for.
-        expected: String,
-    },
-    /// The networks and the memory do not fit each other.
-    #[error("the replay memory does not fit the network")]
-    Shape(#[from] ShapeError),
-    /// The engine cannot run the tasks.
-    #[error(transparent)]
-    Engine(#[from] EngineError),
-    /// A task has a start that no line search takes.
-    #[error(transparent)]
-    LineSearch(#[from] LineSearchError),
-    /// The exploration cannot be used.
-    #[error(transparent)]
-    Exploration(#[from] ExplorationError),
-    /// The Q-values grow without bound.
-    #[error(
-        "the agent diverged in round {round}: mean |Q| is {mean_abs_q}; lower training.agent.lr or raise training.agent.n_step"
-    )]
-    Diverged {
-        /// Number of the round.
-        round: u32,
-        /// Mean size of the values.
-        mean_abs_q: f32,
-    },
-    /// The result is no pretrained controller.
-    #[error(transparent)]
-    Pretrained(#[from] PretrainedError),
-    /// The result was asked for before any validation.
-    #[error("nothing is trained yet: round 0 of {rounds}")]
-    Unfinished {
-        /// Number of rounds of Q-learning in the recipe.
-        rounds: u32,
-    },
 }
 
 /// Size of Q-values, in best possible rewards, beyond which the agent has diverged.

@@ -1,6 +1,5 @@
 //! Signals: the raw numbers that a policy is shown, measured on the target net since the last decision.
 
-use super::measure::Sums;
 use serde::{Deserialize, Serialize};
 
 /// Everything that was measured since the last decision, at the parameters `x_t` *before* the coming step is applied.
@@ -105,7 +104,19 @@ pub struct Measured {
 impl Default for Measured {
     /// Nothing was measured: all NaN.
     fn default() -> Self {
-        Self::from_sums(&Sums::default(), 0, 0)
+        let nothing = f64::NAN;
+        Self {
+            alignment: nothing,
+            descent_cosine: nothing,
+            grad_alignment: nothing,
+            grad_dot: nothing,
+            grad_norm: nothing,
+            grad_snr: nothing,
+            update_norm: nothing,
+            param_norm: nothing,
+            update_cosine: nothing,
+            distance: nothing,
+        }
     }
 }
 
