@@ -11,7 +11,7 @@
 //! else the machine does can only add to it. What follows the backward pass is timed by itself too, because a few microseconds cannot be seen
 //! beside a forward pass of milliseconds. One thread, synthetic data of the tasks' shapes.
 
-use qgd::driver::Pilot;
+use qgd::driver::{Pace, Pilot};
 use qgd::torch::{Algorithm, OptimConfig, Optimizer, QController};
 use qgd::{Controller, Decision, Policy, Signals};
 use rand::RngExt;

@@ -27,17 +27,20 @@ pub(crate) fn standard_normal(rng: &mut ChaCha8Rng) -> f64 {
 }
 
 /// A draw from N(0, 1) in single precision, by the same method.
+#[cfg(feature = "meta")]
 pub(crate) fn standard_normal_f32(rng: &mut ChaCha8Rng) -> f32 {
     let (u, v): (f32, f32) = (rng.random(), rng.random());
     (-2.0 * (1.0 - u).ln()).sqrt() * (std::f32::consts::TAU * v).cos()
 }
 
 /// A draw between `low` and `high` whose logarithm is uniform.
+#[cfg(feature = "meta")]
 pub(crate) fn log_uniform(low: f64, high: f64, rng: &mut ChaCha8Rng) -> f64 {
     (low.ln() + rng.random::<f64>() * (high.ln() - low.ln())).exp()
 }
 
 /// Index drawn with a probability in proportion to its weight. Weights are at least 0; where all are 0, the index is 0.
+#[cfg(feature = "meta")]
 pub(crate) fn weighted(weights: &[f64], rng: &mut ChaCha8Rng) -> usize {
     pick(weights.iter().copied(), rng.random::<f64>() * weights.iter().sum::<f64>())
 }
@@ -76,6 +79,7 @@ mod tests {
         assert_eq!((pick([0.0; 3], 0.0), pick([], 0.5)), (0, 0));
     }
 
+    #[cfg(feature = "meta")]
     #[test]
     fn indices_are_drawn_in_proportion_to_their_weights() {
         let mut rng = stream(3, "weighted");

@@ -3,21 +3,20 @@
 //! - [`QController`] wraps tch's own `nn::Optimizer`, or drives one of ours.
 //! - [`QLineSearch`] is the line search of the paper, for full batches.
 //! - [`optim`] has our own SGD, Adam, AdamW and RMSprop: their state can be saved, and a bad step taken back.
-//! - [`Measure`], [`Snapshot`]: what a decision measures, and what a rollback restores, which stays on the device of the net.
-//! - [`flat`]: all trainable parameters of a `VarStore` in one buffer, on which everything above works.
+//!
+//! Inside, `flat` keeps all trainable parameters of a `VarStore` in one buffer, on which everything works; `measure` and `snapshot` are what a
+//! decision measures and what a rollback restores, on the device of the net.
 
-pub mod flat;
-pub mod line_search;
-pub mod measure;
+mod flat;
+mod line_search;
+mod measure;
 pub mod optim;
-pub mod qcontroller;
-pub mod snapshot;
+mod qcontroller;
+mod snapshot;
 
 pub use line_search::{QLineSearch, QLineSearchState};
-pub use measure::Measure;
 pub use optim::{Algorithm, GroupConfig, OptimConfig, OptimState, Optimizer};
 pub use qcontroller::{QController, QControllerState};
-pub use snapshot::Snapshot;
 
 use crate::driver::{DriverError, LineSearchError};
 use tch::{Device, Kind, TchError};

@@ -4,6 +4,7 @@
 //! the whole loop ([`Study::optimize`]). What to try next is for a [`Sampler`] to say, what to stop early for a [`Pruner`]. Words and
 //! meanings are those of Optuna (Akiba et al. 2019, 10.1145/3292500.3330701), and so is the format of its databases.
 
+mod direction;
 mod distribution;
 mod error;
 mod importance;
@@ -17,6 +18,7 @@ pub mod storage;
 mod study;
 mod trial;
 
+pub use direction::Direction;
 pub use distribution::{Distribution, Value};
 pub use error::TunerError;
 pub use importance::importance;
@@ -26,4 +28,4 @@ pub use screening::{Screen, ScreenError};
 pub use space::{Condition, Parameter, Point, Space, SpaceError, SpaceFile};
 pub use spec::{Spec, SpecError};
 pub use study::{ActiveTrial, CheckedStudy, Optimize, Outcome, Study, StudyConfig};
-pub use trial::{Assigned, Counts, Direction, Past, Trial, TrialState};
+pub use trial::{Assigned, Counts, Past, Trial, TrialState};

@@ -3,6 +3,23 @@
 //! A recipe names its feature set, and a pretrained file the features one by one (docs/DESIGN.md, *Why do features lie
 //! in [-1, 1], and why by name?*).
 
+/// The one table of a feature set: name, formula, and value of every feature. Names, documentation and values come from it.
+macro_rules! features {
+    ($names:ident [$n:literal], $values:ident($seen:ident: $Seen:ty); $($name:literal, $formula:literal, $value:expr;)*) => {
+        /// Names of the features, in order.
+        ///
+        /// | Feature | Formula before it is cut to [-1, 1] |
+        /// |---|---|
+        $(#[doc = concat!("| ", $name, " | ", $formula, " |")])*
+        pub const $names: [&'static str; $n] = [$($name),*];
+
+        /// The features of this table, each in [-1, 1].
+        fn $values($seen: $Seen) -> [f32; $n] {
+            [$($value),*]
+        }
+    };
+}
+
 mod hansen6;
 mod scalefree;
 mod validated;
@@ -54,6 +71,34 @@ impl FeatureSet {
             Self::Hansen6 => &Hansen6::NAMES,
             Self::ScalefreeValidation => &Validated::NAMES,
         }
+    }
+}
+
+/// F of equation 4 of Hu, Zhang and Shi: the lowest finite values so far, in rising order.
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
+struct Lowest(Vec<f64>);
+
+impl Lowest {
+    /// M, the length of the list. The paper names no number; chosen by us.
+    const MEMORY: usize = 10;
+
+    /// Rank by equation 4: 1 where `f` is no higher than the lowest, 0 where it is no higher than the highest of the list,
+    /// else -1. A value that is not finite has rank -1; any other joins the list.
+    fn rank(&mut self, f: f64) -> f32 {
+        if !f.is_finite() {
+            return -1.0;
+        }
+        let at = self.0.partition_point(|&low| low < f);
+        let rank = match (at, self.0.len()) {
+            (0, _) => 1.0,
+            (at, n) if at < n => 0.0,
+            _ => -1.0,
+        };
+        // Room for one more than the list keeps, once: a decision allocates nothing.
+        self.0.reserve_exact(Self::MEMORY + 1 - self.0.len());
+        self.0.insert(at, f);
+        self.0.truncate(Self::MEMORY);
+        rank
     }
 }
 

@@ -20,8 +20,9 @@
 //! after the other, so that only one has its tensors on the device.
 //!
 //! **The host.** A decision of a policy costs microseconds on the host, and the decisions of one step are spread over
-//! the threads. All that they need comes in one copy. Between decisions the device runs ahead: a step at which no
-//! decision is due waits for nothing. A step that is not finite is left out by a flag on the device.
+//! the threads. All that they need comes in one copy. A step that is not finite is left out by a flag on the device. Where
+//! runs have guards, the host looks at that flag after every step, because a guard rolls such a step back at once, as in
+//! the kernel; without guards the device runs ahead between decisions.
 //!
 //! **The same as the kernel**, to rounding: batches come from the same streams, signals from the same sums, and the
 //! optimizers follow the same formulas. A test compares trajectories. Libtorch adds up in its own order, so the bytes
@@ -31,7 +32,7 @@ mod group;
 mod lockstep;
 mod net;
 mod padding;
-mod seat;
+mod run;
 mod stack;
 mod state;
 

@@ -75,11 +75,6 @@ impl FlatParams {
         self.params.last().map_or(0, |param| param.range.end as usize)
     }
 
-    /// Whether there is nothing to train (never, once built).
-    pub fn is_empty(&self) -> bool {
-        self.params.is_empty()
-    }
-
     /// Number of variables.
     pub fn n_variables(&self) -> usize {
         self.params.len()

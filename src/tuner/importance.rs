@@ -15,9 +15,10 @@
 //! part of the sum. Cells, bandwidth and prior are those of Optuna's `PedAnovaImportanceEvaluator`, so both give the
 //! same numbers. Other than there, a study with several objectives is looked at one objective at a time.
 
+use super::direction::Direction;
 use super::distribution::Distribution;
 use super::space::Space;
-use super::trial::{Direction, Past, Trial, TrialState};
+use super::trial::{Past, Trial, TrialState};
 use std::collections::BTreeSet;
 
 /// Share of the trials that count as good.

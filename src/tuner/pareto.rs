@@ -1,6 +1,7 @@
 //! The best trials, with one objective or several.
 
-use super::trial::{Direction, Trial, TrialState};
+use super::direction::Direction;
+use super::trial::{Trial, TrialState};
 
 /// The feasible complete trial with the best first value; the first of several.
 pub(super) fn best<'t>(trials: &'t [Trial], directions: &[Direction]) -> Option<&'t Trial> {

@@ -12,9 +12,10 @@ mod median;
 mod patience;
 mod percentile;
 
+use super::direction::Direction;
 use super::samplers::Setting;
 use super::spec::{Spec, SpecError};
-use super::trial::{Direction, Trial};
+use super::trial::Trial;
 use std::collections::BTreeMap;
 
 /// The pruners that come with qgd. `none` never prunes.

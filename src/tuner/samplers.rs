@@ -24,9 +24,10 @@ mod random;
 mod reinforce;
 mod tpe;
 
+use super::direction::Direction;
 use super::space::{Point, Space};
 use super::spec::{Spec, SpecError};
-use super::trial::{Direction, Past};
+use super::trial::Past;
 use crate::rng;
 use rand_chacha::ChaCha8Rng;
 

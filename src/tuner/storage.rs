@@ -15,7 +15,8 @@ pub use postgres::open_postgres;
 #[cfg(feature = "sqlite")]
 pub use sqlite::open as open_sqlite;
 
-use super::trial::{Assigned, Direction, Trial, TrialState};
+use super::direction::Direction;
+use super::trial::{Assigned, Trial, TrialState};
 use serde_json::Value as Json;
 use std::collections::BTreeMap;
 use std::sync::Arc;

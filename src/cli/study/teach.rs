@@ -58,9 +58,11 @@ impl TeachArgs {
         let space = studies[0].space();
         let lesson = |study: &Study| {
             let data = self.data.iter().find(|(name, _)| *name == study.config().name).map(|(_, data)| *data);
-            Lesson::of_study(study, space, data).map_err(Failure::of_tuner)
+            let config = study.config();
+            let trials = study.trials().map_err(Failure::of_tuner)?;
+            Ok(Lesson::of_trials(config.name.clone(), &trials, config.directions[0], space, data))
         };
-        let lessons = studies.iter().map(lesson).collect::<Result<Vec<_>, _>>()?;
+        let lessons = studies.iter().map(lesson).collect::<Result<Vec<_>, Failure>>()?;
         let Self { episodes, trials, seed, .. } = *self;
         let config = TeachConfig { episodes, trials, seed, is_recurrent: self.lstm, ..TeachConfig::default() };
         let progress = Progress::new("studies", episodes as u64, 1);

@@ -24,7 +24,7 @@
 //!
 //! What was not measured is 0, what is infinite is ±1.
 
-use super::{scaled, softsign};
+use super::{Lowest, scaled, softsign};
 use crate::policy::{Action, Controls, Signals};
 use serde::{Deserialize, Serialize};
 
@@ -33,7 +33,7 @@ use serde::{Deserialize, Serialize};
 pub struct Hansen6 {
     controls: Controls,
     /// F in rising order; places that are not taken yet hold infinity.
-    lowest: [f64; Self::MEMORY],
+    lowest: Lowest,
     /// The last objectives, the newest at `n_seen % MEMORY`.
     recent: [f64; Self::MEMORY],
     n_seen: u64,
@@ -42,17 +42,23 @@ pub struct Hansen6 {
 }
 
 impl Hansen6 {
-    /// M: length of both lists. The paper names no number; chosen by us.
-    pub const MEMORY: usize = 10;
+    /// M: length of both lists.
+    pub const MEMORY: usize = Lowest::MEMORY;
 
-    /// Names of the features, in order.
-    pub const NAMES: [&'static str; 6] = ["value", "objective", "objective_max", "descent_dot", "rank", "alignment"];
+    features! { NAMES [6], values(s: &Seen);
+        "value", "L(c, c0)", s.value;
+        "objective", "L(f_t, f0)", log_ratio(s.objective, s.first_objective);
+        "objective_max", "L(max of the last M objectives, f_t included; f0)", log_ratio(s.highest, s.first_objective);
+        "descent_dot", "D(p, p0)", softsign(s.dot / s.first_dot);
+        "rank", "1 if f_t ≤ min F, 0 if f_t ≤ max F, else -1 (equation 4)", s.rank;
+        "alignment", "mean of sign(d_t · d_{t-1}), d = -∇f (equation 6)", scaled(s.alignment, 1.0);
+    }
 
     /// Makes a tracker at the start of a run. Where both values are controlled, it shows the learning rate.
     pub fn new(controls: Controls) -> Self {
         Self {
             controls,
-            lowest: [f64::INFINITY; Self::MEMORY],
+            lowest: Lowest::default(),
             recent: [f64::NEG_INFINITY; Self::MEMORY],
             n_seen: 0,
             first_objective: f64::NAN,
@@ -83,14 +89,16 @@ impl Hansen6 {
             Controls::WeightDecay => log_ratio(signals.weight_decay, signals.weight_decay_base),
             Controls::Lr | Controls::Both => log_ratio(signals.lr, signals.lr_base),
         };
-        out.copy_from_slice(&[
+        out.copy_from_slice(&Self::values(&Seen {
             value,
-            log_ratio(objective, self.first_objective),
-            log_ratio(highest, self.first_objective),
-            softsign(dot / self.first_dot),
-            self.rank(objective),
-            scaled(signals.measured.grad_alignment, 1.0),
-        ]);
+            objective,
+            highest,
+            dot,
+            rank: self.lowest.rank(objective),
+            alignment: signals.measured.grad_alignment,
+            first_objective: self.first_objective,
+            first_dot: self.first_dot,
+        }));
     }
 
     fn objective(&self, signals: &Signals) -> f64 {
@@ -100,22 +108,18 @@ impl Hansen6 {
         let objective = signals.window.mean + penalty;
         if objective.is_nan() { f64::INFINITY } else { objective }
     }
+}
 
-    /// Rank by equation 4. After that a finite `objective` joins F.
-    fn rank(&mut self, objective: f64) -> f32 {
-        let at = self.lowest.partition_point(|&f| f < objective);
-        let rank = match self.lowest.get(at) {
-            _ if objective == f64::INFINITY => -1.0,
-            _ if at == 0 => 1.0,
-            Some(f) if f.is_finite() => 0.0,
-            _ => -1.0,
-        };
-        if objective.is_finite() && at < Self::MEMORY {
-            self.lowest[at..].rotate_right(1);
-            self.lowest[at] = objective;
-        }
-        rank
-    }
+/// What the features of one decision are made of.
+struct Seen {
+    value: f32,
+    objective: f64,
+    highest: f64,
+    dot: f64,
+    rank: f32,
+    alignment: f64,
+    first_objective: f64,
+    first_dot: f64,
 }
 
 /// L(v, v0) in the head of the module.

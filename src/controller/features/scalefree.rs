@@ -12,12 +12,9 @@
 //!            of half the squared change of L
 //! ```
 
-use super::{Evidence, scaled, softsign};
-use crate::policy::{Action, Move, Signals};
+use super::{Evidence, Lowest, scaled, softsign};
+use crate::policy::{Action, Measured, Move, Signals};
 use serde::{Deserialize, Serialize};
-
-/// Length of the list F in the rank feature (M of Hu, Zhang and Shi, section 3.2).
-const N_LOWEST: usize = 10;
 
 /// Smallest loss that logarithms see: below it a task is solved.
 pub(super) const TINY: f64 = 1e-12;
@@ -84,7 +81,7 @@ pub struct ScaleFree {
     moves: Ema,
     highest_lr: f64,
     travelled: f64,
-    lowest: Vec<f64>,
+    lowest: Lowest,
     fast_min: f64,
     fast_min_variance: f64,
     first_loss: f64,
@@ -95,6 +92,42 @@ pub struct ScaleFree {
     last_n: f64,
     /// Rise of the average loss above its lowest, in standard errors.
     loss_rise: f64,
+}
+
+/// What the features of one decision are made of. Numbers that are also in [`ScaleFree`] are those after the update.
+struct Seen<'a> {
+    signals: &'a Signals,
+    m: &'a Measured,
+    n: f64,
+    t: f64,
+    loss: f64,
+    rank: f32,
+    fast: f64,
+    slow: f64,
+    run: f64,
+    improvement: f64,
+    last_move: f64,
+    fast_min: f64,
+    spread: f64,
+    /// This and the next two are in standard errors.
+    rise: f64,
+    trend: f64,
+    long_trend: f64,
+    decay: f64,
+    travelled: f64,
+    highest_lr: f64,
+    first_loss: f64,
+    first_grad: f64,
+    first_params: f64,
+    last_grad: f64,
+    last_window: f64,
+    alignment: f64,
+    update_cosine: f64,
+    descent: f64,
+    improvement_ema: f64,
+    grad_fast: f64,
+    grad_slow: f64,
+    moves: f64,
 }
 
 impl Default for ScaleFree {
@@ -113,7 +146,7 @@ impl Default for ScaleFree {
             moves: Ema::new(6.0),
             highest_lr: 0.0,
             travelled: 0.0,
-            lowest: Vec::with_capacity(N_LOWEST + 1),
+            lowest: Lowest::default(),
             fast_min: f64::INFINITY,
             fast_min_variance: f64::NAN,
             first_loss: f64::NAN,
@@ -133,86 +166,66 @@ impl ScaleFree {
         Evidence { loss_rise: self.loss_rise, update_cosine: self.update_cosine.value }
     }
 
-    /// Names of the features, in order.
-    pub const NAMES: [&'static str; 35] = [
-        "rank",
-        "alignment",
-        "alignment_ema",
-        "update_cosine_ema",
-        "travel",
-        "descent_cosine",
-        "descent_cosine_ema",
-        "grad_cosine",
-        "grad_snr",
-        "lr_ratio",
-        "below_highest",
-        "below_ceiling",
-        "relative_update",
-        "predicted_descent",
-        "loss_change",
-        "loss_fast_slow",
-        "loss_slow_run",
-        "loss_fast_min",
-        "loss_first",
-        "loss_noise",
-        "improvement",
-        "improvement_ema",
-        "grad_trend",
-        "grad_first",
-        "param_growth",
-        "last_action",
-        "moves_ema",
-        "decay_share",
-        "validation_gap",
-        "budget",
-        "doublings_left",
-        "time",
-        "loss_rise",
-        "loss_trend",
-        "loss_long_trend",
-    ];
+    features! { NAMES [35], values(s: &Seen<'_>);
+        "rank", "1 if L ≤ min F, 0 if L ≤ max F, else -1; F = the 10 lowest L so far (Hu et al., eq. 4)", s.rank;
+        "alignment", "mean sign(dx · dx_prev) (Hu et al., eq. 6, on updates)", scaled(s.m.alignment, 1.0);
+        "alignment_ema", "EMA of the above", scaled(s.alignment, 1.0);
+        "update_cosine_ema", "EMA of cos(dx, dx_prev)", scaled(s.update_cosine, 1.0);
+        "travel", "ln(‖x - x_0‖ / √(Σ u² over all windows)) / 3: 0 for a random walk, above it for a straight way (Ivgi et al. \
+            2023, arXiv 2302.12022)", scaled((s.m.distance / s.travelled.sqrt()).ln(), 3.0);
+        "descent_cosine", "cos(dx, -g) (Baydin et al. 2018, arXiv 1703.04782)", scaled(s.m.descent_cosine, 1.0);
+        "descent_cosine_ema", "EMA of the above", scaled(s.descent, 1.0);
+        "grad_cosine", "cos(g, g of the last decision)", scaled(s.m.grad_dot / (s.m.grad_norm * s.last_grad), 1.0);
+        "grad_snr", "2 ‖EMA g‖ / ‖g‖ - 1", scaled(2.0 * s.m.grad_snr - 1.0, 1.0);
+        "lr_ratio", "log10(lr / lr_0) / 5", scaled((s.signals.lr / s.signals.lr_base).log10(), 5.0);
+        "below_highest", "log10(highest lr so far / lr) / 3", scaled((s.highest_lr / s.signals.lr).log10(), 3.0);
+        "below_ceiling", "log10(lr at which the guard last undid a step / lr) / 2; 1 where it never did",
+            s.signals.lr_ceiling.map_or(1.0, |ceiling| scaled((ceiling / s.signals.lr).log10(), 2.0));
+        "relative_update", "(log10(u / (n x)) + 3.5) / 3.5",
+            scaled((s.m.update_norm / (s.n * s.m.param_norm)).log10() + 3.5, 3.5);
+        "predicted_descent", "(log10(u g / (n L)) + 1.5) / 2.5: by how much of the loss a step along -g would lower it (Polyak 1987)",
+            scaled((s.m.update_norm * s.m.grad_norm / (s.n * s.loss)).log10() + 1.5, 2.5);
+        "loss_change", "ln(L_prev / L), softsign", softsign((s.last_window / s.loss).ln());
+        "loss_fast_slow", "2 ln(slow / fast), softsign", softsign(2.0 * (s.slow / s.fast).ln());
+        "loss_slow_run", "2 ln(run / slow), softsign", softsign(2.0 * (s.run / s.slow).ln());
+        "loss_fast_min", "ln(fast / min of fast), softsign", softsign((s.fast / s.fast_min).ln());
+        "loss_first", "ln(fast / first L) / 7", scaled((s.fast / s.first_loss).ln(), 7.0);
+        "loss_noise", "(log10(√s / fast) + 1) / 2", scaled((s.spread.sqrt() / s.fast).log10() + 1.0, 2.0);
+        "improvement", "(L_prev - L) / √(s / n_prev + s / n) / 3, softsign: is the change more than noise?", s.improvement as f32;
+        "improvement_ema", "EMA of the above", scaled(s.improvement_ema, 1.0);
+        "grad_trend", "2 ln(EMA g, half-life 2 / EMA g, half-life 12), softsign", softsign(2.0 * (s.grad_fast / s.grad_slow).ln());
+        "grad_first", "ln(g / first g) / 7", scaled((s.m.grad_norm / s.first_grad).ln(), 7.0);
+        "param_growth", "ln(x / first x), softsign", softsign((s.m.param_norm / s.first_params).ln());
+        "last_action", "-1 halve, 0 accept, 1 grow, of the learning rate", s.last_move as f32;
+        "moves_ema", "EMA of the above, half-life 6", scaled(s.moves, 1.0);
+        "decay_share", "2 λx² / (λx² + L) - 1", scaled(2.0 * s.decay / (s.decay + s.loss) - 1.0, 1.0);
+        "validation_gap", "ln(validation / slow), softsign; 0 where there is no validation loss",
+            s.signals.validation.map_or(0.0, |v| softsign((v / s.slow).ln()));
+        "budget", "2 t / T - 1; 0 where T is unknown",
+            s.signals.total_steps.map_or(0.0, |total| scaled(2.0 * s.t / total as f64 - 1.0, 1.0));
+        "doublings_left", "1 - log2(T / t) / 5; -1 where T is unknown",
+            s.signals.total_steps.map_or(-1.0, |total| scaled(1.0 - (total as f64 / s.t).log2() / 5.0, 1.0));
+        "time", "log2(t + 1) / 8 - 1", scaled((s.t + 1.0).log2() / 8.0 - 1.0, 1.0);
+        "loss_rise", "(fast - min of fast) / its standard error / 3, softsign: has the loss really been lower?", softsign(s.rise / 3.0);
+        "loss_trend", "(slow - fast) / its standard error / 3, softsign: does the loss really fall?", softsign(s.trend / 3.0);
+        "loss_long_trend", "(run - slow) / its standard error / 3, softsign", softsign(s.long_trend / 3.0);
+    }
 
-    /// Takes in the signals of one decision and writes the features.
-    ///
-    /// | Feature | Formula before it is cut to [-1, 1] | Source |
-    /// |---|---|---|
-    /// | rank | 1 if L ≤ min F, 0 if L ≤ max F, else -1; F the 10 lowest L so far | Hu et al., eq. 4 |
-    /// | alignment, its EMA | mean sign(dx · dx_prev) | Hu et al., eq. 6, on updates |
-    /// | update_cosine_ema | EMA of cos(dx, dx_prev) | |
-    /// | travel | ln(‖x - x_0‖ / √(Σ u² over all windows)) / 3: 0 for a random walk, above it for a straight way | Ivgi et al. 2023, arXiv 2302.12022 |
-    /// | descent_cosine, its EMA | cos(dx, -g) | Baydin et al. 2018, arXiv 1703.04782 |
-    /// | grad_cosine | cos(g, g of the last decision) | |
-    /// | grad_snr | 2 ‖EMA g‖ / ‖g‖ - 1 | |
-    /// | lr_ratio | log10(lr / lr_0) / 5 | |
-    /// | below_highest | log10(highest lr so far / lr) / 3 | |
-    /// | below_ceiling | log10(lr at which the guard last undid a step / lr) / 2; 1 where it never did | |
-    /// | relative_update | (log10(u / (n x)) + 3.5) / 3.5 | |
-    /// | predicted_descent | (log10(u g / (n L)) + 1.5) / 2.5: by how much of the loss a step along -g would lower it | Polyak 1987 |
-    /// | loss_change | ln(L_prev / L), softsign | |
-    /// | loss_fast_slow, loss_slow_run | 2 ln(slow / fast), 2 ln(run / slow), softsign | |
-    /// | loss_fast_min | ln(fast / min of fast), softsign | |
-    /// | loss_first | ln(fast / first L) / 7 | |
-    /// | loss_noise | (log10(√s / fast) + 1) / 2 | |
-    /// | improvement, its EMA | (L_prev - L) / √(s / n_prev + s / n) / 3, softsign: is the change more than noise? | |
-    /// | grad_trend | 2 ln(EMA g, half-life 2 / EMA g, half-life 12), softsign | |
-    /// | grad_first | ln(g / first g) / 7 | |
-    /// | param_growth | ln(x / first x), softsign | |
-    /// | last_action | -1 halve, 0 accept, 1 grow, of the learning rate | |
-    /// | moves_ema | EMA of the above, half-life 6 | |
-    /// | decay_share | 2 λx² / (λx² + L) - 1 | |
-    /// | validation_gap | ln(validation / slow), 0 where there is no validation loss | |
-    /// | budget | 2 t / T - 1; 0 where T is unknown | |
-    /// | doublings_left | 1 - log2(T / t) / 5; -1 where T is unknown | |
-    /// | time | log2(t + 1) / 8 - 1 | |
-    /// | loss_rise | (fast - min of fast) / its standard error / 3, softsign: has the loss really been lower? | |
-    /// | loss_trend, loss_long_trend | (slow - fast), (run - slow) / their standard errors / 3, softsign: does it really fall? | |
+    /// Takes in the signals of one decision and writes the features of [`ScaleFree::NAMES`].
     ///
     /// The standard errors of averages follow from s and the weights of the averages.
     pub fn update(&mut self, signals: &Signals, last_action: Option<Action>, out: &mut [f32]) {
+        let seen = self.see(signals, last_action);
+        out.copy_from_slice(&Self::values(&seen));
+        (self.last_grad, self.last_window, self.last_n) = (signals.measured.grad_norm, seen.loss, seen.n);
+    }
+
+    /// Updates what is remembered, and gathers what the features are made of.
+    fn see<'a>(&mut self, signals: &'a Signals, last_action: Option<Action>) -> Seen<'a> {
         let (window, m) = (&signals.window, &signals.measured);
         let loss = window.mean.max(TINY);
         let n = f64::from(window.n);
-        let rank = self.rank(loss);
+        let rank = self.lowest.rank(loss);
         let change = self.last_window - loss;
         let standard_error = (self.spread.value * (1.0 / n + 1.0 / self.last_n)).sqrt();
         let improvement = f64::from(softsign(change / (standard_error + TINY) / 3.0));
@@ -229,7 +242,6 @@ impl ScaleFree {
         }
         let in_standard_errors = |difference: f64, variance: f64| difference / (variance.sqrt() + TINY);
         self.loss_rise = in_standard_errors(fast - self.fast_min, self.fast.variance + self.fast_min_variance);
-        let (grad_fast, grad_slow) = (self.grad_fast.push(m.grad_norm), self.grad_slow.push(m.grad_norm));
         first(&mut self.first_loss, loss);
         first(&mut self.first_grad, m.grad_norm);
         first(&mut self.first_params, m.param_norm);
@@ -237,67 +249,40 @@ impl ScaleFree {
             self.travelled += m.update_norm * m.update_norm;
         }
         let last_move = last_action.map_or(0.0, |action| signed(action.lr));
-        let decay = signals.weight_decay * m.param_norm * m.param_norm;
-        let t = signals.step as f64;
-
         self.highest_lr = self.highest_lr.max(signals.lr);
-        let values = [
+        Seen {
+            signals,
+            m,
+            n,
+            t: signals.step as f64,
+            loss,
             rank,
-            scaled(m.alignment, 1.0),
-            scaled(self.alignment.push(m.alignment), 1.0),
-            scaled(self.update_cosine.push(m.update_cosine), 1.0),
-            scaled((m.distance / self.travelled.sqrt()).ln(), 3.0),
-            scaled(m.descent_cosine, 1.0),
-            scaled(self.descent.push(m.descent_cosine), 1.0),
-            scaled(m.grad_dot / (m.grad_norm * self.last_grad), 1.0),
-            scaled(2.0 * m.grad_snr - 1.0, 1.0),
-            scaled((signals.lr / signals.lr_base).log10(), 5.0),
-            scaled((self.highest_lr / signals.lr).log10(), 3.0),
-            signals.lr_ceiling.map_or(1.0, |ceiling| scaled((ceiling / signals.lr).log10(), 2.0)),
-            scaled((m.update_norm / (n * m.param_norm)).log10() + 3.5, 3.5),
-            scaled((m.update_norm * m.grad_norm / (n * loss)).log10() + 1.5, 2.5),
-            softsign((self.last_window / loss).ln()),
-            softsign(2.0 * (slow / fast).ln()),
-            softsign(2.0 * (run / slow).ln()),
-            softsign((fast / self.fast_min).ln()),
-            scaled((fast / self.first_loss).ln(), 7.0),
-            scaled((self.spread.value.sqrt() / fast).log10() + 1.0, 2.0),
-            improvement as f32,
-            scaled(self.improvement.push(improvement), 1.0),
-            softsign(2.0 * (grad_fast / grad_slow).ln()),
-            scaled((m.grad_norm / self.first_grad).ln(), 7.0),
-            softsign((m.param_norm / self.first_params).ln()),
-            last_move as f32,
-            scaled(self.moves.push(last_move), 1.0),
-            scaled(2.0 * decay / (decay + loss) - 1.0, 1.0),
-            signals.validation.map_or(0.0, |v| softsign((v / slow).ln())),
-            signals.total_steps.map_or(0.0, |total| scaled(2.0 * t / total as f64 - 1.0, 1.0)),
-            signals.total_steps.map_or(-1.0, |total| scaled(1.0 - (total as f64 / t).log2() / 5.0, 1.0)),
-            scaled((t + 1.0).log2() / 8.0 - 1.0, 1.0),
-            softsign(self.loss_rise / 3.0),
-            softsign(in_standard_errors(slow - fast, self.slow.variance + self.fast.variance) / 3.0),
-            softsign(in_standard_errors(run - slow, self.run.variance + self.slow.variance) / 3.0),
-        ];
-        out.copy_from_slice(&values);
-        self.last_grad = m.grad_norm;
-        self.last_window = loss;
-        self.last_n = n;
-    }
-
-    /// Rank by equation 4 of Hu, Zhang and Shi. After that `loss` joins the list.
-    fn rank(&mut self, loss: f64) -> f32 {
-        if !loss.is_finite() {
-            return -1.0;
+            fast,
+            slow,
+            run,
+            improvement,
+            last_move,
+            fast_min: self.fast_min,
+            spread: self.spread.value,
+            rise: self.loss_rise,
+            trend: in_standard_errors(slow - fast, self.slow.variance + self.fast.variance),
+            long_trend: in_standard_errors(run - slow, self.run.variance + self.slow.variance),
+            decay: signals.weight_decay * m.param_norm * m.param_norm,
+            travelled: self.travelled,
+            highest_lr: self.highest_lr,
+            first_loss: self.first_loss,
+            first_grad: self.first_grad,
+            first_params: self.first_params,
+            last_grad: self.last_grad,
+            last_window: self.last_window,
+            alignment: self.alignment.push(m.alignment),
+            update_cosine: self.update_cosine.push(m.update_cosine),
+            descent: self.descent.push(m.descent_cosine),
+            improvement_ema: self.improvement.push(improvement),
+            grad_fast: self.grad_fast.push(m.grad_norm),
+            grad_slow: self.grad_slow.push(m.grad_norm),
+            moves: self.moves.push(last_move),
         }
-        let at = self.lowest.partition_point(|&l| l < loss);
-        let rank = match (at, self.lowest.len()) {
-            (0, _) => 1.0,
-            (at, n) if at < n => 0.0,
-            _ => -1.0,
-        };
-        self.lowest.insert(at, loss);
-        self.lowest.truncate(N_LOWEST);
-        rank
     }
 }
 
@@ -320,7 +305,7 @@ pub(super) fn signed(direction: Move) -> f64 {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::policy::{LossWindow, Measured};
+    use crate::policy::LossWindow;
     use proptest::prelude::*;
 
     const N: usize = ScaleFree::NAMES.len();
@@ -357,8 +342,8 @@ mod tests {
     #[test]
     fn rank_follows_equation_4_and_starts_anew_with_a_new_run() {
         let mut f = ScaleFree::default();
-        assert_eq!([5.0, 4.0, 4.5, 9.0, 4.0].map(|l| f.rank(l) as i32), [1, 1, 0, -1, 1]);
-        assert_eq!(ScaleFree::default().rank(100.0) as i32, 1);
+        assert_eq!([5.0, 4.0, 4.5, 9.0, 4.0].map(|l| f.lowest.rank(l) as i32), [1, 1, 0, -1, 1]);
+        assert_eq!(ScaleFree::default().lowest.rank(100.0) as i32, 1);
     }
 
     #[test]

@@ -12,7 +12,7 @@
 
 use super::scalefree::{Ema, ScaleFree, TINY, first, signed};
 use super::{Evidence, scaled, softsign};
-use crate::policy::{Action, Signals};
+use crate::policy::{Action, Measured, Signals};
 use serde::{Deserialize, Serialize};
 
 /// Tracker of the `scalefree-validation` set: what it remembers of a run.
@@ -46,26 +46,47 @@ impl Default for Validated {
 }
 
 const N_SCALEFREE: usize = ScaleFree::NAMES.len();
-const OWN: [&str; 10] = [
-    "decay_ratio",
-    "decay_force",
-    "decay_rate",
-    "decay_move",
-    "decay_moves_ema",
-    "validation_change",
-    "validation_trend",
-    "validation_min",
-    "validation_first",
-    "gap_change",
-];
+
+/// What the features of one decision are made of, beyond those of [`ScaleFree`].
+struct Seen<'a> {
+    signals: &'a Signals,
+    m: &'a Measured,
+    /// τ
+    steps: f64,
+    moved: f64,
+    moves: f64,
+    v: f64,
+    last: f64,
+    fast: f64,
+    slow: f64,
+    lowest: f64,
+    first: f64,
+    gap: f64,
+    usual_gap: f64,
+}
 
 impl Validated {
-    /// Names of the features, in order.
-    pub const NAMES: [&'static str; N_SCALEFREE + OWN.len()] = {
-        let mut names = [""; N_SCALEFREE + OWN.len()];
+    features! { OWN [10], own(s: &Seen<'_>);
+        "decay_ratio", "log10(λ / λ_0) / 5", scaled((s.signals.weight_decay / s.signals.weight_decay_base).log10(), 5.0);
+        "decay_force", "log10(λ x / g) / 4: gradient of the penalty over that of the loss",
+            scaled((s.signals.weight_decay * s.m.param_norm / s.m.grad_norm).log10(), 4.0);
+        "decay_rate", "log10(lr λ τ) / 4: 0 where the decay alone would shrink the parameters to 1/e",
+            scaled((s.signals.lr * s.signals.weight_decay * s.steps).log10(), 4.0);
+        "decay_move", "-1 halve, 0 accept, 1 grow, of the weight decay", s.moved as f32;
+        "decay_moves_ema", "EMA of the above, half-life 6", scaled(s.moves, 1.0);
+        "validation_change", "10 ln(v_prev / v), softsign", softsign(10.0 * (s.last / s.v).ln());
+        "validation_trend", "5 ln(EMA v, half-life 8 / EMA v, half-life 2), softsign", softsign(5.0 * (s.slow / s.fast).ln());
+        "validation_min", "3 ln(v / min v), softsign", softsign(3.0 * (s.v / s.lowest).ln());
+        "validation_first", "ln(v / first v) / 3", scaled((s.v / s.first).ln(), 3.0);
+        "gap_change", "3 (gap - its EMA, half-life 8), softsign", softsign(3.0 * (s.gap - s.usual_gap));
+    }
+
+    /// Names of all features, in order: those of [`ScaleFree::NAMES`], then those of [`Validated::OWN`].
+    pub const NAMES: [&'static str; N_SCALEFREE + Self::OWN.len()] = {
+        let mut names = [""; N_SCALEFREE + Self::OWN.len()];
         let mut i = 0;
         while i < names.len() {
-            names[i] = if i < N_SCALEFREE { ScaleFree::NAMES[i] } else { OWN[i - N_SCALEFREE] };
+            names[i] = if i < N_SCALEFREE { ScaleFree::NAMES[i] } else { Self::OWN[i - N_SCALEFREE] };
             i += 1;
         }
         names
@@ -76,45 +97,32 @@ impl Validated {
         self.scalefree.evidence()
     }
 
-    /// Takes in the signals of one decision and writes the features: those of [`ScaleFree::update`], then
-    ///
-    /// | Feature | Formula before it is cut to [-1, 1] |
-    /// |---|---|
-    /// | decay_ratio | log10(λ / λ_0) / 5 |
-    /// | decay_force | log10(λ x / g) / 4: gradient of the penalty over that of the loss |
-    /// | decay_rate | log10(lr λ τ) / 4: 0 where the decay alone would shrink the parameters to 1/e |
-    /// | decay_move, its EMA | -1 halve, 0 accept, 1 grow, of the weight decay |
-    /// | validation_change | 10 ln(v_prev / v), softsign |
-    /// | validation_trend | 5 ln(EMA v, half-life 8 / EMA v, half-life 2), softsign |
-    /// | validation_min | 3 ln(v / min v), softsign |
-    /// | validation_first | ln(v / first v) / 3 |
-    /// | gap_change | 3 (gap - its EMA, half-life 8), softsign |
+    /// Takes in the signals of one decision and writes the features of [`Validated::NAMES`].
     pub fn update(&mut self, signals: &Signals, last_action: Option<Action>, out: &mut [f32]) {
         let (shared, own) = out.split_at_mut(N_SCALEFREE);
         self.scalefree.update(signals, last_action, shared);
-        let m = &signals.measured;
-        let (lr, decay) = (signals.lr, signals.weight_decay);
-        let steps = signals.total_steps.unwrap_or(signals.step + 1) as f64;
-        let moved = last_action.map_or(0.0, |action| signed(action.weight_decay));
         let loss = self.train.push(signals.window.mean.max(TINY));
+        let moved = last_action.map_or(0.0, |action| signed(action.weight_decay));
         let v = signals.validation.map_or(f64::NAN, |v| if v.is_nan() { f64::INFINITY } else { v.max(TINY) });
         first(&mut self.first, v);
         self.lowest = self.lowest.min(v);
-        let (fast, slow) = (self.fast.push(v), self.slow.push(v));
         let gap = (v / loss).ln();
-        let usual_gap = self.gap.push(gap);
-        own.copy_from_slice(&[
-            scaled((decay / signals.weight_decay_base).log10(), 5.0),
-            scaled((decay * m.param_norm / m.grad_norm).log10(), 4.0),
-            scaled((lr * decay * steps).log10(), 4.0),
-            moved as f32,
-            scaled(self.moves.push(moved), 1.0),
-            softsign(10.0 * (self.last / v).ln()),
-            softsign(5.0 * (slow / fast).ln()),
-            softsign(3.0 * (v / self.lowest).ln()),
-            scaled((v / self.first).ln(), 3.0),
-            softsign(3.0 * (gap - usual_gap)),
-        ]);
+        let seen = Seen {
+            signals,
+            m: &signals.measured,
+            steps: signals.total_steps.unwrap_or(signals.step + 1) as f64,
+            moved,
+            moves: self.moves.push(moved),
+            v,
+            last: self.last,
+            fast: self.fast.push(v),
+            slow: self.slow.push(v),
+            lowest: self.lowest,
+            first: self.first,
+            gap,
+            usual_gap: self.gap.push(gap),
+        };
+        own.copy_from_slice(&Self::own(&seen));
         self.last = v;
     }
 }
@@ -122,7 +130,7 @@ impl Validated {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::policy::{LossWindow, Measured, Move};
+    use crate::policy::{LossWindow, Move};
     use proptest::prelude::*;
 
     const N: usize = Validated::NAMES.len();

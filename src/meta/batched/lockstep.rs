@@ -2,7 +2,7 @@
 
 use super::Batched;
 use super::group::{Group, Kind};
-use super::seat::{Feed, Report, Seat};
+use super::run::{Feed, NetRun, Report};
 use super::stack::Stack;
 use super::state::{N_SUMS, Pending, Rates, Rows, State};
 use crate::dqn::Judge;
@@ -20,7 +20,7 @@ pub(super) struct Lockstep<P: Policy> {
     engine: Batched,
     kind: Kind,
     evaluates_decisions: bool,
-    seats: Vec<Seat<P>>,
+    runs: Vec<NetRun<P>>,
     stack: Stack,
     state: State,
     batches: Batches,
@@ -50,14 +50,14 @@ impl<P: Policy> Lockstep<P> {
             group.members.into_iter().map(|(index, task, driver)| ((index, driver), task)).unzip();
         let (stack, start, feeds) = Stack::new(kind, &tasks, engine.device)?;
         let algorithms: Vec<_> = tasks.iter().map(|task| task.algorithm).collect();
-        let seats = runs.into_iter().zip(&tasks).zip(feeds);
-        let seats = seats.map(|(((index, driver), task), feed)| Seat::new(index, task, driver, feed)).collect();
+        let runs = runs.into_iter().zip(&tasks).zip(feeds);
+        let runs = runs.map(|(((index, driver), task), feed)| NetRun::new(index, task, driver, feed)).collect();
         let drawn = Tensor::f_zeros([0], (Number::Float, engine.device))?;
         Ok(Self {
             engine,
             kind,
             evaluates_decisions,
-            seats,
+            runs,
             stack,
             state: State::new(start, &algorithms)?,
             batches: Batches { drawn, n_steps: 0, at: 0 },
@@ -68,7 +68,7 @@ impl<P: Policy> Lockstep<P> {
 
     /// Steps until every run is over.
     pub fn run(mut self) -> Result<Vec<(usize, Driver<P>, Run)>> {
-        while !self.seats.is_empty() {
+        while !self.runs.is_empty() {
             self.step()?;
             self.part_with_the_done()?;
         }
@@ -81,27 +81,35 @@ impl<P: Policy> Lockstep<P> {
         let _guard = tch::no_grad_guard();
         let finite = grad.f_isfinite()?.f_all_dim(1, true)?.f_logical_and(&losses.f_isfinite()?.f_unsqueeze(1)?)?;
         self.losses.push(losses);
-        let on_host = Vec::<bool>::try_from(finite.f_reshape([-1])?.f_to_device(tch::Device::Cpu)?)?;
-        let due: Vec<usize> = (0..self.seats.len()).filter(|&i| self.seats[i].is_due(on_host[i])).collect();
+        let is_finite = self.are_finite(&finite)?;
+        let due: Vec<usize> = (0..self.runs.len()).filter(|&i| self.runs[i].is_due(is_finite[i])).collect();
         if due.is_empty() {
-            self.seats.iter_mut().for_each(Seat::decide);
+            self.runs.iter_mut().for_each(NetRun::decide);
         } else {
             self.decide(&due, &grad, &finite)?;
         }
         self.state.step(&grad, &finite, &self.rates()?)
     }
 
+    /// Which nets have a finite loss and gradient at this step, on the host. Only guards ask.
+    fn are_finite(&self, finite: &Tensor) -> Result<Vec<bool>> {
+        if self.runs.iter().any(|run| run.driver.is_guarded()) {
+            return Vec::try_from(finite.f_reshape([-1])?.f_to_device(tch::Device::Cpu)?);
+        }
+        Ok(vec![true; self.runs.len()])
+    }
+
     /// The batch of the coming step, `[n_nets, width]`.
     fn next_batch(&mut self) -> Result<Tensor> {
         if self.batches.at == self.batches.n_steps {
-            let feed = self.seats[0].feed;
+            let feed = self.runs[0].feed;
             let width = feed.width();
-            let longest = self.seats.iter().map(Seat::n_left).max().unwrap_or(1);
-            let n_steps = longest.min(STEPS_AHEAD).min((DRAWN_AT_ONCE / (width * self.seats.len())) as u64).max(1);
-            let shape = [self.seats.len() as i64, n_steps as i64, width as i64];
+            let longest = self.runs.iter().map(NetRun::n_left).max().unwrap_or(1);
+            let n_steps = longest.min(STEPS_AHEAD).min((DRAWN_AT_ONCE / (width * self.runs.len())) as u64).max(1);
+            let shape = [self.runs.len() as i64, n_steps as i64, width as i64];
             let drawn = match feed {
-                Feed::Noise { .. } => self.draw(shape, Seat::draw_noise)?,
-                Feed::Rows { .. } => self.draw(shape, Seat::draw_rows)?,
+                Feed::Noise { .. } => self.draw(shape, NetRun::draw_noise)?,
+                Feed::Rows { .. } => self.draw(shape, NetRun::draw_rows)?,
             };
             self.batches = Batches { drawn, n_steps: shape[1], at: 0 };
         }
@@ -112,22 +120,22 @@ impl<P: Policy> Lockstep<P> {
     fn draw<T: tch::kind::Element + Copy + Default + Send>(
         &mut self,
         shape: [i64; 3],
-        draw: fn(&mut Seat<P>, &mut [T]),
+        draw: fn(&mut NetRun<P>, &mut [T]),
     ) -> Result<Tensor> {
         let each = (shape[1] * shape[2]) as usize;
-        let mut drawn = vec![T::default(); self.seats.len() * each];
-        let mut work: Vec<_> = self.seats.iter_mut().zip(drawn.chunks_exact_mut(each)).collect();
-        parallel::for_each(&mut work, self.engine.n_threads, |(seat, out)| draw(seat, out));
+        let mut drawn = vec![T::default(); self.runs.len() * each];
+        let mut work: Vec<_> = self.runs.iter_mut().zip(drawn.chunks_exact_mut(each)).collect();
+        parallel::for_each(&mut work, self.engine.n_threads, |(run, out)| draw(run, out));
         Tensor::f_from_slice(&drawn)?.f_to_device(self.engine.device)?.f_view(shape)
     }
 
     /// Signals and evaluations of the nets that are due, in one copy to the host; then orders and decisions there, and their snapshots here.
     fn decide(&mut self, due: &[usize], grad: &Tensor, finite: &Tensor) -> Result<()> {
         let nets = self.rows(due)?;
-        let fresh: Vec<f32> = due.iter().map(|&i| f32::from(!self.seats[i].is_measured)).collect();
+        let fresh: Vec<f32> = due.iter().map(|&i| f32::from(!self.runs[i].is_measured)).collect();
         let fresh = Tensor::f_from_slice(&fresh)?.f_to_device(self.engine.device)?.f_view([-1, 1])?;
         let pending = self.state.measure(&nets, grad, &fresh)?;
-        let is_judged = |&i: &usize| self.evaluates_decisions || self.seats[i].is_last();
+        let is_judged = |&i: &usize| self.evaluates_decisions || self.runs[i].is_last();
         let judged: Vec<usize> = due.iter().copied().filter(is_judged).collect();
         let validated = match (self.stack.validates(), self.kind.reports_validation) {
             (false, _) => Vec::new(),
@@ -146,11 +154,11 @@ impl<P: Policy> Lockstep<P> {
         }
         parts.push(Tensor::f_stack(&std::mem::take(&mut self.losses), 0)?);
         self.read(&parts, due, &validated, &evaluated)?;
-        parallel::for_each(&mut self.seats, self.engine.n_threads, Seat::decide);
+        parallel::for_each(&mut self.runs, self.engine.n_threads, NetRun::decide);
         self.act(due, &pending)
     }
 
-    /// The one copy: what was measured goes to the seats.
+    /// The one copy: what was measured goes to the runs.
     fn read(&mut self, parts: &[Tensor], due: &[usize], validated: &[usize], evaluated: &[usize]) -> Result<()> {
         let flat = |part: &Tensor| part.f_to_kind(Number::Double)?.f_reshape([-1]);
         let parts: Vec<Tensor> = parts.iter().map(flat).collect::<Result<_>>()?;
@@ -162,7 +170,7 @@ impl<P: Policy> Lockstep<P> {
         let (held_out, rest) = rest.split_at(2 * validated.len());
         let (losses, windows) = rest.split_at(evaluated.len());
         for ((&i, sums), &finite) in due.iter().zip(sums.chunks_exact(N_SUMS)).zip(finite) {
-            self.seats[i].report = Some(Report {
+            self.runs[i].report = Some(Report {
                 sums: sums.to_vec(),
                 is_finite: finite > 0.0,
                 reports_validation: self.kind.reports_validation,
@@ -172,24 +180,25 @@ impl<P: Policy> Lockstep<P> {
         }
         for (&i, found) in validated.iter().zip(held_out.chunks_exact(2)) {
             let found = Some(HeldOut::new(found[0], found[1]));
-            self.seats[i].report.iter_mut().for_each(|report| report.held_out = found);
+            self.runs[i].report.iter_mut().for_each(|report| report.held_out = found);
         }
         for (&i, &loss) in evaluated.iter().zip(losses) {
-            self.seats[i].report.iter_mut().for_each(|report| report.loss = Some(loss));
+            self.runs[i].report.iter_mut().for_each(|report| report.loss = Some(loss));
         }
-        for step in windows.chunks_exact(self.seats.len()) {
-            self.seats.iter_mut().zip(step).for_each(|(seat, &loss)| seat.losses.push(loss as f32));
+        for step in windows.chunks_exact(self.runs.len()) {
+            self.runs.iter_mut().zip(step).for_each(|(run, &loss)| run.losses.push(loss as f32));
         }
         Ok(())
     }
 
     /// Snapshots and rollbacks, as the orders say.
     fn act(&mut self, due: &[usize], pending: &Pending) -> Result<()> {
-        let of =
-            |is: &dyn Fn(&Seat<P>) -> bool| (0..due.len()).filter(|&k| is(&self.seats[due[k]])).collect::<Vec<usize>>();
+        let of = |is: &dyn Fn(&NetRun<P>) -> bool| {
+            (0..due.len()).filter(|&k| is(&self.runs[due[k]])).collect::<Vec<usize>>()
+        };
         let nets_at = |places: &[usize]| self.rows(&places.iter().map(|&k| due[k]).collect::<Vec<_>>());
-        let good = of(&|seat| seat.has_decided);
-        let [back, again] = [Order::RollBack, Order::Restart].map(|order| of(&|seat| seat.order == Some(order)));
+        let good = of(&|run| run.has_decided);
+        let [back, again] = [Order::RollBack, Order::Restart].map(|order| of(&|run| run.order == Some(order)));
         let [good_nets, back, again] = [
             (!good.is_empty()).then(|| nets_at(&good)).transpose()?,
             (!back.is_empty()).then(|| nets_at(&back)).transpose()?,
@@ -207,13 +216,13 @@ impl<P: Policy> Lockstep<P> {
     }
 
     fn rows(&self, places: &[usize]) -> Result<Rows> {
-        Rows::of(places, self.seats.len(), self.engine.device)
+        Rows::of(places, self.runs.len(), self.engine.device)
     }
 
     /// What every driver says of the coming step, in one copy to the device.
     fn rates(&self) -> Result<Rates> {
-        let seats = self.seats.iter();
-        let rates = seats.map(|seat| match seat.order {
+        let runs = self.runs.iter();
+        let rates = runs.map(|run| match run.order {
             Some(Order::Apply { lr, weight_decay, .. }) => [lr, weight_decay, 1.0],
             _ => [0.0; 3],
         });
@@ -226,8 +235,8 @@ impl<P: Policy> Lockstep<P> {
 
     /// Runs that are over leave, once they are an eighth of all: each time copies the others.
     fn part_with_the_done(&mut self) -> Result<()> {
-        let n = self.seats.len();
-        let going: Vec<usize> = (0..n).filter(|&i| !self.seats[i].is_over()).collect();
+        let n = self.runs.len();
+        let going: Vec<usize> = (0..n).filter(|&i| !self.runs[i].is_over()).collect();
         if 8 * (n - going.len()) < n {
             return Ok(());
         }
@@ -238,9 +247,9 @@ impl<P: Policy> Lockstep<P> {
             self.batches.drawn = nets.take(&self.batches.drawn)?;
             self.losses = self.losses.iter().map(|losses| nets.take(losses)).collect::<Result<_>>()?;
         }
-        let (over, going) = std::mem::take(&mut self.seats).into_iter().partition(Seat::is_over);
-        self.seats = going;
-        self.done.extend::<Vec<_>>(Vec::into_iter(over).map(Seat::finish).collect());
+        let (over, going) = std::mem::take(&mut self.runs).into_iter().partition(NetRun::is_over);
+        self.runs = going;
+        self.done.extend::<Vec<_>>(Vec::into_iter(over).map(NetRun::finish).collect());
         Ok(())
     }
 }

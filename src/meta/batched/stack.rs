@@ -3,7 +3,7 @@
 use super::group::{Kind, NetKind};
 use super::net::{Activations, Geometry, forward, views};
 use super::padding::{n_numbers, pad, widest};
-use super::seat::Feed;
+use super::run::Feed;
 use super::state::Rows;
 use crate::dqn::Judge;
 use crate::meta::architecture::{Architecture, Block};

@@ -13,7 +13,8 @@
 //! | `bootstrap_count` | 0 | number of trials that are stopped at each rung before any goes on | any |
 
 use super::{Judging, Pruner, Spec, SpecError, Verdict};
-use crate::tuner::trial::{Direction, Trial};
+use crate::tuner::direction::Direction;
+use crate::tuner::trial::Trial;
 use std::collections::BTreeMap;
 
 pub(super) fn build(spec: &mut Spec) -> Result<Box<dyn Pruner>, SpecError> {

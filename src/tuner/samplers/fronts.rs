@@ -3,8 +3,8 @@
 //!
 //! Source: Deb et al. 2002, NSGA-II, 10.1109/4235.996017, sections III.A and III.B. Costs are rows, smaller is better.
 
+use crate::tuner::direction::Direction;
 use crate::tuner::pareto::hypervolume;
-use crate::tuner::trial::Direction;
 
 /// Front of each point: 0 for those that no other dominates, then 1 for those that only points of front 0 dominate, and
 /// so on.

@@ -47,8 +47,9 @@
 use super::learning::{Levels, costs, rewards};
 use super::{Ask, Sampler, Setting, Spec, SpecError};
 use crate::dqn::{DecayShape, DynamicEpsilon, EpsilonSchedule, VarianceEffect};
+use crate::tuner::direction::Direction;
 use crate::tuner::space::{Point, Space};
-use crate::tuner::trial::{Direction, Past};
+use crate::tuner::trial::Past;
 use rand::RngExt;
 use rand_chacha::ChaCha8Rng;
 use std::collections::{BTreeMap, BTreeSet};

@@ -1,8 +1,8 @@
 //! Space files: a space as TOML.
 
 use super::{Condition, Parameter, Space, SpaceError};
+use crate::tuner::direction::Direction;
 use crate::tuner::distribution::{Distribution, Value};
-use crate::tuner::trial::Direction;
 use toml::{Table, Value as Toml};
 
 /// A space with the directions of its study, as a `space.toml` has them.

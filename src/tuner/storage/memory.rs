@@ -1,7 +1,8 @@
 //! Studies in memory, which are gone when the program ends.
 
 use super::{Change, Draft, Reaping, Seen, Storage, StorageError, StudyRecord};
-use crate::tuner::trial::{Direction, Trial, TrialState};
+use crate::tuner::direction::Direction;
+use crate::tuner::trial::{Trial, TrialState};
 use serde_json::Value as Json;
 use std::collections::BTreeMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};

@@ -15,7 +15,8 @@ mod read;
 mod write;
 
 use super::{Change, Draft, Reaping, Seen, Storage, StorageError, StudyRecord};
-use crate::tuner::trial::{Direction, Trial};
+use crate::tuner::direction::Direction;
+use crate::tuner::trial::Trial;
 use serde_json::Value as Json;
 use std::collections::BTreeMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};

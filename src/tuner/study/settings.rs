@@ -1,6 +1,7 @@
 //! Settings of a study, and how they are noted in its storage for those who continue it.
 
 use super::Study;
+use crate::tuner::direction::Direction;
 use crate::tuner::distribution::{Distribution, Value};
 use crate::tuner::error::TunerError;
 use crate::tuner::pruners::{self, Pruner};
@@ -8,7 +9,6 @@ use crate::tuner::samplers::{self, Sampler, Setting};
 use crate::tuner::screening::{Screen, Screened};
 use crate::tuner::space::{Condition, Parameter, Space};
 use crate::tuner::storage::{Storage, StudyRecord};
-use crate::tuner::trial::Direction;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value as Json, json};
 use std::collections::BTreeMap;

@@ -15,11 +15,10 @@ use super::agent::{Agent, NetConfig, Transition};
 use super::file::Taught;
 use super::view::{Codec, Facts, Outcome, Seen, State, facts};
 use crate::rng;
-use crate::tuner::error::TunerError;
+use crate::tuner::direction::Direction;
 use crate::tuner::samplers::learning::{costs, rewards};
 use crate::tuner::space::{Point, Space};
-use crate::tuner::study::Study;
-use crate::tuner::trial::Past;
+use crate::tuner::trial::{Past, Trial};
 use rand::RngExt;
 use rand_chacha::ChaCha8Rng;
 
@@ -36,18 +35,20 @@ pub struct Lesson {
 }
 
 impl Lesson {
-    /// The finished trials of a study with the costs of its first objective, as points of `space`. Trials that are no
-    /// points of it are left out.
-    ///
-    /// # Errors
-    /// When the storage of the study does not answer.
-    pub fn of_study(study: &Study, space: &Space, data: Option<[u64; 3]>) -> Result<Self, TunerError> {
-        let trials = study.trials()?;
+    /// The finished trials of the study `name` with the costs of its first objective, which is to go in this direction, as
+    /// points of `space`. Trials that are no points of it are left out.
+    pub fn of_trials(
+        name: String,
+        trials: &[Trial],
+        direction: Direction,
+        space: &Space,
+        data: Option<[u64; 3]>,
+    ) -> Self {
         let finished = trials.iter().filter(|trial| trial.state.is_finished());
         let trials: Vec<Past> = finished.filter_map(|trial| Past::settled(trial, space)).collect();
-        let costs = costs(&trials, study.config().directions[0]);
+        let costs = costs(&trials, direction);
         let results = trials.into_iter().map(|past| past.point).zip(costs).collect();
-        Ok(Self { name: study.config().name.clone(), data, results })
+        Self { name, data, results }
     }
 }
 

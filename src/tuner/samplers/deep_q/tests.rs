@@ -142,7 +142,8 @@ fn a_study_is_a_lesson() {
             _ => {}
         }
     }
-    let lesson = Lesson::of_study(&study, study.space(), None).unwrap();
+    let trials = study.trials().unwrap();
+    let lesson = Lesson::of_trials("lesson".to_owned(), &trials, Direction::Maximize, study.space(), None);
     let costs: Vec<_> = lesson.results.iter().map(|result| result.1).collect();
     assert_eq!(costs, [Some(-2.5), None, Some(-0.5)]);
     assert!(lesson.results.iter().all(|(point, _)| study.space().contains(point)));

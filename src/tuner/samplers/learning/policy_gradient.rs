@@ -11,9 +11,10 @@
 
 use super::{Adam, Levels, Policy, PolicyKind, Reward, costs};
 use crate::rng;
+use crate::tuner::direction::Direction;
 use crate::tuner::samplers::{Ask, Sampler};
 use crate::tuner::space::Point;
-use crate::tuner::trial::{Direction, Past};
+use crate::tuner::trial::Past;
 use rand::RngExt;
 use std::str::FromStr;
 

@@ -1,6 +1,7 @@
 //! Rewards of trials.
 
-use crate::tuner::trial::{Direction, Past};
+use crate::tuner::direction::Direction;
+use crate::tuner::trial::Past;
 use std::str::FromStr;
 
 /// How a cost becomes a reward.

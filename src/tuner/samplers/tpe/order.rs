@@ -1,8 +1,9 @@
 //! Order of the trials, the best first.
 
+use crate::tuner::direction::Direction;
 use crate::tuner::samplers::Ask;
 use crate::tuner::samplers::fronts;
-use crate::tuner::trial::{Direction, Past, TrialState};
+use crate::tuner::trial::{Past, TrialState};
 use std::cmp::Ordering;
 use std::ops::RangeInclusive;
 

@@ -1,9 +1,10 @@
 //! Reads studies and trials from the tables.
 
 use super::{Cell, Connection, Done};
+use crate::tuner::direction::Direction;
 use crate::tuner::distribution::Distribution;
 use crate::tuner::storage::{Seen, StorageError, StudyRecord};
-use crate::tuner::trial::{Assigned, Direction, Trial, TrialState};
+use crate::tuner::trial::{Assigned, Trial, TrialState};
 use serde_json::Value as Json;
 use std::collections::BTreeMap;
 use std::time::Duration;

@@ -2,8 +2,9 @@
 
 use super::read::{self, rows};
 use super::{Cell, Connection, Done};
+use crate::tuner::direction::Direction;
 use crate::tuner::storage::{Change, Draft, End, Reaping, Seen, StorageError, pruned_values};
-use crate::tuner::trial::{Assigned, Direction, REASON};
+use crate::tuner::trial::{Assigned, REASON};
 use serde_json::{Value as Json, json};
 use std::collections::BTreeMap;
 

@@ -1,4 +1,4 @@
-//! What the host keeps of one net: its driver, its random stream, its losses.
+//! The run of one net of a group, as far as it is the host's: its driver, its random stream, its losses.
 
 use super::state::sums_of;
 use crate::dqn::Judge;
@@ -10,9 +10,9 @@ use crate::policy::Policy;
 use crate::rng::stream;
 use rand_chacha::ChaCha8Rng;
 
-/// One net's place in its group.
-pub(super) struct Seat<P: Policy> {
-    /// Where its run stands among all.
+/// The run of one net of a group.
+pub(super) struct NetRun<P: Policy> {
+    /// Place of the run among all that were asked for.
     index: usize,
     pub driver: Driver<P>,
     pub feed: Feed,
@@ -20,16 +20,16 @@ pub(super) struct Seat<P: Policy> {
     horizon: u64,
     n_params: usize,
     judge: Judge,
-    /// Those of the window under way.
+    /// Losses that the driver has not been shown yet.
     pub losses: Vec<f32>,
     evaluations: Vec<f64>,
-    /// What its coming decision rests on; `None` where none is due.
+    /// Findings from the device for this step; `None` where nothing had to be found out.
     pub report: Option<Report>,
-    /// Whether it was ever found good.
+    /// Whether a decision has measured it since it began.
     pub is_measured: bool,
-    /// What is to be done with its parameters at this step; `None` once the run is over.
+    /// Order of the driver for this step; `None` once the run is over.
     pub order: Option<Order>,
-    /// Whether it was found good at this step, and decided.
+    /// Whether a decision was taken at this step.
     pub has_decided: bool,
 }
 
@@ -66,7 +66,7 @@ impl Feed {
     }
 }
 
-impl<P: Policy> Seat<P> {
+impl<P: Policy> NetRun<P> {
     pub fn new(index: usize, task: &Task, driver: Driver<P>, feed: Feed) -> Self {
         Self {
             index,
