@@ -19,7 +19,7 @@
 //! | `QGD_JAX_PYTHON` | `python3` | a Python that can import jax |
 //! | `QGD_JAX_SCRIPT` | `../shared/peers/meta_throughput_jax.py` | the script that measures JAX |
 
-use qgd::dqn::{Explorer, Learner, Replay};
+use qgd::dqn::{Learner, Replay};
 use qgd::meta::{
     Engine, InnerActivation, InnerAlgorithm, InnerOptimizer, MetaTraining, NetProblem, Problem, Target, Task,
     TrainingRecipe, rollout,
@@ -27,13 +27,12 @@ use qgd::meta::{
 use qgd::rng::stream;
 use qgd::schedule::Constant;
 use qgd::statistics::median;
-use qgd::{Driver, Pretrained, Recipe};
+use qgd::{Driver, Pretrained};
 use rand::RngExt;
 use std::collections::BTreeSet;
 use std::error::Error;
 use std::path::Path;
 use std::process::Command;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Instant;
 
@@ -300,7 +299,7 @@ fn under_control(recipe: &TrainingRecipe, tasks: &[Task], n_threads: usize) -> R
 
 /// Inner steps a second of rounds of `n` episodes as `qgd meta-train` does them, drawing the data of every
 /// task included.
-fn whole_rounds(mut recipe: Recipe, n: u32, engine: Engine) -> Result<f64> {
+fn whole_rounds(mut recipe: TrainingRecipe, n: u32, engine: Engine) -> Result<f64> {
     (recipe.training.validation_tasks, recipe.training.validate_every) = (1, u32::MAX);
     recipe.training.episodes_per_round = n;
     let mut training = MetaTraining::new(recipe, 0, engine)?;
@@ -313,7 +312,7 @@ fn whole_rounds(mut recipe: Recipe, n: u32, engine: Engine) -> Result<f64> {
 }
 
 #[cfg(not(feature = "torch"))]
-fn beside_tch(_: &Recipe, _: usize) -> Result<()> {
+fn beside_tch(_: &TrainingRecipe, _: usize) -> Result<()> {
     println!("(d) built without libtorch: nothing is batched");
     Ok(())
 }
