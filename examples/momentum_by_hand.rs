@@ -6,6 +6,7 @@
 use qgd::{Controller, Driver, Measure, Order, Reason};
 use rand::{Rng, RngExt};
 
+const BATCH: u16 = 16;
 const STEPS: u64 = 400;
 const MOMENTUM: f32 = 0.9;
 const SOUGHT: [f32; 4] = [3.0, -2.0, 0.5, 1.0];
@@ -48,12 +49,12 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
 
 /// Mean of half the squared errors of a batch, and its gradient.
 fn loss_and_grad(x: &[f32; 4], rng: &mut impl Rng) -> (f32, [f32; 4]) {
-    let mut example = || {
+    let (mut loss, mut grad) = (0.0, [0.0; 4]);
+    for _ in 0..BATCH {
         let input = [1.0, 0.3, 1.0, 2.0].map(|scale: f32| scale * rng.random_range(-1.0f32..1.0));
         let error = (0..4).map(|i| (x[i] - SOUGHT[i]) * input[i]).sum::<f32>() + rng.random_range(-0.1f32..0.1);
-        (0.5 * error * error, input.map(|v| error * v))
-    };
-    let examples = [(); 16].map(|()| example());
-    let mean = |of: &dyn Fn(&(f32, [f32; 4])) -> f32| examples.iter().map(of).sum::<f32>() / examples.len() as f32;
-    (mean(&|e| e.0), [0, 1, 2, 3].map(|i| mean(&|e| e.1[i])))
+        loss += 0.5 * error * error / f32::from(BATCH);
+        grad = [0, 1, 2, 3].map(|i| grad[i] + error * input[i] / f32::from(BATCH));
+    }
+    (loss, grad)
 }

@@ -1,7 +1,7 @@
 //! Tuning of what is fixed before training: architecture, batch size, optimizer, start values.
 //!
 //! A [`Space`] says what is searched. A [`Study`] hands out trials ([`Study::ask`]) and takes back what came of them ([`Study::tell`]), or runs
-//! the whole loop ([`Study::optimize`]). What to try next is for a [`Sampler`] to say, what to stop early for a [`Pruner`]. Words and
+//! the whole loop ([`Study::optimize`]). What to try next is for a [`Sampler`] to say, what to stop early for a pruner ([`pruners`]). Words and
 //! meanings are those of Optuna (Akiba et al. 2019, 10.1145/3292500.3330701), and so is the format of its databases.
 
 mod direction;

@@ -80,7 +80,9 @@ impl Line {
 
     fn agrees_with(&self, golden: &Self) -> bool {
         let close = |a: f64, b: f64, tolerance: f64| {
-            a == b || (a.is_nan() && b.is_nan()) || (a - b).abs() <= tolerance * a.abs().max(b.abs())
+            a.to_bits() == b.to_bits()
+                || (a.is_nan() && b.is_nan())
+                || (a - b).abs() <= tolerance * a.abs().max(b.abs())
         };
         self.step == golden.step
             && self.reason == golden.reason
@@ -299,8 +301,8 @@ fn parse(text: &str) -> BTreeMap<String, Vec<Line>> {
 fn every_shipped_controller_decides_as_it_always_did() {
     let found = traces();
     let file = Path::new(env!("CARGO_MANIFEST_DIR")).join(FIXTURE);
-    if std::env::var_os("QGD_BLESS").is_some() {
-        assert!(cfg!(feature = "torch"), "the file is written with all problems");
+    // Written only with all problems.
+    if cfg!(feature = "torch") && std::env::var_os("QGD_BLESS").is_some() {
         let mut text = String::new();
         for (name, lines) in &found {
             writeln!(text, "# {name}").unwrap();

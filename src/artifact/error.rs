@@ -73,7 +73,7 @@ pub enum ArtifactError {
     TooLarge {
         /// Its length.
         bytes: u64,
-        /// [`MAX_PAYLOAD_BYTES`].
+        /// [`MAX_PAYLOAD_BYTES`](super::MAX_PAYLOAD_BYTES).
         limit: u64,
     },
     /// The content of a file was refused.

@@ -52,7 +52,7 @@ pub enum Family {
 }
 
 impl Family {
-    /// All families, in the order of [`TaskConfig::families`].
+    /// All families, in the order of [`TaskConfig::families`](super::TaskConfig::families).
     pub const ALL: [Self; 6] = [Self::Quadratic, Self::Logistic, Self::Mlp, Self::Regression, Self::Cnn, Self::Rnn];
     /// Number of families, the first ones in [`Family::ALL`], that the kernel can compute.
     pub const N_IN_KERNEL: usize = 4;

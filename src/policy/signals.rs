@@ -73,7 +73,7 @@ fn mean(values: &[f32]) -> f64 {
 
 /// Directions and norms at a decision, from the gradient `g` and the displacement `dx` since the last decision.
 ///
-/// All of them come from [`Sums`], which may run over a fixed random sample of the coordinates.
+/// All of them come from [`Sums`](super::Sums), which may run over a fixed random sample of the coordinates.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub struct Measured {
     /// Mean of `sign(dx[i] * dx_prev[i])`: do successive displacements agree? In [-1, 1] (Hu et al., equation 6, on

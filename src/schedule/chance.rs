@@ -25,7 +25,7 @@ impl Policy for AlwaysAccept {
 /// ```
 ///
 /// Uniform actions would shrink the learning rate by a factor of 1.17 at each decision. Decisions come every
-/// [`RandomActions::INTERVAL_STEPS`] steps.
+/// 20 steps.
 #[derive(Debug, Clone, PartialEq)]
 pub struct RandomActions {
     seed: u64,

@@ -41,7 +41,7 @@ pub enum Stage {
         /// Mean |Q|. Where it grows without bound, the agent diverges.
         mean_abs_q: f32,
     },
-    /// Polish: evolution strategies on what runs end at (see [`PolishConfig`]).
+    /// Polish: evolution strategies on what runs end at (see [`PolishConfig`](crate::meta::PolishConfig)).
     Polishing {
         /// Mean size of the difference between the two runs of a pair, in nats.
         mean_difference: f64,
