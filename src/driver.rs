@@ -73,7 +73,7 @@ impl DriverConfig {
         let decays = weight_decay.is_finite() && weight_decay >= 0.0;
         within("weight_decay", weight_decay, decays, "zero or a positive number")?;
         within("total_steps", 0.0, self.total_steps != Some(0), "at least 1")?;
-        within("loss_floor", self.loss_floor, self.loss_floor.is_finite(), "finite")?;
+        within("loss_floor", self.loss_floor, (self.loss_floor as f32).is_finite(), "finite in single precision")?;
         self.pace.check().map_err(|error| error.under("pace"))?;
         self.bounds.check().map_err(|error| error.under("bounds"))?;
         self.guard.as_ref().map_or(Ok(()), GuardConfig::check).map_err(|error| error.under("guard"))
@@ -390,7 +390,7 @@ impl<P: Policy> Driver<P> {
         let decision = self.policy.decide(&signals);
         let state = &mut self.state;
         let interval = if state.step < state.recover_until { 1 } else { self.config.pace.interval(state.step) };
-        state.next_decision = state.step + interval;
+        state.next_decision = state.step.saturating_add(interval);
         state.guard.iter_mut().for_each(|guard| guard.measured(measured));
         self.apply(decision);
         self.record(window, true);

@@ -13,6 +13,11 @@ use std::sync::atomic::{AtomicU64, Ordering};
 pub fn write_bytes(path: &Path, bytes: &[u8]) -> Result<(), ArtifactError> {
     let io_error = |action| move |source| ArtifactError::Io { action, path: path.to_path_buf(), source };
     let name = path.file_name().ok_or_else(|| io_error("write")(io::ErrorKind::InvalidFilename.into()))?;
+    if fs::metadata(path).is_ok_and(|there| !there.is_file()) {
+        // A directory, a device, a pipe: renaming a file over it would destroy it.
+        let error = io::Error::new(io::ErrorKind::InvalidInput, "it is there already, and no regular file");
+        return Err(io_error("write")(error));
+    }
     let directory = path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
     let temporary = directory.join(temporary_name(&name.to_string_lossy()));
     let written = write_synced(&temporary, bytes)

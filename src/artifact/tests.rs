@@ -219,3 +219,16 @@ proptest! {
         prop_assert_eq!((name_back, bytes_back), (name, bytes));
     }
 }
+
+#[cfg(unix)]
+#[test]
+fn what_is_no_regular_file_is_not_replaced() {
+    use std::os::unix::fs::FileTypeExt;
+    let folder = tempfile::tempdir().unwrap();
+    let pipe = folder.path().join("pipe");
+    assert!(std::process::Command::new("mkfifo").arg(&pipe).status().unwrap().success());
+    let message = write(&pipe, Kind::Sampler, &1u8).unwrap_err();
+    assert!(matches!(message, ArtifactError::Io { .. }), "{message}");
+    assert!(fs::metadata(&pipe).unwrap().file_type().is_fifo());
+    assert!(write(folder.path(), Kind::Sampler, &1u8).is_err());
+}

@@ -3,7 +3,8 @@
 use super::failure::Failure;
 use anyhow::anyhow;
 use clap::Args;
-use qgd::{Pretrained, Recipe};
+use qgd::Pretrained;
+use qgd::meta::TrainingRecipe;
 use std::path::{Path, PathBuf};
 
 /// Put the networks of several pretrained controllers together as one ensemble.
@@ -33,7 +34,9 @@ impl MergeArgs {
             .output
             .file_stem()
             .ok_or_else(|| Failure::BadInput(anyhow!("--output {} is no name of a file", self.output.display())))?;
-        let recipe = self.recipe.as_deref().map(Recipe::load).transpose().map_err(Failure::bad_input)?;
+        // With its training, so that a mistake there is not written into the file.
+        let recipe = self.recipe.as_deref().map(TrainingRecipe::load).transpose().map_err(Failure::bad_input)?;
+        let recipe = recipe.map(|recipe| recipe.whole());
         let open = |given: &String| {
             let stem = Path::new(given).file_stem().map_or(given.clone(), |stem| stem.to_string_lossy().into_owned());
             let name = if Pretrained::is_file(given) { stem } else { given.clone() };

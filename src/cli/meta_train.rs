@@ -20,7 +20,7 @@ use std::time::Instant;
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:
   qgd meta-train controllers/lr-single.toml -o my-lr.qgd --seed 1 --log my-lr.jsonl
-  qgd meta-train big-rounds.toml -o my-lr.qgd --device cuda    # a GPU wants thousands of episodes-per-round")]
+  qgd meta-train big-rounds.toml -o my-lr.qgd --device cuda    # a GPU wants thousands of episodes_per_round")]
 pub struct MetaTrainArgs {
     /// The recipe, as controllers/lr-single.toml.
     recipe: PathBuf,

@@ -6,7 +6,7 @@
 use super::pretrained::{Card, Parent, Pretrained, PretrainedError};
 use super::recipe::Recipe;
 use crate::dqn::QNetwork;
-use crate::policy::Action;
+use crate::policy::{Action, Controls};
 
 /// Error: controllers cannot be merged.
 #[derive(Debug, thiserror::Error)]
@@ -40,6 +40,24 @@ pub enum MergeError {
         name: String,
         /// Name of the feature.
         feature: &'static str,
+    },
+    /// One moves a value that the whole leaves alone.
+    #[error("{name} moves {moves:?}, but the recipe of the whole moves {whole:?} alone")]
+    Controls {
+        /// Which one.
+        name: String,
+        /// What it moves.
+        moves: Controls,
+        /// What the whole moves.
+        whole: Controls,
+    },
+    /// No part moves a value that the whole moves.
+    #[error("the recipe moves {whole:?}, but no part moves the {value}")]
+    Uncontrolled {
+        /// What the whole moves.
+        whole: Controls,
+        /// The value that nobody moves.
+        value: &'static str,
     },
     /// One lacks an action of the whole, or has one that the whole lacks.
     #[error("{name} knows {found} of the {expected} actions that the recipe makes of its moves")]
@@ -81,6 +99,7 @@ impl Pretrained {
             Some(recipe) => recipe,
             None => Recipe { name: name.to_owned(), ..common_recipe(parts)? },
         };
+        check_controls(&recipe, parts)?;
         let (mut networks, mut parents) = (Vec::new(), Vec::new());
         let mut ranges: Vec<Option<[f32; 2]>> = vec![None; recipe.features.names().len()];
         for (name, part) in parts {
@@ -112,6 +131,24 @@ impl Pretrained {
     }
 }
 
+/// Every part moves values of the whole alone, and every value of the whole is moved by some part.
+fn check_controls(recipe: &Recipe, parts: &[(String, Pretrained)]) -> Result<(), MergeError> {
+    let whole = recipe.controls;
+    let moves = |controls, value| controls == value || controls == Controls::Both;
+    for (name, part) in parts {
+        let own = part.recipe().controls;
+        if !moves(whole, own) {
+            return Err(MergeError::Controls { name: name.clone(), moves: own, whole });
+        }
+    }
+    for (value, name) in [(Controls::Lr, "learning rate"), (Controls::WeightDecay, "weight decay")] {
+        if moves(whole, value) && !parts.iter().any(|(_, part)| moves(part.recipe().controls, value)) {
+            return Err(MergeError::Uncontrolled { whole, value: name });
+        }
+    }
+    Ok(())
+}
+
 /// The recipe of the first part, where all of them see and do the same.
 fn common_recipe(parts: &[(String, Pretrained)]) -> Result<Recipe, MergeError> {
     let (first_name, first) = parts.first().ok_or(MergeError::Nothing)?;
@@ -120,6 +157,7 @@ fn common_recipe(parts: &[(String, Pretrained)]) -> Result<Recipe, MergeError> {
         let same = [
             ("what they move", first.controls == other.controls && first.moves == other.moves),
             ("what they see", first.features == other.features),
+            ("what they ask for before halving", first.halve_evidence == other.halve_evidence),
             ("when they decide", first.pace == other.pace && first.line_search == other.line_search),
             ("what guards them", first.guard == other.guard && first.bounds == other.bounds),
         ];
@@ -222,17 +260,23 @@ mod tests {
         let message = |recipe: Option<Recipe>, names: &[&str]| {
             Pretrained::merge("whole", recipe, &parts(names)).unwrap_err().to_string()
         };
-        assert!(message(Some(joint()), &["lr", "hu-lr"]).contains("hu-lr searches along lines"));
+        assert!(message(Some(joint()), &["weight-decay", "lr", "hu-lr"]).contains("hu-lr searches along lines"));
         assert!(message(None, &["lr", "weight-decay"]).contains("lr and weight-decay differ in what they move"));
         assert!(message(None, &[]).contains("no controller to merge"));
+        assert!(message(Some(joint()), &["lr", "lr"]).contains("no part moves the weight decay"));
+        let decay = Pretrained::shipped("weight-decay").unwrap().recipe().clone();
+        assert!(
+            message(Some(decay), &["lr"]).contains("lr moves Lr, but the recipe of the whole moves WeightDecay alone")
+        );
         let mut narrow = joint();
         narrow.network.hidden = vec![8];
-        assert!(message(Some(narrow), &["lr"]).contains("[64, 64]"));
+        assert!(message(Some(narrow), &["lr", "weight-decay"]).contains("[64, 64]"));
         let mut two = joint();
         two.moves.pop();
-        assert!(message(Some(two), &["lr"]).contains("actions"));
-        let scalefree = Pretrained::shipped("lr").unwrap().recipe().clone();
-        assert!(message(Some(scalefree), &["weight-decay"]).contains("sees the feature decay_ratio"));
+        assert!(message(Some(two), &["lr", "weight-decay"]).contains("actions"));
+        let mut scalefree = joint();
+        scalefree.features = crate::controller::FeatureSet::Scalefree;
+        assert!(message(Some(scalefree), &["weight-decay", "lr"]).contains("sees the feature decay_ratio"));
     }
 
     #[test]

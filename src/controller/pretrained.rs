@@ -117,17 +117,33 @@ impl PayloadV1 {
     }
 }
 
-/// The text of a recipe of version 0.1 without its key `network.from`, and what that named.
+/// Text of a recipe of version 0.1 without keys that say nothing of its use: those of a training that are gone, and
+/// `network.from`, whose names are the parents.
 fn without_parts(recipe: &str) -> (String, Vec<Parent>) {
     let Ok(mut table) = toml::from_str::<toml::Table>(recipe) else { return (recipe.to_owned(), Vec::new()) };
-    let network = table.get_mut("network").and_then(toml::Value::as_table_mut);
-    let Some(toml::Value::Array(from)) = network.and_then(|network| network.remove("from")) else {
-        return (recipe.to_owned(), Vec::new());
-    };
+    let gone = [
+        (&["agent"][..], "huber"),
+        (&["agent"], "max-grad-norm"),
+        (&["agent"], "double"),
+        (&["meta", "polish"], "components"),
+    ];
+    for (path, key) in gone {
+        remove(&mut table, path, key);
+    }
+    let from = remove(&mut table, &["network"], "from");
     let stem = |file: &str| Path::new(file).file_stem().map(|stem| stem.to_string_lossy().into_owned());
-    let names = from.iter().filter_map(toml::Value::as_str).map(|name| stem(name).unwrap_or(name.to_owned()));
-    let parents = names.map(|name| Parent { name, card: Card::default() }).collect();
+    let names = from.as_ref().and_then(toml::Value::as_array).into_iter().flatten().filter_map(toml::Value::as_str);
+    let parents = names.map(|name| Parent { name: stem(name).unwrap_or(name.to_owned()), card: Card::default() });
+    let parents = parents.collect();
     (toml::to_string(&table).unwrap_or_default(), parents)
+}
+
+/// Takes a key out of the table at `path`, where both are there.
+fn remove(table: &mut toml::Table, path: &[&str], key: &str) -> Option<toml::Value> {
+    match path {
+        [] => table.remove(key),
+        [first, rest @ ..] => remove(table.get_mut(*first)?.as_table_mut()?, rest, key),
+    }
 }
 
 /// Origin of a recipe inside a file, for errors.

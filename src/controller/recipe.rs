@@ -102,9 +102,30 @@ pub enum RecipeError {
         /// Key, value, and what was allowed.
         error: OutOfRange,
     },
+    /// Keys of version 0.1 and of today in one recipe.
+    #[error(
+        "the recipe {origin} has {old}, as version 0.1 wrote it, beside {new}, as it is written today: write all of it as today"
+    )]
+    Mixed {
+        /// File or "of the pretrained file".
+        origin: String,
+        /// Key of version 0.1.
+        old: &'static str,
+        /// Key of today.
+        new: &'static str,
+    },
+    /// One key in two spellings or places.
+    #[error("the recipe {origin} says {key} twice")]
+    Twice {
+        /// File or "of the pretrained file".
+        origin: String,
+        /// Which key.
+        key: String,
+    },
     /// A recipe of version 0.1 whose networks are those of other controllers.
     #[error(
-        "the recipe {origin} has network.from, which is no key any more: qgd merge {parts} --recipe {origin} puts them together"
+        "the recipe {origin} has network.from, which is no key any more: take it out, and put the parts together by \
+         qgd merge {parts} --recipe {origin} -o FILE"
     )]
     Parts {
         /// File or "of the pretrained file".
@@ -147,13 +168,19 @@ impl Recipe {
     pub fn parse(text: &str, origin: &str) -> Result<Self, RecipeError> {
         let toml = |source| RecipeError::Toml { origin: origin.to_owned(), source: Box::new(source) };
         let table: toml::Table = toml::from_str(text).map_err(toml)?;
+        let refused = |error| RecipeError::OutOfRange { origin: origin.to_owned(), error };
+        if let Some(schema) = table.get("schema").and_then(toml::Value::as_integer) {
+            // Before anything else: what a newer version added would only look like a mistake.
+            let known = schema == i64::from(Self::SCHEMA);
+            within("schema", schema as f64, known, "1 (a newer version of qgd wrote it?)").map_err(refused)?;
+        }
         let recipe: Self = if table.contains_key("schema") {
             // From the text, so that an error knows its line.
             toml::from_str(text).map_err(toml)?
         } else {
             legacy::modernized(table, origin)?.try_into().map_err(toml)?
         };
-        recipe.check().map_err(|error| RecipeError::OutOfRange { origin: origin.to_owned(), error })?;
+        recipe.check().map_err(refused)?;
         Ok(recipe)
     }
 
@@ -192,7 +219,6 @@ impl Recipe {
         let widest = widths.iter().max().copied().unwrap_or(0);
         let narrow = widths.len() <= 4 && widths.iter().all(|w| (1..=1024).contains(w));
         let knows_loss_rise = self.line_search.is_none() && self.features != FeatureSet::Hansen6;
-        within("schema", self.schema.into(), self.schema == Self::SCHEMA, "1 (written by a newer version of qgd?)")?;
         let many = !self.moves.is_empty() && different;
         within("moves", self.moves.len() as f64, many, "one to three different moves")?;
         within("network.hidden", widest as f64, narrow, "at most 4 layers of 1 to 1024")?;

@@ -29,7 +29,7 @@ pub(crate) const MAX_GRAD_NORM: f32 = 10.0;
 /// | `gamma_unknown` | 0.97 | discount per decision where it is unknown | (0, 1] |
 /// | `n_step` | 5 | number of rewards that are summed before the bootstrap | [1, ∞) |
 /// | `lr`, `lr_final` | 5e-4, 5e-5 | learning rate of Adam at the start and at the end, linear in between | (0, ∞) |
-/// | `batch_size` | 1024 | number of transitions per network and update | [1, ∞) |
+/// | `batch_size` | 1024 | number of transitions per network and update | [1, 65536] |
 /// | `tau` | 0.005 | Polyak rate of the target network | (0, 1] |
 /// | `bootstrap` | lowest | value of the target networks that is bootstrapped from: `lowest` or `mean` | |
 ///
@@ -90,7 +90,7 @@ impl AgentConfig {
         within("n_step", self.n_step as f64, self.n_step >= 1, "at least 1")?;
         positive("lr", self.lr)?;
         positive("lr_final", self.lr_final)?;
-        within("batch_size", self.batch_size as f64, self.batch_size >= 1, "at least 1")?;
+        within("batch_size", self.batch_size as f64, (1..=65_536).contains(&self.batch_size), "in [1, 65536]")?;
         share("tau", self.tau)
     }
 }

@@ -14,6 +14,7 @@
 //! as large as before. Source: Rechenberg 1973; antithetic pairs under common random numbers as in Salimans et al. 2017
 //! (arXiv 1703.03864).
 
+use super::recipe::MOST;
 use crate::dqn::QNetwork;
 use crate::limits::{OutOfRange, is_positive, within};
 use crate::rng::{standard_normal, stream};
@@ -27,8 +28,8 @@ pub(super) const COMPONENTS: usize = 16;
 ///
 /// | Name | Default | Purpose | Range |
 /// |---|---|---|---|
-/// | `rounds` | 150 | number of gradient estimates, after the rounds of Q-learning | [1, ∞) |
-/// | `episodes_per_round` | 128 | number of tasks in a round, each trained twice | [1, ∞) |
+/// | `rounds` | 150 | number of gradient estimates, after the rounds of Q-learning | [1, 1,000,000] |
+/// | `episodes_per_round` | 128 | number of tasks in a round, each trained twice | [1, 1,000,000] |
 /// | `sigma` | 0.015 | σ: standard deviation of a perturbation, in units of the Q-values | (0, ∞) |
 /// | `lr` | 0.002 | learning rate of Adam; it falls linearly to a fifth | (0, ∞) |
 /// | `clip` | 0.5 | bound on the size of one difference: a task that has gone wrong by chance must not outvote the others | (0, ∞) |
@@ -52,8 +53,13 @@ impl Default for PolishConfig {
 impl PolishConfig {
     /// Checks every field.
     pub(super) fn check(&self) -> Result<(), OutOfRange> {
-        within("rounds", self.rounds.into(), self.rounds >= 1, "at least 1")?;
-        within("episodes_per_round", self.episodes_per_round.into(), self.episodes_per_round >= 1, "at least 1")?;
+        within("rounds", self.rounds.into(), (1..=MOST).contains(&self.rounds), "in [1, 1000000]")?;
+        within(
+            "episodes_per_round",
+            self.episodes_per_round.into(),
+            (1..=MOST).contains(&self.episodes_per_round),
+            "in [1, 1000000]",
+        )?;
         within("sigma", self.sigma, is_positive(self.sigma), "positive")?;
         within("lr", self.lr, is_positive(self.lr), "positive")?;
         within("clip", self.clip, is_positive(self.clip), "positive")

@@ -99,19 +99,22 @@ impl TrainingRecipe {
     }
 }
 
+/// Upper limit of the numbers of rounds and of episodes in a round.
+pub(super) const MOST: u32 = 1_000_000;
+
 /// Configuration of meta-training: the table `[training]` of a recipe.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct TrainingConfig {
-    /// Number of rounds of rollouts and updates. In [1, ∞), default 300.
+    /// Number of rounds of rollouts and updates. In [1, 1,000,000], default 300.
     pub rounds: u32,
-    /// Number of tasks trained in a round. In [1, ∞), default 128.
+    /// Number of tasks trained in a round. In [1, 1,000,000], default 128.
     pub episodes_per_round: u32,
     /// Number of updates of the Q-network in a round. In [0, ∞), default 64.
     pub updates_per_round: u32,
     /// Number of rounds between two validations. In [1, ∞), default 10.
     pub validate_every: u32,
-    /// Number of tasks of the validation set, each run from five starts. In [1, ∞), default 48.
+    /// Number of tasks of the validation set, each run from five starts. In [1, 10,000], default 48.
     pub validation_tasks: u32,
     /// Rate, per round, at which the averaged networks follow those that learn. The averaged ones are validated and
     /// kept. In (0, 1], default 0.02.
@@ -285,10 +288,20 @@ impl TrainingConfig {
     /// # Errors
     /// When one is outside its range.
     pub fn check(&self) -> Result<(), OutOfRange> {
-        within("rounds", self.rounds.into(), self.rounds >= 1, "at least 1")?;
-        within("episodes_per_round", self.episodes_per_round.into(), self.episodes_per_round >= 1, "at least 1")?;
+        within("rounds", self.rounds.into(), (1..=MOST).contains(&self.rounds), "in [1, 1000000]")?;
+        within(
+            "episodes_per_round",
+            self.episodes_per_round.into(),
+            (1..=MOST).contains(&self.episodes_per_round),
+            "in [1, 1000000]",
+        )?;
         within("validate_every", self.validate_every.into(), self.validate_every >= 1, "at least 1")?;
-        within("validation_tasks", self.validation_tasks.into(), self.validation_tasks >= 1, "at least 1")?;
+        within(
+            "validation_tasks",
+            self.validation_tasks.into(),
+            (1..=10_000).contains(&self.validation_tasks),
+            "in [1, 10000]",
+        )?;
         within("average", self.average.into(), self.average > 0.0 && self.average <= 1.0, "in (0, 1]")?;
         self.agent.check().map_err(|error| error.under("agent"))?;
         self.exploration.check().map_err(|error| error.under("exploration"))?;

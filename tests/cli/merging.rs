@@ -35,5 +35,15 @@ fn what_cannot_be_merged_is_refused_and_nothing_written() {
     sandbox.refuses(&["merge", "lr", "hu-lr", "-o", "out.qgd"], &["lr and hu-lr differ in what they move"]);
     sandbox.refuses(&["merge", "lr", "lr", "--recipe", "missing.toml", "-o", "out.qgd"], &["missing.toml"]);
     let recipe = shipped("controllers/joint.toml");
-    sandbox.refuses(&["merge", "lr", "hu-lr", "--recipe", &recipe, "-o", "out.qgd"], &["hu-lr searches along lines"]);
+    let whole = |parts: &[&str], recipe: &str, needle: &str| {
+        let args = [&["merge"], parts, &["--recipe", recipe, "-o", "out.qgd"]].concat();
+        sandbox.refuses(&args, &[needle]);
+    };
+    whole(&["weight-decay", "lr", "hu-lr"], &recipe, "hu-lr searches along lines");
+    whole(&["lr", "lr"], &recipe, "no part moves the weight decay");
+    let bad = std::fs::read_to_string(&recipe).unwrap().replace("[300, 2000]", "[0, 1]");
+    sandbox.write("bad.toml", bad);
+    whole(&["weight-decay", "lr"], "bad.toml", "training.tasks.horizon is 0");
+    std::fs::create_dir(sandbox.path("folder")).unwrap();
+    sandbox.refuses(&["merge", "lr", "lr", "-o", "folder"], &["folder"]);
 }

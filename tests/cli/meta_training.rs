@@ -43,7 +43,7 @@ fn an_engine_that_cannot_do_it_is_refused_before_anything_is_written() {
     sandbox.write("from.toml", parts);
     sandbox.refuses(
         &["meta-train", "from.toml", "-o", "out.qgd"],
-        &["network.from", "qgd merge lr hu-lr --recipe from.toml"],
+        &["network.from", "qgd merge 'lr' 'hu-lr' --recipe from.toml"],
     );
     #[cfg(feature = "torch")]
     {

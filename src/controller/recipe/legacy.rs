@@ -20,30 +20,47 @@ const RETIRED: [(&str, f64); 12] = [
     ("training.polish.components", 16.0),
 ];
 
-/// Brings a recipe into the grammar of today. Keys of today stay as they are.
+/// Tables that only version 0.1 had.
+const OLD: [&str; 7] = ["decisions", "rehearsal", "rehearsal_guard", "meta", "agent", "exploration", "replay"];
+/// Keys that only the grammar of today has.
+const NEW: [&str; 3] = ["pace", "training", "halve_evidence"];
+
+/// Brings a recipe into the grammar of today. A recipe of today stays as it is; one of both is refused, because one of two
+/// settings would be lost.
 pub(super) fn modernized(table: Table, origin: &str) -> Result<Table, RecipeError> {
-    let mut new = snake_case(table.clone());
-    let changed = new != table
-        || ["decisions", "meta", "agent", "exploration", "replay"].iter().any(|key| table.contains_key(*key));
-    if changed {
+    let mut new = snake_case(table.clone(), origin)?;
+    let old = OLD.into_iter().find(|key| new.contains_key(*key));
+    if old.is_some() || new != table {
         tracing::warn!(
             "the recipe {origin} is written in the grammar of version 0.1, which is read for one more version"
         );
     }
+    let has_first_update = new.get("guard").and_then(|guard| guard.get("first_update")).is_some();
+    let today = NEW.into_iter().find(|key| new.contains_key(*key));
+    if let Some((old, new)) = old.zip(today.or(has_first_update.then_some("guard.first_update"))) {
+        return Err(RecipeError::Mixed { origin: origin.to_owned(), old, new });
+    }
     refuse_parts(&mut new, origin)?;
     move_pace(&mut new);
-    move_training(&mut new);
+    move_training(&mut new, origin)?;
     retire(&mut new, origin)?;
     new.insert("schema".to_owned(), Value::Integer(Recipe::SCHEMA.into()));
     Ok(new)
 }
 
-fn snake_case(table: Table) -> Table {
-    let value = |value| match value {
-        Value::Table(inner) => Value::Table(snake_case(inner)),
-        other => other,
-    };
-    table.into_iter().map(|(key, inner)| (key.replace('-', "_"), value(inner))).collect()
+fn snake_case(table: Table, origin: &str) -> Result<Table, RecipeError> {
+    let mut new = Table::new();
+    for (key, value) in table {
+        let value = match value {
+            Value::Table(inner) => Value::Table(snake_case(inner, origin)?),
+            other => other,
+        };
+        let key = key.replace('-', "_");
+        if new.insert(key.clone(), value).is_some() {
+            return Err(RecipeError::Twice { origin: origin.to_owned(), key });
+        }
+    }
+    Ok(new)
 }
 
 /// Puts `value` at `key` into the table `name` of the recipe, and makes that table where it is missing. Where `name` is
@@ -66,16 +83,20 @@ fn take_table(table: &mut Table, name: &str) -> Option<Table> {
     }
 }
 
-/// `network.from` named the parts of an ensemble, which no training makes any more.
+/// Refuses `network.from`, which named the parts of an ensemble: no training makes one any more. Anything but a list of
+/// names is an error in every grammar, and is reported when the recipe is read.
 fn refuse_parts(recipe: &mut Table, origin: &str) -> Result<(), RecipeError> {
-    let network = recipe.get_mut("network").and_then(Value::as_table_mut);
-    match network.and_then(|network| network.remove("from")) {
-        Some(Value::Array(parts)) if !parts.is_empty() => {
-            let names: Vec<&str> = parts.iter().filter_map(Value::as_str).collect();
-            Err(RecipeError::Parts { origin: origin.to_owned(), parts: names.join(" ") })
-        }
-        _ => Ok(()),
+    let Some(network) = recipe.get_mut("network").and_then(Value::as_table_mut) else { return Ok(()) };
+    let Some(Value::Array(parts)) = network.get("from") else { return Ok(()) };
+    if parts.iter().any(|part| part.as_str().is_none()) {
+        return Ok(());
     }
+    if parts.is_empty() {
+        network.remove("from");
+        return Ok(());
+    }
+    let names: Vec<String> = parts.iter().filter_map(Value::as_str).map(|name| format!("'{name}'")).collect();
+    Err(RecipeError::Parts { origin: origin.to_owned(), parts: names.join(" ") })
 }
 
 /// `decisions` was the pace, one key of the guard and one of the chooser; `rehearsal` likewise.
@@ -109,15 +130,19 @@ fn move_pace(recipe: &mut Table) {
 }
 
 /// Moves `meta`, `agent`, `exploration` and `replay`, which stood beside the controller, below `training`.
-fn move_training(recipe: &mut Table) {
-    if let Some(meta) = take_table(recipe, "meta") {
-        meta.into_iter().for_each(|(key, value)| insert(recipe, "training", &key, value));
+fn move_training(recipe: &mut Table, origin: &str) -> Result<(), RecipeError> {
+    for (key, value) in take_table(recipe, "meta").unwrap_or_default() {
+        if OLD.contains(&key.as_str()) {
+            return Err(RecipeError::Twice { origin: origin.to_owned(), key: format!("meta.{key}") });
+        }
+        insert(recipe, "training", &key, value);
     }
     for name in ["agent", "exploration", "replay"] {
         if let Some(part) = take_table(recipe, name) {
             insert(recipe, "training", name, Value::Table(part));
         }
     }
+    Ok(())
 }
 
 /// Takes out the keys that are gone. An error where one says something else than what holds now.

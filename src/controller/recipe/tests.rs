@@ -101,7 +101,36 @@ fn a_key_that_is_gone_is_refused_where_it_says_something_else_than_what_holds_no
 #[test]
 fn a_recipe_that_is_made_of_other_controllers_says_how_to_merge_them_today() {
     let message = Recipe::parse(&OLD.replace("from = []", "from = ['a', 'b']"), "whole.toml").unwrap_err().to_string();
-    assert!(message.contains("qgd merge a b --recipe whole.toml"), "{message}");
+    assert!(message.contains("qgd merge 'a' 'b' --recipe whole.toml -o FILE"), "{message}");
+}
+
+#[test]
+fn settings_of_both_grammars_and_keys_that_stand_twice_are_refused_and_none_is_lost() {
+    for (more, needle) in [
+        ("[pace]\nper_doubling = 9", "decisions, as version 0.1"),
+        ("[training]\nrounds = 3", "beside training"),
+        ("[meta.agent]\nn_step = 3", "meta.agent twice"),
+    ] {
+        let message = Recipe::parse(&format!("{OLD}\n{more}"), "test").unwrap_err().to_string();
+        assert!(message.contains(needle), "{message}");
+    }
+    for (old, new, needle) in [
+        ("probe-steps = 60", "probe-steps = 60\nprobe_steps = 61", "probe_steps twice"),
+        ("drift = 1.3", "drift = 1.3\nfirst_update = 0.5", "beside guard.first_update"),
+        ("name = \"old\"", "name = \"old\"\nhalve_evidence = 700", "beside halve_evidence"),
+        ("from = []", "from = 'lr'", "from"),
+        ("from = []", "from = [1]", "from"),
+    ] {
+        let message = Recipe::parse(&OLD.replace(old, new), "test").unwrap_err().to_string();
+        assert!(message.contains(needle), "{message}");
+    }
+}
+
+#[test]
+fn a_newer_schema_is_named_before_the_keys_that_it_has() {
+    let text = format!("{}\nfuture = 1", SMALLEST.replace("schema = 1", "schema = 2"));
+    let message = Recipe::parse(&text, "test").unwrap_err().to_string();
+    assert!(message.contains("schema is 2") && message.contains("newer version"), "{message}");
 }
 
 #[test]

@@ -14,7 +14,8 @@ impl QController {
         self.refresh()?;
         let gradient = if self.needs_joined(clip) { Some(self.target.params().gradient()?) } else { None };
         let is_masked = self.see(gradient.as_ref())?;
-        let (losses, grad_is_finite) = self.losses.take();
+        // A masked step is told at the next decision, whoever has looked at the losses by then.
+        let (losses, grad_is_finite) = if is_masked { (Vec::new(), true) } else { self.losses.take() };
         let order = self.driver.step(&losses, grad_is_finite, || self.measure.measure(&self.host));
         match order {
             Order::Apply { lr, weight_decay, keep } => {
@@ -76,7 +77,7 @@ impl QController {
         self.snapshot.take(self.target.params(), self.target.ours())?;
         if !self.driver.may_restart() {
             self.first = None;
-        } else if self.driver.steps() == 1 {
+        } else if self.first.is_none() {
             self.first = Some(Snapshot::new(self.target.params(), self.target.ours())?);
         }
         Ok(())
@@ -114,8 +115,9 @@ impl QController {
         if self.target.refresh()? != Refreshed::Unchanged {
             self.looks_first = looks_first(&self.target);
             self.measure.reset();
-            self.first = None;
-            self.driver.forget_first();
+            if self.first.take().is_some() {
+                self.driver.forget_first();
+            }
             self.snapshot = Snapshot::new(self.target.params(), self.target.ours())?;
         }
         Ok(())

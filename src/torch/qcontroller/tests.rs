@@ -309,6 +309,31 @@ fn after_a_new_variable_a_run_that_got_nowhere_is_not_sent_back_to_a_state_that_
     }
 }
 
+/// What a run begins from is known before its first good step, and wherever its net is then.
+#[test]
+fn a_run_whose_first_batch_is_broken_or_whose_net_moves_before_it_can_still_begin_again() {
+    for broken in [true, false] {
+        for (task, mut opt) in both(0.3, || guarded(Every(1.0, 1))) {
+            if !broken {
+                let _ = task.vs.root().ones("more", &[1]);
+            }
+            let mut start = task.numbers();
+            for step in 0..17 {
+                opt.zero_grad().unwrap();
+                task.loss().backward();
+                if step == i32::from(broken) {
+                    // The first good step. The statistics of batch norm have seen its batch.
+                    start = task.numbers();
+                }
+                let loss = if step == 0 && broken { f32::NAN } else { 1.0 };
+                opt.observe(&Tensor::from(loss)).unwrap();
+                opt.step().unwrap();
+            }
+            assert_eq!((task.numbers(), opt.last_decision().unwrap().reason), (start, Reason::GotNowhere), "{broken}");
+        }
+    }
+}
+
 #[test]
 fn a_first_step_that_goes_too_far_is_undone_and_the_rate_scaled_to_what_is_allowed() {
     let pilot = || {

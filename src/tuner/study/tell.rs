@@ -102,6 +102,8 @@ impl Study {
 
     fn not_running(&self, number: usize) -> TunerError {
         match self.trial(number) {
+            // It runs as far as is known here, but the storage has no such trial any more: somebody has deleted its study.
+            Ok(trial) if trial.state == TrialState::Running => TunerError::NoTrial { number, n_trials: 0 },
             Ok(trial) => TunerError::NotRunning { number, state: trial.state },
             Err(error) => error,
         }

@@ -220,3 +220,18 @@ fn an_objective_that_always_fails_does_not_go_on_for_ever() {
     assert!(error.contains("20 trials in a row") && error.contains("no luck"), "{error}");
     assert_eq!(study.trials().unwrap().len(), 20);
 }
+
+/// Whoever waits for the trial of a deleted study waits for ever.
+#[cfg(feature = "sqlite")]
+#[test]
+fn a_trial_whose_study_was_deleted_is_gone_and_not_running() {
+    let folder = tempfile::tempdir().unwrap();
+    let url = format!("sqlite:///{}", folder.path().join("studies.db").display());
+    let storage = crate::tuner::storage::open(&url).unwrap();
+    let study = Study::create_or_open(storage.clone(), space(), StudyConfig::default()).unwrap();
+    study.ask().unwrap();
+    storage.delete(storage.studies().unwrap()[0].id).unwrap();
+    for error in [study.tell(0, 1.0), study.report(0, 1, 1.0)].map(|result| result.unwrap_err().to_string()) {
+        assert!(error.contains("no trial 0"), "{error}");
+    }
+}
