@@ -157,6 +157,12 @@ pub enum DriverError {
          (for tch: torch::QLineSearch) instead of a Driver or QController"
     )]
     LineSearch,
+    /// A saved state of a driver with other rules.
+    #[error("the saved state was made {saved} a guard, and this driver was made otherwise")]
+    Guard {
+        /// `with` or `without`.
+        saved: &'static str,
+    },
     /// The saved state of the policy does not fit.
     #[error(transparent)]
     PolicyState(#[from] PolicyStateError),
@@ -287,7 +293,8 @@ impl<P: Policy> Driver<P> {
     /// One inner step: the host tells what it saw at its parameters, and does what the answer says.
     ///
     /// - `losses`: the losses at these parameters, usually one. A host that keeps its losses on a device hands over all
-    ///   since the last decision, oldest first, when [`Driver::is_due`], and none in between.
+    ///   since the last decision, oldest first, when [`Driver::is_due`], and none in between. Without any, a decision that
+    ///   is due finds no loss to judge, which counts as one that is not finite.
     /// - `grad_is_finite`: whether all of the gradient is; true where nobody looked.
     /// - `measure`: measures these parameters and the gradient at them. It is called only where a decision rests on it.
     pub fn step(&mut self, losses: &[f32], grad_is_finite: bool, measure: impl FnOnce() -> Measured) -> Order {
@@ -558,8 +565,9 @@ impl<P: Policy> Driver<P> {
         self.policy
     }
 
-    /// State of the driver and its policy. A driver that is made by the same call and given this state goes on
-    /// bit-identically.
+    /// State of the driver and its policy, for serde or [`artifact::to_bytes`](crate::artifact::to_bytes). A driver that is
+    /// made by the same call and given this state goes on bit-identically, if the host restores what is its own too:
+    /// parameters and optimizer, its [`Measure`](crate::Measure), and the states that it keeps.
     pub fn state(&self) -> DriverState {
         DriverState { policy: self.policy.save(), ..self.state.clone() }
     }
@@ -567,8 +575,13 @@ impl<P: Policy> Driver<P> {
     /// Goes back to a saved state.
     ///
     /// # Errors
-    /// When the state was saved with another kind of policy.
+    /// When the state was saved with another kind of policy, with a guard where this driver has none or the other way
+    /// round, or with a learning rate or a weight decay that no run can have. The driver is as it was then.
     pub fn load_state(&mut self, state: DriverState) -> Result<(), DriverError> {
+        self.config.check(state.lr, state.weight_decay)?;
+        if state.guard.is_some() != self.is_guarded() {
+            return Err(DriverError::Guard { saved: if state.guard.is_some() { "with" } else { "without" } });
+        }
         self.policy.load(&state.policy)?;
         self.state = state;
         Ok(())

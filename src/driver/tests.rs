@@ -221,3 +221,16 @@ fn a_saved_driver_goes_on_with_the_losses_of_its_window() {
         assert_eq!(rest, all[cut..], "cut after {cut} steps");
     }
 }
+
+#[test]
+fn a_state_of_other_rules_or_with_impossible_values_is_refused_and_changes_nothing() {
+    let (mut guarded, mut bare) = (driver(0.5, 1, Some(GuardConfig::default())), driver(0.5, 1, None));
+    let _ = (step(&mut guarded, 1.0), step(&mut bare, 1.0));
+    let before = guarded.state();
+    let message = guarded.load_state(bare.state()).unwrap_err().to_string();
+    assert!(message.contains("without a guard"), "{message}");
+    assert!(bare.load_state(before.clone()).unwrap_err().to_string().contains("with a guard"));
+    let broken = DriverState { lr: -0.1, ..before.clone() };
+    assert!(guarded.load_state(broken).unwrap_err().to_string().contains("lr is -0.1"));
+    assert_eq!(guarded.state(), before);
+}
