@@ -36,3 +36,6 @@ pub use rollout::{Run, rollout};
 pub use tasks::{Family, NetProblem, Problem, ProblemError, Task};
 pub use train::{MetaTraining, MetaTrainingError, RoundReport, Stage};
 pub use validation::{Score, ValidationSet};
+
+/// Upper limit of the numbers of rounds and of episodes in a round.
+const MOST: u32 = 1_000_000;

@@ -14,7 +14,7 @@
 //! as large as before. Source: Rechenberg 1973; antithetic pairs under common random numbers as in Salimans et al. 2017
 //! (arXiv 1703.03864).
 
-use super::recipe::MOST;
+use super::MOST;
 use crate::dqn::QNetwork;
 use crate::limits::{OutOfRange, is_positive, within};
 use crate::rng::{standard_normal, stream};

@@ -1,5 +1,6 @@
 //! Training recipes: how a controller is meta-trained. A [`Recipe`] with its table `[training]` read.
 
+use super::MOST;
 use super::optimizer::InnerAlgorithm;
 use super::polish::PolishConfig;
 use crate::controller::{Controller, Pretrained, Recipe, RecipeError};
@@ -98,9 +99,6 @@ impl TrainingRecipe {
         within("training.tasks.horizon", tasks.horizon[0] as f64, longest_memory, "longer than line_search.memory")
     }
 }
-
-/// Upper limit of the numbers of rounds and of episodes in a round.
-pub(super) const MOST: u32 = 1_000_000;
 
 /// Configuration of meta-training: the table `[training]` of a recipe.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
