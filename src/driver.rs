@@ -298,8 +298,7 @@ impl<P: Policy> Driver<P> {
     /// - `grad_is_finite`: whether all of the gradient is; true where nobody looked.
     /// - `measure`: measures these parameters and the gradient at them. It is called only where a decision rests on it.
     pub fn step(&mut self, losses: &[f32], grad_is_finite: bool, measure: impl FnOnce() -> Measured) -> Order {
-        let floor = self.config.loss_floor as f32;
-        self.state.losses.extend(losses.iter().map(|loss| loss - floor));
+        self.observe(losses);
         let is_broken = !grad_is_finite || losses.iter().any(|loss| !loss.is_finite());
         let order = if self.is_due() {
             let window = self.take_window();
@@ -318,8 +317,7 @@ impl<P: Policy> Driver<P> {
     /// Ends a run: shows the policy what the last step led to, though nothing is applied any more. A truncated episode
     /// bootstraps from that state.
     pub fn finish(&mut self, losses: &[f32], measured: &Measured) {
-        let floor = self.config.loss_floor as f32;
-        self.state.losses.extend(losses.iter().map(|loss| loss - floor));
+        self.observe(losses);
         let window = self.take_window();
         self.decide(&window, measured);
     }
@@ -401,6 +399,12 @@ impl<P: Policy> Driver<P> {
         state.guard.iter_mut().for_each(|guard| guard.measured(measured));
         self.apply(decision);
         self.record(window, true);
+    }
+
+    /// Keeps losses for the next decision, less the floor.
+    fn observe(&mut self, losses: &[f32]) {
+        let floor = self.config.loss_floor as f32;
+        self.state.losses.extend(losses.iter().map(|loss| loss - floor));
     }
 
     fn take_window(&mut self) -> LossWindow {

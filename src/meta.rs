@@ -37,5 +37,12 @@ pub use tasks::{Family, NetProblem, Problem, ProblemError, Task};
 pub use train::{MetaTraining, MetaTrainingError, RoundReport, Stage};
 pub use validation::{Score, ValidationSet};
 
-/// Upper limit of the numbers of rounds and of episodes in a round.
-const MOST: u32 = 1_000_000;
+use crate::limits::{OutOfRange, within};
+
+/// Checks the number of rounds and of episodes in a round: of Q-learning, and of the polish.
+fn check_rounds(rounds: u32, episodes_per_round: u32) -> Result<(), OutOfRange> {
+    for (key, n) in [("rounds", rounds), ("episodes_per_round", episodes_per_round)] {
+        within(key, n.into(), (1..=1_000_000).contains(&n), "in [1, 1000000]")?;
+    }
+    Ok(())
+}

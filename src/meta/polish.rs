@@ -14,7 +14,7 @@
 //! as large as before. Source: Rechenberg 1973; antithetic pairs under common random numbers as in Salimans et al. 2017
 //! (arXiv 1703.03864).
 
-use super::MOST;
+use super::check_rounds;
 use crate::dqn::QNetwork;
 use crate::limits::{OutOfRange, is_positive, within};
 use crate::rng::{standard_normal, stream};
@@ -53,13 +53,7 @@ impl Default for PolishConfig {
 impl PolishConfig {
     /// Checks every field.
     pub(super) fn check(&self) -> Result<(), OutOfRange> {
-        within("rounds", self.rounds.into(), (1..=MOST).contains(&self.rounds), "in [1, 1000000]")?;
-        within(
-            "episodes_per_round",
-            self.episodes_per_round.into(),
-            (1..=MOST).contains(&self.episodes_per_round),
-            "in [1, 1000000]",
-        )?;
+        check_rounds(self.rounds, self.episodes_per_round)?;
         within("sigma", self.sigma, is_positive(self.sigma), "positive")?;
         within("lr", self.lr, is_positive(self.lr), "positive")?;
         within("clip", self.clip, is_positive(self.clip), "positive")

@@ -1,6 +1,6 @@
 //! Training recipes: how a controller is meta-trained. A [`Recipe`] with its table `[training]` read.
 
-use super::MOST;
+use super::check_rounds;
 use super::optimizer::InnerAlgorithm;
 use super::polish::PolishConfig;
 use crate::controller::{Controller, Pretrained, Recipe, RecipeError};
@@ -286,13 +286,7 @@ impl TrainingConfig {
     /// # Errors
     /// When one is outside its range.
     pub fn check(&self) -> Result<(), OutOfRange> {
-        within("rounds", self.rounds.into(), (1..=MOST).contains(&self.rounds), "in [1, 1000000]")?;
-        within(
-            "episodes_per_round",
-            self.episodes_per_round.into(),
-            (1..=MOST).contains(&self.episodes_per_round),
-            "in [1, 1000000]",
-        )?;
+        check_rounds(self.rounds, self.episodes_per_round)?;
         within("validate_every", self.validate_every.into(), self.validate_every >= 1, "at least 1")?;
         within(
             "validation_tasks",
