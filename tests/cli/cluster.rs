@@ -32,20 +32,21 @@ impl Cluster {
 
     /// A new one.
     pub fn start() -> Option<Self> {
+        Self::start_with(|_| String::new())
+    }
+
+    /// A new one, with more settings. They may name files that are written into its folder beforehand.
+    pub fn start_with(prepare: impl FnOnce(&Path) -> String) -> Option<Self> {
         let Some(bin) = folder_of_programs() else {
-            let required =
-                std::env::var("QGD_REQUIRE").is_ok_and(|list| list.split(',').any(|name| name == "postgres"));
-            assert!(!required, "QGD_REQUIRE asks for postgres, but there is no initdb");
-            eprintln!("skipped on PostgreSQL: it is not installed");
+            skip("postgres");
             return None;
         };
         let folder = tempfile::tempdir().unwrap().keep();
         let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
         std::fs::write(folder.join("password"), PASSWORD).unwrap();
-        if is_root() {
-            chown(&folder, Some(NOBODY), Some(NOBODY)).unwrap();
-        }
-        let settings = format!("-p {port} -k {} -c listen_addresses=127.0.0.1 -c fsync=off", folder.display());
+        let more = prepare(&folder);
+        give_away(&folder);
+        let settings = format!("-p {port} -k {} -c listen_addresses=127.0.0.1 -c fsync=off {more}", folder.display());
         let script = "cd \"$1\" && exec 2>log && initdb -D data -U qgd -A scram-sha-256 --pwfile=password --no-sync >&2 \
                       && pg_ctl -D data -l server.log -o \"$2\" -w start >&2 && echo ready && cat; \
                       pg_ctl -D data -m immediate stop >&2; rm -rf \"$1\"";
@@ -80,12 +81,79 @@ impl Cluster {
         client.batch_execute(sql).unwrap();
     }
 
+    /// The first value that a query answers.
+    pub fn value<T: for<'a> ::postgres::types::FromSql<'a>>(&self, database: &str, sql: &str) -> T {
+        let mut client = ::postgres::Client::connect(&self.url(database), ::postgres::NoTls).unwrap();
+        client.query_one(sql, &[]).unwrap().get(0)
+    }
+
     /// Stops the server and starts it again, `fast` or `immediate`: politely, or as if it had crashed.
     pub fn restart(&self, mode: &str) {
         let mut pg_ctl = as_nobody(&self.bin, "pg_ctl");
         pg_ctl.current_dir(&self.folder).args(["-D", "data", "-l", "server.log", "-m", mode, "-w", "restart"]);
         assert!(pg_ctl.stdout(Stdio::null()).status().unwrap().success());
     }
+}
+
+/// PgBouncer in front of a server, in transaction mode: each transaction may go to another connection.
+pub struct Pooler {
+    port: u16,
+    server: Child,
+    _folder: tempfile::TempDir,
+}
+
+impl Pooler {
+    /// Starts one that keeps two connections to the server for all clients.
+    pub fn start(cluster: &Cluster) -> Option<Self> {
+        let path = std::env::var_os("PATH").unwrap_or_default();
+        let mut folders = std::env::split_paths(&path).chain(["/usr/sbin".into()]);
+        let Some(bin) = folders.find(|folder| folder.join("pgbouncer").is_file()) else {
+            skip("pgbouncer");
+            return None;
+        };
+        let folder = tempfile::tempdir().unwrap();
+        let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+        let config = format!(
+            "[databases]\n* = host=127.0.0.1 port={}\n[pgbouncer]\nlisten_addr = 127.0.0.1\nlisten_port = {port}\n\
+             unix_socket_dir =\nauth_type = scram-sha-256\nauth_file = users\npool_mode = transaction\n\
+             default_pool_size = 2\n",
+            cluster.port
+        );
+        std::fs::write(folder.path().join("pgbouncer.ini"), config).unwrap();
+        std::fs::write(folder.path().join("users"), format!("\"qgd\" \"{PASSWORD}\"\n")).unwrap();
+        give_away(folder.path());
+        let log = std::fs::File::create(folder.path().join("log")).unwrap();
+        let mut pgbouncer = as_nobody(&bin, "pgbouncer");
+        pgbouncer.current_dir(folder.path()).args(["-q", "pgbouncer.ini"]).stdout(Stdio::null()).stderr(log);
+        let server = pgbouncer.spawn().unwrap();
+        let pooler = Self { port, server, _folder: folder };
+        for _ in 0..200 {
+            if std::net::TcpStream::connect(("127.0.0.1", port)).is_ok() {
+                return Some(pooler);
+            }
+            std::thread::sleep(std::time::Duration::from_millis(50));
+        }
+        panic!("PgBouncer does not start")
+    }
+
+    /// The URL that leads to the same database through it.
+    pub fn in_front_of(&self, cluster: &Cluster, url: &str) -> String {
+        url.replace(&format!(":{}/", cluster.port), &format!(":{}/", self.port))
+    }
+}
+
+impl Drop for Pooler {
+    fn drop(&mut self) {
+        let _ = self.server.kill();
+        let _ = self.server.wait();
+    }
+}
+
+/// Says what is skipped because a program is missing; fails where QGD_REQUIRE names it.
+fn skip(program: &str) {
+    let required = std::env::var("QGD_REQUIRE").is_ok_and(|list| list.split(',').any(|name| name == program));
+    assert!(!required, "QGD_REQUIRE asks for {program}, but it is not installed");
+    eprintln!("skipped: {program} is not installed");
 }
 
 /// Where `initdb` and the others are: in PATH, or where Debian keeps them.
@@ -95,6 +163,14 @@ fn folder_of_programs() -> Option<PathBuf> {
     let mut folders: Vec<PathBuf> = versions.map(|version| version.path().join("bin")).collect();
     folders.sort();
     folders.into_iter().rev().chain(std::env::split_paths(&path)).find(|folder| folder.join("initdb").is_file())
+}
+
+/// Gives a folder and its files to the user that servers run as.
+fn give_away(folder: &Path) {
+    if is_root() {
+        let files = std::fs::read_dir(folder).unwrap().map(|file| file.unwrap().path());
+        files.chain([folder.to_path_buf()]).for_each(|path| chown(path, Some(NOBODY), Some(NOBODY)).unwrap());
+    }
 }
 
 fn is_root() -> bool {

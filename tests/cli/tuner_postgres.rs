@@ -1,8 +1,11 @@
 //! The same commands with PostgreSQL as with a file.
 
-use crate::cluster::Cluster;
+use crate::cluster::{Cluster, Pooler};
 use crate::tuning::{sandbox, trials};
+use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, IsCa, KeyPair};
 use std::io::Write;
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::Path;
 use std::process::Stdio;
 
 const OBJECTIVE: [&str; 4] = ["--", "sh", "-c", "echo \"{{\\\"value\\\": $QGD_PARAM_X}}\""];
@@ -69,4 +72,95 @@ fn a_server_that_cannot_be_used_is_bad_input_and_the_password_is_not_shown() {
     let mut command =
         sandbox.command(&[&["tune", "space.toml", "--trials", "1", "--storage", &url], &OBJECTIVE[..]].concat());
     assert!(!url.contains("secret") && command.env("PGPASSWORD", "top@secret/1").status().unwrap().success());
+}
+
+/// Writes a server's certificate for `localhost`, its key, and the authority that signed it.
+fn write_certificates(folder: &Path) {
+    let mut authority = CertificateParams::default();
+    authority.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+    let authority = CertifiedIssuer::self_signed(authority, KeyPair::generate().unwrap()).unwrap();
+    let key = KeyPair::generate().unwrap();
+    let names = CertificateParams::new(["localhost".to_owned()]).unwrap();
+    let certificate = names.signed_by(&key, &authority).unwrap();
+    let write = |name: &str, text: &str| {
+        let mut file =
+            std::fs::File::options().write(true).create_new(true).mode(0o600).open(folder.join(name)).unwrap();
+        file.write_all(text.as_bytes()).unwrap();
+    };
+    write("server.key", &key.serialize_pem());
+    write("server.crt", &certificate.pem());
+    write("authority.crt", &authority.pem());
+}
+
+#[test]
+fn tls_is_what_sslmode_says_and_a_wrong_certificate_is_refused() {
+    let (sandbox, stranger) = (sandbox(), tempfile::tempdir().unwrap());
+    write_certificates(stranger.path());
+    let with_tls = |folder: &Path| {
+        write_certificates(folder);
+        let file = |name| folder.join(name).display().to_string();
+        std::fs::copy(file("authority.crt"), sandbox.path("ca.crt")).unwrap();
+        std::fs::copy(file("server.crt"), sandbox.path("server.crt")).unwrap();
+        format!("-c ssl=on -c ssl_cert_file={} -c ssl_key_file={}", file("server.crt"), file("server.key"))
+    };
+    let Some(cluster) = Cluster::start_with(with_tls) else { return };
+    let url = cluster.database();
+    let by_name = url.replace("@127.0.0.1:", "@localhost:");
+    let (ca, own) = (sandbox.path("ca.crt").display().to_string(), sandbox.path("server.crt").display().to_string());
+    let foreign = stranger.path().join("authority.crt").display().to_string();
+    let refuses = |url: &str, needle: &str| sandbox.refuses(&["study", "list", "--storage", url], &[needle]);
+    let output = sandbox.qgd(&[&["tune", "space.toml", "--trials", "1", "--storage", &url], &OBJECTIVE[..]].concat());
+    assert_eq!(output.code, 0, "{}", output.stderr);
+    // From here on the server notes for each trial whether the connection that begins it is encrypted.
+    let notes = "CREATE TABLE encrypted (is_so BOOLEAN); \
+                 CREATE FUNCTION note() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN INSERT INTO encrypted SELECT ssl FROM \
+                 pg_stat_ssl WHERE pid = pg_backend_pid(); RETURN NEW; END'; \
+                 CREATE TRIGGER note AFTER INSERT ON trials FOR EACH ROW EXECUTE FUNCTION note()";
+    let database = url.rsplit_once('/').unwrap().1.to_owned();
+    cluster.execute(&database, notes);
+    let encrypted = |url: &str, n_trials: usize| {
+        cluster.execute(&database, "DELETE FROM encrypted");
+        let n_trials = n_trials.to_string();
+        let flags = ["tune", "space.toml", "--trials", &n_trials, "--storage", url];
+        let output = sandbox.qgd(&[&flags, &OBJECTIVE[..]].concat());
+        assert_eq!(output.code, 0, "{url}: {}", output.stderr);
+        cluster.value::<bool>(&database, "SELECT bool_and(is_so) FROM encrypted")
+    };
+    assert!(!encrypted(&format!("{url}?sslmode=disable"), 2));
+    assert!(!encrypted(&format!("{url}?sslmode=allow"), 3));
+    assert!(encrypted(&url, 4), "TLS is preferred");
+    assert!(encrypted(&format!("{url}?sslmode=require"), 5));
+    assert!(encrypted(&format!("{url}?sslmode=verify-ca&sslrootcert={ca}"), 6));
+    assert!(encrypted(&format!("{by_name}?sslmode=verify-full&sslrootcert={ca}"), 7));
+    assert!(encrypted(&format!("{by_name}?sslrootcert={own}&sslmode=verify-full&connect_timeout=9"), 8));
+    refuses(&format!("{url}?sslmode=verify-full&sslrootcert={ca}"), "not valid for name");
+    refuses(&format!("{url}?sslmode=verify-ca&sslrootcert={foreign}"), "invalid peer certificate");
+    refuses(&format!("{url}?sslmode=require&sslrootcert={foreign}"), "invalid peer certificate");
+    refuses(&format!("{by_name}?sslrootcert=system"), "invalid peer certificate");
+    refuses(&format!("{url}?sslmode=sometimes"), "disable, allow, prefer, require, verify-ca, verify-full");
+    // As the environment says, where the address says nothing.
+    let mut command = sandbox.command(&["study", "list", "--storage", &url]);
+    let output = command.env("PGSSLMODE", "verify-full").env("PGSSLROOTCERT", &foreign).output().unwrap();
+    assert_eq!(output.status.code(), Some(2));
+    // A server without TLS.
+    let Some(shared) = Cluster::shared() else { return };
+    refuses(&format!("{}?sslmode=require", shared.database()), "server does not support TLS");
+}
+
+#[test]
+fn behind_a_pooler_in_transaction_mode_several_workers_make_the_same_trials() {
+    let Some(cluster) = Cluster::shared() else { return };
+    let Some(pooler) = Pooler::start(cluster) else { return };
+    let (sandbox, direct) = (sandbox(), cluster.database());
+    let through = pooler.in_front_of(cluster, &direct);
+    let flags = ["tune", "space.toml", "--storage", &through, "--trials", "12", "--lag", "4", "--workers", "4"];
+    let output = sandbox.qgd(&[&flags, &OBJECTIVE[..]].concat());
+    assert_eq!(output.code, 0, "{}", output.stderr);
+    let flags = ["tune", "space.toml", "--storage", "sqlite:///s.db", "--trials", "12", "--lag", "4"];
+    assert_eq!(sandbox.qgd(&[&flags, &OBJECTIVE[..]].concat()).code, 0);
+    let params = |storage: &str| {
+        trials(&sandbox, "space", storage).iter().map(|trial| trial["params"].clone()).collect::<Vec<_>>()
+    };
+    assert_eq!(params(&through), params("sqlite:///s.db"));
+    assert_eq!(params(&direct), params(&through));
 }

@@ -6,13 +6,16 @@
 //! whether it was. So nothing is lost and nothing is done twice. The time that a server was down does not count as
 //! silence of a worker: silence begins with the start of the server at the earliest.
 
+mod tls;
+
 use super::sql::{self, Access, Cell, Connection, Dialect, Sql};
 use super::{Storage, StorageError, without_password};
 use postgres::error::{Severity, SqlState};
 use postgres::types::{ToSql, Type};
-use postgres::{Client, Config, NoTls, Row};
+use postgres::{Client, Config, Row};
 use std::error::Error;
 use std::time::{Duration, Instant};
+use tls::Tls;
 
 const TABLES: &str = include_str!("optuna_postgres.sql");
 
@@ -40,11 +43,17 @@ const FORM: &str = "postgresql://USER:PASSWORD@HOST:PORT/DATABASE, with %XX for 
 
 /// Connects to a database, and makes the tables where there are none. A password that is not in the URL is taken from
 /// the environment variable `PGPASSWORD`, which other users of the machine do not see. Optuna's URLs with a driver,
-/// `postgresql+psycopg2://...`, mean the same. There is no TLS.
+/// `postgresql+psycopg2://...`, mean the same.
+///
+/// TLS is configured as in libpq: by `sslmode`, `sslrootcert`, `sslcert` and `sslkey` behind the question mark, else by
+/// `PGSSLMODE`, `PGSSLROOTCERT`, `PGSSLCERT` and `PGSSLKEY`, else by the files in `~/.postgresql`. Modes are `disable`,
+/// `allow`, `prefer` (the default: TLS where the server has it, whoever it is), `require`, `verify-ca` and
+/// `verify-full`. `sslrootcert=system` stands for the authorities that the machine trusts.
 ///
 /// # Errors
-/// When there is no such database, it cannot be written, or it holds the tables of another version of Optuna. No
-/// message holds the password.
+/// When there is no such database, it cannot be written, or it holds the tables of another version of Optuna; when the
+/// settings of TLS contradict each other, a file of them cannot be read, or the server does not show the certificate
+/// that they ask for. No message holds the password.
 pub fn open_postgres(url: &str) -> Result<impl Storage + use<>, StorageError> {
     open(url, true)
 }
@@ -52,10 +61,13 @@ pub fn open_postgres(url: &str) -> Result<impl Storage + use<>, StorageError> {
 /// `make` says whether tables are made where there are none.
 pub(super) fn open(url: &str, make: bool) -> Result<impl Storage + use<>, StorageError> {
     let place = without_password(url);
-    let config = config(url).ok_or_else(|| StorageError::Url { url: place.clone(), allowed: FORM })?;
-    let client = connect(&config, FIRST_PATIENCE);
+    let wrong = || StorageError::Url { url: place.clone(), allowed: FORM };
+    let (address, tls) = tls::split(url).ok_or_else(wrong)?;
+    let config = config(&address).ok_or_else(wrong)?;
+    let tls = Tls::new(&tls).map_err(|source| StorageError::Open { place: place.clone(), source: source.into() })?;
+    let client = connect(&config, &tls, FIRST_PATIENCE);
     let client = client.map_err(|error| StorageError::Open { place: place.clone(), source: said(&error) })?;
-    let mut server = Server { place, config, client, trouble: None };
+    let mut server = Server { place, config, tls, client, trouble: None };
     server.prepare(make).map_err(StorageError::opening)?;
     Ok(Sql::new(server))
 }
@@ -81,10 +93,10 @@ fn config(url: &str) -> Option<Config> {
 }
 
 /// Connects; tries again for as long as `patience`, where the error is one that may pass.
-fn connect(config: &Config, patience: Duration) -> Result<Client, postgres::Error> {
+fn connect(config: &Config, tls: &Tls, patience: Duration) -> Result<Client, postgres::Error> {
     let (start, mut pause) = (Instant::now(), PAUSES[0]);
     loop {
-        match config.connect(NoTls) {
+        match tls.connect(config) {
             Err(error) if may_pass(&error) && start.elapsed() < patience => {
                 std::thread::sleep(pause);
                 pause = (2 * pause).min(PAUSES[1]);
@@ -151,6 +163,7 @@ impl Trouble {
 struct Server {
     place: String,
     config: Config,
+    tls: Tls,
     client: Client,
     trouble: Option<Trouble>,
 }
@@ -234,7 +247,7 @@ impl Connection for Server {
             return Err(error);
         }
         tracing::warn!("{error}; connecting again");
-        self.client = connect(&self.config, PATIENCE).map_err(|error| self.failed(&error))?;
+        self.client = connect(&self.config, &self.tls, PATIENCE).map_err(|error| self.failed(&error))?;
         Ok(())
     }
 
