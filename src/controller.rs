@@ -29,6 +29,7 @@ pub use recipe::{NetworkConfig, Recipe, RecipeError};
 use crate::artifact;
 use crate::dqn::{AgentConfig, Episode, Explorer, QNetwork, RewardConfig, argmax};
 use crate::driver::{DriverConfig, Pilot};
+use crate::limits::is_count;
 use crate::policy::{Action, Decision, Explanation, Move, Policy, PolicyStateError, Reason, Signals};
 use explore::Explore;
 use online::Online;
@@ -82,15 +83,12 @@ enum Saved {
 }
 
 impl Saved {
-    /// Whether a controller whose pretrained networks have the shape of `network` can go on with it.
-    fn fits(&self, network: &QNetwork) -> bool {
+    /// Whether a controller with this chooser, whose pretrained networks have the shape of `network`, can go on with it.
+    fn fits(&self, chooser: &Chooser, network: &QNetwork) -> bool {
         match self {
             Self::Frozen => true,
-            Self::Learned(networks) => {
-                let alike = |own: &QNetwork| own.is_sound() && own.shape() == network.shape();
-                !networks.is_empty() && networks.iter().all(alike)
-            }
-            Self::Online(online) => online.fits(network),
+            Self::Learned(networks) => !networks.is_empty() && networks.iter().all(|own| own.is_like(network)),
+            Self::Online(online) => matches!(chooser, Chooser::Learn(own) if online.fits(own, network)),
         }
     }
 }
@@ -191,7 +189,8 @@ impl Controller {
         self.recipe().driver_config(total_steps)
     }
 
-    /// Number of decisions at which it did not act, because the features lay far outside what meta-training saw.
+    /// Number of decisions at which it did not act, because the features lay far outside what meta-training saw, or the
+    /// losses are no distances from their floor.
     pub fn n_out_of_range(&self) -> u64 {
         self.sight.n_out_of_range
     }
@@ -228,10 +227,11 @@ impl Controller {
         }
     }
 
-    fn refuse_to_act(&mut self, step: u64) -> (Action, Reason) {
-        if self.sight.n_out_of_range == 1 {
+    fn refuse_to_act(&mut self, signals: &Signals) -> (Action, Reason) {
+        // The driver has said it where losses are no distances.
+        if self.sight.n_out_of_range == 1 && !signals.below_floor {
             tracing::warn!(
-                step,
+                step = signals.step,
                 "the signals are far outside what this controller was trained on; it will not act on them"
             );
         }
@@ -282,14 +282,14 @@ impl Policy for Controller {
         if self.recipe().line_search.is_some_and(|config| config.is_warm_up(signals.step)) {
             return Decision::of(Action::ACCEPT, Reason::Policy);
         }
-        let out_of_range = self.sight.confine(self.pretrained.ranges());
+        let out_of_range = self.sight.confine(self.pretrained.ranges(), signals.below_floor && !self.searches_lines());
         self.learn(signals);
         match (&self.chooser, &self.learned) {
             (Chooser::Learn(online), _) => self.sight.value(online.networks()),
             (_, Some(learned)) => self.sight.value(learned.iter()),
             (_, None) => self.sight.value(self.pretrained.networks().iter()),
         }
-        let (action, reason) = if out_of_range { self.refuse_to_act(signals.step) } else { self.choose(signals) };
+        let (action, reason) = if out_of_range { self.refuse_to_act(signals) } else { self.choose(signals) };
         self.last_action = Some(action);
         self.recipe().pace.decision(action, reason)
     }
@@ -322,8 +322,9 @@ impl Policy for Controller {
         let refused = || PolicyStateError { found_bytes: state.len() };
         let saved: (Features, Option<Action>, u64, Saved) = artifact::from_bytes(state).map_err(|_| refused())?;
         let (features, last_action, n_out_of_range, saved) = saved;
-        let same_features = std::mem::discriminant(&features) == std::mem::discriminant(&self.sight.features);
-        if !same_features || !saved.fits(&self.pretrained.networks()[0]) {
+        let fresh = self.recipe().features.tracker(self.recipe().controls);
+        let fits = features.fits(&fresh) && is_count(n_out_of_range);
+        if !fits || !saved.fits(&self.chooser, &self.pretrained.networks()[0]) {
             return Err(refused());
         }
         (self.sight.features, self.sight.n_out_of_range, self.last_action) = (features, n_out_of_range, last_action);

@@ -19,13 +19,24 @@
 //! It knows no framework: [`torch::QController`](crate::torch), the rollouts of meta-training and
 //! `examples/drive_by_hand.rs` are hosts of it.
 //!
-//! Under a guard, a step whose loss or gradient is not finite is never applied, and it is rolled back at once, also
-//! between two decisions. (A host that can see it only at the next decision, because looking would make it wait for a
-//! GPU, leaves the step out by itself and tells the driver then.)
+//! **What the loss must be.** A distance: never below 0, or below [`DriverConfig::loss_floor`] where that is given, and
+//! near it for a net that has learned all there is. Guard and controllers compare losses as ratios, in any unit, so a
+//! constant that is added to the loss hides all progress, and of a loss that may have either sign (a Wasserstein GAN's)
+//! ratios mean nothing. Losses that are no distances are noticed and said once, as a warning of `tracing`; from a loss
+//! below the floor on, a controller leaves the rates as they are.
+//!
+//! **Losses that are not finite.** Under a guard, a step whose loss or gradient is not finite is never applied, also
+//! between two decisions. The first time it is left out ([`Order::Skip`]), and the next batch is looked at, at the same
+//! parameters. If that is sound, the batch was at fault: it is counted ([`Driver::broken_batches`]), and the rate stays.
+//! If not, the last step was: the host rolls back, and the rate is halved. (A host that can see such a loss only at the
+//! next decision, because looking would make it wait for a GPU, leaves the step out by itself and hands the loss over
+//! then, with those of the other steps.)
 
 mod guard;
 pub mod line_search;
+mod losses;
 mod pace;
+mod state;
 #[cfg(test)]
 mod tests;
 mod trace;
@@ -35,11 +46,13 @@ pub use line_search::{
     LineSearch, LineSearchConfig, LineSearchError, LineSearchStep, Minimized, SearchDirection, minimize,
 };
 pub use pace::{Bounds, Pace};
+pub use state::DriverState;
 pub use trace::TraceRecord;
 
 use crate::limits::{OutOfRange, is_positive, within};
 use crate::policy::{Action, Decision, LossWindow, Measured, Move, Policy, PolicyStateError, Reason, Signals};
 use guard::{Guard, Verdict};
+use losses::Notice;
 use pace::clamp;
 use serde::{Deserialize, Serialize};
 
@@ -49,8 +62,8 @@ use serde::{Deserialize, Serialize};
 pub struct DriverConfig {
     /// Budget in inner steps, where it is known. At least 1.
     pub total_steps: Option<u64>,
-    /// Value below every loss, for losses that may be negative: it is subtracted from each before guard and policy see
-    /// it. Finite, default 0.
+    /// Value below every loss, for losses that may be negative or that a constant is part of: it is subtracted from each
+    /// before guard and policy see it, also from those of the validation. Finite, default 0.
     pub loss_floor: f64,
     /// Steps at which decisions are taken. Default: every one.
     pub pace: Pace,
@@ -163,6 +176,12 @@ pub enum DriverError {
         /// `with` or `without`.
         saved: &'static str,
     },
+    /// A saved state of a driver whose guard had other settings.
+    #[error("the saved state was made under a guard with other settings than this driver's")]
+    GuardConfig,
+    /// A saved state that no run can have left.
+    #[error("the saved state is damaged: it holds numbers that no run can have left there")]
+    Damaged,
     /// The saved state of the policy does not fit.
     #[error(transparent)]
     PolicyState(#[from] PolicyStateError),
@@ -188,29 +207,6 @@ impl DecisionCounts {
             Move::Grow => self.grow += 1,
         }
     }
-}
-
-/// State of a driver: everything in it that later steps depend on.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct DriverState {
-    lr: f64,
-    lr_base: f64,
-    /// Learning rate at the start or, where the first step was too long, the one after that.
-    lr_first: f64,
-    weight_decay: f64,
-    weight_decay_base: f64,
-    step: u64,
-    next_decision: u64,
-    recover_until: u64,
-    /// Losses since the last decision, less the floor.
-    losses: Vec<f32>,
-    validation: Option<f64>,
-    guard: Option<Guard>,
-    /// Whether the host still has the state that was kept first.
-    first_is_kept: bool,
-    counts: DecisionCounts,
-    rollbacks: u64,
-    policy: Vec<u8>,
 }
 
 /// Callback that is called with every decision.
@@ -270,48 +266,88 @@ impl<P: Policy> Driver<P> {
             return Err(DriverError::LineSearch);
         }
         config.check(lr, weight_decay)?;
-        let state = DriverState {
-            lr,
-            lr_base: lr,
-            lr_first: lr,
-            weight_decay,
-            weight_decay_base: weight_decay,
-            step: 0,
-            next_decision: 0,
-            recover_until: 0,
-            losses: Vec::new(),
-            validation: None,
-            guard: config.guard.clone().map(Guard::new),
-            first_is_kept: true,
-            counts: DecisionCounts::default(),
-            rollbacks: 0,
-            policy: Vec::new(),
-        };
+        let state = DriverState::new(lr, weight_decay, &config);
         Ok(Self { policy, config, callbacks: Vec::new(), last: None, state })
     }
 
     /// One inner step: the host tells what it saw at its parameters, and does what the answer says.
     ///
     /// - `losses`: the losses at these parameters, usually one. A host that keeps its losses on a device hands over all
-    ///   since the last decision, oldest first, when [`Driver::is_due`], and none in between. Without any, a decision that
-    ///   is due finds no loss to judge, which counts as one that is not finite.
-    /// - `grad_is_finite`: whether all of the gradient is; true where nobody looked.
+    ///   since the last decision, oldest first, when [`Driver::is_due`], and none in between; it has then left out every
+    ///   step whose loss or gradient was not finite, and shows such a step by a loss that is not finite. Without any, a
+    ///   decision that is due finds no loss to judge, which counts as one that is not finite.
+    /// - `grad_is_finite`: whether all of the gradient of this step is; true where nobody looked.
     /// - `measure`: measures these parameters and the gradient at them. It is called only where a decision rests on it.
+    ///
+    /// What a loss must be stands in the head of [the module](self).
     pub fn step(&mut self, losses: &[f32], grad_is_finite: bool, measure: impl FnOnce() -> Measured) -> Order {
-        self.observe(losses);
-        let is_broken = !grad_is_finite || losses.iter().any(|loss| !loss.is_finite());
-        let order = if self.is_due() {
-            let window = self.take_window();
-            self.judge(&window, grad_is_finite, measure)
-        } else if is_broken && self.is_guarded() {
-            let window = self.take_window();
-            let verdict = self.check(&window, grad_is_finite);
-            self.obey(verdict, &window)
+        let order = if self.is_guarded() {
+            self.guarded_step(losses, grad_is_finite, measure)
         } else {
+            self.observe(losses);
+            if self.is_due() {
+                let window = self.take_window();
+                self.decide(&window, &measure());
+            }
             self.go_on(false)
         };
         self.state.step += 1;
         order
+    }
+
+    fn guarded_step(&mut self, losses: &[f32], grad_is_finite: bool, measure: impl FnOnce() -> Measured) -> Order {
+        let is_due = self.is_due();
+        let is_sound = self.take_in(losses, grad_is_finite);
+        if !is_sound {
+            return self.leave_out();
+        }
+        if is_due {
+            let window = self.take_window();
+            return self.judge(&window, measure);
+        }
+        match self.state.window.last() {
+            Some(&loss) if !losses.is_empty() && self.guard_suspects() => {
+                let verdict = self.state.guard.as_mut().map_or(Verdict::Good, |guard| guard.look_again(loss.into()));
+                let window = if verdict == Verdict::Good { LossWindow::of(&[loss]) } else { self.take_window() };
+                self.obey(verdict, &window)
+            }
+            _ => self.go_on(false),
+        }
+    }
+
+    /// Takes in the losses of this step and of those before it that were not told yet. Returns whether this step is
+    /// sound; what is not finite is left out of the window.
+    fn take_in(&mut self, losses: &[f32], grad_is_finite: bool) -> bool {
+        if losses.is_empty() && !self.is_due() {
+            self.state.untold += 1;
+            return grad_is_finite;
+        }
+        let untold = std::mem::take(&mut self.state.untold) as usize;
+        let (before, now) = losses.split_at(untold.min(losses.len().saturating_sub(1)));
+        for &loss in before {
+            self.state.guard.iter_mut().for_each(|guard| guard.told(loss.is_finite()));
+            if loss.is_finite() {
+                self.observe(&[loss]);
+            }
+        }
+        let is_sound = grad_is_finite && !now.is_empty() && now.iter().all(|loss| loss.is_finite());
+        if is_sound {
+            self.observe(now);
+        }
+        is_sound
+    }
+
+    /// Leaves out a step whose loss or gradient is not finite, as the guard says.
+    fn leave_out(&mut self) -> Order {
+        let verdict = self.state.guard.as_mut().map_or(Verdict::Good, Guard::check_broken);
+        if let Verdict::RollBack { .. } = verdict {
+            self.state.window.clear();
+        }
+        self.obey(verdict, &LossWindow::of(&[]))
+    }
+
+    fn guard_suspects(&self) -> bool {
+        self.state.guard.as_ref().is_some_and(Guard::suspects_broken)
     }
 
     /// Ends a run: shows the policy what the last step led to, though nothing is applied any more. A truncated episode
@@ -323,39 +359,35 @@ impl<P: Policy> Driver<P> {
     }
 
     /// Asks the guard and, where it finds nothing wrong, the policy.
-    fn judge(&mut self, window: &LossWindow, grad_is_finite: bool, measure: impl FnOnce() -> Measured) -> Order {
-        let verdict = self.check(window, grad_is_finite);
+    fn judge(&mut self, window: &LossWindow, measure: impl FnOnce() -> Measured) -> Order {
+        let (step, may_restart) = (self.state.step, self.state.first_is_kept);
+        let check = |guard: &mut Guard| guard.check(window, step, may_restart);
+        let verdict = self.state.guard.as_mut().map_or(Verdict::Good, check);
         if verdict != Verdict::Good {
             return self.obey(verdict, window);
         }
         let measured = measure();
-        let (step, may_restart) = (self.state.step, self.state.first_is_kept);
-        let check = |guard: &mut Guard| guard.check_first_step(step, &measured, may_restart);
+        let check = |guard: &mut Guard| guard.check_first_step(&measured, may_restart);
         let verdict = self.state.guard.as_mut().map_or(Verdict::Good, check);
         if verdict != Verdict::Good {
             return self.obey(verdict, window);
         }
         self.decide(window, &measured);
-        self.go_on(self.is_guarded())
-    }
-
-    fn check(&mut self, window: &LossWindow, grad_is_finite: bool) -> Verdict {
-        let (step, may_restart) = (self.state.step, self.state.first_is_kept);
-        let check = |guard: &mut Guard| guard.check(window, grad_is_finite, step, may_restart);
-        self.state.guard.as_mut().map_or(Verdict::Good, check)
+        self.go_on(true)
     }
 
     fn go_on(&self, keep: bool) -> Order {
         Order::Apply { lr: self.lr(), weight_decay: self.weight_decay(), keep }
     }
 
-    /// Turns the verdict of the guard into an order. The next step is a decision, whatever the verdict was.
+    /// Turns the verdict of the guard into an order. The next step is a decision, unless this one is only left out
+    /// because it is not finite: then the next one is as it would have been.
     fn obey(&mut self, verdict: Verdict, window: &LossWindow) -> Order {
         let accept = |reason| Decision::of(Action::ACCEPT, reason);
         let next = self.state.step + 1;
         let (order, decision) = match verdict {
             Verdict::Good => return self.go_on(false),
-            Verdict::Hold => (Order::Skip, Decision { action: None, ..accept(Reason::LossExploded) }),
+            Verdict::Hold { reason } => (Order::Skip, Decision { action: None, ..accept(reason) }),
             Verdict::RollBack { reason, halve: false } => (Order::RollBack, accept(reason)),
             Verdict::RollBack { reason, halve: true } => {
                 let lr = self.lr();
@@ -372,7 +404,8 @@ impl<P: Policy> Driver<P> {
             self.state.recover_until = next + RECOVERY_STEPS;
         }
         self.state.rollbacks += u64::from(order != Order::Skip);
-        self.state.next_decision = next;
+        let waits = order == Order::Skip && decision.reason == Reason::NonFinite;
+        self.state.next_decision = if waits { self.state.next_decision } else { next };
         self.record(window, false);
         order
     }
@@ -391,6 +424,7 @@ impl<P: Policy> Driver<P> {
             weight_decay: state.weight_decay,
             weight_decay_base: state.weight_decay_base,
             validation: state.validation,
+            below_floor: state.losses.below_floor(),
         };
         let decision = self.policy.decide(&signals);
         let state = &mut self.state;
@@ -403,20 +437,34 @@ impl<P: Policy> Driver<P> {
 
     /// Keeps losses for the next decision, less the floor.
     fn observe(&mut self, losses: &[f32]) {
-        let floor = self.config.loss_floor as f32;
-        self.state.losses.extend(losses.iter().map(|loss| loss - floor));
+        let (floor, step) = (self.config.loss_floor as f32, self.state.step);
+        for loss in losses.iter().map(|loss| loss - floor) {
+            self.state.window.push(loss);
+            if let Some(notice) = self.state.losses.see(loss.into(), step) {
+                self.notice(notice, loss);
+            }
+        }
+    }
+
+    /// Says that the losses are no distances, where somebody takes them for such.
+    fn notice(&mut self, notice: Notice, loss: f32) {
+        let Some(guard) = &mut self.state.guard else { return };
+        notice.say(self.state.step, f64::from(loss) + self.config.loss_floor);
+        if notice == Notice::BelowFloor {
+            guard.losses_are_below_floor();
+        }
     }
 
     fn take_window(&mut self) -> LossWindow {
-        let window = LossWindow::of(&self.state.losses);
-        self.state.losses.clear();
+        let window = LossWindow::of(&self.state.window);
+        self.state.window.clear();
         window
     }
 
     fn apply(&mut self, decision: Decision) {
         let (state, bounds) = (&mut self.state, &self.config.bounds);
-        state.lr = clamp(state.lr * decision.lr_factor, bounds.lr, state.lr_base);
-        let weight_decay = state.weight_decay * decision.weight_decay_factor;
+        state.lr = clamp(state.lr * sound(decision.lr_factor), bounds.lr, state.lr_base);
+        let weight_decay = state.weight_decay * sound(decision.weight_decay_factor);
         state.weight_decay = clamp(weight_decay, bounds.weight_decay, state.weight_decay_base);
         if let Some(action) = decision.action {
             state.counts.count(action);
@@ -442,6 +490,11 @@ impl<P: Policy> Driver<P> {
             callback(&record);
         }
     }
+}
+
+/// Factor of a decision; 1 for one that no rate can take, whatever policy it is from.
+fn sound(factor: f64) -> f64 {
+    if factor.is_nan() || factor < 0.0 { 1.0 } else { factor.min(f64::MAX) }
 }
 
 impl<P: Policy> Driver<P> {
@@ -524,6 +577,19 @@ impl<P: Policy> Driver<P> {
         self.state.first_is_kept = false;
     }
 
+    /// Takes note that the host begins anew from the parameters that it has now, because weights were loaded or changed
+    /// by other hands: they are what was kept first and last. The guard begins anew, and the coming step is a decision.
+    /// Rates, policy and steps go on. The host measures as if the run were new.
+    pub fn begin_here(&mut self) {
+        let state = &mut self.state;
+        state.guard = self.config.guard.clone().map(Guard::new);
+        if state.losses.below_floor() {
+            state.guard.iter_mut().for_each(Guard::losses_are_below_floor);
+        }
+        state.window.clear();
+        (state.untold, state.first_is_kept, state.next_decision) = (0, true, state.step);
+    }
+
     /// Learning rate to use now.
     pub fn lr(&self) -> f64 {
         self.state.lr * self.config.pace.base_factor(self.state.step, self.config.total_steps)
@@ -559,6 +625,13 @@ impl<P: Policy> Driver<P> {
         self.state.rollbacks
     }
 
+    /// Number of batches that were left out because their loss or gradient was not finite, though the parameters are
+    /// sound. A broken example or an overflow in the host's own arithmetic is behind them; the rate is not halved for
+    /// them. Only a guard counts them.
+    pub fn broken_batches(&self) -> u64 {
+        self.state.guard.as_ref().map_or(0, Guard::broken_batches)
+    }
+
     /// The policy.
     pub fn policy(&self) -> &P {
         &self.policy
@@ -579,13 +652,10 @@ impl<P: Policy> Driver<P> {
     /// Goes back to a saved state.
     ///
     /// # Errors
-    /// When the state was saved with another kind of policy, with a guard where this driver has none or the other way
-    /// round, or with a learning rate or a weight decay that no run can have. The driver is as it was then.
+    /// When the state was saved with another kind of policy, under another guard or without one, or holds numbers that
+    /// no run can have left there. The driver is as it was then.
     pub fn load_state(&mut self, state: DriverState) -> Result<(), DriverError> {
-        self.config.check(state.lr, state.weight_decay)?;
-        if state.guard.is_some() != self.is_guarded() {
-            return Err(DriverError::Guard { saved: if state.guard.is_some() { "with" } else { "without" } });
-        }
+        state.check(&self.config)?;
         self.policy.load(&state.policy)?;
         self.state = state;
         Ok(())

@@ -35,6 +35,15 @@ pub fn within(key: &str, value: f64, fits: bool, allowed: &'static str) -> Resul
     if fits { Ok(()) } else { Err(OutOfRange { key: key.to_owned(), value, allowed }) }
 }
 
+/// Largest number of steps, decisions or batches that a saved state is believed to have counted: 2^53, as many as a `f64`
+/// holds exactly.
+const LARGEST_COUNT: u64 = 1 << 53;
+
+/// Whether a run can have counted so far. Counters that are read from a file must, so that they can go on counting.
+pub(crate) fn is_count(n: u64) -> bool {
+    n <= LARGEST_COUNT
+}
+
 /// Whether `v` is positive and finite.
 pub(crate) fn is_positive(v: f64) -> bool {
     v > 0.0 && v.is_finite()

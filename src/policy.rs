@@ -52,10 +52,12 @@ pub trait Policy: Send {
         Vec::new()
     }
 
-    /// Goes back to what [`Policy::save`] returned.
+    /// Goes back to what [`Policy::save`] returned. Whatever bytes it accepts, the factors that it decides on after that
+    /// are finite and positive, and it allocates no more than a small multiple of their number.
     ///
     /// # Errors
-    /// When the bytes were not written by this kind of policy.
+    /// When the bytes were not written by this kind of policy with these settings, or no run can have left it so. The
+    /// policy is as it was then.
     fn load(&mut self, state: &[u8]) -> Result<(), PolicyStateError> {
         if state.is_empty() { Ok(()) } else { Err(PolicyStateError { found_bytes: state.len() }) }
     }
@@ -134,9 +136,11 @@ pub enum Reason {
     Exploration,
     /// A schedule: a fixed rule.
     Schedule,
-    /// The features lie far outside those of meta-training, so the policy does not act.
+    /// The features lie far outside those of meta-training, or the losses are no distances from their floor, so the
+    /// policy does not act.
     OutOfRange,
-    /// The guard: a loss or the gradient is not finite.
+    /// The guard: a loss or the gradient is not finite. Without an action: the step was left out, and the next batch is
+    /// looked at.
     NonFinite,
     /// The guard: the loss is far above the highest of late.
     LossExploded,

@@ -26,6 +26,7 @@ pub use budgeted::{Constant, Cosine, OneCycle, Step};
 pub use chance::{AlwaysAccept, RandomActions};
 
 use crate::driver::{Bounds, DriverConfig, Pace};
+use crate::limits::is_positive;
 use crate::policy::Policy;
 use serde::{Deserialize, Serialize};
 use std::fmt;
@@ -163,9 +164,15 @@ fn names() -> String {
     Schedule::ALL.map(Schedule::name).join(", ")
 }
 
-/// Factor that takes the learning rate from `lr` to `target`. A rate that has reached zero stays there.
+/// Factor that takes the learning rate from `lr` to `target`, positive and finite. A rate that has reached zero stays
+/// there.
 fn factor_to(target: f64, lr: f64) -> f64 {
-    if lr > 0.0 { target / lr } else { 1.0 }
+    if lr > 0.0 { (target / lr).clamp(f64::MIN_POSITIVE, f64::MAX) } else { 1.0 }
+}
+
+/// Whether `lr` is a rate that a schedule has chosen for the next step, or NaN, for none yet.
+fn is_next_rate(lr: f64) -> bool {
+    lr.is_nan() || is_positive(lr)
 }
 
 #[cfg(test)]

@@ -13,6 +13,7 @@ mod measure;
 pub mod optim;
 mod qcontroller;
 mod snapshot;
+mod turn;
 
 pub use line_search::{QLineSearch, QLineSearchState};
 pub use optim::{Algorithm, GroupConfig, OptimConfig, OptimState, Optimizer};
@@ -71,6 +72,12 @@ pub enum TorchError {
         /// The device of the first variable.
         expected_device: Device,
     },
+    /// Two controllers step one `VarStore` in turns.
+    #[error(
+        "another controller has stepped this VarStore since: each would undo the steps of the other, because a rollback \
+         restores the whole VarStore; give each controller a VarStore of its own, or drop the other one first"
+    )]
+    SharedVarStore,
     /// `step()` was called, but nothing says how good the parameters are.
     #[error("no loss was seen since the last step: call observe(&loss) before step(), or use backward_step(&loss)")]
     NoLoss,

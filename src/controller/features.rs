@@ -95,10 +95,15 @@ impl Lowest {
             _ => -1.0,
         };
         // Room for one more than the list keeps, once: a decision allocates nothing.
-        self.0.reserve_exact(Self::MEMORY + 1 - self.0.len());
+        self.0.reserve_exact((Self::MEMORY + 1).saturating_sub(self.0.len()));
         self.0.insert(at, f);
         self.0.truncate(Self::MEMORY);
         rank
+    }
+
+    /// Whether a run can have left it so.
+    fn is_sound(&self) -> bool {
+        self.0.len() <= Self::MEMORY && self.0.iter().all(|v| v.is_finite()) && self.0.is_sorted()
     }
 }
 
@@ -118,6 +123,16 @@ impl Features {
             Self::ScaleFree(features) => Some(features.evidence()),
             Self::Validated(features) => Some(features.evidence()),
             Self::Hansen6(_) => None,
+        }
+    }
+
+    /// Whether a run that began as `fresh` can have left it so. A state that is read from a file must fit.
+    pub(super) fn fits(&self, fresh: &Self) -> bool {
+        match (self, fresh) {
+            (Self::ScaleFree(features), Self::ScaleFree(_)) => features.is_sound(),
+            (Self::Validated(features), Self::Validated(_)) => features.is_sound(),
+            (Self::Hansen6(features), Self::Hansen6(fresh)) => features.fits(fresh),
+            _ => false,
         }
     }
 

@@ -231,14 +231,19 @@ impl Online {
         self.is_cut = true;
     }
 
-    /// Whether every part fits a controller with networks of the shape of `network`.
-    pub(super) fn fits(&self, network: &QNetwork) -> bool {
+    /// Whether a run with the settings of `own`, and with networks of the shape of `network`, can have left it so.
+    pub(super) fn fits(&self, own: &Self, network: &QNetwork) -> bool {
         let (n_features, n_actions) = (network.n_features(), network.n_actions());
-        let open_fits = |open: &Open| open.obs.len() == n_features && usize::from(open.action) < n_actions;
-        self.config.check().is_ok()
-            && self.learner.fits(network)
-            && self.replay.fits(n_features, n_actions)
-            && self.explorer.fits(n_actions)
+        let open_fits = |open: &Open| {
+            open.obs.len() == n_features
+                && open.obs.iter().all(|v| v.is_finite())
+                && usize::from(open.action) < n_actions
+        };
+        (&self.config, &self.reward) == (&own.config, &own.reward)
+            && self.discounts.map(f32::to_bits) == own.discounts.map(f32::to_bits)
+            && self.learner.fits(&own.learner, network)
+            && self.replay.fits(&own.replay, n_features, n_actions)
+            && self.explorer.fits(&own.explorer)
             && self.open.as_ref().is_none_or(open_fits)
     }
 }

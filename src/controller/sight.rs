@@ -15,7 +15,7 @@ const FAR_SHARE: f32 = 0.25;
 #[derive(Debug, Clone)]
 pub(super) struct Sight {
     pub features: Features,
-    /// Number of decisions at which the features lay far outside what meta-training saw.
+    /// Number of decisions at which the features lay far outside what meta-training saw, or meant nothing.
     pub n_out_of_range: u64,
     seen: Vec<f32>,
     q_values: Vec<f32>,
@@ -41,16 +41,16 @@ impl Sight {
         self.features.update(signals, last_action, &mut self.seen);
     }
 
-    /// Cuts every feature to the range that meta-training saw. Returns whether too many were far outside it, and counts
-    /// that.
-    pub fn confine(&mut self, ranges: &[[f32; 2]]) -> bool {
+    /// Cuts every feature to the range that meta-training saw. Returns whether too many were far outside it, or all are
+    /// `meaningless`, and counts that.
+    pub fn confine(&mut self, ranges: &[[f32; 2]], meaningless: bool) -> bool {
         let mut n_far = 0.0;
         for (v, &[low, high]) in self.seen.iter_mut().zip(ranges) {
             let confined = v.clamp(low, high);
             n_far += f32::from(u8::from((*v - confined).abs() > FAR));
             *v = confined;
         }
-        let out_of_range = n_far > FAR_SHARE * ranges.len() as f32;
+        let out_of_range = meaningless || n_far > FAR_SHARE * ranges.len() as f32;
         self.n_out_of_range += u64::from(out_of_range);
         out_of_range
     }

@@ -7,6 +7,7 @@ pub use config::{ActionPrior, EpsilonGreedy, Exploration, ExplorationError};
 pub use epsilon::{DecayShape, DynamicEpsilon, EpsilonSchedule, VarianceEffect};
 
 use super::formulas::{argmax, softmax, thompson, upper_bound};
+use crate::limits::is_count;
 use crate::rng::{pick, standard_normal};
 use rand::RngExt;
 use rand_chacha::ChaCha8Rng;
@@ -81,12 +82,14 @@ impl Explorer {
         self
     }
 
-    /// Whether it chooses among `n` actions, with settings within their ranges. A state that is read from a file must
-    /// fit.
-    pub(crate) fn fits(&self, n: usize) -> bool {
-        self.exploration.check().is_ok()
-            && self.prior.len() == n
+    /// Whether a run with the settings of `own` can have left it so. A state that is read from a file must fit.
+    pub(crate) fn fits(&self, own: &Self) -> bool {
+        let n = own.prior.len();
+        self.exploration == own.exploration
+            && self.prior == own.prior
+            && self.epsilon_power.to_bits() == own.epsilon_power.to_bits()
             && self.n_taken.len() == n
+            && self.n_taken.iter().all(|&taken| is_count(taken))
             && self.stuck_at.is_none_or(|action| action < n)
     }
 

@@ -8,7 +8,7 @@
 use super::formulas::argmax;
 use super::network::QNetwork;
 use super::replay::{Batch, Replay};
-use crate::limits::{OutOfRange, is_positive, within};
+use crate::limits::{OutOfRange, is_count, is_positive, within};
 use crate::parallel::parallel;
 use crate::simd::vectorized;
 use ndarray::{Array2, ArrayView2, ShapeError};
@@ -139,13 +139,18 @@ impl Learner {
         self.n_updates
     }
 
-    /// Whether every part has the shape of `network` and is sound. A state that is read from a file must fit.
-    pub(crate) fn fits(&self, network: &QNetwork) -> bool {
-        let shaped = |own: &QNetwork| {
-            own.is_sound() && own.shape() == network.shape() && own.is_dueling() == network.is_dueling()
+    /// Whether a run with the settings of `own`, and with networks of the shape of `network`, can have left it so. A state
+    /// that is read from a file must fit.
+    pub(crate) fn fits(&self, own: &Self, network: &QNetwork) -> bool {
+        let parts = |m: &Member| {
+            let all = [&m.network, &m.target, &m.first_moment, &m.second_moment];
+            let squares = m.second_moment.params();
+            all.into_iter().all(|part| part.is_like(network)) && squares.into_iter().flatten().all(|&v| v >= 0.0)
         };
-        let parts = |m: &Member| [&m.network, &m.target, &m.first_moment, &m.second_moment].into_iter().all(shaped);
-        !self.members.is_empty() && self.members.iter().all(parts) && self.config.check().is_ok()
+        self.config == own.config
+            && self.members.len() == own.members.len()
+            && self.members.iter().all(parts)
+            && is_count(self.n_updates)
     }
 
     /// One update of every network, each on a batch of its own from `replay`. `progress` in [0, 1] is the share of the

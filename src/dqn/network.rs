@@ -87,6 +87,11 @@ impl QNetwork {
             && self.params().iter().all(|p| p.iter().all(|v| v.is_finite()))
     }
 
+    /// Whether it is sound, and has the shape of `other`.
+    pub(crate) fn is_like(&self, other: &Self) -> bool {
+        self.is_sound() && self.shape() == other.shape() && self.dueling == other.dueling
+    }
+
     /// Room for [`QNetwork::forward_row`].
     pub fn scratch(&self) -> Scratch {
         let widths = self.layers().map(|l| vec![0.0; l.b.len()]);

@@ -90,7 +90,7 @@ impl Episode {
     /// `(return over n steps, discount of the bootstrap, time of the bootstrap)` from time `t`. The discount is 0 where
     /// the episode terminates within the n steps.
     fn n_step(&self, t: usize, n: usize) -> (f32, f32, usize) {
-        let end = (t + n).min(self.len());
+        let end = t.saturating_add(n).min(self.len());
         let (sum, discount) = self.rewards[t..end]
             .iter()
             .fold((0.0, 1.0), |(sum, discount), &r| (sum + discount * r, discount * self.discount));
@@ -194,16 +194,19 @@ impl Replay {
         }
     }
 
-    /// Whether every episode has these widths, and lengths that fit each other. A state that is read from a file must
-    /// fit.
-    pub(crate) fn fits(&self, n_features: usize, n_actions: usize) -> bool {
+    /// Whether a memory with the settings of `own`, of episodes of these widths, can have been left so. A state that is
+    /// read from a file must fit.
+    pub(crate) fn fits(&self, own: &Self, n_features: usize, n_actions: usize) -> bool {
         let fits = |e: &Episode| {
-            e.n_features == n_features
+            !e.is_empty()
+                && e.n_features == n_features
                 && e.rewards.len() == e.len()
                 && e.observations.len() == (e.len() + 1) * n_features
                 && e.actions.iter().all(|&a| usize::from(a) < n_actions)
+                && e.rewards.iter().chain(&e.observations).all(|v| v.is_finite())
+                && (0.0..=1.0).contains(&e.discount)
         };
-        self.config.check().is_ok()
+        self.config == own.config
             && self.episodes().all(fits)
             && self.n_recent == self.recent.iter().map(Episode::len).sum::<usize>()
     }
@@ -297,7 +300,7 @@ mod tests {
         for t in 0..23u8 {
             let at = f32::from(t);
             replay.append(4, 0.5, &[at], t % 3, 10.0 * at, &[at + 1.0]);
-            assert!(replay.len() <= 10 && replay.fits(1, 3));
+            assert!(replay.len() <= 10 && replay.fits(&replay, 1, 3));
         }
         assert_eq!((replay.len(), replay.recent.len()), (7, 2), "16 to 19, and 20 to 22");
         let newest = &replay.recent[1];
@@ -305,7 +308,8 @@ mod tests {
         assert_eq!(newest.n_step(1, 5), (210.0 + 0.5 * 220.0, 0.25, 3), "bootstrapped where it was cut");
         replay.append(4, 0.9, &[0.0], 0, 0.0, &[0.0]);
         assert_eq!(replay.recent[2].len(), 1, "another discount, another piece");
-        assert!(!replay.fits(2, 3) && !replay.fits(1, 2));
+        assert!(!replay.fits(&replay, 2, 3) && !replay.fits(&replay, 1, 2));
+        assert!(!replay.fits(&Replay::new(ReplayConfig::default()), 1, 3), "another rule");
     }
 
     #[test]

@@ -10,10 +10,12 @@
 //!
 //! | rule | finds | answer |
 //! |---|---|---|
-//! | explosion | a loss or gradient that is not finite, or a loss far above the highest of late | look again, then roll back and halve |
+//! | explosion | a loss or gradient that is not finite, or a loss far above the highest of late | leave the step out and look again; if that is bad too, roll back and halve |
 //! | drift | a level of the loss that rises for long | roll back and halve |
 //! | dead start | a run that went far and is no better for it | begin again at a quarter of the rate |
 //! | first step | a first step longer than allowed | begin again at the rate whose first step is as long as allowed |
+//!
+//! Losses that have been below their floor are no distances: of them only what is not finite is bad.
 //!
 //! The rate at which a step was last undone (the *ceiling*) is shown to the policy. After a step was undone, and after
 //! a run was given up, each of the next [`RECOVERY_STEPS`] steps is a decision.
@@ -85,7 +87,7 @@ pub(super) enum Verdict {
     /// Good: the parameters are verified.
     Good,
     /// Suspect: another batch is to be looked at.
-    Hold,
+    Hold { reason: Reason },
     /// Bad: back to what was verified last. `halve`: whether the learning rate is to blame. It is not where these very
     /// parameters had been verified.
     RollBack { reason: Reason, halve: bool },
@@ -100,6 +102,8 @@ pub(super) struct Guard {
     /// The first finite loss.
     first: Option<f64>,
     ceiling: Option<f64>,
+    /// Whether a loss was below the floor, so that ratios of losses mean nothing.
+    below_floor: bool,
     explosion: Explosion,
     drift: Drift,
     dead_start: DeadStart,
@@ -113,6 +117,7 @@ impl Guard {
             config,
             first: None,
             ceiling: None,
+            below_floor: false,
             explosion: Explosion::default(),
             drift: Drift::default(),
             dead_start: DeadStart::default(),
@@ -120,16 +125,65 @@ impl Guard {
         }
     }
 
-    /// Judges the newest losses and, through them, the parameters they were measured at. `may_restart`: whether the
-    /// host still has the state before the first step.
-    pub fn check(&mut self, window: &LossWindow, grad_is_finite: bool, step: u64, may_restart: bool) -> Verdict {
-        let loss = (window.is_finite() && grad_is_finite).then_some(window.recent);
-        let first = loss.map_or(f64::NAN, |loss| *self.first.get_or_insert(loss));
-        let verdict = self.explosion.check(loss, self.config.explosion, FLOOR * first);
-        if let (Verdict::Good, Some(loss)) = (verdict, loss) {
+    /// Judges the losses since the last decision, all finite, and through them the parameters that the newest were
+    /// measured at. `may_restart`: whether the host still has the state before the first step.
+    pub fn check(&mut self, window: &LossWindow, step: u64, may_restart: bool) -> Verdict {
+        let loss = window.recent;
+        let first = *self.first.get_or_insert(loss);
+        let (factor, floor) = self.explodes_at();
+        let verdict = self.explosion.check(loss, factor, floor);
+        if verdict == Verdict::Good && !self.below_floor {
             self.dead_start.follow(loss);
             return self.check_level(window, first, step, may_restart);
         }
+        self.take_note(verdict)
+    }
+
+    /// Judges a step whose loss or gradient is not finite.
+    pub fn check_broken(&mut self) -> Verdict {
+        let verdict = self.explosion.check_broken();
+        self.take_note(verdict)
+    }
+
+    /// Whether a loss that was not finite waits for a second look.
+    pub fn suspects_broken(&self) -> bool {
+        self.explosion.suspects_broken()
+    }
+
+    /// Takes that second look, between two decisions: at a finite loss.
+    pub fn look_again(&mut self, loss: f64) -> Verdict {
+        let (factor, floor) = self.explodes_at();
+        let verdict = self.explosion.look_again(loss, factor, floor);
+        self.take_note(verdict)
+    }
+
+    /// Takes note of a step before the coming one, told only now: the host left it out by itself unless its loss is
+    /// finite. The parameters stayed where they were, so a finite loss after others is their second look.
+    pub fn told(&mut self, is_finite: bool) {
+        if is_finite { self.explosion.acquit() } else { self.explosion.left_out() }
+    }
+
+    /// Number of batches whose loss or gradient was not finite, at parameters that are sound.
+    pub fn broken_batches(&self) -> u64 {
+        self.explosion.n_broken()
+    }
+
+    /// Takes note that a loss was below the floor.
+    pub fn losses_are_below_floor(&mut self) {
+        self.below_floor = true;
+    }
+
+    /// Configuration.
+    pub fn config(&self) -> &GuardConfig {
+        &self.config
+    }
+
+    /// Factor and floor of the rule of explosions.
+    fn explodes_at(&self) -> (f64, f64) {
+        if self.below_floor { (f64::INFINITY, 1.0) } else { (self.config.explosion, FLOOR * self.first.unwrap_or(0.0)) }
+    }
+
+    fn take_note(&mut self, verdict: Verdict) -> Verdict {
         if let Verdict::RollBack { .. } = verdict {
             self.dead_start.restored();
         }
@@ -152,8 +206,8 @@ impl Guard {
     }
 
     /// Judges the length of the first step, once that is measured.
-    pub fn check_first_step(&mut self, step: u64, measured: &Measured, may_restart: bool) -> Verdict {
-        let excess = self.config.first_update.and_then(|allowed| self.first_step.check(step, measured, allowed));
+    pub fn check_first_step(&mut self, measured: &Measured, may_restart: bool) -> Verdict {
+        let excess = self.config.first_update.and_then(|allowed| self.first_step.check(measured, allowed));
         match excess.filter(|_| may_restart) {
             Some(excess) => Verdict::Restart { reason: Reason::FirstStepTooFar, lr_factor: 1.0 / excess },
             None => Verdict::Good,
@@ -179,5 +233,12 @@ impl Guard {
     pub fn may_restart(&self) -> bool {
         let dead_start = self.config.restart > 0.0 && self.dead_start.is_open();
         dead_start || (self.config.first_update.is_some() && self.first_step.is_open())
+    }
+
+    /// Whether a run can have left it so.
+    pub fn is_sound(&self) -> bool {
+        let numbers = self.first.is_none_or(f64::is_finite) && self.ceiling.is_none_or(is_positive);
+        let rules = self.explosion.is_sound() && self.drift.is_sound();
+        numbers && rules && self.dead_start.is_sound() && self.first_step.is_sound()
     }
 }

@@ -22,11 +22,15 @@
 //! - A candidate whose loss or gradient is not finite is never accepted, but halved.
 //! - At t = M the features still compare with x_{M-1}: with x̄ = x_M they would compare x_M with itself.
 //!
+//! f must not fall below 0, or below [`DriverConfig::loss_floor`] where that is given: controllers compare its values as
+//! ratios. (The published features of `hansen6` show an f that is not positive as -1.) The first value below is said, as
+//! a warning of `tracing`.
+//!
 //! It needs the same batch at x̄ and x_t (the full batch, or one held for the search) and plain gradient descent: with
 //! momentum or Adam, the step is not α d and retrying from x̄ has no meaning.
 
 use super::{DecisionCounts, DriverConfig, TraceRecord, clamp};
-use crate::limits::{OutOfRange, within};
+use crate::limits::{OutOfRange, is_count, within};
 use crate::policy::{Action, Decision, LossWindow, Measure, Measured, Policy, Reason, Signals};
 use serde::{Deserialize, Serialize};
 
@@ -85,6 +89,9 @@ pub enum LineSearchError {
     /// A setting, a start value or a bound is outside its range.
     #[error(transparent)]
     OutOfRange(#[from] OutOfRange),
+    /// A saved search that was made with other settings.
+    #[error("the saved line search was made with other settings or bounds than this one")]
+    OtherConfig,
     /// The policy names no action: it is a schedule.
     #[error("at step {step} the policy named no action: a line search needs one that chooses to halve, accept or grow")]
     NoAction {
@@ -161,6 +168,8 @@ pub struct LineSearch {
     accepted_weight_decay: f64,
     step: u64,
     counts: DecisionCounts,
+    /// Whether a loss was below the floor, which is said once.
+    below_floor: bool,
 }
 
 impl LineSearch {
@@ -186,7 +195,28 @@ impl LineSearch {
             accepted_weight_decay: weight_decay,
             step: 0,
             counts: DecisionCounts::default(),
+            below_floor: false,
         })
+    }
+
+    /// Checks that a search of `other`'s configuration can have left this one so. A search that is read from a file must
+    /// pass; [`QLineSearch`](crate::torch::QLineSearch) sees to it.
+    ///
+    /// # Errors
+    /// When it searches by another configuration, or holds numbers that no search can have left there.
+    pub fn check_like(&self, other: &Self) -> Result<(), LineSearchError> {
+        if self.config != other.config || self.bounds != other.bounds {
+            return Err(LineSearchError::OtherConfig);
+        }
+        self.config.check()?;
+        self.bounds.check(self.lr, self.weight_decay)?;
+        self.bounds.check(self.lr_base, self.weight_decay_base)?;
+        self.bounds.check(self.lr_base, self.accepted_weight_decay)?;
+        let DecisionCounts { halve, accept, grow } = self.counts;
+        for (key, n) in [("step", self.step), ("halve", halve), ("accept", accept), ("grow", grow)] {
+            within(key, n as f64, is_count(n), "a number of steps that a run can have")?;
+        }
+        Ok(())
     }
 
     /// Whether the coming step is a plain gradient step. The policy is shown its signals (its features need the M
@@ -224,6 +254,15 @@ impl LineSearch {
         grad_is_finite: bool,
     ) -> Result<LineSearchStep, LineSearchError> {
         let is_finite = loss.is_finite() && grad_is_finite;
+        if loss.is_finite() && loss < self.bounds.loss_floor && !self.below_floor {
+            self.below_floor = true;
+            tracing::warn!(
+                step = self.step,
+                loss,
+                "a loss is below its floor: a controller compares losses as ratios, so give a number below all of them as the \
+                 loss floor"
+            );
+        }
         let decided = if self.asks(is_finite) {
             policy.decide(&self.signals(loss, measured))
         } else {
@@ -281,6 +320,7 @@ impl LineSearch {
             weight_decay: self.weight_decay,
             weight_decay_base: self.weight_decay_base,
             validation: None,
+            below_floor: self.below_floor,
         }
     }
 

@@ -28,6 +28,9 @@ pub struct Signals {
     pub weight_decay_base: f64,
     /// Validation loss or error that was reported last, where one was.
     pub validation: Option<f64>,
+    /// Whether a loss has been below the floor (below 0 where there is none): then losses are no distances, and ratios
+    /// of them mean nothing.
+    pub below_floor: bool,
 }
 
 /// Summary of the losses since the last decision.

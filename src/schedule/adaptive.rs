@@ -4,7 +4,7 @@
 //! every step.
 
 use super::bytes::{pack, unpack};
-use super::factor_to;
+use super::{factor_to, is_next_rate};
 use crate::policy::Signals;
 use crate::policy::{Decision, Policy, PolicyStateError};
 use std::collections::VecDeque;
@@ -72,6 +72,11 @@ impl Policy for Plateau {
             return Err(PolicyStateError { found_bytes: state.len() });
         };
         let [ema, best, next_lr] = [ema, best, next_lr].map(f64::from_bits);
+        // The average may be anything: a loss that is not finite stays in it for ever.
+        let is_sound = is_next_rate(next_lr) && !best.is_nan() && n_bad <= Self::PATIENCE_STEPS;
+        if !is_sound {
+            return Err(PolicyStateError { found_bytes: state.len() });
+        }
         *self = Self { ema, best, n_bad, next_lr };
         Ok(())
     }
@@ -142,11 +147,17 @@ impl Policy for Greedy {
         let [best, n_good, n_bad, next_lr, ref losses @ ..] = numbers[..] else {
             return Err(PolicyStateError { found_bytes: state.len() });
         };
-        if losses.len() > Self::WINDOW_STEPS {
+        let [best, next_lr] = [best, next_lr].map(f64::from_bits);
+        let [lowest, highest] = Self::LR_BOUNDS;
+        let is_sound = losses.len() <= Self::WINDOW_STEPS
+            && (next_lr.is_nan() || (lowest..=highest).contains(&next_lr))
+            && !best.is_nan()
+            && n_good.max(n_bad) <= Self::PATIENCE_STEPS;
+        if !is_sound {
             return Err(PolicyStateError { found_bytes: state.len() });
         }
         let losses = losses.iter().copied().map(f64::from_bits).collect();
-        *self = Self { losses, best: f64::from_bits(best), n_good, n_bad, next_lr: f64::from_bits(next_lr) };
+        *self = Self { losses, best, n_good, n_bad, next_lr };
         Ok(())
     }
 }

@@ -70,6 +70,38 @@ impl FlatParams {
         &self.data
     }
 
+    /// Variables of the `VarStore`, which tell it from others.
+    pub(crate) fn store(&self) -> &Arc<Mutex<Variables>> {
+        &self.variables
+    }
+
+    /// Number of groups.
+    pub(crate) fn n_groups(&self) -> usize {
+        1 + self.params.iter().map(|param| param.group).max().unwrap_or(0)
+    }
+
+    /// Number of times that the variables were written to, other than through the buffer.
+    pub(crate) fn version(&self) -> Result<i64, TorchError> {
+        self.params.iter().try_fold(0, |sum: i64, param| Ok(sum.wrapping_add(param.tensor.f_internal_version()?)))
+    }
+
+    /// A number whose gradient is the gradients of now, so that they can be made again after they were zeroed; none
+    /// where there are none.
+    pub(crate) fn carried_gradients(&self) -> Result<Option<Tensor>, TorchError> {
+        tch::with_grad(|| {
+            let mut carried: Option<Tensor> = None;
+            for param in &self.params {
+                let grad = param.tensor.f_grad()?;
+                if !grad.defined() {
+                    continue;
+                }
+                let part = param.tensor.f_mul(&grad.f_detach_copy()?)?.f_sum(param.tensor.f_kind()?)?;
+                carried = Some(carried.map_or(Ok(part.shallow_clone()), |sum| sum.f_add(&part))?);
+            }
+            Ok(carried)
+        })
+    }
+
     /// Length of the buffer.
     pub fn len(&self) -> usize {
         self.params.last().map_or(0, |param| param.range.end as usize)

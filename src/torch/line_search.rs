@@ -13,6 +13,7 @@ use super::flat::to_host;
 use super::measure::{Measure, MeasureState};
 use super::optim::{Algorithm, GroupConfig, Optimizer, SavedTensor};
 use super::snapshot::{Snapshot, SnapshotState};
+use super::turn::Turn;
 use crate::driver::{DecisionCallback, LineSearch, LineSearchConfig, LineSearchStep, Pilot, TraceRecord};
 use crate::policy::Measured;
 use crate::policy::Policy;
@@ -56,6 +57,7 @@ pub struct QLineSearch {
     /// Numbers that were copied to the host last; kept for its memory.
     host: Vec<f32>,
     callbacks: Vec<DecisionCallback>,
+    turn: Turn,
 }
 
 /// State of a [`QLineSearch`] between two steps, the net included.
@@ -89,7 +91,8 @@ impl QLineSearch {
         let base = Snapshot::new(optimizer.flat(), None)?;
         let base_grad = optimizer.flat().data().f_zeros_like()?;
         let (measure, host, callbacks) = (Measure::new(0), Vec::new(), Vec::new());
-        Ok(Self { optimizer, policy, search, base, base_grad, measure, host, callbacks })
+        let turn = Turn::new(optimizer.flat().store());
+        Ok(Self { optimizer, policy, search, base, base_grad, measure, host, callbacks, turn })
     }
 
     /// Takes one step: looks at the candidate through the loss measured there, decides, and moves the net to the next
@@ -103,6 +106,7 @@ impl QLineSearch {
         if loss.numel() != 1 {
             return Err(TorchError::LossShape { shape: loss.size() });
         }
+        self.turn.take()?;
         self.optimizer.zero_grad()?;
         loss.f_backward()?;
         let _guard = tch::no_grad_guard();
@@ -153,6 +157,7 @@ impl QLineSearch {
         now.load_state(&state.now)?;
         self.base.load_state(&state.base)?;
         state.base_grad.write_to(&mut self.base_grad, "the shape of the gradient")?;
+        state.search.check_like(&self.search)?;
         self.measure.load_state(&state.measure, self.optimizer.flat().data())?;
         self.policy.load(&state.policy).map_err(crate::driver::DriverError::from)?;
         self.search = state.search;

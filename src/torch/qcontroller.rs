@@ -26,6 +26,7 @@ use super::TorchError;
 use super::measure::Measure;
 use super::optim::Optimizer;
 use super::snapshot::Snapshot;
+use super::turn::Turn;
 use crate::driver::{Bounds, DecisionCounts, Driver, DriverConfig, Pilot, TraceRecord};
 use crate::policy::Decision;
 use losses::LossLog;
@@ -35,7 +36,17 @@ use tch::{Device, Tensor};
 
 /// Steps an optimizer and lets a policy move its learning rate and weight decay.
 ///
-/// Load weights into the `VarStore` before the first step: that is the state that a bad first step goes back to.
+/// *Whose parameters?* Everything in the `VarStore` is this controller's: its rollbacks restore all of it, buffers too.
+/// What another optimizer trains (the other net of a GAN) goes into a `VarStore` of its own; two controllers that step
+/// one `VarStore` in turns are refused.
+///
+/// *Weights* are loaded into the `VarStore` before the first step: that is the state that a bad first step goes back to.
+/// After weights that are loaded later, [`QController::weights_loaded`] is called; else a restart or a rollback would
+/// undo the load. A change by other hands is noticed at the next step, and said once, as a warning of `tracing`.
+///
+/// *The loss* must be a distance: at least 0 or the loss floor ([`QController::with_loss_floor`]), and near that for a
+/// net that has learned all there is to learn. The controller compares losses as ratios, whatever their unit. See
+/// [`driver`](crate::driver), also for what becomes of losses that are not finite.
 ///
 /// ```
 /// use qgd::driver::Pilot;
@@ -73,6 +84,11 @@ pub struct QController {
     host: Vec<f32>,
     /// Whether every loss and gradient is looked at before its step.
     looks_first: bool,
+    turn: Turn,
+    /// Number of writes to the variables at the end of the last step.
+    version: Option<i64>,
+    /// Whether it was said that other hands have changed parameters.
+    is_told: bool,
 }
 
 impl QController {
@@ -104,6 +120,9 @@ impl QController {
         let snapshot = Snapshot::new(target.params(), target.ours())?;
         Ok(Self {
             looks_first: looks_first(&target),
+            turn: Turn::new(target.params().store()),
+            version: None,
+            is_told: false,
             target,
             driver,
             rates: (lr, weight_decay),
@@ -125,8 +144,8 @@ impl QController {
         Ok(self)
     }
 
-    /// Tells guard and policy a value below every loss, for losses that may be negative. Both see how far above it the
-    /// loss is.
+    /// Tells guard and policy a value below every loss, for losses that may be negative or that a constant is part of.
+    /// Both see how far above it the loss is; that of the validation too.
     ///
     /// # Errors
     /// When it is not finite.
@@ -147,13 +166,13 @@ impl QController {
     }
 
     /// Sets the learning rates of the parameter groups, from group 0 on. Their ratios to the controlled learning rate
-    /// are kept.
+    /// are kept. A group that is added to the `VarStore` later has the controlled rate itself, not the one that the
+    /// optimizer was built with.
     ///
     /// # Errors
     /// When a group of the `VarStore` is missing, or a learning rate is negative or not finite.
     pub fn with_group_lrs(mut self, lrs: &[f64]) -> Result<Self, TorchError> {
-        let params = self.target.params();
-        let groups = 1 + (0..params.n_variables()).map(|index| params.group(index)).max().unwrap_or(0);
+        let groups = self.target.params().n_groups();
         if lrs.len() != groups {
             return Err(TorchError::GroupLrs { given: lrs.len(), groups });
         }
@@ -242,6 +261,32 @@ impl QController {
         self.losses.forget_pending();
     }
 
+    /// Takes note that weights were loaded, or changed otherwise, between two steps: the run begins here. A restart or a
+    /// rollback goes back to these parameters and to no earlier ones, the guard begins anew, and the coming step is a
+    /// decision. Rates, steps, the optimizer's moments and what the policy remembers stay as they are.
+    ///
+    /// ```
+    /// # use qgd::{Controller, torch::QController};
+    /// # use tch::{Device, Kind, nn, nn::OptimizerConfig};
+    /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let vs = nn::VarStore::new(Device::Cpu);
+    /// # let mut x = vs.root().f_ones("x", &[2])?;
+    /// # let adam = nn::Adam::default().build(&vs, 1e-3)?;
+    /// # let mut opt = QController::wrap(adam, &vs, 1e-3, Controller::pretrained("lr")?)?;
+    /// opt.backward_step(&x.f_square()?.f_sum(Kind::Float)?)?;
+    /// tch::no_grad(|| x.f_fill_(3.0))?; // vs.load(...)
+    /// opt.weights_loaded()?;
+    /// # Ok(()) }
+    /// ```
+    ///
+    /// # Errors
+    /// When libtorch fails.
+    pub fn weights_loaded(&mut self) -> Result<(), TorchError> {
+        self.refresh()?;
+        self.losses.forget_pending();
+        self.begin_here()
+    }
+
     /// Sets the base learning rate. The ratio of the present rate to the base stays as the policy made it.
     ///
     /// # Errors
@@ -292,6 +337,12 @@ impl QController {
     /// Number of times that the guard went back to an earlier state.
     pub fn rollbacks(&self) -> u64 {
         self.driver.rollbacks()
+    }
+
+    /// Number of batches that were left out because their loss or gradient was not finite, though the parameters are
+    /// sound.
+    pub fn broken_batches(&self) -> u64 {
+        self.driver.broken_batches()
     }
 
     /// Calls `callback` with every decision.

@@ -93,6 +93,20 @@ impl Snapshot {
         Ok(())
     }
 
+    /// Puts those buffers back that are no longer finite: a forward pass over a broken batch has spoilt them.
+    ///
+    /// # Errors
+    /// When libtorch fails.
+    pub fn heal_buffers(&mut self) -> Result<(), TorchError> {
+        let _guard = tch::no_grad_guard();
+        for buffer in self.buffers.iter_mut().filter(|buffer| buffer.live.is_floating_point()) {
+            if buffer.live.f_isfinite()?.f_all()?.f_double_value(&[])? < 0.5 {
+                buffer.live.f_copy_(&buffer.saved)?;
+            }
+        }
+        Ok(())
+    }
+
     /// Puts everything back.
     ///
     /// # Errors

@@ -25,6 +25,7 @@
 //! What was not measured is 0, what is infinite is ±1.
 
 use super::{Lowest, scaled, softsign};
+use crate::limits::{is_count, is_positive};
 use crate::policy::{Action, Controls, Signals};
 use serde::{Deserialize, Serialize};
 
@@ -99,6 +100,17 @@ impl Hansen6 {
             first_objective: self.first_objective,
             first_dot: self.first_dot,
         }));
+    }
+
+    /// Whether a run that began as `fresh` can have left it so.
+    pub(super) fn fits(&self, fresh: &Self) -> bool {
+        let none_or_positive = |v: f64| v.is_nan() || is_positive(v);
+        self.controls == fresh.controls
+            && self.lowest.is_sound()
+            && !self.recent.iter().any(|v| v.is_nan())
+            && is_count(self.n_seen)
+            && none_or_positive(self.first_objective)
+            && none_or_positive(self.first_dot)
     }
 
     fn objective(&self, signals: &Signals) -> f64 {

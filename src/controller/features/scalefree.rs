@@ -17,7 +17,15 @@ use crate::policy::{Action, Measured, Move, Signals};
 use serde::{Deserialize, Serialize};
 
 /// Smallest loss that logarithms see: below it a task is solved.
-pub(super) const TINY: f64 = 1e-12;
+const TINY: f64 = 1e-12;
+/// First loss below which the unit of the loss is small, so that the smallest loss is taken as a share of the first one.
+const SMALL: f64 = 1e-6;
+
+/// Smallest loss that logarithms see in a run whose first loss is `first`.
+pub(super) fn tiny(first: f64) -> f64 {
+    // A first loss of 0 is remembered as the smallest, and shows no unit.
+    if TINY < first && first < SMALL || 0.0 < first && first < TINY { TINY * first } else { TINY }
+}
 
 /// Exponential moving average over decisions.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
@@ -30,6 +38,11 @@ impl Ema {
     /// Makes an average with this half-life, in decisions.
     pub(super) fn new(half_life: f64) -> Self {
         Self { rate: 1.0 - 0.5f64.powf(1.0 / half_life), value: f64::NAN }
+    }
+
+    /// Whether a run that began as `fresh` can have left it so.
+    pub(super) fn fits(&self, fresh: &Self) -> bool {
+        self.rate.to_bits() == fresh.rate.to_bits() && !self.value.is_infinite()
     }
 
     /// Takes in a value, unless it is not finite, and returns the average.
@@ -52,6 +65,11 @@ struct Noisy {
 impl Noisy {
     fn new(half_life: f64) -> Self {
         Self { ema: Ema::new(half_life), variance: f64::NAN }
+    }
+
+    fn fits(&self, fresh: &Self) -> bool {
+        // NaN is less than nothing.
+        self.ema.fits(&fresh.ema) && !(self.variance < 0.0)
     }
 
     /// Takes in a value and the variance of its noise, which is NaN where it is not known; returns the average.
@@ -161,6 +179,32 @@ impl Default for ScaleFree {
 }
 
 impl ScaleFree {
+    /// Smallest loss that logarithms see in this run.
+    pub(super) fn tiny(&self) -> f64 {
+        tiny(self.first_loss)
+    }
+
+    /// Whether a run can have left it so.
+    pub(super) fn is_sound(&self) -> bool {
+        let fresh = Self::default();
+        let averages = [
+            (self.spread, fresh.spread),
+            (self.alignment, fresh.alignment),
+            (self.update_cosine, fresh.update_cosine),
+            (self.descent, fresh.descent),
+            (self.improvement, fresh.improvement),
+            (self.grad_fast, fresh.grad_fast),
+            (self.grad_slow, fresh.grad_slow),
+            (self.moves, fresh.moves),
+        ];
+        let noisy = [(self.fast, fresh.fast), (self.slow, fresh.slow), (self.run, fresh.run)];
+        averages.iter().all(|(own, fresh)| own.fits(fresh))
+            && noisy.iter().all(|(own, fresh)| own.fits(fresh))
+            && self.lowest.is_sound()
+            && self.travelled >= 0.0
+            && self.highest_lr >= 0.0
+    }
+
     /// Evidence of the last update that the loss has been lower.
     pub(super) fn evidence(&self) -> Evidence {
         Evidence { loss_rise: self.loss_rise, update_cosine: self.update_cosine.value }
@@ -223,12 +267,13 @@ impl ScaleFree {
     /// Updates what is remembered, and gathers what the features are made of.
     fn see<'a>(&mut self, signals: &'a Signals, last_action: Option<Action>) -> Seen<'a> {
         let (window, m) = (&signals.window, &signals.measured);
-        let loss = window.mean.max(TINY);
+        let tiny = tiny(if self.first_loss.is_nan() { window.mean } else { self.first_loss });
+        let loss = window.mean.max(tiny);
         let n = f64::from(window.n);
         let rank = self.lowest.rank(loss);
         let change = self.last_window - loss;
         let standard_error = (self.spread.value * (1.0 / n + 1.0 / self.last_n)).sqrt();
-        let improvement = f64::from(softsign(change / (standard_error + TINY) / 3.0));
+        let improvement = f64::from(softsign(change / (standard_error + tiny) / 3.0));
         // Taken in only now: a change is judged by the spread before it.
         self.spread.push(if window.n > 1 { window.std * window.std } else { 0.5 * change * change });
         let variance = self.spread.value / n;
@@ -240,7 +285,7 @@ impl ScaleFree {
             // The error of the first average was not known when it became the lowest.
             self.fast_min_variance = self.fast.variance;
         }
-        let in_standard_errors = |difference: f64, variance: f64| difference / (variance.sqrt() + TINY);
+        let in_standard_errors = |difference: f64, variance: f64| difference / (variance.sqrt() + tiny);
         self.loss_rise = in_standard_errors(fast - self.fast_min, self.fast.variance + self.fast_min_variance);
         first(&mut self.first_loss, loss);
         first(&mut self.first_grad, m.grad_norm);
@@ -329,13 +374,26 @@ mod tests {
 
     #[test]
     fn the_unit_of_the_loss_does_not_matter() {
-        let (mut a, mut b) = (ScaleFree::default(), ScaleFree::default());
-        let (mut x, mut y) = ([0.0; N], [0.0; N]);
-        for step in 0..40 {
-            let loss = 2.0 / (1.0 + step as f64) + 0.1 * (step as f64).cos().abs();
-            a.update(&signals(step, loss, 1.0), Some(Action::ACCEPT), &mut x);
-            b.update(&signals(step, loss, 1000.0), Some(Action::ACCEPT), &mut y);
-            assert!(x.iter().zip(&y).all(|(x, y)| (x - y).abs() < 1e-5), "{x:?}\n{y:?}");
+        for unit in [1000.0, 1e-7, 1e-12, 1e-15, 1e-30] {
+            let (mut a, mut b) = (ScaleFree::default(), ScaleFree::default());
+            let (mut x, mut y) = ([0.0; N], [0.0; N]);
+            for step in 0..40 {
+                let loss = 2.0 / (1.0 + step as f64) + 0.1 * (step as f64).cos().abs();
+                a.update(&signals(step, loss, 1.0), Some(Action::ACCEPT), &mut x);
+                b.update(&signals(step, loss, unit), Some(Action::ACCEPT), &mut y);
+                assert!(x.iter().zip(&y).all(|(x, y)| (x - y).abs() < 1e-5), "{unit}: {x:?}\n{y:?}");
+            }
+        }
+    }
+
+    #[test]
+    fn a_loss_that_is_zero_from_the_start_shows_no_unit_and_a_solved_task_is_solved() {
+        assert_eq!([0.0, TINY, f64::NAN, 1.0, SMALL].map(tiny), [TINY; 5]);
+        let (mut f, mut x) = (ScaleFree::default(), [0.0; N]);
+        let at = ScaleFree::NAMES.iter().position(|&name| name == "loss_first").unwrap();
+        for step in 0..5 {
+            f.update(&signals(step, 0.0, 1.0), None, &mut x);
+            assert!(x[at].abs() < 1e-9, "nothing has fallen: {}", x[at]);
         }
     }
 
@@ -403,7 +461,7 @@ mod tests {
                     grad_norm: v[4], grad_snr: v[5], update_norm: v[6], param_norm: v[7], update_cosine: v[12], distance: v[13] };
                 let window = LossWindow { n: step as u32, mean: v[8], std: v[9], recent: v[8] };
                 let signals = Signals { step: step as u64, total_steps: None, window, measured, lr: v[10], lr_base: v[11],
-                    lr_ceiling: Some(v[12]), weight_decay: v[10], weight_decay_base: v[11], validation: Some(v[9]) };
+                    lr_ceiling: Some(v[12]), weight_decay: v[10], weight_decay_base: v[11], validation: Some(v[9]), below_floor: false };
                 f.update(&signals, None, &mut x);
                 prop_assert!(x.iter().all(|v| (-1.0..=1.0).contains(v)), "{x:?}");
             }

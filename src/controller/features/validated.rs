@@ -10,7 +10,7 @@
 //!
 //! Features that are made of the validation loss are 0 where none was reported.
 
-use super::scalefree::{Ema, ScaleFree, TINY, first, signed};
+use super::scalefree::{Ema, ScaleFree, first, signed};
 use super::{Evidence, scaled, softsign};
 use crate::policy::{Action, Measured, Signals};
 use serde::{Deserialize, Serialize};
@@ -92,6 +92,19 @@ impl Validated {
         names
     };
 
+    /// Whether a run can have left it so.
+    pub(super) fn is_sound(&self) -> bool {
+        let fresh = Self::default();
+        let averages = [
+            (self.train, fresh.train),
+            (self.fast, fresh.fast),
+            (self.slow, fresh.slow),
+            (self.gap, fresh.gap),
+            (self.moves, fresh.moves),
+        ];
+        averages.iter().all(|(own, fresh)| own.fits(fresh)) && self.scalefree.is_sound()
+    }
+
     /// Evidence of the last update that the loss has been lower.
     pub(super) fn evidence(&self) -> Evidence {
         self.scalefree.evidence()
@@ -101,9 +114,10 @@ impl Validated {
     pub fn update(&mut self, signals: &Signals, last_action: Option<Action>, out: &mut [f32]) {
         let (shared, own) = out.split_at_mut(N_SCALEFREE);
         self.scalefree.update(signals, last_action, shared);
-        let loss = self.train.push(signals.window.mean.max(TINY));
+        let tiny = self.scalefree.tiny();
+        let loss = self.train.push(signals.window.mean.max(tiny));
         let moved = last_action.map_or(0.0, |action| signed(action.weight_decay));
-        let v = signals.validation.map_or(f64::NAN, |v| if v.is_nan() { f64::INFINITY } else { v.max(TINY) });
+        let v = signals.validation.map_or(f64::NAN, |v| if v.is_nan() { f64::INFINITY } else { v.max(tiny) });
         first(&mut self.first, v);
         self.lowest = self.lowest.min(v);
         let gap = (v / loss).ln();
@@ -149,6 +163,7 @@ mod tests {
             weight_decay: decay,
             weight_decay_base: 1e-3,
             validation: Some(validation),
+            below_floor: false,
         }
     }
 
@@ -215,7 +230,7 @@ mod tests {
                 let measured = Measured { grad_norm: v[0], param_norm: v[1], ..Measured::default() };
                 let window = LossWindow { n: 1, mean: v[2], std: 0.0, recent: v[2] };
                 let signals = Signals { step: step as u64, total_steps: None, window, measured, lr: v[3], lr_base: v[3],
-                    weight_decay: v[4], lr_ceiling: None, weight_decay_base: v[5], validation: Some(v[6]) };
+                    weight_decay: v[4], lr_ceiling: None, weight_decay_base: v[5], validation: Some(v[6]), below_floor: false };
                 let found = own(&mut tracker, &signals);
                 prop_assert!(found.iter().all(|v| (-1.0..=1.0).contains(v)), "{found:?}");
             }

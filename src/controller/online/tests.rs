@@ -202,7 +202,7 @@ fn what_the_guard_does_is_never_learned_as_an_action_of_the_agent() {
     // The guard put the loss back to 1 before the next decision, so no reward knows of the wreck.
     assert!(batch.returns.iter().all(|r| r.abs() < 1e-6));
     replay.append(0, 0.5, &[0.0], 0, 0.0, &[0.0]);
-    assert!(!replay.fits(batch.obs.len() / 20_000, 3));
+    assert!(!replay.fits(&replay, batch.obs.len() / 20_000, 3));
 }
 
 #[test]

@@ -2,6 +2,9 @@
 //!
 //! Some wrecks do not explode. A net whose units have all died or saturated has a loss like that of the untrained net,
 //! and learns no more. Nothing is lost when such a run begins again, at a quarter of the learning rate that led there.
+//!
+//! How far is *far* can be told only of a start that has a length. From parameters that all start at zero every step
+//! would go far, so the rule has nothing to say of them.
 
 use crate::policy::Measured;
 use serde::{Deserialize, Serialize};
@@ -22,6 +25,8 @@ pub(super) struct DeadStart {
     average: Option<f64>,
     /// Whether the last decision was taken far from the start.
     went_far: bool,
+    /// Whether all parameters were zero at the first decision, once that is known.
+    from_zero: Option<bool>,
     /// Step at which the rule was last asked.
     looked_at: u64,
 }
@@ -35,7 +40,8 @@ impl DeadStart {
 
     /// Takes in how far from its start the run is at a decision.
     pub fn measured(&mut self, measured: &Measured) {
-        self.went_far = measured.distance > FAR * measured.param_norm;
+        let from_zero = *self.from_zero.get_or_insert(measured.param_norm <= 0.0);
+        self.went_far = !from_zero && measured.distance > FAR * measured.param_norm;
     }
 
     /// Takes note that the parameters were restored: their distance from the start is not known until it is measured
@@ -60,5 +66,10 @@ impl DeadStart {
     /// Whether a later step may still find the start dead.
     pub fn is_open(&self) -> bool {
         RESTART_STEPS.iter().any(|&later| self.looked_at < later)
+    }
+
+    /// Whether a run can have left it so.
+    pub fn is_sound(&self) -> bool {
+        self.average.is_none_or(f64::is_finite)
     }
 }

@@ -33,6 +33,14 @@ impl Drift {
     pub fn forget(&mut self) {
         self.level = None;
     }
+
+    /// Whether a run can have left it so.
+    pub fn is_sound(&self) -> bool {
+        self.level.is_none_or(|level| {
+            let Level { average, lowest, previous, squares, weight } = level;
+            [average, lowest, previous].iter().all(|v| v.is_finite()) && squares >= 0.0 && weight > 0.0
+        })
+    }
 }
 
 /// Level and noise of the losses.

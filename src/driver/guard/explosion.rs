@@ -1,10 +1,12 @@
 //! Explosion: a loss far above the highest of late, or a loss or gradient that is not finite.
 //!
-//! A single batch with an outlier looks like an explosion too. So a high but finite loss is looked at twice: the first
-//! time the driver measures another batch at the same parameters, and only if that is bad too it rolls back. Otherwise
-//! the guard has learned how high the losses of a good net can be.
+//! A single batch with an outlier looks like an explosion too, and a single broken example like a wrecked net. So a bad
+//! loss is looked at twice: the first time the driver leaves the step out and measures another batch at the same
+//! parameters, and only if that is bad too it rolls back. Otherwise the batch was at fault: the guard has learned how
+//! high the losses of a good net can be, and a loss that is not finite is only counted.
 
 use super::Verdict;
+use crate::limits::is_count;
 use crate::policy::Reason;
 use serde::{Deserialize, Serialize};
 
@@ -17,38 +19,101 @@ pub(super) struct Explosion {
     peak: Option<f64>,
     /// Whether the parameters at hand were restored, so that no step since then can be to blame.
     at_verified: bool,
-    /// High loss that is suspected, until another batch is looked at.
+    /// High loss that is suspected, until another batch is looked at; infinite for one that is not finite.
     suspect: Option<f64>,
+    /// Number of batches that wait for a second look, because their loss or gradient was not finite.
+    n_suspected: u64,
+    /// Number of those that were at fault: the parameters turned out to be sound.
+    n_broken: u64,
 }
 
 impl Explosion {
-    /// Judges a loss that explodes above `factor × max(peak, floor)`; `None` stands for a loss or gradient that is not
-    /// finite.
-    pub fn check(&mut self, loss: Option<f64>, factor: f64, floor: f64) -> Verdict {
-        let blameless = self.peak.is_none() || self.at_verified;
+    /// Judges a loss, which is finite. It explodes above `factor × max(peak, floor)`.
+    pub fn check(&mut self, loss: f64, factor: f64, floor: f64) -> Verdict {
+        let blameless = self.is_blameless();
         let suspected = self.suspect.take();
-        let Some(loss) = loss else {
-            self.at_verified = true;
-            return Verdict::RollBack { reason: Reason::NonFinite, halve: !blameless };
-        };
         let peak = self.peak.unwrap_or(loss);
         let exploded = loss > factor * peak.max(floor) && !blameless;
         if exploded && suspected.is_none() {
             self.suspect = Some(loss);
-            return Verdict::Hold;
+            return Verdict::Hold { reason: Reason::LossExploded };
         }
         if exploded {
-            self.at_verified = true;
-            return Verdict::RollBack { reason: Reason::LossExploded, halve: true };
+            return self.roll_back(Reason::LossExploded);
         }
         // A high loss at good parameters, be it this one or the one that was suspected, says that the peak was too low.
-        self.peak = Some(loss.max(PEAK_DECAY * peak).max(suspected.unwrap_or(loss)));
+        let seen = suspected.filter(|suspected| suspected.is_finite()).unwrap_or(loss);
+        self.peak = Some(loss.max(PEAK_DECAY * peak).max(seen));
+        self.acquit();
         self.at_verified = false;
         Verdict::Good
+    }
+
+    /// Judges a loss or gradient that is not finite. Parameters that nothing speaks against are not blamed; others are
+    /// looked at once more.
+    pub fn check_broken(&mut self) -> Verdict {
+        if self.suspect.is_some() && !self.is_blameless() {
+            return self.roll_back(Reason::NonFinite);
+        }
+        self.left_out();
+        Verdict::Hold { reason: Reason::NonFinite }
+    }
+
+    /// Takes note of a step that was left out, because its loss or gradient was not finite.
+    pub fn left_out(&mut self) {
+        if self.is_blameless() {
+            self.n_broken += 1;
+        } else {
+            self.suspect = Some(f64::INFINITY);
+            self.n_suspected += 1;
+        }
+    }
+
+    /// Takes note of a finite loss at the parameters at which another was not finite: the batch was at fault.
+    pub fn acquit(&mut self) {
+        self.n_broken += std::mem::take(&mut self.n_suspected);
+        self.suspect = self.suspect.filter(|suspect| suspect.is_finite());
+    }
+
+    fn roll_back(&mut self, reason: Reason) -> Verdict {
+        (self.suspect, self.n_suspected, self.at_verified) = (None, 0, true);
+        Verdict::RollBack { reason, halve: true }
+    }
+
+    /// Whether no step can be to blame: nothing good was seen yet, or the parameters at hand were restored.
+    fn is_blameless(&self) -> bool {
+        self.peak.is_none() || self.at_verified
+    }
+
+    /// Whether a loss that was not finite waits for a second look.
+    pub fn suspects_broken(&self) -> bool {
+        self.suspect.is_some_and(f64::is_infinite)
+    }
+
+    /// Takes the second look, between two decisions: at a finite loss.
+    pub fn look_again(&mut self, loss: f64, factor: f64, floor: f64) -> Verdict {
+        if self.peak.is_some_and(|peak| loss > factor * peak.max(floor)) {
+            return self.roll_back(Reason::LossExploded);
+        }
+        self.acquit();
+        Verdict::Good
+    }
+
+    /// Number of batches that were at fault.
+    pub fn n_broken(&self) -> u64 {
+        self.n_broken
     }
 
     /// Takes note that another rule has the parameters restored.
     pub fn restored(&mut self) {
         self.at_verified = true;
+    }
+
+    /// Whether a run can have left it so.
+    pub fn is_sound(&self) -> bool {
+        let counts = [self.n_suspected, self.n_broken];
+        self.peak.is_none_or(f64::is_finite)
+            && !self.suspect.is_some_and(f64::is_nan)
+            && counts.into_iter().all(is_count)
     }
 }

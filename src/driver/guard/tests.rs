@@ -2,32 +2,125 @@ use super::*;
 use crate::rng::{standard_normal, stream};
 
 fn check(guard: &mut Guard, loss: f32) -> Verdict {
-    guard.check(&LossWindow::of(&[loss]), true, 0, false)
+    if loss.is_finite() { guard.check(&LossWindow::of(&[loss]), 0, false) } else { guard.check_broken() }
 }
+
+const HOLD: Verdict = Verdict::Hold { reason: Reason::LossExploded };
+const SECOND_LOOK: Verdict = Verdict::Hold { reason: Reason::NonFinite };
+const BROKEN: Verdict = Verdict::RollBack { reason: Reason::NonFinite, halve: true };
 
 #[test]
 fn an_explosion_is_blamed_on_the_step_and_a_nan_too() {
     let mut guard = Guard::new(GuardConfig::default());
     assert_eq!(check(&mut guard, 2.0), Verdict::Good);
-    assert_eq!(check(&mut guard, 9.0), Verdict::Hold);
+    assert_eq!(check(&mut guard, 9.0), HOLD);
     assert_eq!(check(&mut guard, 9.0), Verdict::RollBack { reason: Reason::LossExploded, halve: true });
     assert_eq!(check(&mut guard, 2.0), Verdict::Good);
-    assert_eq!(check(&mut guard, f32::NAN), Verdict::RollBack { reason: Reason::NonFinite, halve: true });
+    assert_eq!([check(&mut guard, f32::NAN), check(&mut guard, f32::NAN)], [SECOND_LOOK, BROKEN]);
+    assert_eq!(guard.broken_batches(), 0);
+}
+
+#[test]
+fn a_batch_that_is_broken_where_the_next_one_is_not_is_counted_and_nothing_is_undone() {
+    let mut guard = Guard::new(GuardConfig::default());
+    check(&mut guard, 2.0);
+    for n in 1..5 {
+        assert_eq!([check(&mut guard, f32::NAN), check(&mut guard, 2.0)], [SECOND_LOOK, Verdict::Good]);
+        assert_eq!(guard.broken_batches(), n);
+    }
+    assert_eq!(check(&mut guard, 5.0), HOLD, "an infinite loss does not teach how high losses can be");
+    assert_eq!(check(&mut guard, 2.0), Verdict::Good);
+    // What explodes at the second look was no fault of the batch; nor the other way round.
+    assert_eq!(
+        [check(&mut guard, f32::INFINITY), check(&mut guard, 90.0)],
+        [SECOND_LOOK, Verdict::RollBack { reason: Reason::LossExploded, halve: true }]
+    );
+    assert_eq!(check(&mut guard, 2.0), Verdict::Good);
+    assert_eq!([check(&mut guard, 90.0), check(&mut guard, f32::NAN)], [HOLD, BROKEN]);
+    assert_eq!(guard.broken_batches(), 4);
 }
 
 #[test]
 fn a_nan_at_restored_parameters_does_not_halve_for_ever() {
     let mut guard = Guard::new(GuardConfig::default());
     check(&mut guard, 2.0);
-    check(&mut guard, f32::NAN);
-    assert_eq!(check(&mut guard, f32::NAN), Verdict::RollBack { reason: Reason::NonFinite, halve: false });
+    assert_eq!([check(&mut guard, f32::NAN), check(&mut guard, f32::NAN)], [SECOND_LOOK, BROKEN]);
+    for _ in 0..9 {
+        assert_eq!(check(&mut guard, f32::NAN), SECOND_LOOK);
+    }
+    assert_eq!(guard.broken_batches(), 9, "the parameters are good: they were restored");
+    let mut first = Guard::new(GuardConfig::default());
+    assert_eq!([check(&mut first, f32::NAN), check(&mut first, f32::NAN)], [SECOND_LOOK; 2], "no step was taken yet");
+    assert_eq!(first.broken_batches(), 2);
+}
+
+/// A host that looks only at decisions has left such steps out by itself.
+#[test]
+fn steps_that_were_left_out_and_told_late_are_judged_by_what_came_after_them() {
+    let told = |steps: &[bool]| {
+        let mut guard = Guard::new(GuardConfig::default());
+        check(&mut guard, 2.0);
+        steps.iter().for_each(|&is_finite| guard.told(is_finite));
+        guard
+    };
+    let mut sound = told(&[true, false, false, true, true]);
+    assert_eq!((check(&mut sound, 2.0), sound.broken_batches()), (Verdict::Good, 2));
+    let mut last = told(&[true, false]);
+    assert_eq!((check(&mut last, 2.0), last.broken_batches()), (Verdict::Good, 1));
+    let mut wrecked = told(&[true, false]);
+    assert_eq!((check(&mut wrecked, f32::NAN), wrecked.broken_batches()), (BROKEN, 0));
+}
+
+#[test]
+fn of_losses_that_were_below_their_floor_only_what_is_not_finite_is_bad() {
+    let config = GuardConfig { drift: Some(1.1), ..GuardConfig::default() };
+    let mut guard = Guard::new(config);
+    guard.losses_are_below_floor();
+    for (step, loss) in [-0.1, -5.0, 3.0, 1e6, -1e6, 0.0, 50.0, 1.0].into_iter().cycle().take(200).enumerate() {
+        guard.measured(&Measured { param_norm: 1.0, distance: 1.0, ..Measured::default() });
+        let verdict = guard.check(&LossWindow::of(&[loss]), step as u64, true);
+        assert_eq!(verdict, Verdict::Good, "step {step}");
+    }
+    assert_eq!([check(&mut guard, f32::NAN), check(&mut guard, f32::NAN)], [SECOND_LOOK, BROKEN]);
+}
+
+#[test]
+fn a_run_from_zero_is_not_given_up_because_every_step_goes_far() {
+    let given_up = |start: f64| {
+        let mut guard = Guard::new(GuardConfig::default());
+        (0..200).any(|step| {
+            let distance = 0.01 * step as f64;
+            let verdict = guard.check(&LossWindow::of(&[1.0]), step, true);
+            let param_norm = if start > 0.0 { start } else { distance };
+            guard.measured(&Measured { param_norm, distance, ..Measured::default() });
+            verdict != Verdict::Good
+        })
+    };
+    assert!(!given_up(0.0), "a rate that is too low looks like a dead net");
+    assert!(given_up(0.1));
+}
+
+#[test]
+fn a_first_step_from_zero_has_nothing_to_be_compared_with_and_one_after_a_broken_batch_has() {
+    let config = GuardConfig { first_update: Some(0.1), restart: 0.0, ..GuardConfig::default() };
+    let at = |param_norm, distance| Measured { param_norm, distance, ..Measured::default() };
+    let mut zero = Guard::new(config.clone());
+    assert_eq!(zero.check_first_step(&at(0.0, 0.0), true), Verdict::Good);
+    assert_eq!(zero.check_first_step(&at(5.0, 5.0), true), Verdict::Good);
+    assert!(!zero.may_restart());
+    // The first decision may come late.
+    let mut late = Guard::new(config);
+    assert_eq!(check(&mut late, f32::NAN), SECOND_LOOK);
+    assert_eq!(late.check_first_step(&at(2.0, 0.0), true), Verdict::Good);
+    let restart = Verdict::Restart { reason: Reason::FirstStepTooFar, lr_factor: 0.05 };
+    assert_eq!(late.check_first_step(&at(4.0, 4.0), true), restart);
 }
 
 #[test]
 fn a_high_loss_at_verified_parameters_raises_the_peak() {
     let mut guard = Guard::new(GuardConfig::default());
     check(&mut guard, 1.0);
-    assert_eq!(check(&mut guard, 50.0), Verdict::Hold);
+    assert_eq!(check(&mut guard, 50.0), HOLD);
     assert_ne!(check(&mut guard, 50.0), Verdict::Good);
     assert_eq!(check(&mut guard, 50.0), Verdict::Good, "the restored parameters are not at fault");
     assert_eq!(check(&mut guard, 60.0), Verdict::Good);
@@ -48,7 +141,7 @@ fn the_noise_of_a_nearly_solved_task_is_no_explosion() {
 fn one_batch_with_an_outlier_costs_one_step_and_no_halving() {
     let mut guard = Guard::new(GuardConfig::default());
     check(&mut guard, 1.0);
-    assert_eq!(check(&mut guard, 30.0), Verdict::Hold);
+    assert_eq!(check(&mut guard, 30.0), HOLD);
     for _ in 0..5 {
         assert_eq!(check(&mut guard, 1.0), Verdict::Good);
         assert_eq!(check(&mut guard, 30.0), Verdict::Good);
@@ -61,7 +154,7 @@ fn a_false_alarm_teaches_how_high_losses_can_be() {
     check(&mut guard, 1.0);
     assert_eq!(
         [check(&mut guard, 3.0), check(&mut guard, 1.0), check(&mut guard, 3.0)],
-        [Verdict::Hold, Verdict::Good, Verdict::Good]
+        [HOLD, Verdict::Good, Verdict::Good]
     );
 }
 
@@ -108,7 +201,7 @@ fn a_loss_as_high_as_the_first_one_by_chance_is_not_given_up() {
 fn a_loss_above_that_of_the_untrained_net_is_an_explosion_until_training_shows_such_noise() {
     let mut guard = Guard::new(GuardConfig::default());
     check(&mut guard, 3.0);
-    assert_eq!(check(&mut guard, 7.0), Verdict::Hold);
+    assert_eq!(check(&mut guard, 7.0), HOLD);
     assert_eq!(check(&mut guard, 7.0), Verdict::RollBack { reason: Reason::LossExploded, halve: true });
     assert_eq!(check(&mut guard, 7.0), Verdict::Good, "a batch of heavy tails at the parameters of the start");
     assert_eq!(check(&mut guard, 7.0), Verdict::Good);
@@ -120,11 +213,11 @@ fn a_loss_that_rises_for_long_is_noticed_and_then_judged_anew() {
     let (mut guard, mut free) = (Guard::new(config), Guard::new(GuardConfig::default()));
     let rising = (0..40).map(|i| 1.0 + 0.05 * i as f32);
     let verdicts: Vec<Verdict> =
-        rising.clone().map(|loss| guard.check(&LossWindow::of(&[loss; 8]), true, 0, false)).collect();
+        rising.clone().map(|loss| guard.check(&LossWindow::of(&[loss; 8]), 0, false)).collect();
     let drifted = Verdict::RollBack { reason: Reason::LossDrifted, halve: true };
     assert_eq!(verdicts.iter().position(|&verdict| verdict == drifted), Some(11), "a loss of 1.55, late by an average");
     assert!(verdicts.iter().filter(|&&verdict| verdict == drifted).count() <= 2, "{verdicts:?}");
-    assert!(rising.clone().all(|loss| free.check(&LossWindow::of(&[loss; 8]), true, 0, false) == Verdict::Good));
+    assert!(rising.clone().all(|loss| free.check(&LossWindow::of(&[loss; 8]), 0, false) == Verdict::Good));
     let noise = (0..400).map(|i| if i % 10 == 0 { 3.0 } else { 1.0 });
     let mut guard = Guard::new(GuardConfig { drift: Some(1.5), ..GuardConfig::default() });
     assert!(
@@ -140,7 +233,7 @@ fn heavy_tails_about_a_constant_level_are_no_drift_but_a_rise_of_that_level_is()
     let mut guard = Guard::new(GuardConfig { drift: Some(1.3), explosion: 50.0, ..GuardConfig::default() });
     let mut alarms = |level: f64, n: usize| {
         let windows = (0..n).map(|_| LossWindow::of(&[(); 4].map(|()| draw(level))));
-        windows.filter(|window| guard.check(window, true, 0, false) != Verdict::Good).count()
+        windows.filter(|window| guard.check(window, 0, false) != Verdict::Good).count()
     };
     assert!(alarms(1.0, 2000) <= 2, "8000 losses");
     assert!((1..=3).contains(&alarms(3.0, 50)));

@@ -16,7 +16,6 @@ pub struct QControllerState {
     pub driver: DriverState,
     optimizer: Option<Algorithm>,
     losses: Vec<f32>,
-    gradients_are_broken: bool,
     measure: MeasureState,
     now: SnapshotState,
     verified: SnapshotState,
@@ -31,12 +30,11 @@ impl QController {
     /// When libtorch cannot copy it to the host.
     pub fn state(&mut self) -> Result<QControllerState, TorchError> {
         self.refresh()?;
-        let (losses, gradients_are_broken) = self.losses.saved()?;
+        let losses = self.losses.saved()?;
         Ok(QControllerState {
             driver: self.driver.state(),
             optimizer: self.target.ours().map(super::Optimizer::algorithm),
             losses,
-            gradients_are_broken,
             measure: self.measure.state(),
             now: Snapshot::new(self.target.params(), self.target.ours())?.state()?,
             verified: self.snapshot.state()?,
@@ -70,7 +68,8 @@ impl QController {
         self.measure.load_state(&state.measure, self.target.params().data())?;
         self.driver.load_state(state.driver)?;
         self.target.restore(&mut now)?;
-        self.losses.load(state.losses, state.gradients_are_broken);
+        self.losses.load(state.losses);
+        self.version = None;
         self.set_rates_of_driver()
     }
 }

@@ -10,24 +10,58 @@ use tch::Device;
 impl QController {
     pub(super) fn controlled_step(&mut self, clip: Clip) -> Result<(), TorchError> {
         let _guard = tch::no_grad_guard();
+        self.take_turn()?;
         self.losses.count_pending()?;
         self.refresh()?;
         let gradient = if self.needs_joined(clip) { Some(self.target.params().gradient()?) } else { None };
         let is_masked = self.see(gradient.as_ref())?;
         // A masked step is told at the next decision, whoever has looked at the losses by then.
         let (losses, grad_is_finite) = if is_masked { (Vec::new(), true) } else { self.losses.take() };
+        if self.driver.is_guarded() && losses.iter().any(|loss| !loss.is_finite()) {
+            self.snapshot.heal_buffers()?;
+        }
         let order = self.driver.step(&losses, grad_is_finite, || self.measure.measure(&self.host));
+        self.obey(order, gradient.as_ref(), clip, is_masked)?;
+        self.version = if self.is_told { None } else { Some(self.target.params().version()?) };
+        Ok(())
+    }
+
+    /// Takes the turn on the `VarStore`, and says it once where other hands have changed parameters since the last step.
+    fn take_turn(&mut self) -> Result<(), TorchError> {
+        if self.turn.take()? {
+            return self.begin_here();
+        }
+        let Some(version) = self.version.take() else { return Ok(()) };
+        if version != self.target.params().version()? {
+            self.is_told = true;
+            tracing::warn!(
+                step = self.driver.steps(),
+                "parameters were changed between two steps, and not by this controller: a rollback would undo that. Where \
+                 weights were loaded, call weights_loaded() after that; where they are clipped or averaged, nothing needs \
+                 to be done"
+            );
+        }
+        Ok(())
+    }
+
+    fn obey(
+        &mut self,
+        order: Order,
+        gradient: Option<&Gradient>,
+        clip: Clip,
+        is_masked: bool,
+    ) -> Result<(), TorchError> {
         match order {
             Order::Apply { lr, weight_decay, keep } => {
                 if keep {
                     self.keep()?;
                 }
                 self.set_rates(lr, weight_decay)?;
-                if let Some(gradient) = &gradient {
+                if let Some(gradient) = gradient {
                     self.target.clip(gradient, clip)?;
                 }
                 let finite = if is_masked { Some(self.losses.newest_is_finite()?) } else { None };
-                self.target.apply(gradient.as_ref(), finite.as_ref())
+                self.target.apply(gradient, finite.as_ref())
             }
             Order::Skip => Ok(()),
             Order::RollBack => self.roll_back(),
@@ -98,6 +132,17 @@ impl QController {
         self.set_rates_of_driver()
     }
 
+    /// Takes the state of now for the one that the run began with.
+    pub(super) fn begin_here(&mut self) -> Result<(), TorchError> {
+        self.driver.begin_here();
+        self.measure.reset();
+        self.losses.forget_counted();
+        self.first = None;
+        self.version = None;
+        self.snapshot = Snapshot::new(self.target.params(), self.target.ours())?;
+        Ok(())
+    }
+
     pub(super) fn set_rates_of_driver(&mut self) -> Result<(), TorchError> {
         self.set_rates(self.driver.lr(), self.driver.weight_decay())
     }
@@ -113,6 +158,9 @@ impl QController {
     /// Follows the net to another device or kind, and takes in new variables.
     pub(super) fn refresh(&mut self) -> Result<(), TorchError> {
         if self.target.refresh()? != Refreshed::Unchanged {
+            // New groups have other rates.
+            self.target.set_rates(self.rates.0, self.rates.1)?;
+            self.version = None;
             self.looks_first = looks_first(&self.target);
             self.measure.reset();
             if self.first.take().is_some() {

@@ -34,7 +34,9 @@ pub(super) enum Clip {
 impl Target {
     pub fn wrap(optimizer: nn::Optimizer, vs: &VarStore) -> Result<Self, TorchError> {
         let params = FlatParams::new(vs)?;
-        Ok(Self::Tch(Box::new(Wrapped { optimizer, params, group_ratios: Vec::new(), weight_decay: 0.0 })))
+        let mut wrapped = Wrapped { optimizer, params, group_ratios: Vec::new(), weight_decay: 0.0 };
+        wrapped.take_in_variables()?;
+        Ok(Self::Tch(Box::new(wrapped)))
     }
 
     pub fn params(&self) -> &FlatParams {
@@ -55,7 +57,7 @@ impl Target {
     pub fn refresh(&mut self) -> Result<Refreshed, TorchError> {
         match self {
             Self::Ours(optimizer) => optimizer.refresh(),
-            Self::Tch(wrapped) => wrapped.params.refresh(),
+            Self::Tch(wrapped) => wrapped.refresh(),
         }
     }
 
@@ -134,6 +136,32 @@ impl Target {
 }
 
 impl Wrapped {
+    fn refresh(&mut self) -> Result<Refreshed, TorchError> {
+        let refreshed = self.params.refresh()?;
+        if refreshed == Refreshed::Grown {
+            self.take_in_variables()?;
+        }
+        Ok(refreshed)
+    }
+
+    /// Has tch's optimizer take in variables that were made after it. It does so only as it zeroes gradients, which are
+    /// made again, or steps. A new group has the rates that the optimizer was built with, until they are set.
+    fn take_in_variables(&mut self) -> Result<(), TorchError> {
+        let carried = self.params.carried_gradients()?;
+        unwinding("zero_grad", || self.optimizer.zero_grad())?;
+        if let Some(carried) = carried {
+            carried.f_backward()?;
+        }
+        if !self.group_ratios.is_empty() {
+            self.group_ratios.resize(self.params.n_groups(), 1.0);
+        }
+        if self.weight_decay != 0.0 {
+            let weight_decay = self.weight_decay;
+            unwinding("set_weight_decay", || self.optimizer.set_weight_decay(weight_decay))?;
+        }
+        Ok(())
+    }
+
     fn set_rates(&mut self, lr: f64, weight_decay: f64) -> Result<(), TorchError> {
         let Self { optimizer, group_ratios, .. } = self;
         if group_ratios.is_empty() {
