@@ -2,10 +2,10 @@
 
 use super::failure::Failure;
 use super::trials::short_json;
-use super::tune::{StudyArgs, output, read_space};
+use super::tune::{StudyArgs, read_space};
 use anyhow::{Context, Result, anyhow};
 use clap::Args;
-use qgd::tuner::{Outcome, Study, Value};
+use qgd::tuner::{Outcome, Study, Value, read_python_json};
 use serde_json::{Value as Json, json};
 use std::collections::BTreeMap;
 use std::io::{self, BufRead};
@@ -47,7 +47,10 @@ impl AskTellArgs {
 }
 
 fn served(study: &Study, line: &str) -> Result<Json> {
-    let json: Json = serde_json::from_str(line).context("this is no JSON")?;
+    let json = match read_python_json(line) {
+        Some(json) => json,
+        None => serde_json::from_str(line).context("this is no JSON")?,
+    };
     let verbs = "one of \"ask\", \"report\", \"tell\", \"enqueue\", \"best\"";
     let object = json.as_object().filter(|object| object.len() == 1);
     let (verb, about) =
@@ -60,7 +63,7 @@ fn served(study: &Study, line: &str) -> Result<Json> {
         "report" => {
             let trial = trial_of(about)?;
             let step = about["step"].as_i64().ok_or_else(|| anyhow!("`report.step` must be a whole number"))?;
-            let value = output::number(&about["value"]).ok_or_else(|| anyhow!("`report.value` must be a number"))?;
+            let value = Outcome::number(&about["value"]).ok_or_else(|| anyhow!("`report.value` must be a number"))?;
             study.report(trial, step, value)?;
             let prune = study.config().directions.len() == 1 && study.should_prune(trial)?;
             Ok(json!({ "prune": prune }))
@@ -90,10 +93,9 @@ fn outcome(about: &Json) -> Result<Outcome> {
     match about.get("state").map(|state| state.as_str().unwrap_or_default()) {
         Some("fail") => Ok(Outcome::failed("the program said so")),
         Some("pruned") => Ok(Outcome::pruned()),
-        None | Some("complete") => match output::read(&about.to_string()) {
-            Some(output::Said::Result(outcome)) => Ok(outcome),
-            _ => Err(anyhow!("`tell` must have \"values\": [NUMBERS], or \"state\": \"fail\" or \"pruned\"")),
-        },
+        None | Some("complete") => Outcome::read(about)
+            .context("`tell`")?
+            .ok_or_else(|| anyhow!("`tell` must have \"values\": [NUMBERS], or \"state\": \"fail\" or \"pruned\"")),
         Some(other) => Err(anyhow!("`tell.state` is {other:?}, but must be \"complete\", \"pruned\" or \"fail\"")),
     }
 }

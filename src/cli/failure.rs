@@ -50,6 +50,7 @@ impl Failure {
                     | StorageError::Empty { .. }
                     | StorageError::ReadOnly { .. }
                     | StorageError::ForeignSchema { .. }
+                    | StorageError::Foreign { .. }
             ),
             _ => false,
         };

@@ -8,7 +8,7 @@ use super::trials::{number_json, params, print_table, values, with_notes};
 use anyhow::{Context, anyhow};
 use clap::{Args, Subcommand};
 use qgd::report::{Align, Table, number};
-use qgd::tuner::storage::{Seen, Storage, StudyRecord};
+use qgd::tuner::storage::{Seen, Storage, StorageError, StudyRecord};
 use qgd::tuner::{Counts, StudyConfig, Trial, best_trials, importance};
 use serde_json::{Value as Json, json};
 use std::path::PathBuf;
@@ -58,43 +58,74 @@ enum Command {
     /// Teach the sampler deep-q on studies of one space on several data sets, for --sampler deep-q:FILE on others
     Teach(teach::TeachArgs),
     /// Remove a study with all its trials
-    Delete { study: String },
+    Delete {
+        study: String,
+        /// Remove it also while workers are at it; they end when they notice.
+        #[arg(long)]
+        force: bool,
+    },
 }
 
 impl StudyArgs {
     pub fn run(&self) -> Result<(), Failure> {
-        let storage = storage::open_existing(&self.storage)?;
+        if let Command::Delete { study, force } = &self.command {
+            return delete(&*storage::open_existing(&self.storage)?, study, *force);
+        }
+        let storage = storage::look(&self.storage)?;
         match &self.command {
+            // Done already: it is no reading command.
+            Command::Delete { .. } => Ok(()),
             Command::List => list(&*storage),
             Command::Show { study } => show(&*storage, study),
             Command::Best { study, json } => best(&*storage, study, *json),
             Command::Importance { study, objective, json } => shares(&*storage, study, *objective, *json),
             Command::Export { study, output } => export(&storage, study, output.as_ref()),
             Command::Teach(args) => args.run(&storage),
-            Command::Delete { study } => {
-                storage.delete(find(&*storage, study)?.0.id)?;
-                say!("deleted {study}");
-                Ok(())
-            }
         }
     }
 }
 
+fn delete(storage: &dyn Storage, name: &str, force: bool) -> Result<(), Failure> {
+    match storage.delete(&record(storage, name)?, force) {
+        Err(error @ StorageError::Busy { .. }) => Err(Failure::bad_input(error)),
+        Err(error) => Err(Failure::of_tuner(error.into())),
+        Ok(()) => {
+            say!("deleted {name}");
+            Ok(())
+        }
+    }
+}
+
+fn record(storage: &dyn Storage, name: &str) -> Result<StudyRecord, Failure> {
+    if let Some(record) = storage.study(name)? {
+        return Ok(record);
+    }
+    let names: Vec<String> = storage.studies()?.into_iter().map(|study| study.name).collect();
+    let known = if names.is_empty() { "none".into() } else { names.join(", ") };
+    Err(Failure::BadInput(anyhow!("there is no study {name}; there are: {known}")))
+}
+
 fn find(storage: &dyn Storage, name: &str) -> Result<(StudyRecord, Vec<Trial>), Failure> {
-    let Some(record) = storage.study(name)? else {
-        let names: Vec<String> = storage.studies()?.into_iter().map(|study| study.name).collect();
-        let known = if names.is_empty() { "none".into() } else { names.join(", ") };
-        return Err(Failure::BadInput(anyhow!("there is no study {name}; there are: {known}")));
-    };
-    let trials = storage.trials(record.id, &Seen::default())?;
+    let record = record(storage, name)?;
+    let trials = storage.trials(&record, &Seen::default())?;
     Ok((record, trials))
 }
 
 fn list(storage: &dyn Storage) -> Result<(), Failure> {
     let columns = ["complete", "pruned", "failed", "running", "waiting", "best"].map(|name| (name, Align::Right));
     let mut table = Table::new(&[&[("study", Align::Left)][..], &columns].concat());
-    for StudyRecord { name, directions, id, .. } in storage.studies()? {
-        let trials = storage.trials(id, &Seen::default())?;
+    for study in storage.studies()? {
+        let trials = match storage.trials(&study, &Seen::default()) {
+            Ok(trials) => trials,
+            // One odd study does not hide the others.
+            Err(error @ (StorageError::Damaged { .. } | StorageError::NoStudy { .. })) => {
+                note!("study {} is left out: {error}", study.name);
+                table.row([study.name].into_iter().chain(vec!["?".to_owned(); columns.len()]));
+                continue;
+            }
+            Err(error) => return Err(Failure::of_tuner(error.into())),
+        };
+        let StudyRecord { name, directions, .. } = study;
         let Counts { waiting, running, complete, pruned, failed } = Counts::of(&trials);
         let counts = [complete, pruned, failed, running, waiting].map(|n| n.to_string());
         let best = match (directions.len(), best_trials(&trials, &directions).first()) {

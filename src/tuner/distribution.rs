@@ -4,8 +4,9 @@
 //! (never their logarithm), a choice as its index. Samplers use these numbers, or places in [0, 1] by
 //! [`Distribution::from_unit`] and [`Distribution::to_unit`].
 
-use serde::{Deserialize, Serialize};
-use serde_json::json;
+use super::python_json;
+use serde::{Deserialize, Serialize, Serializer};
+use serde_json::{Value as Json, json};
 use std::fmt;
 
 /// One value of a parameter, as a user writes and reads it.
@@ -19,9 +20,16 @@ pub enum Value {
     /// A whole number.
     Int(i64),
     /// Any other number.
-    Float(f64),
+    Float(#[serde(serialize_with = "any_number")] f64),
     /// A word.
     Text(String),
+    /// Anything else that a choice of Optuna's may be: a list, as Python's tuples are, or a table.
+    Other(Json),
+}
+
+/// A number, or a word where JSON has no such number.
+fn any_number<S: Serializer>(number: &f64, serializer: S) -> Result<S::Ok, S::Error> {
+    python_json::word(*number).serialize(serializer)
 }
 
 impl Value {
@@ -45,6 +53,7 @@ impl fmt::Display for Value {
             // The shortest text that is read as the same number, with an exponent where it is far from 1.
             Self::Float(number) => write!(f, "{number:?}"),
             Self::Text(text) => write!(f, "{text}"),
+            Self::Other(json) => write!(f, "{json}"),
         }
     }
 }
@@ -130,8 +139,10 @@ impl Distribution {
     pub fn n_values(&self) -> Option<u64> {
         match self {
             Self::Float { step: None, .. } => None,
-            Self::Float { low, high, step: Some(step), .. } => Some(1 + whole_steps(high - low, *step)),
-            Self::Int { low, high, step, .. } => Some(1 + low.abs_diff(*high) / step.unsigned_abs().max(1)),
+            Self::Float { low, high, step: Some(step), .. } => Some(whole_steps(high - low, *step).saturating_add(1)),
+            Self::Int { low, high, step, .. } => {
+                Some((low.abs_diff(*high) / step.unsigned_abs().max(1)).saturating_add(1))
+            }
             Self::Categorical { choices } => Some(choices.len() as u64),
         }
     }
@@ -141,9 +152,18 @@ impl Distribution {
     pub fn nth(&self, index: u64) -> f64 {
         let index = index.min(self.n_values().unwrap_or(1).saturating_sub(1));
         match self {
-            Self::Float { low, step, .. } => low + index as f64 * step.unwrap_or(0.0),
-            Self::Int { low, step, .. } => *low as f64 + index as f64 * *step as f64,
+            // The last one may miss the end by a rounding error.
+            Self::Float { low, high, step, .. } => (low + index as f64 * step.unwrap_or(0.0)).min(*high),
+            Self::Int { low, step, .. } => (i128::from(*low) + i128::from(index) * i128::from(*step)) as f64,
             Self::Categorical { .. } => index as f64,
+        }
+    }
+
+    /// Whether there is only one value.
+    pub fn is_single(&self) -> bool {
+        match self {
+            Self::Float { low, high, step: None, .. } => high <= low,
+            _ => self.n_values().is_some_and(|n| n <= 1),
         }
     }
 
@@ -189,7 +209,13 @@ impl Distribution {
         let last = self.n_values().unwrap_or(1).saturating_sub(1);
         let steps = match self {
             Self::Float { low, step, .. } => step.map_or(0.0, |step| (value - low) / step),
-            Self::Int { low, step, .. } => (value - *low as f64) / *step as f64,
+            Self::Int { .. } if value.is_nan() => 0.0,
+            Self::Int { low, high, step, .. } => {
+                // In whole numbers: the difference may have more digits than a float.
+                let step = i128::from(*step).max(1);
+                let above = value.round().clamp(*low as f64, (*high).max(*low) as f64) as i128 - i128::from(*low);
+                return u64::try_from((above + step / 2) / step).unwrap_or(0).min(last);
+            }
             Self::Categorical { .. } => value,
         };
         (steps.round().max(0.0) as u64).min(last)
@@ -204,15 +230,16 @@ impl Distribution {
     }
 
     /// Whether `value` is one of this distribution, by Optuna's rule: a number within the bounds, and at a step up to
-    /// 1e-8 of its length.
+    /// 1e-8 of its length. With very many steps rounding errors are longer than that, so what [`Distribution::nearest`]
+    /// answers always is one.
     pub fn contains(&self, value: f64) -> bool {
         match self {
             Self::Float { low, high, step, .. } => {
-                let off = step.map_or(0.0, |step| {
+                let is_at = |step: f64| {
                     let steps = (value - low) / step;
-                    (steps - steps.round()).abs()
-                });
-                (*low..=*high).contains(&value) && off < 1e-8
+                    (steps - steps.round()).abs() < 1e-8 || (self.nearest(value) - value).abs() <= 0.0
+                };
+                (*low..=*high).contains(&value) && step.is_none_or(is_at)
             }
             _ => {
                 let within = match self {
@@ -237,6 +264,8 @@ impl Distribution {
     pub fn inner(&self, value: &Value) -> Option<f64> {
         let number = match (self, value) {
             (Self::Categorical { choices }, _) => return choices.iter().position(|c| c.means(value)).map(|i| i as f64),
+            // A float does not hold it.
+            (_, Value::Int(whole)) if i128::from(*whole) != *whole as f64 as i128 => return None,
             (_, Value::Int(whole)) => *whole as f64,
             (_, Value::Float(number)) => *number,
             _ => return None,
@@ -276,7 +305,7 @@ impl Distribution {
     }
 
     /// The distribution as Optuna stores it.
-    pub fn to_json(&self) -> serde_json::Value {
+    pub fn to_json(&self) -> Json {
         match self {
             Self::Float { low, high, log, step } => {
                 json!({"name": "FloatDistribution", "attributes": {"step": step, "low": low, "high": high, "log": log}})
@@ -291,11 +320,12 @@ impl Distribution {
     }
 
     /// The distribution that Optuna stored, the inverse of [`Distribution::to_json`]; None where it is none.
-    pub fn from_json(json: &serde_json::Value) -> Option<Self> {
+    pub fn from_json(json: &Json) -> Option<Self> {
         let attributes = json.get("attributes").unwrap_or(json);
-        let number = |key: &str| attributes.get(key).and_then(serde_json::Value::as_f64);
-        let whole = |key: &str| attributes.get(key).and_then(serde_json::Value::as_i64);
-        let log = attributes.get("log").and_then(serde_json::Value::as_bool).unwrap_or(false);
+        let any = |json: &Json| json.as_f64().or_else(|| python_json::marked_number(json));
+        let number = |key: &str| attributes.get(key).and_then(any);
+        let whole = |key: &str| attributes.get(key).and_then(Json::as_i64);
+        let log = attributes.get("log").and_then(Json::as_bool).unwrap_or(false);
         match json.get("name").or(json.get("type"))?.as_str()? {
             "FloatDistribution" | "float" => {
                 Some(Self::Float { low: number("low")?, high: number("high")?, log, step: number("step") })
@@ -305,8 +335,11 @@ impl Distribution {
             }
             "CategoricalDistribution" | "categorical" => {
                 let choices = attributes.get("choices")?.as_array()?;
-                let choices = choices.iter().map(|choice| serde_json::from_value(choice.clone()).ok());
-                Some(Self::Categorical { choices: choices.collect::<Option<_>>()? })
+                let choice = |json: &Json| match python_json::marked_number(json) {
+                    Some(number) => Some(Value::Float(number)),
+                    None => serde_json::from_value(json.clone()).ok(),
+                };
+                Some(Self::Categorical { choices: choices.iter().map(choice).collect::<Option<_>>()? })
             }
             _ => None,
         }
@@ -376,9 +409,65 @@ mod tests {
     }
 
     #[test]
+    fn any_choice_of_optunas_is_read_and_shown_as_it_was() {
+        let text = r#"{"name": "CategoricalDistribution", "attributes": {"choices": [[3, 4], {"a": null}, "NaN", NaN, -Infinity, null]}}"#;
+        let read = Distribution::from_json(&python_json::read_marked(text).unwrap()).unwrap();
+        let shown: Vec<String> = (0..6).map(|i| json!(read.value(f64::from(i))).to_string()).collect();
+        assert_eq!(shown, ["[3,4]", r#"{"a":null}"#, "\"NaN\"", "\"NaN\"", "\"-Infinity\"", "null"]);
+        assert_eq!(read.value(0.0).to_string(), "[3,4]");
+        assert_eq!((read.inner(&Value::Other(json!([3, 4]))), read.inner(&"NaN".into())), (Some(0.0), Some(2.0)));
+        // A study with NaN as a choice is not one with the word.
+        assert!(
+            !Distribution::categorical(["NaN"])
+                .agrees_with(&Distribution::Categorical { choices: vec![Value::Float(f64::NAN)] })
+        );
+    }
+
+    #[test]
+    fn ranges_that_only_optuna_makes_are_looked_at_without_a_panic() {
+        let odd = [
+            Distribution::int(i64::MIN, i64::MAX),
+            Distribution::stepped_int(i64::MIN, i64::MAX, i64::MAX),
+            Distribution::log_int(1, i64::MAX),
+            Distribution::stepped_int(0, 5, 0),
+            Distribution::int(5, 0),
+            Distribution::stepped_float(0.0, 1.0, 0.0),
+            Distribution::stepped_float(0.0, f64::MAX, 5e-324),
+            Distribution::float(f64::NEG_INFINITY, f64::INFINITY),
+            Distribution::float(f64::NAN, 1.0),
+            Distribution::float(1.0, 1.0),
+            Distribution::Categorical { choices: vec![] },
+        ];
+        for distribution in odd {
+            for value in [f64::NAN, f64::NEG_INFINITY, f64::INFINITY, 0.0, -1e300, 7.5] {
+                let _ = (distribution.contains(value), distribution.value(value), distribution.to_unit(value));
+                let _ = (distribution.nth(value as u64), distribution.index(value), distribution.allowed());
+            }
+            let _ = (distribution.n_values(), distribution.is_single(), distribution.to_json());
+        }
+        assert!(Distribution::float(1.0, 1.0).is_single() && Distribution::int(3, 3).is_single());
+        assert!(
+            Distribution::stepped_float(0.0, 0.5, 1.0).is_single() && !Distribution::float(0.0, 5e-324).is_single()
+        );
+    }
+
+    #[test]
+    fn every_whole_number_of_the_widest_range_is_there() {
+        let (end, one) = (1i64 << 53, Distribution::int(-(1 << 53), 1 << 53));
+        for whole in [-end, -end + 1, -1, 0, 1, 2, end - 1, end] {
+            let inner = one.inner(&whole.into()).unwrap();
+            assert_eq!(one.value(one.nth(one.index(inner))), whole.into());
+        }
+        // A float would hold another number.
+        assert_eq!(Distribution::int(0, i64::MAX).inner(&(end + 1).into()), None);
+    }
+
+    #[test]
     fn a_step_that_fits_but_for_rounding_is_the_last_value() {
         let distribution = Distribution::stepped_float(0.0, 0.3, 0.1);
         assert_eq!(distribution.n_values(), Some(4));
+        // Three times 0.1 is more than 0.3.
+        assert_eq!([distribution.nth(3), distribution.from_unit(1.0)].map(|v| v.to_string()), ["0.3", "0.3"]);
         assert!(distribution.inner(&Value::Float(0.2)).is_some() && distribution.inner(&Value::Float(0.25)).is_none());
     }
 

@@ -80,6 +80,12 @@ pub enum TunerError {
         /// State of the trial.
         state: TrialState,
     },
+    /// The trial was given up here, and somebody else has begun it again.
+    #[error("trial {number} was given up, and is somebody else's now, so it takes no news from here")]
+    NotOurs {
+        /// Number of the trial.
+        number: usize,
+    },
     /// The next trial depends on one that is still running.
     #[error(
         "trial {number} may be drawn when trial {awaited} is finished: the lag of the study is {lag}, so at most that many run at a time"

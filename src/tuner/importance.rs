@@ -34,7 +34,8 @@ const MIN_TRIALS: usize = 2;
 const MIN_SIGMA: f64 = 0.5 / 1.64;
 
 /// Names and shares of all parameters of the complete trials with finite values, the largest share first. Shares are
-/// not negative and their sum is 1; they are equal where the trials show no difference. `objective` is the index of the
+/// not negative and their sum is 1; they are equal where the trials show no difference. A parameter that can have only
+/// one value has the share 0 always, so where all are such parameters, all shares are 0. `objective` is the index of the
 /// value, and `direction` its direction.
 ///
 /// ```
@@ -84,9 +85,16 @@ fn ranked<'a>(
     let good = good_ones(costs);
     let column = |parameter: usize| (0..costs.len()).map(|trial| of(trial, parameter)).collect::<Vec<_>>();
     let divergences: Vec<f64> = (0..n_parameters).map(|parameter| divergence(&column(parameter), &good)).collect();
+    let is_single = |i: usize| (0..costs.len()).all(|trial| of(trial, i).is_none_or(|(d, _)| d.is_single()));
+    let is_single: Vec<bool> = (0..n_parameters).map(is_single).collect();
+    let n_others = is_single.iter().filter(|is_single| !**is_single).count();
     let sum = divergences.iter().sum::<f64>();
-    let share = |divergence: &f64| if sum > 0.0 { divergence / sum } else { 1.0 / n_parameters as f64 };
-    let mut shares: Vec<(usize, f64)> = divergences.iter().map(share).enumerate().collect();
+    let share = |i: usize| match is_single[i] {
+        true => 0.0,
+        false if sum > 0.0 => divergences[i] / sum,
+        false => 1.0 / n_others as f64,
+    };
+    let mut shares: Vec<(usize, f64)> = (0..n_parameters).map(|i| (i, share(i))).collect();
     // Stable: equal shares stay in order.
     shares.sort_by(|a, b| b.1.total_cmp(&a.1));
     shares
@@ -117,7 +125,7 @@ fn divergence(column: &[Option<(&Distribution, f64)>], good: &[bool]) -> f64 {
     }
     let (n_all, n_good) = (good.len() as f64, good.iter().filter(|is_good| **is_good).count() as f64);
     let counts = |(distribution, all, best): &&Regime<'_>| {
-        all.len() >= MIN_TRIALS && !best.is_empty() && n_cells(distribution) > 1
+        all.len() >= MIN_TRIALS && !best.is_empty() && !distribution.is_single() && n_cells(distribution) > 1
     };
     let weighted = |(distribution, all, best): &Regime<'_>| {
         let (alpha, beta) = (best.len() as f64 / n_good, all.len() as f64 / n_all);
@@ -132,7 +140,7 @@ fn n_cells(distribution: &Distribution) -> usize {
     match distribution {
         Distribution::Categorical { choices } => choices.len(),
         Distribution::Int { low, high, log: true, .. } => {
-            MAX_CELLS.min((((high - low + 1) as f64).log2().ceil() as usize).saturating_add(1))
+            MAX_CELLS.min(((low.abs_diff(*high) as f64 + 1.0).log2().ceil() as usize).saturating_add(1))
         }
         _ => distribution.n_values().map_or(MAX_CELLS, |n| MAX_CELLS.min(usize::try_from(n).unwrap_or(MAX_CELLS))),
     }

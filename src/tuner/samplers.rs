@@ -18,6 +18,7 @@ mod grid;
 mod learning;
 mod nas;
 mod nsga2;
+mod outliers;
 mod q_learning;
 mod qmc;
 mod random;

@@ -7,7 +7,7 @@ pub use read::SpaceFile;
 use super::distribution::{Distribution, Value};
 use rand::RngExt;
 use rand_chacha::ChaCha8Rng;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 /// One parameter of a [`Space`].
 #[derive(Debug, Clone, PartialEq)]
@@ -33,6 +33,12 @@ impl Parameter {
     /// A parameter that is always active.
     pub fn new(name: impl Into<String>, distribution: Distribution) -> Self {
         Self { name: name.into(), distribution, when: Vec::new() }
+    }
+
+    /// Name of the variable that holds the value in the environment of a program.
+    pub fn variable(&self) -> String {
+        let letter = |c: char| if c.is_alphanumeric() { c.to_ascii_uppercase() } else { '_' };
+        format!("QGD_PARAM_{}", self.name.chars().map(letter).collect::<String>())
     }
 
     /// The same parameter with one more condition: it is active only where `parent` is active with one of `values`.
@@ -80,10 +86,12 @@ impl Space {
         if given.is_empty() {
             return Err(SpaceError::NoParameters);
         }
-        given.iter().try_for_each(check)?;
-        if let Some(twice) = given.iter().enumerate().find(|(i, p)| given[..*i].iter().any(|q| q.name == p.name)) {
-            return Err(SpaceError::Twice { name: twice.1.name.clone() });
+        if given.len() > MAX_PARAMETERS {
+            let (value, allowed) = (format!("{} tables", given.len()), format!("at most {MAX_PARAMETERS} of them"));
+            return Err(SpaceError::OutOfRange { key: "params".into(), value, allowed });
         }
+        given.iter().try_for_each(check)?;
+        different(&given)?;
         let parameters = parents_first(given)?;
         let conditions = parameters.iter().map(|p| resolve(p, &parameters)).collect::<Result<_, _>>()?;
         Ok(Self { parameters, conditions })
@@ -195,6 +203,18 @@ pub enum SpaceError {
         /// Name of the parameter.
         name: String,
     },
+    /// Two parameters have the same variable in the environment of a program.
+    #[error(
+        "`params.{name}` and `params.{other}` are both {variable} in the environment of a program: rename one of them"
+    )]
+    SameVariable {
+        /// Name of a parameter.
+        name: String,
+        /// Name of the other one.
+        other: String,
+        /// Name of the variable.
+        variable: String,
+    },
     /// A value is out of its range.
     #[error("`{key}` is {value}, but must be {allowed}")]
     OutOfRange {
@@ -249,6 +269,12 @@ impl SpaceError {
 /// Largest whole number up to which all are exact in the 64-bit floats that storages keep.
 const MAX_WHOLE: i64 = 1 << 53;
 
+/// Largest number of parameters. SQLite takes three times as many values in one statement, and PostgreSQL six times.
+const MAX_PARAMETERS: usize = 10_000;
+
+/// Largest number of choices of a parameter: each trial notes all of them.
+const MAX_CHOICES: usize = 10_000;
+
 /// Largest number of values of a stepped parameter: they are counted in a 64-bit float.
 const MAX_VALUES: f64 = 1e15;
 
@@ -272,14 +298,19 @@ fn check(parameter: &Parameter) -> Result<(), SpaceError> {
         Distribution::Float { low, high, log, step } => {
             need(low.is_finite(), "low", low, "a finite number".into())?;
             need(high.is_finite() && low < high, "high", high, format!("finite and above low = {low}"))?;
+            let allowed = format!("so near to low = {low:?} that high - low is a finite number");
+            need((high - low).is_finite(), "high", high, allowed)?;
             need(!log || *low > 0.0, "low", low, "above 0 where log = true".into())?;
             let Some(step) = step else { return Ok(()) };
             need(!log, "step", step, "absent where log = true".into())?;
-            let fits = *step > 0.0 && *step <= high - low && (high - low) / step <= MAX_VALUES;
-            need(fits, "step", step, format!("above 0 and at most high - low = {}", high - low))
+            let fits = *step > 0.0 && *step <= high - low;
+            need(fits, "step", step, format!("above 0 and at most high - low = {}", high - low))?;
+            // So long that neighboring values are different numbers.
+            let shortest = (low.abs().max(high.abs()) * f64::EPSILON).max((high - low) / MAX_VALUES);
+            need(*step >= shortest, "step", step, format!("at least {shortest:?} in a range of such numbers"))
         }
         Distribution::Int { low, high, log, step } => {
-            let exact = |value: &i64| value.abs() <= MAX_WHOLE;
+            let exact = |value: &i64| (-MAX_WHOLE..=MAX_WHOLE).contains(value);
             need(exact(low), "low", low, format!("from -{MAX_WHOLE} to {MAX_WHOLE}"))?;
             need(exact(high) && low < high, "high", high, format!("above low = {low} and at most {MAX_WHOLE}"))?;
             need(!log || *low > 0, "low", low, "at least 1 where log = true".into())?;
@@ -288,6 +319,8 @@ fn check(parameter: &Parameter) -> Result<(), SpaceError> {
         }
         Distribution::Categorical { choices } => {
             need(!choices.is_empty(), "choices", &"[]", "at least one choice".into())?;
+            let few = choices.len() <= MAX_CHOICES;
+            need(few, "choices", &format!("a list of {}", choices.len()), format!("a list of at most {MAX_CHOICES}"))?;
             let finite = |choice: &Value| !matches!(choice, Value::Float(number) if !number.is_finite());
             let repeated = |(i, c): (usize, &Value)| !finite(c) || choices[..i].iter().any(|other| other.means(c));
             let wrong = choices.iter().enumerate().find(|&pair| repeated(pair));
@@ -296,8 +329,24 @@ fn check(parameter: &Parameter) -> Result<(), SpaceError> {
     }
 }
 
+/// Refuses two of the same name, and two of the same variable.
+fn different(given: &[Parameter]) -> Result<(), SpaceError> {
+    let (mut names, mut variables) = (BTreeSet::new(), BTreeMap::new());
+    for parameter in given {
+        let name = &parameter.name;
+        if !names.insert(name) {
+            return Err(SpaceError::Twice { name: name.clone() });
+        }
+        if let Some(other) = variables.insert(parameter.variable(), name) {
+            let (variable, other) = (parameter.variable(), other.clone());
+            return Err(SpaceError::SameVariable { name: name.clone(), other, variable });
+        }
+    }
+    Ok(())
+}
+
 /// Sorts so that every parent stands before its children; otherwise the order stays.
-fn parents_first(mut given: Vec<Parameter>) -> Result<Vec<Parameter>, SpaceError> {
+fn parents_first(given: Vec<Parameter>) -> Result<Vec<Parameter>, SpaceError> {
     let known = given.iter().map(|parameter| parameter.name.clone()).collect::<Vec<_>>();
     for parameter in &given {
         for Condition { parent, .. } in &parameter.when {
@@ -307,6 +356,7 @@ fn parents_first(mut given: Vec<Parameter>) -> Result<Vec<Parameter>, SpaceError
             }
         }
     }
+    let mut given = VecDeque::from(given);
     let mut sorted: Vec<Parameter> = Vec::with_capacity(given.len());
     while !given.is_empty() {
         let is_ready = |p: &Parameter| p.when.iter().all(|c| sorted.iter().any(|parent| parent.name == c.parent));
@@ -314,7 +364,7 @@ fn parents_first(mut given: Vec<Parameter>) -> Result<Vec<Parameter>, SpaceError
             let names = given.iter().map(|p| p.name.as_str()).collect::<Vec<_>>().join(", ");
             return Err(SpaceError::Cycle { name: given[0].name.clone(), names });
         };
-        sorted.push(given.remove(next));
+        sorted.extend(given.remove(next));
     }
     Ok(sorted)
 }

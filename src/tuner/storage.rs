@@ -1,6 +1,7 @@
 //! Storages of studies: in memory, or in a database. Every change is one call, and each call happens as a whole or not
 //! at all, also while others use the same storage.
 
+mod error;
 mod memory;
 #[cfg(feature = "postgres")]
 mod postgres;
@@ -9,6 +10,7 @@ mod sql;
 #[cfg(feature = "sqlite")]
 mod sqlite;
 
+pub use error::StorageError;
 pub use memory::Memory;
 #[cfg(feature = "postgres")]
 pub use postgres::open_postgres;
@@ -16,19 +18,22 @@ pub use postgres::open_postgres;
 pub use sqlite::open as open_sqlite;
 
 use super::direction::Direction;
+pub use super::trial::TrialKey;
+
 use super::trial::{Assigned, Trial, TrialState};
 use serde_json::Value as Json;
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::time::Duration;
 
-/// A study as a storage keeps it, without its trials.
+/// A study as a storage keeps it, without its trials. It is also the key of the study in all later calls.
 #[derive(Debug, Clone, PartialEq)]
 pub struct StudyRecord {
-    /// Number that identifies the study in its storage.
+    /// Number of the study in its storage. A database may give it again when the study is deleted.
     pub id: i64,
     /// Name of the study.
     pub name: String,
+    /// Mark that no other study has, not even a later one of the same name. None where nobody has set one yet.
+    pub mark: Option<String>,
     /// Directions, one for each objective.
     pub directions: Vec<Direction>,
     /// Notes of the user.
@@ -118,14 +123,9 @@ pub struct Seen {
     pub unfinished: Vec<i64>,
 }
 
-/// Rules for trials whose worker has fallen silent.
-#[derive(Debug, Clone, Copy, PartialEq)]
-pub struct Reaping {
-    /// Time of silence after which a trial is failed.
-    pub grace: Duration,
-    /// Largest number of times that it is tried again with the same parameters.
-    pub retries: usize,
-}
+/// Name of the trial attribute that holds the seconds between the heartbeats of its worker. One that is silent for
+/// twice as long is dead.
+pub(super) const HEARTBEAT: &str = "qgd:heartbeat_s";
 
 /// Keeps studies and their trials.
 ///
@@ -154,144 +154,78 @@ pub trait Storage: Send + Sync {
     /// Adds notes of programs to a study; one replaces an older one of the same name.
     ///
     /// # Errors
-    /// When the storage does not answer.
-    fn note(&self, study: i64, notes: &BTreeMap<String, Json>) -> Result<(), StorageError>;
+    /// [`StorageError::NoStudy`] when the study is gone, also where there is another one of its name or its id; the
+    /// same holds for all methods that take a study. When the storage does not answer.
+    fn note(&self, study: &StudyRecord, notes: &BTreeMap<String, Json>) -> Result<(), StorageError>;
 
-    /// Removes a study with all its trials.
+    /// Removes a study with all its trials. One whose workers are alive is removed by `force` only.
     ///
     /// # Errors
-    /// When the storage does not answer.
-    fn delete(&self, study: i64) -> Result<(), StorageError>;
+    /// [`StorageError::Busy`], or as [`Storage::note`].
+    fn delete(&self, study: &StudyRecord, force: bool) -> Result<(), StorageError>;
 
     /// The trials that are new to `seen`, and those that it names as unfinished, by number.
     ///
     /// # Errors
-    /// When the storage does not answer.
-    fn trials(&self, study: i64, seen: &Seen) -> Result<Vec<Trial>, StorageError>;
+    /// As [`Storage::note`].
+    fn trials(&self, study: &StudyRecord, seen: &Seen) -> Result<Vec<Trial>, StorageError>;
 
-    /// Begins trial `number`, which is running from then on, and answers its id. None where the study does not have
-    /// exactly `number` trials (somebody else was faster), or where `limit` of them are complete, pruned, running or
-    /// waiting.
+    /// Begins trial `number`, which is running from then on, and answers its key. None where the study does not have
+    /// exactly `number` trials (somebody else was faster), or where `limit` of them are complete, pruned, waiting or
+    /// running; of the running ones those count that somebody will end ([`Trial::is_watched`]).
     ///
     /// # Errors
-    /// When the storage does not answer.
-    fn begin(&self, study: i64, number: usize, draft: &Draft, limit: usize) -> Result<Option<i64>, StorageError>;
+    /// As [`Storage::note`].
+    fn begin(
+        &self,
+        study: &StudyRecord,
+        number: usize,
+        draft: &Draft,
+        limit: usize,
+    ) -> Result<Option<TrialKey>, StorageError>;
 
     /// Adds a trial that waits for somebody to claim it.
     ///
     /// # Errors
-    /// When the storage does not answer.
-    fn enqueue(&self, study: i64, draft: &Draft) -> Result<(), StorageError>;
+    /// As [`Storage::note`].
+    fn enqueue(&self, study: &StudyRecord, draft: &Draft) -> Result<(), StorageError>;
 
-    /// Takes the first waiting trial, which is running from then on, and answers its id. None where there is none, or
-    /// where `limit` trials are complete, pruned or running.
+    /// Takes the first waiting trial, which is running from then on, adds `notes` of programs to it, and answers its
+    /// key. None where there is none, or where `limit` trials are complete, pruned or running.
+    ///
+    /// # Errors
+    /// As [`Storage::note`].
+    fn claim(
+        &self,
+        study: &StudyRecord,
+        limit: usize,
+        notes: &BTreeMap<String, Json>,
+    ) -> Result<Option<TrialKey>, StorageError>;
+
+    /// Changes a running trial. False where it is not running, where there is no such trial in the study, or where it
+    /// was begun another time than the key says: then nothing has changed.
     ///
     /// # Errors
     /// When the storage does not answer.
-    fn claim(&self, study: i64, limit: usize) -> Result<Option<i64>, StorageError>;
-
-    /// Changes a running trial. False where it is not running, or there is no such trial: then nothing has changed.
-    ///
-    /// # Errors
-    /// When the storage does not answer.
-    fn change(&self, trial: i64, change: &Change) -> Result<bool, StorageError>;
+    fn change(&self, study: &StudyRecord, trial: &TrialKey, change: &Change) -> Result<bool, StorageError>;
 
     /// Whether the storage goes on when a worker dies: then trials need heartbeats.
     fn outlives_workers(&self) -> bool;
 
-    /// Notes that the workers of these trials are alive.
+    /// Notes that the workers of these trials are alive. Answers the keys of those that [`Storage::change`] would not
+    /// change any more.
     ///
     /// # Errors
     /// When the storage does not answer.
-    fn beat(&self, trials: &[i64]) -> Result<(), StorageError>;
+    fn beat(&self, study: &StudyRecord, trials: &[TrialKey]) -> Result<Vec<TrialKey>, StorageError>;
 
-    /// Fails running trials whose worker has fallen silent, and adds a waiting trial for each that is to be tried
-    /// again. Answers the numbers of those that failed.
+    /// Fails running trials whose worker has been silent for more than twice the time that it has noted with them
+    /// ("qgd:heartbeat_s"), and adds a waiting trial for each that has not been tried `retries` times more. Trials
+    /// without that note are Optuna's, for Optuna to fail. Answers the numbers of those that failed.
     ///
     /// # Errors
-    /// When the storage does not answer.
-    fn reap(&self, study: i64, reaping: Reaping) -> Result<Vec<usize>, StorageError>;
-}
-
-/// Why a storage did not do what it was asked for.
-#[derive(Debug, thiserror::Error)]
-#[non_exhaustive]
-pub enum StorageError {
-    /// There is no such study, or not any more.
-    #[error("there is no study with id {id} any more")]
-    NoStudy {
-        /// Id that was asked for.
-        id: i64,
-    },
-    /// The URL names no storage.
-    #[error("`{url}` is no storage; there are: {allowed}")]
-    Url {
-        /// The URL.
-        url: String,
-        /// Forms of URLs that are possible.
-        allowed: &'static str,
-    },
-    /// The database cannot be used at all.
-    #[error("cannot open {place}: {source}")]
-    Open {
-        /// Place of the database.
-        place: String,
-        /// Error of the database.
-        source: Box<dyn std::error::Error + Send + Sync>,
-    },
-    /// There are no tables yet, and none were to be made.
-    #[error("there are no studies in {place}")]
-    Empty {
-        /// Place of the database, or where it would be.
-        place: String,
-    },
-    /// The database failed.
-    #[error("{place} failed: {source}")]
-    Database {
-        /// Place of the database.
-        place: String,
-        /// Error of the database.
-        source: Box<dyn std::error::Error + Send + Sync>,
-    },
-    /// The database can be read, and no more.
-    #[error("{place} is read-only")]
-    ReadOnly {
-        /// Place of the database.
-        place: String,
-    },
-    /// The tables are those of another version of Optuna.
-    #[error(
-        "the tables of {place} have version {found}, but must have {expected}, that of Optuna 3.2 and later; see `optuna storage upgrade`"
-    )]
-    ForeignSchema {
-        /// Place of the database.
-        place: String,
-        /// Version of its tables.
-        found: String,
-        /// The version that can be read.
-        expected: &'static str,
-    },
-    /// A table holds something that has no meaning.
-    #[error("{place} is damaged: {what} is {value}")]
-    Damaged {
-        /// Place of the database.
-        place: String,
-        /// Column of the table.
-        what: &'static str,
-        /// Content that was found.
-        value: String,
-    },
-}
-
-impl StorageError {
-    /// The same error, where it occurred while the database was opened.
-    #[cfg(any(feature = "sqlite", feature = "postgres"))]
-    fn opening(self) -> Self {
-        match self {
-            Self::Database { place, source } => Self::Open { place, source },
-            other => other,
-        }
-    }
+    /// As [`Storage::note`].
+    fn reap(&self, study: &StudyRecord, retries: usize) -> Result<Vec<usize>, StorageError>;
 }
 
 /// Forms of the URLs that [`open`] knows.
@@ -302,40 +236,60 @@ const KINDS: &str = match (cfg!(feature = "sqlite"), cfg!(feature = "postgres"))
     (false, false) => "memory:",
 };
 
+/// What is to be done with a storage that is opened.
+#[derive(Debug, Clone, Copy, PartialEq)]
+enum Purpose {
+    /// To read and to write, and to make it where there is none.
+    Make,
+    /// To read and to write.
+    Use,
+    /// To read.
+    Look,
+}
+
 /// Opens the storage that a URL names, and makes it where there is none: `memory:`, `sqlite:///FILE` (`sqlite:////FILE`
 /// for a path from the root), or `postgresql://USER:PASSWORD@HOST:PORT/DATABASE`.
 ///
 /// # Errors
 /// When it names none, or one that cannot be opened.
 pub fn open(url: &str) -> Result<Arc<dyn Storage>, StorageError> {
-    open_or_make(url, true)
+    open_for(url, Purpose::Make)
 }
 
-/// Opens a storage that is there already, perhaps made by Optuna: nothing is written.
+/// Opens a storage that is there already, perhaps made by Optuna, to go on with its studies.
 ///
 /// # Errors
 /// As [`open`], and [`StorageError::Empty`] where there is none.
 pub fn open_existing(url: &str) -> Result<Arc<dyn Storage>, StorageError> {
-    open_or_make(url, false)
+    open_for(url, Purpose::Use)
 }
 
-fn open_or_make(url: &str, make: bool) -> Result<Arc<dyn Storage>, StorageError> {
+/// Opens a storage that is there already, to look at it: nothing is written, not even by the database itself, so it may
+/// lie where nothing can be written. Methods that change something are refused.
+///
+/// # Errors
+/// As [`open_existing`].
+pub fn look(url: &str) -> Result<Arc<dyn Storage>, StorageError> {
+    open_for(url, Purpose::Look)
+}
+
+fn open_for(url: &str, purpose: Purpose) -> Result<Arc<dyn Storage>, StorageError> {
     if url == "memory:" {
         return Ok(Arc::new(Memory::new()));
     }
     #[cfg(feature = "sqlite")]
     if let Some(file) = url.strip_prefix("sqlite:///").filter(|file| !file.is_empty()) {
         let file = std::path::Path::new(file);
-        if !make && !file.exists() {
+        if purpose != Purpose::Make && !file.exists() {
             return Err(StorageError::Empty { place: file.display().to_string() });
         }
-        return Ok(Arc::new(open_sqlite(file)?));
+        return Ok(Arc::new(sqlite::open_for(file, purpose)?));
     }
     #[cfg(feature = "postgres")]
     if ["postgresql://", "postgresql+", "postgres://"].iter().any(|scheme| url.starts_with(scheme)) {
-        return Ok(Arc::new(postgres::open(url, make)?));
+        return Ok(Arc::new(postgres::open(url, purpose == Purpose::Make)?));
     }
-    let _ = make;
+    let _ = purpose;
     Err(StorageError::Url { url: without_password(url), allowed: KINDS })
 }
 

@@ -11,7 +11,7 @@ mod tell;
 
 pub use active::ActiveTrial;
 pub use optimize::Optimize;
-pub use outcome::Outcome;
+pub use outcome::{Outcome, OutcomeError};
 pub use settings::{CheckedStudy, StudyConfig};
 
 use super::error::TunerError;
@@ -69,8 +69,8 @@ pub struct Study {
     /// Changes to trials that were made here and are not in the history yet.
     news: Mutex<Vec<(usize, Change)>>,
     pruner: Box<dyn Pruner>,
-    /// Sends heartbeats, where the storage goes on when a worker dies.
-    heart: Option<Heart>,
+    /// The trials that run here.
+    heart: Heart,
     stopped: AtomicBool,
 }
 
@@ -120,7 +120,7 @@ impl Study {
         let CheckedStudy { space, config, sampler, pruner } = checked;
         let inner = Inner { sampler, history: History::default(), reaped: None };
         let interval = Duration::from_secs_f64(config.heartbeat_s);
-        let heart = storage.outlives_workers().then(|| Heart::start(storage.clone(), interval));
+        let heart = Heart::start(storage.clone(), record.clone(), interval);
         let study = Self {
             storage,
             heart,
@@ -161,7 +161,7 @@ impl Study {
     pub fn bind_objective(&self, objective: &str) -> Result<(), TunerError> {
         let Some(stored) = self.record.system_attrs.get(OBJECTIVE) else {
             let notes = BTreeMap::from([(OBJECTIVE.to_owned(), objective.into())]);
-            return Ok(self.storage.note(self.record.id, &notes)?);
+            return Ok(self.storage.note(&self.record, &notes)?);
         };
         if stored == objective {
             return Ok(());
@@ -230,7 +230,7 @@ impl Study {
     }
 
     fn refresh(&self, history: &mut History) -> Result<(), TunerError> {
-        let changed = self.storage.trials(self.record.id, &history.seen())?;
+        let changed = self.storage.trials(&self.record, &history.seen())?;
         history.update(changed);
         Ok(())
     }

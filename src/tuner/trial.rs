@@ -1,6 +1,7 @@
 //! A trial is one evaluation of the objective: as a storage keeps it ([`Trial`]), and as samplers see it ([`Past`]).
 
 use super::distribution::{Distribution, Value};
+use super::python_json;
 use super::space::{Point, Space};
 use serde::{Deserialize, Serialize};
 use serde_json::Value as Json;
@@ -77,6 +78,18 @@ pub struct Assigned {
     pub inner: f64,
 }
 
+/// Key of a trial that was begun: what says that it is this one, and not a later one to which the database has given
+/// the same id, nor the same one that somebody else has begun anew.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TrialKey {
+    /// Number of the trial in its storage.
+    pub id: i64,
+    /// Number of the trial in its study.
+    pub number: usize,
+    /// Time of its begin, as [`Trial::started`].
+    pub started: Option<String>,
+}
+
 /// A trial as a storage keeps it.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Trial {
@@ -100,12 +113,18 @@ pub struct Trial {
     pub started: Option<String>,
     /// Time of its end, in the same form.
     pub completed: Option<String>,
-    /// Whether its worker sends heartbeats. Only such a trial is waited for: it ends, or is failed when its worker
-    /// falls silent.
+    /// Whether its worker sends heartbeats. Only such a trial is waited for, and counts among those that a study is to
+    /// have: it ends, or is failed when its worker falls silent. Those of Optuna's that have been silent for five
+    /// minutes are no such trials.
     pub is_watched: bool,
 }
 
 impl Trial {
+    /// Key of the trial as it is here.
+    pub fn key(&self) -> TrialKey {
+        TrialKey { id: self.id, number: self.number, started: self.started.clone() }
+    }
+
     /// Values of its parameters, as a user reads them.
     pub fn values_of_params(&self) -> BTreeMap<String, Value> {
         self.params.iter().map(|(name, p)| (name.clone(), p.distribution.value(p.inner))).collect()
@@ -113,13 +132,20 @@ impl Trial {
 
     /// Constraints of the trial, which is feasible where none is above 0. Empty where it has none.
     pub fn constraints(&self) -> Vec<f64> {
-        // Optuna notes them in two ways: as a list, and one by one under names.
-        let list = self.system_attrs.get(CONSTRAINTS).and_then(Json::as_array).into_iter().flatten();
+        // Optuna notes them in two ways: as a list (null where its function broke), and one by one under names.
+        let list = match self.system_attrs.get(CONSTRAINTS) {
+            Some(Json::Array(list)) => list.iter().collect(),
+            None | Some(Json::Null) => Vec::new(),
+            Some(other) => vec![other],
+        };
         let is_named =
             |(name, _): &(&String, &Json)| name.strip_prefix(CONSTRAINTS).is_some_and(|n| n.starts_with(':'));
         let named = self.system_attrs.iter().filter(is_named).map(|(_, constraint)| constraint);
-        // What is no number here was infinite or NaN, for which JSON has no number: not feasible.
-        list.chain(named).map(|constraint| constraint.as_f64().unwrap_or(f64::INFINITY)).collect()
+        // A list is what a constraint stands in, so a number alone is none. What nobody can compare with 0 is not kept.
+        let is_list = matches!(self.system_attrs.get(CONSTRAINTS), Some(Json::Array(_)));
+        let kept = |json: &Json| python_json::number(json).filter(|number| !number.is_nan());
+        let listed = list.into_iter().map(|json| kept(json).filter(|_| is_list));
+        listed.chain(named.map(kept)).map(|constraint| constraint.unwrap_or(f64::INFINITY)).collect()
     }
 
     /// Whether no constraint is above 0.

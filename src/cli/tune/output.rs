@@ -1,7 +1,6 @@
 //! Output of a program that is an objective: lines of JSON among other lines.
 
-use qgd::tuner::Outcome;
-use serde_json::Value as Json;
+use qgd::tuner::{Outcome, read_python_json};
 
 /// Meaning of a line.
 #[derive(Debug, Clone, PartialEq)]
@@ -15,35 +14,12 @@ pub enum Said {
 
 /// Meaning of a line; None for any other line.
 pub fn read(line: &str) -> Option<Said> {
-    let line = line.trim();
-    let json: Json = serde_json::from_str(line).or_else(|_| serde_json::from_str(&quoted(line))).ok()?;
-    let value = json.get("value").and_then(number);
+    let json = read_python_json(line.trim())?;
     if let Some(step) = json.get("step") {
-        return Some(Said::Step(step.as_i64()?, value?));
+        return Some(Said::Step(step.as_i64()?, json.get("value").and_then(Outcome::number)?));
     }
-    let list = |key: &str| json.get(key)?.as_array()?.iter().map(number).collect::<Option<Vec<f64>>>();
-    let values = list("values").or(value.map(|value| vec![value]))?;
-    Some(Said::Result(Outcome::complete(values).with_constraints(list("constraints").unwrap_or_default())))
-}
-
-/// A number, or one of the words that Python's `json` and others write for NaN and infinities.
-pub fn number(json: &Json) -> Option<f64> {
-    match json.as_str() {
-        Some("NaN") => Some(f64::NAN),
-        Some("Infinity") => Some(f64::INFINITY),
-        Some("-Infinity") => Some(f64::NEG_INFINITY),
-        Some(_) => None,
-        None => json.as_f64(),
-    }
-}
-
-/// Puts the bare words NaN, Infinity and -Infinity in quotes, for a line that is no JSON otherwise.
-fn quoted(line: &str) -> String {
-    if !line.starts_with('{') {
-        return String::new();
-    }
-    let line = line.replace("NaN", "\"NaN\"").replace("Infinity", "\"Infinity\"");
-    line.replace("-\"Infinity\"", "\"-Infinity\"")
+    let outcome = Outcome::read(&json).unwrap_or_else(|error| Some(Outcome::failed(error.to_string())));
+    outcome.map(Said::Result)
 }
 
 #[cfg(test)]

@@ -12,7 +12,8 @@
 //!
 //! Numbers lie in [0, 1] on their own scale; two choices are at distance 1; a parameter that is not active lies in the
 //! middle. Trials that still run count as complete, with the mean of the process as their value (Ginsbourger et al.
-//! 2010, kriging believer). Of the others only complete ones count. Those that break constraints count as worse than
+//! 2010, kriging believer). Of the others only complete ones count. Costs that are far worse than the good ones are
+//! brought nearer (see `outliers`), so that one trial that diverged does not hide the rest. Those that break constraints count as worse than
 //! all others, by how much they break them. With several objectives each trial uses another weighted maximum of them
 //! (Knowles 2006, ParEGO, 10.1109/TEVC.2005.851274).
 //!
@@ -34,6 +35,7 @@ mod model;
 mod search;
 mod standard;
 
+use super::outliers::tamed;
 use super::{Ask, Sampler, Setting, Spec, SpecError, qmc};
 use crate::tuner::distribution::Distribution;
 use crate::tuner::space::{Point, Space};
@@ -144,11 +146,11 @@ fn encoded(space: &Space, point: &[Option<f64>]) -> Vec<f64> {
     space.parameters().iter().zip(point).map(|(p, value)| coordinate(&p.distribution, *value)).collect()
 }
 
-/// Cost of each trial.
+/// Cost of each trial, outliers brought near to the others.
 fn costs(ask: &Ask<'_>, complete: &[&Past]) -> Vec<f64> {
     let cost = |past: &&Past, m: usize| ask.directions[m].cost(past.values[m]);
     let plain: Vec<f64> = if ask.directions.len() == 1 {
-        complete.iter().map(|past| cost(past, 0)).collect()
+        tamed(&complete.iter().map(|past| cost(past, 0)).collect::<Vec<_>>())
     } else {
         let columns: Vec<Vec<f64>> =
             (0..ask.directions.len()).map(|m| complete.iter().map(|past| cost(past, m)).collect()).collect();
@@ -171,7 +173,7 @@ fn weighted_maximum(ask: &Ask<'_>, columns: &[Vec<f64>]) -> Vec<f64> {
             .map(|cost| ((cost.clamp(low.min(high), high.max(low)) - low.min(high)) / width).clamp(0.0, 1.0))
             .collect()
     };
-    let columns: Vec<Vec<f64>> = columns.iter().map(|column| scaled(column)).collect();
+    let columns: Vec<Vec<f64>> = columns.iter().map(|column| scaled(&tamed(column))).collect();
     let parts = |i: usize| columns.iter().zip(&raw).map(move |(column, weight)| weight / total * column[i]);
     (0..columns[0].len()).map(|i| parts(i).fold(0.0, f64::max) + 0.05 * parts(i).sum::<f64>()).collect()
 }

@@ -1,5 +1,7 @@
 //! What holds for every sampler in `NAMES`.
 
+mod ends;
+
 use super::*;
 use crate::tuner::storage::Memory;
 use crate::tuner::{ActiveTrial, Distribution, Optimize, Outcome, Parameter, Study, StudyConfig, TrialState};

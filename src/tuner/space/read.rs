@@ -3,6 +3,7 @@
 use super::{Condition, Parameter, Space, SpaceError};
 use crate::tuner::direction::Direction;
 use crate::tuner::distribution::{Distribution, Value};
+use serde_json::Value as Json;
 use toml::{Table, Value as Toml};
 
 /// A space with the directions of its study, as a `space.toml` has them.
@@ -107,7 +108,7 @@ fn parameter(name: String, value: Toml) -> Result<Parameter, SpaceError> {
         },
         "categorical" => {
             let choices = |value: &Toml| value.as_array()?.iter().map(choice).collect::<Option<Vec<_>>>();
-            let allowed = "a list of words, numbers, true or false";
+            let allowed = "a list of words, numbers, true or false, or of lists and tables of these";
             Distribution::Categorical { choices: keys.required("choices", allowed, choices)? }
         }
         other => return Err(keys.wrong("type", format!("{other:?}"), types)),
@@ -136,8 +137,25 @@ fn choice(value: &Toml) -> Option<Value> {
         Toml::Integer(whole) => Some(Value::Int(*whole)),
         Toml::Float(number) => Some(Value::Float(*number)),
         Toml::Boolean(truth) => Some(Value::Bool(*truth)),
-        _ => None,
+        Toml::Array(_) | Toml::Table(_) => json(value).map(Value::Other),
+        Toml::Datetime(_) => None,
     }
+}
+
+/// A list or a table as JSON; None where it holds what JSON does not have.
+fn json(value: &Toml) -> Option<Json> {
+    Some(match value {
+        Toml::String(text) => text.as_str().into(),
+        Toml::Integer(whole) => (*whole).into(),
+        Toml::Float(number) => Json::Number(serde_json::Number::from_f64(*number)?),
+        Toml::Boolean(truth) => (*truth).into(),
+        Toml::Array(list) => Json::Array(list.iter().map(json).collect::<Option<_>>()?),
+        Toml::Table(table) => {
+            let pair = |(key, value): (&String, &Toml)| Some((key.clone(), json(value)?));
+            Json::Object(table.iter().map(pair).collect::<Option<_>>()?)
+        }
+        Toml::Datetime(_) => return None,
+    })
 }
 
 /// A table that is read key by key, so that every error names the path of its key.

@@ -1,6 +1,6 @@
 //! Studies in memory, which are gone when the program ends.
 
-use super::{Change, Draft, Reaping, Seen, Storage, StorageError, StudyRecord};
+use super::{Change, Draft, Seen, Storage, StorageError, StudyRecord, TrialKey};
 use crate::tuner::direction::Direction;
 use crate::tuner::trial::{Trial, TrialState};
 use serde_json::Value as Json;
@@ -16,8 +16,8 @@ pub struct Memory {
 #[derive(Debug, Default)]
 struct Shelf {
     studies: Vec<(StudyRecord, Vec<Trial>)>,
-    /// Study and number of each trial; the trial with id 1 comes first.
-    places: Vec<(i64, usize)>,
+    /// Number of trials that there ever were: ids are given once.
+    n_trials: i64,
     next_study: i64,
 }
 
@@ -34,12 +34,13 @@ impl Memory {
 }
 
 impl Shelf {
-    fn study(&mut self, id: i64) -> Result<&mut (StudyRecord, Vec<Trial>), StorageError> {
-        self.studies.iter_mut().find(|study| study.0.id == id).ok_or(StorageError::NoStudy { id })
+    fn study(&mut self, study: &StudyRecord) -> Result<&mut (StudyRecord, Vec<Trial>), StorageError> {
+        let found = self.studies.iter_mut().find(|found| found.0.id == study.id);
+        found.ok_or_else(|| StorageError::NoStudy { name: study.name.clone() })
     }
 
-    fn add(&mut self, study: i64, draft: &Draft, state: TrialState) -> Result<i64, StorageError> {
-        let id = self.places.len() as i64 + 1;
+    fn add(&mut self, study: &StudyRecord, draft: &Draft, state: TrialState) -> Result<TrialKey, StorageError> {
+        let id = self.n_trials + 1;
         let trials = &mut self.study(study)?.1;
         let number = trials.len();
         trials.push(Trial {
@@ -55,13 +56,8 @@ impl Shelf {
             completed: None,
             is_watched: true,
         });
-        self.places.push((study, number));
-        Ok(id)
-    }
-
-    fn trial(&mut self, id: i64) -> Option<&mut Trial> {
-        let &(study, number) = self.places.get(usize::try_from(id - 1).ok()?)?;
-        self.study(study).ok()?.1.get_mut(number)
+        self.n_trials += 1;
+        Ok(TrialKey { id, number, started: None })
     }
 }
 
@@ -81,22 +77,26 @@ impl Storage for Memory {
         }
         shelf.next_study += 1;
         let (id, name, directions) = (shelf.next_study, name.to_owned(), directions.to_vec());
-        let record = StudyRecord { id, name, directions, user_attrs: BTreeMap::new(), system_attrs: notes.clone() };
+        let (user_attrs, system_attrs) = (BTreeMap::new(), notes.clone());
+        // Ids are given once, so there is no need of a mark.
+        let record = StudyRecord { id, name, mark: None, directions, user_attrs, system_attrs };
         shelf.studies.push((record, Vec::new()));
         Ok(())
     }
 
-    fn note(&self, study: i64, notes: &BTreeMap<String, Json>) -> Result<(), StorageError> {
+    fn note(&self, study: &StudyRecord, notes: &BTreeMap<String, Json>) -> Result<(), StorageError> {
         self.shelf().study(study)?.0.system_attrs.extend(notes.clone());
         Ok(())
     }
 
-    fn delete(&self, study: i64) -> Result<(), StorageError> {
-        self.shelf().studies.retain(|found| found.0.id != study);
+    fn delete(&self, study: &StudyRecord, _force: bool) -> Result<(), StorageError> {
+        let mut shelf = self.shelf();
+        shelf.study(study)?;
+        shelf.studies.retain(|found| found.0.id != study.id);
         Ok(())
     }
 
-    fn trials(&self, study: i64, seen: &Seen) -> Result<Vec<Trial>, StorageError> {
+    fn trials(&self, study: &StudyRecord, seen: &Seen) -> Result<Vec<Trial>, StorageError> {
         let mut shelf = self.shelf();
         let trials = &shelf.study(study)?.1;
         // Ids grow with numbers.
@@ -105,7 +105,13 @@ impl Storage for Memory {
         Ok(changed.chain(&trials[new..]).cloned().collect())
     }
 
-    fn begin(&self, study: i64, number: usize, draft: &Draft, limit: usize) -> Result<Option<i64>, StorageError> {
+    fn begin(
+        &self,
+        study: &StudyRecord,
+        number: usize,
+        draft: &Draft,
+        limit: usize,
+    ) -> Result<Option<TrialKey>, StorageError> {
         let mut shelf = self.shelf();
         let trials = &shelf.study(study)?.1;
         let not_failed = trials.len() - count(trials, &[TrialState::Fail]);
@@ -115,11 +121,16 @@ impl Storage for Memory {
         shelf.add(study, draft, TrialState::Running).map(Some)
     }
 
-    fn enqueue(&self, study: i64, draft: &Draft) -> Result<(), StorageError> {
+    fn enqueue(&self, study: &StudyRecord, draft: &Draft) -> Result<(), StorageError> {
         self.shelf().add(study, draft, TrialState::Waiting).map(|_| ())
     }
 
-    fn claim(&self, study: i64, limit: usize) -> Result<Option<i64>, StorageError> {
+    fn claim(
+        &self,
+        study: &StudyRecord,
+        limit: usize,
+        notes: &BTreeMap<String, Json>,
+    ) -> Result<Option<TrialKey>, StorageError> {
         let mut shelf = self.shelf();
         let trials = &mut shelf.study(study)?.1;
         if count(trials, &[TrialState::Complete, TrialState::Pruned, TrialState::Running]) >= limit {
@@ -128,16 +139,19 @@ impl Storage for Memory {
         let waiting = trials.iter_mut().find(|trial| trial.state == TrialState::Waiting);
         Ok(waiting.map(|trial| {
             trial.state = TrialState::Running;
-            trial.id
+            trial.system_attrs.extend(notes.clone());
+            trial.key()
         }))
     }
 
-    fn change(&self, trial: i64, change: &Change) -> Result<bool, StorageError> {
+    fn change(&self, study: &StudyRecord, trial: &TrialKey, change: &Change) -> Result<bool, StorageError> {
         let mut shelf = self.shelf();
-        let Some(trial) = shelf.trial(trial).filter(|trial| trial.state == TrialState::Running) else {
+        let trials = shelf.study(study).ok().map(|study| &mut study.1);
+        let found = trials.and_then(|trials| trials.get_mut(trial.number));
+        let Some(found) = found.filter(|found| found.id == trial.id && found.state == TrialState::Running) else {
             return Ok(false);
         };
-        change.apply(trial);
+        change.apply(found);
         Ok(true)
     }
 
@@ -145,11 +159,11 @@ impl Storage for Memory {
         false
     }
 
-    fn beat(&self, _trials: &[i64]) -> Result<(), StorageError> {
-        Ok(())
+    fn beat(&self, _study: &StudyRecord, _trials: &[TrialKey]) -> Result<Vec<TrialKey>, StorageError> {
+        Ok(Vec::new())
     }
 
-    fn reap(&self, _study: i64, _reaping: Reaping) -> Result<Vec<usize>, StorageError> {
+    fn reap(&self, _study: &StudyRecord, _retries: usize) -> Result<Vec<usize>, StorageError> {
         Ok(Vec::new())
     }
 }

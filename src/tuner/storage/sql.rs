@@ -14,7 +14,7 @@
 mod read;
 mod write;
 
-use super::{Change, Draft, Reaping, Seen, Storage, StorageError, StudyRecord};
+use super::{Change, Draft, Seen, Storage, StorageError, StudyRecord, TrialKey};
 use crate::tuner::direction::Direction;
 use crate::tuner::trial::Trial;
 use serde_json::Value as Json;
@@ -26,6 +26,9 @@ pub(super) const REVISION: &str = "v3.2.0.a";
 
 /// Version of the tables, as Optuna itself counts.
 pub(super) const SCHEMA_VERSION: i64 = 12;
+
+/// Name of the study attribute that holds the mark of a study.
+const MARK: &str = "qgd:mark";
 
 /// One cell of a table.
 #[derive(Debug, Clone, PartialEq)]
@@ -68,6 +71,8 @@ pub(super) struct Dialect {
     pub heartbeat: &'static str,
     /// Number of seconds since the column `heartbeat` was set.
     pub silent_s: &'static str,
+    /// A text of letters and digits that was never there before.
+    pub unique: &'static str,
 }
 
 /// A connection to a database. Parameters are `$1`, `$2`, ... in the order of their first use.
@@ -80,6 +85,12 @@ pub(super) trait Connection: Send {
 
     /// Executes a statement and answers its rows.
     fn query(&mut self, sql: &str, cells: &[Cell]) -> Result<Vec<Vec<Cell>>, StorageError>;
+
+    /// Called at the end of the work of a transaction that only reads. An error where what was read may not hold
+    /// together: then [`Connection::heal`] is asked whether to read again.
+    fn has_read(&mut self) -> Done<()> {
+        Ok(())
+    }
 
     /// Identifies the transaction that is open, for [`Connection::was_committed`].
     fn stamp(&mut self) -> Done<Cell> {
@@ -172,7 +183,10 @@ fn prepared<T>(
     let Dialect { begin_read, begin_write, .. } = connection.dialect();
     connection.query(if access == Access::Read { begin_read } else { begin_write }, &[])?;
     let answer = work(connection)?;
-    let stamp = if access == Access::Read { Cell::Null } else { connection.stamp()? };
+    let stamp = match access {
+        Access::Read => connection.has_read().map(|()| Cell::Null)?,
+        Access::Write => connection.stamp()?,
+    };
     Ok((answer, stamp))
 }
 
@@ -215,48 +229,48 @@ impl<C: Connection> Storage for Sql<C> {
         self.writing(|connection| write::create(connection, name, directions, notes))
     }
 
-    fn note(&self, study: i64, notes: &BTreeMap<String, Json>) -> Done<()> {
-        self.writing(|connection| write::attributes(connection, "study_system_attributes", "study_id", study, notes))
+    fn note(&self, study: &StudyRecord, notes: &BTreeMap<String, Json>) -> Done<()> {
+        self.writing(|connection| write::note(connection, study, notes))
     }
 
-    fn delete(&self, study: i64) -> Done<()> {
-        self.writing(|connection| write::delete(connection, study))
+    fn delete(&self, study: &StudyRecord, force: bool) -> Done<()> {
+        self.writing(|connection| write::delete(connection, study, force))
     }
 
-    fn trials(&self, study: i64, seen: &Seen) -> Done<Vec<Trial>> {
+    fn trials(&self, study: &StudyRecord, seen: &Seen) -> Done<Vec<Trial>> {
         self.reading(|connection| read::trials(connection, study, seen))
     }
 
-    fn begin(&self, study: i64, number: usize, draft: &Draft, limit: usize) -> Done<Option<i64>> {
+    fn begin(&self, study: &StudyRecord, number: usize, draft: &Draft, limit: usize) -> Done<Option<TrialKey>> {
         self.writing(|connection| write::begin(connection, study, number, draft, limit))
     }
 
-    fn enqueue(&self, study: i64, draft: &Draft) -> Done<()> {
+    fn enqueue(&self, study: &StudyRecord, draft: &Draft) -> Done<()> {
         self.writing(|connection| write::enqueue(connection, study, draft))
     }
 
-    fn claim(&self, study: i64, limit: usize) -> Done<Option<i64>> {
-        self.writing(|connection| write::claim(connection, study, limit))
+    fn claim(&self, study: &StudyRecord, limit: usize, notes: &BTreeMap<String, Json>) -> Done<Option<TrialKey>> {
+        self.writing(|connection| write::claim(connection, study, limit, notes))
     }
 
-    fn change(&self, trial: i64, change: &Change) -> Done<bool> {
-        self.writing(|connection| write::change(connection, trial, change))
+    fn change(&self, study: &StudyRecord, trial: &TrialKey, change: &Change) -> Done<bool> {
+        self.writing(|connection| write::change(connection, study, trial, change))
     }
 
     fn outlives_workers(&self) -> bool {
         true
     }
 
-    fn beat(&self, trials: &[i64]) -> Done<()> {
-        self.writing(|connection| trials.iter().try_for_each(|&trial| write::beat(connection, trial)))
+    fn beat(&self, study: &StudyRecord, trials: &[TrialKey]) -> Done<Vec<TrialKey>> {
+        self.writing(|connection| write::beat(connection, study, trials))
     }
 
-    fn reap(&self, study: i64, reaping: Reaping) -> Done<Vec<usize>> {
+    fn reap(&self, study: &StudyRecord, retries: usize) -> Done<Vec<usize>> {
         // First a look without a lock, since nearly always there is nothing to do.
-        let stale = self.reading(|connection| read::stale(connection, study, reaping.grace, ""))?;
+        let stale = self.reading(|connection| read::stale(connection, study, ""))?;
         if stale.is_empty() {
             return Ok(Vec::new());
         }
-        self.writing(|connection| write::reap(connection, study, reaping))
+        self.writing(|connection| write::reap(connection, study, retries))
     }
 }

@@ -1,16 +1,15 @@
 //! Studies in an SQLite file: for one machine, any number of processes.
 
+mod source;
+
 use super::sql::{self, Access, Cell, Connection, Dialect, Sql};
-use super::{Storage, StorageError};
+use super::{Purpose, Storage, StorageError};
 use rusqlite::types::{ToSqlOutput, Value as SqlValue};
 use rusqlite::{ErrorCode, ToSql, params_from_iter};
+use source::Source;
 use std::path::Path;
-use std::time::{Duration, Instant};
 
 const TABLES: &str = include_str!("optuna_sqlite.sql");
-
-/// How long a process waits while others use the file.
-const PATIENCE: Duration = Duration::from_secs(60);
 
 const DIALECT: Dialect = Dialect {
     begin_read: "BEGIN",
@@ -21,34 +20,37 @@ const DIALECT: Dialect = Dialect {
     now: "strftime('%Y-%m-%d %H:%M:%f000', 'now')",
     heartbeat: "strftime('%Y-%m-%d %H:%M:%f000', 'now')",
     silent_s: "(julianday('now') - julianday(heartbeat)) * 86400.0",
+    unique: "lower(hex(randomblob(16)))",
 };
 
 /// Opens the file, or makes it. After a power cut the last trials may be lost, never the file; a killed process loses
 /// nothing.
 ///
 /// # Errors
-/// When it cannot be read or written, is no SQLite database, or holds the tables of another version of Optuna.
+/// When it cannot be read or written, is no SQLite database, or holds the tables of another version of Optuna, or those
+/// of something else.
 pub fn open(file: &Path) -> Result<impl Storage + use<>, StorageError> {
+    open_for(file, Purpose::Make)
+}
+
+pub(super) fn open_for(file: &Path, purpose: Purpose) -> Result<impl Storage + use<>, StorageError> {
     let place = file.display().to_string();
     let failed = |source: rusqlite::Error| StorageError::Open { place: place.clone(), source: source.into() };
-    let connection = rusqlite::Connection::open(file).map_err(failed)?;
-    connection.busy_timeout(PATIENCE).map_err(failed)?;
-    connection.set_prepared_statement_cache_capacity(64);
-    let mut file = File { place: place.clone(), connection };
-    if !file.has_table("studies").map_err(StorageError::opening)? {
-        file.write_ahead().map_err(failed)?;
-        sql::transaction(&mut file, Access::Write, make_tables).map_err(StorageError::opening)?;
+    let source = if purpose == Purpose::Look { Source::look(file) } else { Source::use_it(file) };
+    let source = source.map_err(failed)?;
+    let mut file = File { place: place.clone(), source };
+    let has_revisions = file.prepare(purpose).map_err(StorageError::opening)?;
+    sql::transaction(&mut file, Access::Read, |connection| sql::check_version(connection, has_revisions))
+        .map_err(StorageError::opening)?;
+    if purpose != Purpose::Look {
+        file.source.write_ahead().map_err(failed)?;
     }
-    let has_revisions = file.has_table("alembic_version").map_err(StorageError::opening)?;
-    sql::check_version(&mut file, has_revisions).map_err(StorageError::opening)?;
-    file.write_ahead().map_err(failed)?;
-    file.connection.pragma_update(None, "synchronous", "NORMAL").map_err(failed)?;
     Ok(Sql::new(file))
 }
 
 struct File {
     place: String,
-    connection: rusqlite::Connection,
+    source: Source,
 }
 
 fn make_tables(connection: &mut dyn Connection) -> Result<(), StorageError> {
@@ -64,30 +66,35 @@ fn make_tables(connection: &mut dyn Connection) -> Result<(), StorageError> {
 }
 
 impl File {
-    fn has_table(&mut self, name: &str) -> Result<bool, StorageError> {
-        let sql = "SELECT name FROM sqlite_master WHERE type = 'table' AND name = $1";
-        Ok(!self.query(sql, &[name.into()])?.is_empty())
-    }
-
-    /// Switches on the write-ahead log, with which readers and a writer do not wait for each other. SQLite does not
-    /// wait for other processes when it switches, so it is tried again.
-    fn write_ahead(&self) -> rusqlite::Result<()> {
-        let start = Instant::now();
-        loop {
-            match self.connection.pragma_update(None, "journal_mode", "WAL") {
-                Err(error) if is_busy(&error) && start.elapsed() < PATIENCE => {
-                    std::thread::sleep(Duration::from_millis(10));
-                }
-                // A file that is read-only can be read without the switch.
-                Err(error) if error.sqlite_error_code() == Some(ErrorCode::ReadOnly) => return Ok(()),
-                done => return done,
-            }
+    /// Makes the tables where there are none and they are to be made. Answers whether there is the table of Optuna's
+    /// migration tool.
+    fn prepare(&mut self, purpose: Purpose) -> Result<bool, StorageError> {
+        let tables = sql::transaction(self, Access::Read, tables)?;
+        let has = |name: &str| tables.iter().any(|table| table == name);
+        if has("studies") && has("trials") {
+            return Ok(has("alembic_version"));
         }
+        let place = self.place.clone();
+        match tables.first() {
+            _ if purpose != Purpose::Make => return Err(StorageError::Empty { place }),
+            Some(table) => return Err(StorageError::Foreign { place, table: table.clone() }),
+            None => {}
+        }
+        let failed = |source: rusqlite::Error| StorageError::Open { place: self.place.clone(), source: source.into() };
+        self.source.write_ahead().map_err(failed)?;
+        sql::transaction(self, Access::Write, make_tables)?;
+        Ok(true)
     }
 }
 
-fn is_busy(error: &rusqlite::Error) -> bool {
-    matches!(error.sqlite_error_code(), Some(ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked))
+/// Names of all tables.
+fn tables(connection: &mut dyn Connection) -> Result<Vec<String>, StorageError> {
+    let rows = connection.query("SELECT name FROM sqlite_master WHERE type = 'table' ORDER BY name", &[])?;
+    let names = rows.into_iter().flatten().filter_map(|cell| match cell {
+        Cell::Text(name) => Some(name),
+        _ => None,
+    });
+    Ok(names.collect())
 }
 
 impl ToSql for Cell {
@@ -122,13 +129,32 @@ impl Connection for File {
         &self.place
     }
 
+    fn has_read(&mut self) -> Result<(), StorageError> {
+        if self.source.is_stale() {
+            let source = "it was changed while it was read".into();
+            return Err(StorageError::Database { place: self.place.clone(), source });
+        }
+        Ok(())
+    }
+
+    fn heal(&mut self, error: StorageError) -> Result<(), StorageError> {
+        if !self.source.is_stale() {
+            return Err(error);
+        }
+        let failed = |source: rusqlite::Error| StorageError::Open { place: self.place.clone(), source: source.into() };
+        self.source.look_again().map_err(failed)
+    }
+
     fn query(&mut self, sql: &str, cells: &[Cell]) -> Result<Vec<Vec<Cell>>, StorageError> {
         let place = || self.place.clone();
         let failed = |source: rusqlite::Error| match source.sqlite_error_code() {
             Some(ErrorCode::ReadOnly) => StorageError::ReadOnly { place: place() },
             _ => StorageError::Database { place: place(), source: source.into() },
         };
-        let mut statement = self.connection.prepare_cached(sql).map_err(failed)?;
+        if !self.source.is_in_place() {
+            return Err(StorageError::Replaced { place: place() });
+        }
+        let mut statement = self.source.connection.prepare_cached(sql).map_err(failed)?;
         let n_columns = statement.column_count();
         let row = |row: &rusqlite::Row<'_>| (0..n_columns).map(|i| row.get::<_, SqlValue>(i).map(Cell::from)).collect();
         let rows = statement.query_map(params_from_iter(cells), row).map_err(failed)?;

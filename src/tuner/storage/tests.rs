@@ -5,6 +5,7 @@ use crate::tuner::Distribution;
 use crate::tuner::{ActiveTrial, Counts, Optimize, Outcome, Parameter, Space, Study, StudyConfig, TunerError};
 use serde_json::json;
 use std::collections::BTreeSet;
+use std::time::Duration;
 
 #[cfg(feature = "postgres")]
 #[path = "../../../tests/cli/cluster.rs"]
@@ -38,10 +39,10 @@ fn draft() -> Draft {
     }
 }
 
-fn new_study(storage: &dyn Storage) -> i64 {
+fn new_study(storage: &dyn Storage) -> StudyRecord {
     let directions = [Direction::Minimize, Direction::Maximize];
     storage.create("first", &directions, &BTreeMap::from([("qgd".into(), json!(1))])).unwrap();
-    storage.study("first").unwrap().unwrap().id
+    storage.study("first").unwrap().unwrap()
 }
 
 fn finish(values: Vec<f64>) -> Change {
@@ -53,19 +54,20 @@ fn what_is_written_is_read_back() {
     each(|name, storage| {
         let study = new_study(&*storage);
         storage.create("first", &[Direction::Minimize], &BTreeMap::new()).unwrap();
-        storage.note(study, &BTreeMap::from([("more".into(), json!([2]))])).unwrap();
+        storage.note(&study, &BTreeMap::from([("more".into(), json!([2]))])).unwrap();
         let record = storage.study("first").unwrap().unwrap();
         assert_eq!(record.directions, [Direction::Minimize, Direction::Maximize], "{name}");
         assert_eq!(record.system_attrs, BTreeMap::from([("more".into(), json!([2])), ("qgd".into(), json!(1))]));
-        let id = storage.begin(study, 0, &draft(), 9).unwrap().unwrap();
+        let id = storage.begin(&study, 0, &draft(), 9).unwrap().unwrap();
         for (step, value) in [(3, 0.5), (1, f64::NAN), (2, f64::NEG_INFINITY), (3, 0.25)] {
-            assert!(storage.change(id, &Change::Report { step, value }).unwrap());
+            assert!(storage.change(&study, &id, &Change::Report { step, value }).unwrap());
         }
-        assert!(storage.change(id, &Change::UserAttrs(BTreeMap::from([("who".into(), json!(2))]))).unwrap());
-        assert!(storage.change(id, &finish(vec![f64::INFINITY, -1.5])).unwrap());
-        assert!(!storage.change(id, &finish(vec![0.0, 0.0])).unwrap(), "a second tell is refused");
-        assert!(!storage.change(id + 7, &finish(vec![0.0, 0.0])).unwrap(), "and so is one of nothing");
-        let trials = storage.trials(study, &Seen::default()).unwrap();
+        assert!(storage.change(&study, &id, &Change::UserAttrs(BTreeMap::from([("who".into(), json!(2))]))).unwrap());
+        assert!(storage.change(&study, &id, &finish(vec![f64::INFINITY, -1.5])).unwrap());
+        assert!(!storage.change(&study, &id, &finish(vec![0.0, 0.0])).unwrap(), "a second tell is refused");
+        let nothing = TrialKey { id: id.id + 7, ..id };
+        assert!(!storage.change(&study, &nothing, &finish(vec![0.0, 0.0])).unwrap(), "and so is one of nothing");
+        let trials = storage.trials(&study, &Seen::default()).unwrap();
         assert_eq!(trials.len(), 1);
         let trial = &trials[0];
         assert_eq!((trial.number, trial.state, &trial.values), (0, TrialState::Complete, &vec![f64::INFINITY, -1.5]));
@@ -73,7 +75,7 @@ fn what_is_written_is_read_back() {
         assert_eq!(trial.user_attrs["who"], json!(2));
         assert!(trial.intermediate[&1].is_nan() && trial.intermediate[&2] == f64::NEG_INFINITY);
         assert!((trial.intermediate[&3] - 0.25).abs() < 1e-12 && trial.intermediate.len() == 3);
-        storage.delete(study).unwrap();
+        storage.delete(&study, false).unwrap();
         assert!(storage.studies().unwrap().is_empty());
     });
 }
@@ -82,10 +84,10 @@ fn what_is_written_is_read_back() {
 fn a_reader_is_told_what_is_new_and_what_was_not_finished() {
     each(|name, storage| {
         let study = new_study(&*storage);
-        let ids: Vec<i64> = (0..3).map(|n| storage.begin(study, n, &draft(), 9).unwrap().unwrap()).collect();
-        storage.change(ids[0], &finish(vec![1.0, 1.0])).unwrap();
-        let seen = Seen { up_to: ids[1], unfinished: vec![ids[1]] };
-        let numbers: Vec<usize> = storage.trials(study, &seen).unwrap().iter().map(|trial| trial.number).collect();
+        let ids: Vec<TrialKey> = (0..3).map(|n| storage.begin(&study, n, &draft(), 9).unwrap().unwrap()).collect();
+        storage.change(&study, &ids[0], &finish(vec![1.0, 1.0])).unwrap();
+        let seen = Seen { up_to: ids[1].id, unfinished: vec![ids[1].id] };
+        let numbers: Vec<usize> = storage.trials(&study, &seen).unwrap().iter().map(|trial| trial.number).collect();
         assert_eq!(numbers, [1, 2], "{name}");
     });
 }
@@ -94,17 +96,20 @@ fn a_reader_is_told_what_is_new_and_what_was_not_finished() {
 fn a_number_is_given_once_and_the_limit_holds() {
     each(|name, storage| {
         let study = new_study(&*storage);
-        assert!(storage.begin(study, 1, &draft(), 9).unwrap().is_none(), "{name}: there is no trial 0 yet");
-        let first = storage.begin(study, 0, &draft(), 9).unwrap().unwrap();
-        assert!(storage.begin(study, 0, &draft(), 9).unwrap().is_none());
-        assert!(storage.begin(study, 1, &draft(), 1).unwrap().is_none(), "the limit counts running trials");
+        assert!(storage.begin(&study, 1, &draft(), 9).unwrap().is_none(), "{name}: there is no trial 0 yet");
+        let first = storage.begin(&study, 0, &draft(), 9).unwrap().unwrap();
+        assert!(storage.begin(&study, 0, &draft(), 9).unwrap().is_none());
+        assert!(storage.begin(&study, 1, &draft(), 1).unwrap().is_none(), "the limit counts running trials");
         let failed = Change::Finish { end: End::Failed, system_attrs: BTreeMap::new() };
-        storage.change(first, &failed).unwrap();
-        assert!(storage.begin(study, 1, &draft(), 1).unwrap().is_some(), "and no failed ones");
-        storage.enqueue(study, &draft()).unwrap();
-        assert!(storage.claim(study, 1).unwrap().is_none() && storage.begin(study, 3, &draft(), 2).unwrap().is_none());
-        assert!(storage.claim(study, 2).unwrap().is_some());
-        assert!(storage.begin(99, 0, &draft(), 9).is_err());
+        storage.change(&study, &first, &failed).unwrap();
+        assert!(storage.begin(&study, 1, &draft(), 1).unwrap().is_some(), "and no failed ones");
+        storage.enqueue(&study, &draft()).unwrap();
+        assert!(
+            storage.claim(&study, 1, &BTreeMap::new()).unwrap().is_none()
+                && storage.begin(&study, 3, &draft(), 2).unwrap().is_none()
+        );
+        assert!(storage.claim(&study, 2, &BTreeMap::new()).unwrap().is_some());
+        assert!(storage.begin(&StudyRecord { id: 99, ..study }, 0, &draft(), 9).is_err());
     });
 }
 
@@ -114,13 +119,17 @@ fn the_value_of_a_pruned_trial_is_its_last_report_unless_that_is_nan() {
         let study = new_study(&*storage);
         let reports = [&[(2, 0.5), (1, 9.0)][..], &[(1, 1.0), (7, f64::NEG_INFINITY)], &[(1, 1.0), (2, f64::NAN)], &[]];
         for (number, reports) in reports.into_iter().enumerate() {
-            let id = storage.begin(study, number, &draft(), 9).unwrap().unwrap();
+            let id = storage.begin(&study, number, &draft(), 9).unwrap().unwrap();
             for &(step, value) in reports {
-                assert!(storage.change(id, &Change::Report { step, value }).unwrap());
+                assert!(storage.change(&study, &id, &Change::Report { step, value }).unwrap());
             }
-            assert!(storage.change(id, &Change::Finish { end: End::Pruned, system_attrs: BTreeMap::new() }).unwrap());
+            assert!(
+                storage
+                    .change(&study, &id, &Change::Finish { end: End::Pruned, system_attrs: BTreeMap::new() })
+                    .unwrap()
+            );
         }
-        let trials = storage.trials(study, &Seen::default()).unwrap();
+        let trials = storage.trials(&study, &Seen::default()).unwrap();
         assert!(trials.iter().all(|trial| trial.state == TrialState::Pruned), "{name}");
         let values: Vec<&[f64]> = trials.iter().map(|trial| &trial.values[..]).collect();
         assert_eq!(values, [&[0.5][..], &[f64::NEG_INFINITY], &[], &[]], "{name}");
@@ -139,13 +148,13 @@ fn those_who_come_first_at_the_same_time_make_the_tables_once() {
 fn a_waiting_trial_is_claimed_by_one_worker_only() {
     each(|name, storage| {
         let study = new_study(&*storage);
-        (0..40).for_each(|_| storage.enqueue(study, &draft()).unwrap());
-        let claimed: Vec<Vec<i64>> = std::thread::scope(|scope| {
-            let work = || std::iter::from_fn(|| storage.claim(study, usize::MAX).unwrap()).collect();
+        (0..40).for_each(|_| storage.enqueue(&study, &draft()).unwrap());
+        let claimed: Vec<Vec<TrialKey>> = std::thread::scope(|scope| {
+            let work = || std::iter::from_fn(|| storage.claim(&study, usize::MAX, &BTreeMap::new()).unwrap()).collect();
             let threads: Vec<_> = (0..4).map(|_| scope.spawn(work)).collect();
             threads.into_iter().map(|thread| thread.join().unwrap()).collect()
         });
-        let all: Vec<i64> = claimed.concat();
+        let all: Vec<i64> = claimed.concat().iter().map(|key| key.id).collect();
         assert_eq!((all.len(), all.iter().collect::<BTreeSet<_>>().len()), (40, 40), "{name}");
     });
 }
@@ -157,19 +166,21 @@ fn a_silent_worker_loses_its_trial_which_is_tried_again_so_many_times() {
 
 fn loses_its_trial(storage: &dyn Storage) {
     let study = new_study(storage);
-    let reaping = Reaping { grace: Duration::from_millis(300), retries: 2 };
-    storage.begin(study, 0, &draft(), 9).unwrap().unwrap();
+    let (retries, beats) = (2, BTreeMap::from([(HEARTBEAT.to_owned(), json!(0.15))]));
+    let mut noted = draft();
+    noted.system_attrs.extend(beats.clone());
+    storage.begin(&study, 0, &noted, 9).unwrap().unwrap();
     for number in 0..3 {
-        assert!(storage.reap(study, reaping).unwrap().is_empty(), "a fresh trial is not stale");
+        assert!(storage.reap(&study, retries).unwrap().is_empty(), "a fresh trial is not stale");
         std::thread::sleep(Duration::from_millis(350));
-        assert_eq!(storage.reap(study, reaping).unwrap(), [number]);
-        assert_eq!(storage.claim(study, 9).unwrap().is_some(), number < 2, "two retries");
+        assert_eq!(storage.reap(&study, retries).unwrap(), [number]);
+        assert_eq!(storage.claim(&study, 9, &beats).unwrap().is_some(), number < 2, "two retries");
     }
-    let trials = storage.trials(study, &Seen::default()).unwrap();
+    let trials = storage.trials(&study, &Seen::default()).unwrap();
     assert!(trials.iter().all(|trial| trial.state == TrialState::Fail && trial.params == draft().params));
     assert_eq!(trials[2].system_attrs["failed_trial"], json!(0));
     assert_eq!(trials[2].system_attrs["retry_history"], json!([0, 1]));
-    assert!(!storage.change(trials[0].id, &finish(vec![0.0, 0.0])).unwrap(), "a late tell is refused");
+    assert!(!storage.change(&study, &trials[0].key(), &finish(vec![0.0, 0.0])).unwrap(), "a late tell is refused");
 }
 
 #[test]
@@ -211,7 +222,7 @@ fn the_same_trials_on_every_storage_for_any_number_of_workers() {
 fn what_a_study_knows_of_its_own_trials_is_what_the_storage_holds() {
     let check = |study: &Study, trial: &Trial| {
         let trials = study.trials().unwrap();
-        let read = Trial { started: None, completed: None, ..trials[trial.number].clone() };
+        let read = Trial { completed: None, ..trials[trial.number].clone() };
         // As texts, in which NaN is NaN.
         assert_eq!(format!("{trial:?}"), format!("{read:?}"));
         assert_eq!(study.counts(), Counts::of(&trials));
@@ -293,17 +304,17 @@ fn a_server_that_is_restarted_is_waited_for_and_nothing_is_done_twice() {
     let Some(cluster) = cluster::Cluster::start() else { return };
     let storage = open(&cluster.database()).unwrap();
     let study = new_study(&*storage);
-    let id = storage.begin(study, 0, &draft(), 9).unwrap().unwrap();
+    let id = storage.begin(&study, 0, &draft(), 9).unwrap().unwrap();
     for mode in ["fast", "immediate"] {
         cluster.restart(mode);
-        storage.enqueue(study, &draft()).unwrap();
+        storage.enqueue(&study, &draft()).unwrap();
     }
     let stop = std::sync::atomic::AtomicBool::new(false);
     std::thread::scope(|scope| {
         let busy = scope.spawn(|| {
             let mut n = 3;
             while !stop.load(std::sync::atomic::Ordering::Relaxed) {
-                storage.enqueue(study, &draft()).unwrap();
+                storage.enqueue(&study, &draft()).unwrap();
                 n += 1;
             }
             n
@@ -311,10 +322,10 @@ fn a_server_that_is_restarted_is_waited_for_and_nothing_is_done_twice() {
         ["immediate", "fast", "immediate"].iter().for_each(|mode| cluster.restart(mode));
         stop.store(true, std::sync::atomic::Ordering::Relaxed);
         let expected = busy.join().unwrap();
-        let trials = storage.trials(study, &Seen::default()).unwrap();
+        let trials = storage.trials(&study, &Seen::default()).unwrap();
         assert_eq!(trials.len(), expected);
         assert!(trials.iter().enumerate().all(|(i, trial)| trial.number == i));
     });
-    assert!(storage.reap(study, Reaping { grace: Duration::from_secs(60), retries: 1 }).unwrap().is_empty());
-    assert!(storage.change(id, &finish(vec![0.0, 0.0])).unwrap());
+    assert!(storage.reap(&study, 1).unwrap().is_empty());
+    assert!(storage.change(&study, &id, &finish(vec![0.0, 0.0])).unwrap());
 }

@@ -4,21 +4,27 @@ use super::Study;
 use crate::tuner::distribution::Value;
 use crate::tuner::error::TunerError;
 use crate::tuner::storage::Change;
+use crate::tuner::trial::TrialKey;
 use std::collections::BTreeMap;
 
 /// A running trial, with its parameters and with methods to report how it goes on. [`Study::ask`] makes it.
 #[derive(Debug)]
 pub struct ActiveTrial<'s> {
     pub(super) study: &'s Study,
-    pub(super) id: i64,
-    pub(super) number: usize,
+    pub(super) key: TrialKey,
     pub(super) params: BTreeMap<String, Value>,
 }
 
 impl ActiveTrial<'_> {
     /// Number of the trial in its study, counted from 0.
     pub fn number(&self) -> usize {
-        self.number
+        self.key.number
+    }
+
+    /// Whether a heartbeat has found that the trial is not one of this worker any more: its study was deleted, or it
+    /// was given up. Then its result will be refused, and it may as well be stopped. Nothing is read.
+    pub fn is_lost(&self) -> bool {
+        self.study.heart.has_lost(self.key.number)
     }
 
     /// Active parameters.
@@ -67,15 +73,15 @@ impl ActiveTrial<'_> {
 
     fn missing(&self, wanted: &'static str, name: &str) -> TunerError {
         let known = self.params.iter().map(|(name, value)| format!("{name} = {value}")).collect::<Vec<_>>().join(", ");
-        TunerError::NoParameter { number: self.number, wanted, name: name.into(), known }
+        TunerError::NoParameter { number: self.key.number, wanted, name: name.into(), known }
     }
 
     /// Reports an intermediate value, as [`Study::report`].
     ///
     /// # Errors
-    /// When the trial is not running any more, or the storage does not answer.
+    /// When the step is no 32-bit number, the trial is not running any more, or the storage does not answer.
     pub fn report(&self, step: i64, value: f64) -> Result<(), TunerError> {
-        self.change(Change::Report { step, value })
+        self.change(super::tell::checked_report(step, value)?)
     }
 
     /// Whether the trial should be stopped, as [`Study::should_prune`].
@@ -83,7 +89,7 @@ impl ActiveTrial<'_> {
     /// # Errors
     /// When the study has several objectives, the trial is not running any more, or the storage does not answer.
     pub fn should_prune(&self) -> Result<bool, TunerError> {
-        self.study.should_prune(self.number)
+        self.study.should_prune(self.key.number)
     }
 
     /// Notes something about the trial, for those who look at it later.
@@ -95,6 +101,6 @@ impl ActiveTrial<'_> {
     }
 
     fn change(&self, change: Change) -> Result<(), TunerError> {
-        self.study.change(self.id, self.number, change)
+        self.study.change(&self.key, change)
     }
 }

@@ -6,10 +6,10 @@ use crate::tuner::distribution::Value;
 use crate::tuner::error::TunerError;
 use crate::tuner::samplers::Ask;
 use crate::tuner::space::Point;
-use crate::tuner::storage::{Change, Draft, End, Reaping};
-use crate::tuner::trial::{Assigned, REASON, Trial, TrialState};
+use crate::tuner::storage::{Change, Draft, End, HEARTBEAT};
+use crate::tuner::trial::{Assigned, REASON, Trial, TrialKey, TrialState};
 use rand::RngExt;
-use serde_json::json;
+use serde_json::{Value as Json, json};
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
@@ -45,7 +45,7 @@ impl Study {
     pub fn enqueue(&self, fixed: &BTreeMap<String, Value>) -> Result<(), TunerError> {
         self.space.partial(fixed)?;
         let system_attrs = BTreeMap::from([(FIXED.to_owned(), json!(fixed))]);
-        Ok(self.storage.enqueue(self.record.id, &Draft { system_attrs, ..Draft::default() })?)
+        Ok(self.storage.enqueue(&self.record, &Draft { system_attrs, ..Draft::default() })?)
     }
 
     /// A waiting trial, or a new one.
@@ -58,8 +58,9 @@ impl Study {
                 if inner.history.needs_proposal(number, &self.space) {
                     self.check_lag(&inner.history, number)?;
                 }
-                if let Some(id) = self.storage.claim(self.record.id, limit)? {
-                    if let Some(trial) = self.claimed(&mut inner, id)? {
+                let notes = self.heartbeat_note();
+                if let Some(key) = self.storage.claim(&self.record, limit, &notes)? {
+                    if let Some(trial) = self.claimed(&mut inner, key, &notes)? {
                         return Ok(Attempt::Trial(trial));
                     }
                     continue;
@@ -75,14 +76,23 @@ impl Study {
         }
     }
 
-    /// Fails what has fallen silent, once a heartbeat.
+    /// Fails what has fallen silent, once a heartbeat, after our own trials have got theirs.
     fn reap(&self, inner: &mut Inner) -> Result<(), TunerError> {
         let interval = Duration::from_secs_f64(self.config.heartbeat_s);
         if self.storage.outlives_workers() && inner.reaped.is_none_or(|last| last.elapsed() >= interval) {
-            self.storage.reap(self.record.id, Reaping { grace: 2 * interval, retries: self.config.retries })?;
+            if self.heart.is_ready_to_reap()? {
+                self.storage.reap(&self.record, self.config.retries)?;
+            }
             inner.reaped = Some(Instant::now());
         }
         Ok(())
+    }
+
+    /// What is noted with every trial that begins here: how often its worker sends heartbeats, so that others know when
+    /// it has fallen silent.
+    fn heartbeat_note(&self) -> BTreeMap<String, Json> {
+        let note = || (HEARTBEAT.to_owned(), json!(self.config.heartbeat_s));
+        self.storage.outlives_workers().then(note).into_iter().collect()
     }
 
     /// Whether all trials have ended whose results trial `number` uses.
@@ -113,24 +123,30 @@ impl Study {
         let number = inner.history.trials.len();
         self.check_lag(&inner.history, number)?;
         let proposal = self.propose(inner, number).ok_or(TunerError::Exhausted { n_trials: number })?;
-        let draft = Draft { params: self.assigned(&proposal), ..Draft::default() };
-        let Some(id) = self.storage.begin(self.record.id, number, &draft, limit)? else { return Ok(None) };
-        inner.history.put(Trial::begun(id, number, draft));
-        Ok(Some(self.active(id, number, &proposal)))
+        let system_attrs = self.heartbeat_note();
+        let draft = Draft { params: self.assigned(&proposal), system_attrs, ..Draft::default() };
+        let Some(key) = self.storage.begin(&self.record, number, &draft, limit)? else { return Ok(None) };
+        inner.history.put(Trial::begun(&key, draft));
+        Ok(Some(self.active(key, &proposal)))
     }
 
     /// What to try in a trial that was waiting. None where it cannot be tried: then it has failed.
-    fn claimed(&self, inner: &mut Inner, id: i64) -> Result<Option<ActiveTrial<'_>>, TunerError> {
-        let Some(trial) = self.claimed_trial(inner, id)? else { return Ok(None) };
+    fn claimed(
+        &self,
+        inner: &mut Inner,
+        key: TrialKey,
+        notes: &BTreeMap<String, Json>,
+    ) -> Result<Option<ActiveTrial<'_>>, TunerError> {
+        let Some(trial) = self.claimed_trial(inner, &key, notes)? else { return Ok(None) };
         let number = trial.number;
         if let Some(point) = trial.point(&self.space) {
-            return Ok(Some(self.active(id, number, &point)));
+            return Ok(Some(self.active(key, &point)));
         }
         let fixed = match self.fixed(&trial) {
             Ok(fixed) => fixed,
             Err(error) => {
                 let system_attrs = BTreeMap::from([(REASON.to_owned(), json!(error.to_string()))]);
-                self.storage.change(id, &Change::Finish { end: End::Failed, system_attrs })?;
+                self.storage.change(&self.record, &key, &Change::Finish { end: End::Failed, system_attrs })?;
                 return Ok(None);
             }
         };
@@ -141,19 +157,24 @@ impl Study {
             fixed[i].or(proposal.get(i).copied().flatten()).unwrap_or(drawn)
         });
         let params = Change::Params(self.assigned(&point));
-        let is_ours = self.storage.change(id, &params)?;
+        let is_ours = self.storage.change(&self.record, &key, &params)?;
         inner.history.apply(number, &params);
-        Ok(is_ours.then(|| self.active(id, number, &point)))
+        Ok(is_ours.then(|| self.active(key, &point)))
     }
 
     /// A trial that was just claimed.
-    fn claimed_trial(&self, inner: &mut Inner, id: i64) -> Result<Option<Trial>, TunerError> {
-        if let Some(number) = inner.history.claim(id) {
+    fn claimed_trial(
+        &self,
+        inner: &mut Inner,
+        key: &TrialKey,
+        notes: &BTreeMap<String, Json>,
+    ) -> Result<Option<Trial>, TunerError> {
+        if let Some(number) = inner.history.claim(key, notes) {
             return Ok(inner.history.trials.get(number).cloned());
         }
         // It was enqueued at this very moment.
         self.refresh(&mut inner.history)?;
-        Ok(inner.history.trials.iter().find(|trial| trial.id == id).cloned())
+        Ok(inner.history.trials.get(key.number).filter(|trial| trial.id == key.id).cloned())
     }
 
     /// What was fixed when a trial was enqueued, here or by Optuna.
@@ -171,25 +192,25 @@ impl Study {
         active.map(|(p, inner)| (p.name.clone(), Assigned { distribution: p.distribution.clone(), inner })).collect()
     }
 
-    fn active(&self, id: i64, number: usize, point: &[Option<f64>]) -> ActiveTrial<'_> {
-        self.heart.iter().for_each(|heart| heart.add(id));
-        ActiveTrial { study: self, id, number, params: self.space.values(point) }
+    fn active(&self, key: TrialKey, point: &[Option<f64>]) -> ActiveTrial<'_> {
+        self.heart.add(key.clone());
+        ActiveTrial { study: self, key, params: self.space.values(point) }
     }
 }
 
 impl Trial {
     /// A trial as it is when it begins.
-    fn begun(id: i64, number: usize, draft: Draft) -> Self {
+    fn begun(key: &TrialKey, draft: Draft) -> Self {
         Self {
-            id,
-            number,
+            id: key.id,
+            number: key.number,
             state: TrialState::Running,
             params: draft.params,
             values: Vec::new(),
             intermediate: BTreeMap::new(),
             user_attrs: draft.user_attrs,
             system_attrs: draft.system_attrs,
-            started: None,
+            started: key.started.clone(),
             completed: None,
             is_watched: true,
         }

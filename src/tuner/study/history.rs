@@ -2,7 +2,9 @@
 
 use crate::tuner::space::Space;
 use crate::tuner::storage::{Change, Seen};
-use crate::tuner::trial::{Counts, Past, Trial, TrialState};
+use crate::tuner::trial::{Counts, Past, Trial, TrialKey, TrialState};
+use serde_json::Value as Json;
+use std::collections::BTreeMap;
 
 /// The trials of a study as they were last read or changed here, and the part of them that a sampler may see.
 #[derive(Default)]
@@ -61,15 +63,16 @@ impl History {
     }
 
     /// Takes over that a waiting trial was claimed here, and answers its number. None where it was not known to wait.
-    pub fn claim(&mut self, id: i64) -> Option<usize> {
-        let is_it = |&number: &usize| {
-            let trial = &self.trials[number];
-            trial.id == id && trial.state == TrialState::Waiting
-        };
-        let number = self.open.iter().copied().find(is_it)?;
-        let trial = Trial { state: TrialState::Running, is_watched: true, ..self.trials[number].clone() };
+    pub fn claim(&mut self, key: &TrialKey, notes: &BTreeMap<String, Json>) -> Option<usize> {
+        let known = self.trials.get(key.number)?;
+        if known.id != key.id || known.state != TrialState::Waiting {
+            return None;
+        }
+        let (started, state) = (key.started.clone(), TrialState::Running);
+        let mut trial = Trial { state, started, is_watched: true, ..known.clone() };
+        trial.system_attrs.extend(notes.clone());
         self.put(trial);
-        Some(number)
+        Some(key.number)
     }
 
     pub fn first_waiting(&self) -> Option<usize> {
@@ -80,9 +83,13 @@ impl History {
         self.trials[number].point(space).is_none()
     }
 
-    /// Number of trials that did not fail, or have not failed yet.
+    /// Number of trials that did not fail, or have not failed yet. Those that nobody will end are left out.
     pub fn n_not_failed(&self) -> usize {
-        self.trials.len() - self.counts.failed
+        let is_lost = |&&number: &&usize| {
+            let trial = &self.trials[number];
+            trial.state == TrialState::Running && !trial.is_watched
+        };
+        self.trials.len() - self.counts.failed - self.open.iter().filter(is_lost).count()
     }
 
     /// The trials that trial `number` may depend on: those before `boundary` with their results, the others with their

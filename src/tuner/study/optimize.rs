@@ -6,7 +6,7 @@ use crate::tuner::error::TunerError;
 use crate::tuner::trial::{Trial, TrialState};
 use std::error::Error;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Mutex, Once, PoisonError};
 use std::time::{Duration, Instant};
 
 /// How long [`Study::optimize`] goes on, and with how many threads.
@@ -46,6 +46,21 @@ type Answer = Result<Outcome, Box<dyn Error + Send + Sync>>;
 /// First and longest pause between two looks at trials that others are running.
 const PAUSES: [Duration; 2] = [Duration::from_micros(200), Duration::from_millis(20)];
 
+/// Time after which a worker that waits for the trials of others says so.
+const IDLE: Duration = Duration::from_secs(5);
+
+/// What is said once.
+struct Hints {
+    idle: Once,
+    exhausted: Once,
+}
+
+impl Default for Hints {
+    fn default() -> Self {
+        Self { idle: Once::new(), exhausted: Once::new() }
+    }
+}
+
 impl Study {
     /// Evaluates `objective` until the study has `options.n_trials` complete and pruned trials, and none is left
     /// running. Several threads and processes that do so with one study share the trials.
@@ -80,9 +95,13 @@ impl Study {
     ) -> Result<(), TunerError> {
         let deadline = options.timeout.map(|timeout| Instant::now() + timeout);
         self.stopped.store(false, Ordering::Relaxed);
+        let hints = Hints::default();
+        if options.n_jobs > self.config.lag {
+            hints.idle.call_once(|| tracing::warn!("{}", self.idle(options.n_jobs)));
+        }
         let (failed, in_a_row): (Mutex<Option<TunerError>>, _) = (Mutex::new(None), AtomicUsize::new(0));
         let work = || {
-            if let Err(error) = self.work(options, deadline, &in_a_row, &objective) {
+            if let Err(error) = self.work(options, deadline, &hints, &in_a_row, &objective) {
                 self.stop();
                 failed.lock().unwrap_or_else(PoisonError::into_inner).get_or_insert(error);
             }
@@ -103,16 +122,24 @@ impl Study {
         &self,
         options: &Optimize<'_>,
         deadline: Option<Instant>,
+        hints: &Hints,
         in_a_row: &AtomicUsize,
         objective: &(impl Fn(&ActiveTrial<'_>) -> Answer + Sync),
     ) -> Result<(), TunerError> {
-        while let Some(trial) = self.next(options.n_trials, deadline)? {
+        while let Some(trial) = self.next(options.n_trials, deadline, hints)? {
             let outcome = objective(&trial).unwrap_or_else(|error| Outcome::failed(error.to_string()));
-            match self.tell(trial.number, outcome) {
-                Err(TunerError::NotRunning { .. }) => continue,
+            let told = match self.tell(trial.number(), outcome) {
+                // Such an objective fails its own trial and no others.
+                Err(wrong @ TunerError::WrongNumberOfValues { .. }) => {
+                    self.tell(trial.number(), Outcome::failed(wrong.to_string()))
+                }
+                told => told,
+            };
+            match told {
+                Err(TunerError::NotRunning { .. } | TunerError::NotOurs { .. }) => continue,
                 told => told?,
             }
-            let trial = self.known(trial.number)?;
+            let trial = self.known(trial.number())?;
             (options.on_trial)(self, &trial);
             if trial.state != TrialState::Fail {
                 in_a_row.store(0, Ordering::Relaxed);
@@ -124,14 +151,27 @@ impl Study {
     }
 
     /// The next trial, as soon as it may be drawn. None when no trial is to be begun any more and none is running.
-    fn next(&self, n_trials: usize, deadline: Option<Instant>) -> Result<Option<ActiveTrial<'_>>, TunerError> {
-        let mut pause = PAUSES[0];
+    fn next(
+        &self,
+        n_trials: usize,
+        deadline: Option<Instant>,
+        hints: &Hints,
+    ) -> Result<Option<ActiveTrial<'_>>, TunerError> {
+        let (mut pause, begun) = (PAUSES[0], Instant::now());
         loop {
             let is_over = self.stopped.load(Ordering::Relaxed) || deadline.is_some_and(|end| Instant::now() >= end);
             if is_over {
                 return Ok(None);
             }
-            match self.attempt(n_trials) {
+            let attempt = self.attempt(n_trials);
+            match &attempt {
+                Err(error @ TunerError::Exhausted { .. }) => hints.exhausted.call_once(|| tracing::warn!("{error}")),
+                Err(TunerError::Waits { .. }) if begun.elapsed() > IDLE => {
+                    hints.idle.call_once(|| tracing::warn!("{}", self.idle(1)));
+                }
+                _ => {}
+            }
+            match attempt {
                 Ok(Attempt::Trial(trial)) => return Ok(Some(trial)),
                 Ok(Attempt::Full) | Err(TunerError::Exhausted { .. }) if self.is_done(n_trials) => return Ok(None),
                 Ok(Attempt::Full) | Err(TunerError::Exhausted { .. } | TunerError::Waits { .. }) => {}
@@ -140,6 +180,20 @@ impl Study {
             std::thread::sleep(pause);
             pause = (2 * pause).min(PAUSES[1]);
         }
+    }
+
+    /// What to say when `n_workers` workers here have less to do than they could.
+    fn idle(&self, n_workers: usize) -> String {
+        let (name, lag) = (&self.record.name, self.config.lag);
+        let who = if n_workers == 1 {
+            "a worker waits here".to_owned()
+        } else {
+            format!("of {n_workers} workers some will wait")
+        };
+        format!(
+            "{who}: the lag of study {name} is {lag}, so at most that many trials run at a time, on all machines together; \
+             a study that is made with a larger one (`--lag`, under another name) keeps more workers busy"
+        )
     }
 
     /// Whether no trial is running or waiting that somebody will end.

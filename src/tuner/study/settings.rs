@@ -195,7 +195,7 @@ impl CheckedStudy {
             Some((stored_space, stored)) => config.check_continues(space, &stored_space, &stored)?,
             None => {
                 config.check_directions(&record.directions)?;
-                storage.note(record.id, &notes)?;
+                storage.note(&record, &notes)?;
             }
         }
         Study::begin(self, storage, record)

@@ -3,8 +3,9 @@
 use super::{Outcome, Study};
 use crate::tuner::error::TunerError;
 use crate::tuner::pruners::Judging;
+use crate::tuner::python_json;
 use crate::tuner::storage::{Change, End};
-use crate::tuner::trial::{CONSTRAINTS, REASON, Trial, TrialState};
+use crate::tuner::trial::{CONSTRAINTS, REASON, Trial, TrialKey, TrialState};
 use serde_json::{Value as Json, json};
 use std::collections::BTreeMap;
 
@@ -18,29 +19,30 @@ impl Study {
         let Outcome { end, constraints, reason } = self.checked(number, outcome.into())?;
         let mut system_attrs: BTreeMap<String, Json> = BTreeMap::new();
         if !constraints.is_empty() {
-            system_attrs.insert(CONSTRAINTS.into(), json!(constraints));
+            let constraints = constraints.into_iter().map(python_json::word).collect();
+            system_attrs.insert(CONSTRAINTS.into(), constraints);
         }
         system_attrs.extend(reason.map(|reason| (REASON.into(), reason.into())));
-        self.change(self.id(number)?, number, Change::Finish { end, system_attrs })
+        self.change(&self.key(number)?, Change::Finish { end, system_attrs })
     }
 
     fn checked(&self, number: usize, outcome: Outcome) -> Result<Outcome, TunerError> {
-        let End::Complete(values) = &outcome.end else { return Ok(outcome) };
+        let End::Complete(values) = &outcome.end else { return Ok(outcome.comparable()) };
         let (found, expected) = (values.len(), self.config.directions.len());
         if found != expected {
             return Err(TunerError::WrongNumberOfValues { number, found, expected });
         }
-        let is_nan = values.iter().any(|value| value.is_nan());
-        Ok(if is_nan { Outcome::failed("the objective is NaN") } else { outcome })
+        Ok(outcome.comparable())
     }
 
     /// An intermediate value of a running trial: what pruners look at. A second one of the same `step` replaces the
     /// first.
     ///
     /// # Errors
-    /// When the trial is not running, or the storage does not answer.
+    /// When the step is no 32-bit number, the trial is not running, or the storage does not answer.
     pub fn report(&self, number: usize, step: i64, value: f64) -> Result<(), TunerError> {
-        self.change(self.id(number)?, number, Change::Report { step, value })
+        let report = checked_report(step, value)?;
+        self.change(&self.key(number)?, report)
     }
 
     /// Whether the pruner would stop a running trial after its last report.
@@ -60,25 +62,26 @@ impl Study {
             state => return Err(TunerError::NotRunning { number, state }),
         }
         let verdict = self.pruner.judge(&Judging { study: &self.record.name, direction, trial, trials: &all });
-        let id = trial.id;
+        let key = self.heart.key(number).unwrap_or_else(|| trial.key());
         drop(inner);
         if !verdict.notes.is_empty() {
             let notes = verdict.notes.into_iter().map(|(name, number)| (name, json!(number))).collect();
-            self.change(id, number, Change::SystemAttrs(notes))?;
+            self.change(&key, Change::SystemAttrs(notes))?;
         }
         Ok(verdict.prune)
     }
 
     /// Makes a change in the storage, and takes note of it here.
-    pub(super) fn change(&self, id: i64, number: usize, change: Change) -> Result<(), TunerError> {
-        let changed = self.storage.change(id, &change)?;
-        if matches!(change, Change::Finish { .. }) || !changed {
-            self.heart.iter().for_each(|heart| heart.remove(id));
-        }
+    pub(super) fn change(&self, trial: &TrialKey, change: Change) -> Result<(), TunerError> {
+        let changed = self.storage.change(&self.record, trial, &change)?;
         if !changed {
-            return Err(self.not_running(number));
+            self.heart.lose(trial.number);
+            return Err(self.not_running(trial.number));
         }
-        self.news().push((number, change));
+        if matches!(change, Change::Finish { .. }) {
+            self.heart.remove(trial.number);
+        }
+        self.news().push((trial.number, change));
         Ok(())
     }
 
@@ -95,17 +98,25 @@ impl Study {
         known.map_or_else(|| self.trial(number), Ok)
     }
 
-    fn id(&self, number: usize) -> Result<i64, TunerError> {
-        let known = self.inner().history.trials.get(number).map(|trial| trial.id);
-        known.map_or_else(|| self.trial(number).map(|trial| trial.id), Ok)
+    /// Key of a trial: as it was begun here, else as it is in the storage.
+    fn key(&self, number: usize) -> Result<TrialKey, TunerError> {
+        self.heart.key(number).map_or_else(|| self.trial(number).map(|trial| trial.key()), Ok)
     }
 
     fn not_running(&self, number: usize) -> TunerError {
         match self.trial(number) {
-            // It runs as far as is known here, but the storage has no such trial any more: somebody has deleted its study.
-            Ok(trial) if trial.state == TrialState::Running => TunerError::NoTrial { number, n_trials: 0 },
+            Ok(trial) if trial.state == TrialState::Running => TunerError::NotOurs { number },
             Ok(trial) => TunerError::NotRunning { number, state: trial.state },
             Err(error) => error,
         }
     }
+}
+
+/// The report, if the tables of databases can hold its step.
+pub(super) fn checked_report(step: i64, value: f64) -> Result<Change, TunerError> {
+    if i32::try_from(step).is_ok() {
+        return Ok(Change::Report { step, value });
+    }
+    let allowed = format!("from {} to {}, which is what databases hold", i32::MIN, i32::MAX);
+    Err(TunerError::OutOfRange { key: "step", value: step.to_string(), allowed })
 }

@@ -1,3 +1,5 @@
+#[cfg(feature = "sqlite")]
+mod gone;
 mod reads;
 
 use super::*;
@@ -189,7 +191,7 @@ fn a_study_that_was_made_with_a_former_name_is_read_and_continued() {
         let mut notes = record.system_attrs.clone();
         assert_eq!(notes["qgd"]["settings"]["sampler"], today);
         notes.get_mut("qgd").unwrap()["settings"]["sampler"] = former.into();
-        storage.note(record.id, &notes).unwrap();
+        storage.note(&record, &notes).unwrap();
         let stored = StudyConfig::stored(&*storage, "study").unwrap().unwrap();
         assert_eq!(stored.sampler, today);
         let study = Study::open(storage.clone(), "study").unwrap();
@@ -219,19 +221,4 @@ fn an_objective_that_always_fails_does_not_go_on_for_ever() {
     let error = study.optimize(&Optimize::default(), |_| Err("no luck".into())).unwrap_err().to_string();
     assert!(error.contains("20 trials in a row") && error.contains("no luck"), "{error}");
     assert_eq!(study.trials().unwrap().len(), 20);
-}
-
-/// Whoever waits for the trial of a deleted study waits for ever.
-#[cfg(feature = "sqlite")]
-#[test]
-fn a_trial_whose_study_was_deleted_is_gone_and_not_running() {
-    let folder = tempfile::tempdir().unwrap();
-    let url = format!("sqlite:///{}", folder.path().join("studies.db").display());
-    let storage = crate::tuner::storage::open(&url).unwrap();
-    let study = Study::create_or_open(storage.clone(), space(), StudyConfig::default()).unwrap();
-    study.ask().unwrap();
-    storage.delete(storage.studies().unwrap()[0].id).unwrap();
-    for error in [study.tell(0, 1.0), study.report(0, 1, 1.0)].map(|result| result.unwrap_err().to_string()) {
-        assert!(error.contains("no trial 0"), "{error}");
-    }
 }

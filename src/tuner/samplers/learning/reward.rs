@@ -1,13 +1,15 @@
 //! Rewards of trials.
 
 use crate::tuner::direction::Direction;
+use crate::tuner::samplers::outliers::tamed;
 use crate::tuner::trial::Past;
 use std::str::FromStr;
 
 /// How a cost becomes a reward.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Reward {
-    /// Minus the cost. A trial that failed gets the reward of the worst one so far, 0 where none has a value.
+    /// Minus the cost; costs far worse than the good ones are brought nearer, so that one trial that diverged is not all
+    /// that counts. A trial that failed gets the reward of the worst one so far, 0 where none has a value.
     Value,
     /// The share of the trials so far that cost more: in [0, 1] for any unit of the objective. A trial that failed gets
     /// 0.
@@ -35,8 +37,10 @@ impl Reward {
             return ranks(costs);
         }
         let finite = |cost: &Option<f64>| cost.filter(|cost| cost.is_finite());
-        let worst = costs.iter().filter_map(finite).max_by(f64::total_cmp).unwrap_or(0.0);
-        costs.iter().map(|cost| -finite(cost).unwrap_or(worst)).collect()
+        let known = tamed(&costs.iter().filter_map(finite).collect::<Vec<_>>());
+        let worst = known.iter().copied().max_by(f64::total_cmp).unwrap_or(0.0);
+        let mut known = known.into_iter();
+        costs.iter().map(|cost| -finite(cost).and_then(|_| known.next()).unwrap_or(worst)).collect()
     }
 }
 

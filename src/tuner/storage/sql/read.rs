@@ -1,13 +1,17 @@
 //! Reads studies and trials from the tables.
 
-use super::{Cell, Connection, Done};
+use super::{Cell, Connection, Done, MARK};
 use crate::tuner::direction::Direction;
 use crate::tuner::distribution::Distribution;
-use crate::tuner::storage::{Seen, StorageError, StudyRecord};
+use crate::tuner::python_json;
+use crate::tuner::storage::{HEARTBEAT, Seen, StorageError, StudyRecord, TrialKey};
 use crate::tuner::trial::{Assigned, Trial, TrialState};
 use serde_json::Value as Json;
 use std::collections::BTreeMap;
-use std::time::Duration;
+
+/// Seconds of silence after which the worker of a trial is not counted on any more, where it has not noted how often it
+/// sends heartbeats: five times the interval that Optuna's users mostly choose.
+const PATIENCE_S: f64 = 300.0;
 
 /// Cells of a row, which are taken one after the other.
 pub(super) struct Row<'a> {
@@ -39,11 +43,18 @@ impl Row<'_> {
         }
     }
 
-    fn optional_text(&mut self) -> Option<String> {
+    pub fn optional_text(&mut self) -> Option<String> {
         match self.next().1 {
             Cell::Text(text) => Some(text),
             _ => None,
         }
+    }
+
+    /// Id, number and time of the begin of a trial.
+    pub fn key(&mut self) -> Done<TrialKey> {
+        let (id, number) = (self.int()?, self.int()?);
+        let number = usize::try_from(number).map_err(|_| self.damaged("trials.number", number))?;
+        Ok(TrialKey { id, number, started: self.optional_text() })
     }
 
     fn float(&mut self) -> Done<f64> {
@@ -67,11 +78,10 @@ impl Row<'_> {
         }
     }
 
-    /// JSON as Python writes it. It may hold NaN and Infinity, which JSON does not have: such a text is kept as a
-    /// string.
+    /// JSON as Python writes it. What is none is kept as a string.
     fn json(&mut self) -> Done<Json> {
         let text = self.text()?;
-        Ok(serde_json::from_str(&text).unwrap_or(Json::String(text)))
+        Ok(python_json::read(&text).unwrap_or(Json::String(text)))
     }
 
     fn state(&mut self) -> Done<TrialState> {
@@ -98,25 +108,30 @@ pub(super) fn studies(connection: &mut dyn Connection) -> Done<Vec<StudyRecord>>
     for mut row in rows(connection, "SELECT study_id, study_name FROM studies", &[], &columns)? {
         let (id, name) = (row.int()?, row.text()?);
         let (user_attrs, system_attrs) = (BTreeMap::new(), BTreeMap::new());
-        studies.insert(id, StudyRecord { id, name, directions: Vec::new(), user_attrs, system_attrs });
+        studies.insert(id, StudyRecord { id, name, mark: None, directions: Vec::new(), user_attrs, system_attrs });
     }
     let sql = "SELECT study_id, CAST(direction AS VARCHAR) FROM study_directions ORDER BY study_id, objective";
     let columns = ["study_directions.study_id", "study_directions.direction"];
     for mut row in rows(connection, sql, &[], &columns)? {
         let (id, text) = (row.int()?, row.text()?);
         let Some(study) = studies.get_mut(&id) else { continue };
-        study.directions.push(match text.as_str() {
+        match text.as_str() {
             // Optuna takes one that was never set as minimize, too.
-            "MINIMIZE" | "NOT_SET" => Direction::Minimize,
-            "MAXIMIZE" => Direction::Maximize,
-            _ => return Err(row.damaged("study_directions.direction", text)),
-        });
+            "MINIMIZE" | "NOT_SET" => study.directions.push(Direction::Minimize),
+            "MAXIMIZE" => study.directions.push(Direction::Maximize),
+            // One odd study does not hide the others.
+            _ => tracing::warn!("study {}: {}", study.name, row.damaged("study_directions.direction", text)),
+        }
     }
     for (table, is_user) in [("study_user_attributes", true), ("study_system_attributes", false)] {
         let sql = format!("SELECT study_id, key, value_json FROM {table}");
         for mut row in rows(connection, &sql, &[], &["study_id", "key", "value_json"])? {
             let (id, key, value) = (row.int()?, row.text()?, row.json()?);
             let Some(study) = studies.get_mut(&id) else { continue };
+            if key == MARK && !is_user {
+                study.mark = value.as_str().map(str::to_owned);
+                continue;
+            }
             let attrs = if is_user { &mut study.user_attrs } else { &mut study.system_attrs };
             attrs.insert(key, value);
         }
@@ -124,8 +139,28 @@ pub(super) fn studies(connection: &mut dyn Connection) -> Done<Vec<StudyRecord>>
     Ok(studies.into_values().collect())
 }
 
+/// Refuses a study that is gone, also where there is another one of its id or its name. `lock` is the end of a SELECT
+/// whose rows are about to be changed, or empty.
+pub(super) fn check(connection: &mut dyn Connection, study: &StudyRecord, lock: &str) -> Done<()> {
+    let mut sql = "SELECT study_id FROM studies WHERE study_id = $1 AND study_name = $2".to_owned();
+    let mut cells = vec![study.id.into(), study.name.as_str().into()];
+    if let Some(mark) = &study.mark {
+        sql += &format!(
+            " AND EXISTS (SELECT 1 FROM study_system_attributes WHERE study_system_attributes.study_id = studies.study_id \
+             AND key = '{MARK}' AND value_json = $3)"
+        );
+        cells.push(Json::from(mark.as_str()).to_string().as_str().into());
+    }
+    match connection.query(&(sql + lock), &cells)?.is_empty() {
+        true => Err(StorageError::NoStudy { name: study.name.clone() }),
+        false => Ok(()),
+    }
+}
+
 /// The trials that are new to `seen`, and those that it names as unfinished.
-pub(super) fn trials(connection: &mut dyn Connection, study: i64, seen: &Seen) -> Done<Vec<Trial>> {
+pub(super) fn trials(connection: &mut dyn Connection, study: &StudyRecord, seen: &Seen) -> Done<Vec<Trial>> {
+    check(connection, study, "")?;
+    let study = study.id;
     let mut wanted = format!("trials.study_id = $1 AND (trials.trial_id > {}", seen.up_to);
     if !seen.unfinished.is_empty() {
         let ids: Vec<String> = seen.unfinished.iter().map(i64::to_string).collect();
@@ -169,8 +204,8 @@ pub(super) fn trials(connection: &mut dyn Connection, study: i64, seen: &Seen) -
 fn heads(connection: &mut dyn Connection, study: i64, wanted: &str) -> Done<BTreeMap<i64, Trial>> {
     let sql = format!(
         "SELECT trials.trial_id, number, CAST(state AS VARCHAR), CAST(datetime_start AS VARCHAR), \
-         CAST(datetime_complete AS VARCHAR), (SELECT COUNT(*) FROM trial_heartbeats WHERE trial_heartbeats.trial_id = trials.trial_id) \
-         FROM trials WHERE {wanted}"
+         CAST(datetime_complete AS VARCHAR), ({}) FROM trials WHERE {wanted}",
+        watched(connection)
     );
     let columns = ["trials.trial_id", "trials.number", "trials.state", "start", "complete", "heartbeats"];
     let mut trials = BTreeMap::new();
@@ -197,6 +232,26 @@ fn heads(connection: &mut dyn Connection, study: i64, wanted: &str) -> Done<BTre
     Ok(trials)
 }
 
+/// SELECT of 1 where somebody will end a trial of the table `trials`: its worker sends heartbeats. One of Optuna's that
+/// has been silent for long does not any more; those of ours are failed then.
+fn watched(connection: &mut dyn Connection) -> String {
+    format!(
+        "SELECT COUNT(*) FROM trial_heartbeats WHERE trial_heartbeats.trial_id = trials.trial_id AND ({} <= {PATIENCE_S:?} \
+         OR EXISTS (SELECT 1 FROM trial_system_attributes AS note WHERE note.trial_id = trials.trial_id AND note.key = '{HEARTBEAT}'))",
+        connection.dialect().silent_s
+    )
+}
+
+/// Number of running trials that nobody will end.
+pub(super) fn n_unwatched(connection: &mut dyn Connection, study: i64) -> Done<usize> {
+    let sql = format!(
+        "SELECT COUNT(*) FROM trials WHERE study_id = $1 AND state = 'RUNNING' AND ({}) = 0",
+        watched(connection)
+    );
+    let found = rows(connection, &sql, &[study.into()], &["count"])?;
+    found.into_iter().next().map_or(Ok(0), |mut row| Ok(row.int()? as usize))
+}
+
 fn params(connection: &mut dyn Connection, study: i64, trials: &mut BTreeMap<i64, Trial>, sql: &str) -> Done<()> {
     let columns = ["trial_id", "trial_params.param_name", "trial_params.param_value", "trial_params.distribution_json"];
     // Nearly all trials have the same few distributions: each text is parsed once.
@@ -204,7 +259,7 @@ fn params(connection: &mut dyn Connection, study: i64, trials: &mut BTreeMap<i64
     for mut row in rows(connection, sql, &[study.into()], &columns)? {
         let (id, name, inner, text) = (row.int()?, row.text()?, row.float()?, row.text()?);
         if !known.contains_key(&text) {
-            let json = serde_json::from_str(&text).unwrap_or(Json::Null);
+            let json = python_json::read_marked(&text).unwrap_or(Json::Null);
             let damaged = || row.damaged("trial_params.distribution_json", &text);
             known.insert(text.clone(), Distribution::from_json(&json).ok_or_else(damaged)?);
         }
@@ -222,15 +277,48 @@ pub(super) fn last_report(connection: &mut dyn Connection, trial: i64) -> Done<O
     found.into_iter().next().map(|mut row| row.typed_float()).transpose()
 }
 
-/// Ids and numbers of the running trials whose worker has been silent for longer than `grace`. `lock` is the end of a
-/// SELECT whose rows are about to be changed, or empty.
-pub(super) fn stale(connection: &mut dyn Connection, study: i64, grace: Duration, lock: &str) -> Done<Vec<(i64, i64)>> {
+/// Running trials by what the time of silence of their workers is compared with: `times` the interval that they have
+/// noted.
+fn by_silence(connection: &mut dyn Connection, study: i64, comparison: &str, lock: &str) -> Done<Vec<TrialKey>> {
     let sql = format!(
-        "SELECT trials.trial_id, number FROM trials JOIN trial_heartbeats ON trial_heartbeats.trial_id = trials.trial_id \
-         WHERE study_id = $1 AND state = 'RUNNING' AND {} > {:?} ORDER BY number{lock}",
-        connection.dialect().silent_s,
-        grace.as_secs_f64()
+        "SELECT trials.trial_id, number, CAST(datetime_start AS VARCHAR) FROM trials \
+         JOIN trial_heartbeats ON trial_heartbeats.trial_id = trials.trial_id \
+         JOIN trial_system_attributes AS note ON note.trial_id = trials.trial_id AND note.key = '{HEARTBEAT}' \
+         WHERE study_id = $1 AND state = 'RUNNING' AND {} {comparison} 2.0 * CAST(note.value_json AS FLOAT) ORDER BY number{lock}",
+        connection.dialect().silent_s
     );
-    let found = rows(connection, &sql, &[study.into()], &["trials.trial_id", "trials.number"])?;
-    found.into_iter().map(|mut row| Ok((row.int()?, row.int()?))).collect()
+    let found = rows(connection, &sql, &[study.into()], &["trials.trial_id", "trials.number", "start"])?;
+    found.into_iter().map(|mut row| row.key()).collect()
+}
+
+/// The running trials whose worker has been silent for longer than twice the interval of its heartbeats. `lock` is the
+/// end of a SELECT whose rows are about to be changed, or empty.
+pub(super) fn stale(connection: &mut dyn Connection, study: &StudyRecord, lock: &str) -> Done<Vec<TrialKey>> {
+    by_silence(connection, study.id, ">", lock)
+}
+
+/// Number of running trials whose worker is alive.
+pub(super) fn n_alive(connection: &mut dyn Connection, study: i64) -> Done<usize> {
+    let of_optuna = format!(
+        "SELECT COUNT(*) FROM trials JOIN trial_heartbeats ON trial_heartbeats.trial_id = trials.trial_id \
+         WHERE study_id = $1 AND state = 'RUNNING' AND {} <= {PATIENCE_S:?} AND NOT EXISTS \
+         (SELECT 1 FROM trial_system_attributes AS note WHERE note.trial_id = trials.trial_id AND note.key = '{HEARTBEAT}')",
+        connection.dialect().silent_s
+    );
+    let found = rows(connection, &of_optuna, &[study.into()], &["count"])?;
+    let of_optuna = found.into_iter().next().map_or(Ok(0), |mut row| row.int())?;
+    Ok(by_silence(connection, study, "<=", "")?.len() + of_optuna as usize)
+}
+
+/// Condition that the row of `trials` is a running trial of this key; its cells follow that of the study, `$1`.
+pub(super) fn is_it(trial: &TrialKey, study: i64) -> (String, Vec<Cell>) {
+    let mut cells = vec![study.into(), trial.id.into(), (trial.number as i64).into()];
+    let started = match &trial.started {
+        Some(started) => {
+            cells.push(started.as_str().into());
+            "CAST(datetime_start AS VARCHAR) = $4"
+        }
+        None => "datetime_start IS NULL",
+    };
+    (format!("study_id = $1 AND trial_id = $2 AND number = $3 AND {started} AND state = 'RUNNING'"), cells)
 }

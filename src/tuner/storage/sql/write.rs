@@ -1,10 +1,11 @@
 //! Writes studies and trials into the tables. Each public function is the work of one transaction.
 
 use super::read::{self, rows};
-use super::{Cell, Connection, Done};
+use super::{Cell, Connection, Done, MARK};
 use crate::tuner::direction::Direction;
-use crate::tuner::storage::{Change, Draft, End, Reaping, Seen, StorageError, pruned_values};
-use crate::tuner::trial::{Assigned, REASON};
+use crate::tuner::python_json;
+use crate::tuner::storage::{Change, Draft, End, HEARTBEAT, Seen, StorageError, StudyRecord, TrialKey, pruned_values};
+use crate::tuner::trial::{Assigned, CONSTRAINTS, REASON};
 use serde_json::{Value as Json, json};
 use std::collections::BTreeMap;
 
@@ -20,7 +21,7 @@ pub(super) fn create(
 ) -> Done<()> {
     // Of several that make it at the same time, one does; for the others it is there.
     let sql = "INSERT INTO studies (study_name) VALUES ($1) ON CONFLICT (study_name) DO NOTHING RETURNING study_id";
-    let Some(study) = first_int(connection, sql, &[name.into()])? else { return Ok(()) };
+    let Some(study) = first_int(connection, sql, &[name.into()])? else { return mark(connection, name) };
     for (objective, direction) in directions.iter().enumerate() {
         let direction = match direction {
             Direction::Minimize => "MINIMIZE",
@@ -30,7 +31,29 @@ pub(super) fn create(
             format!("INSERT INTO study_directions (direction, study_id, objective) VALUES ('{direction}', $1, $2)");
         connection.query(&sql, &[study.into(), (objective as i64).into()])?;
     }
-    attributes(connection, "study_system_attributes", "study_id", study, notes)
+    attributes(connection, "study_system_attributes", "study_id", study, notes)?;
+    mark(connection, name)
+}
+
+/// Gives the study of this name a mark, unless it has one.
+fn mark(connection: &mut dyn Connection, name: &str) -> Done<()> {
+    let sql = format!(
+        "INSERT INTO study_system_attributes (study_id, key, value_json) SELECT study_id, '{MARK}', '\"' || {} || '\"' \
+         FROM studies WHERE study_name = $1 ON CONFLICT (study_id, key) DO NOTHING",
+        connection.dialect().unique
+    );
+    connection.query(&sql, &[name.into()]).map(|_| ())
+}
+
+pub(super) fn note(connection: &mut dyn Connection, study: &StudyRecord, notes: &BTreeMap<String, Json>) -> Done<()> {
+    check(connection, study)?;
+    attributes(connection, "study_system_attributes", "study_id", study.id, notes)
+}
+
+/// Refuses a study that is gone, and keeps others from adding trials to it before the transaction ends.
+fn check(connection: &mut dyn Connection, study: &StudyRecord) -> Done<()> {
+    let lock = connection.dialect().for_update;
+    read::check(connection, study, lock)
 }
 
 pub(super) fn attributes(
@@ -45,20 +68,31 @@ pub(super) fn attributes(
          ON CONFLICT ({owner}, key) DO UPDATE SET value_json = excluded.value_json"
     );
     notes.iter().try_for_each(|(key, value)| {
-        connection.query(&sql, &[id.into(), key.as_str().into(), value.to_string().as_str().into()]).map(|_| ())
+        // Optuna calculates with these, so they are written as its own.
+        let numbers = (key == CONSTRAINTS).then(|| python_json::list_of_numbers(value)).flatten();
+        let text = numbers.unwrap_or_else(|| value.to_string());
+        connection.query(&sql, &[id.into(), key.as_str().into(), text.as_str().into()]).map(|_| ())
     })
 }
 
-pub(super) fn delete(connection: &mut dyn Connection, study: i64) -> Done<()> {
-    let of_trials = [
-        "trial_heartbeats",
-        "trial_intermediate_values",
-        "trial_values",
-        "trial_params",
-        "trial_user_attributes",
-        "trial_system_attributes",
-    ];
-    for table in of_trials {
+/// Tables whose rows belong to a trial.
+const OF_TRIALS: [&str; 6] = [
+    "trial_heartbeats",
+    "trial_intermediate_values",
+    "trial_values",
+    "trial_params",
+    "trial_user_attributes",
+    "trial_system_attributes",
+];
+
+pub(super) fn delete(connection: &mut dyn Connection, study: &StudyRecord, force: bool) -> Done<()> {
+    check(connection, study)?;
+    let n_running = if force { 0 } else { read::n_alive(connection, study.id)? };
+    if n_running > 0 {
+        return Err(StorageError::Busy { name: study.name.clone(), n_running });
+    }
+    let study = study.id;
+    for table in OF_TRIALS {
         let sql = format!("DELETE FROM {table} WHERE trial_id IN (SELECT trial_id FROM trials WHERE study_id = $1)");
         connection.query(&sql, &[study.into()])?;
     }
@@ -68,16 +102,24 @@ pub(super) fn delete(connection: &mut dyn Connection, study: i64) -> Done<()> {
     Ok(())
 }
 
-/// Number of trials of a study in each state. Nobody else adds or claims one before the transaction ends.
-fn counts(connection: &mut dyn Connection, study: i64) -> Done<BTreeMap<String, usize>> {
-    let sql = format!("SELECT study_id FROM studies WHERE study_id = $1{}", connection.dialect().for_update);
-    if connection.query(&sql, &[study.into()])?.is_empty() {
-        return Err(StorageError::NoStudy { id: study });
-    }
+/// Number of trials of a study in each state, those that nobody will end as a state of their own. Nobody else adds or
+/// claims one before the transaction ends.
+fn counts(connection: &mut dyn Connection, study: &StudyRecord) -> Done<BTreeMap<String, usize>> {
+    check(connection, study)?;
     let sql = "SELECT CAST(state AS VARCHAR), COUNT(*) FROM trials WHERE study_id = $1 GROUP BY state";
-    let found = rows(connection, sql, &[study.into()], &["trials.state", "count"])?;
-    found.into_iter().map(|mut row| Ok((row.text()?, row.int()? as usize))).collect()
+    let found = rows(connection, sql, &[study.id.into()], &["trials.state", "count"])?;
+    let mut counts: BTreeMap<String, usize> =
+        found.into_iter().map(|mut row| Ok((row.text()?, row.int()? as usize))).collect::<Done<_>>()?;
+    if let Some(running) = counts.get_mut("RUNNING") {
+        let lost = read::n_unwatched(connection, study.id)?;
+        *running -= lost.min(*running);
+        counts.insert(LOST.into(), lost);
+    }
+    Ok(counts)
 }
+
+/// State in [`counts`] of running trials that nobody will end.
+const LOST: &str = "LOST";
 
 fn sum(counts: &BTreeMap<String, usize>, states: &[&str]) -> usize {
     states.iter().filter_map(|state| counts.get(*state)).sum()
@@ -85,25 +127,25 @@ fn sum(counts: &BTreeMap<String, usize>, states: &[&str]) -> usize {
 
 pub(super) fn begin(
     connection: &mut dyn Connection,
-    study: i64,
+    study: &StudyRecord,
     number: usize,
     draft: &Draft,
     limit: usize,
-) -> Done<Option<i64>> {
+) -> Done<Option<TrialKey>> {
     let counts = counts(connection, study)?;
-    let not_failed = sum(&counts, &["COMPLETE", "PRUNED", "RUNNING", "WAITING"]);
-    if not_failed + sum(&counts, &["FAIL"]) != number || not_failed >= limit {
+    let wanted = sum(&counts, &["COMPLETE", "PRUNED", "RUNNING", "WAITING"]);
+    if counts.values().sum::<usize>() != number || wanted >= limit {
         return Ok(None);
     }
     let now = connection.dialect().now;
-    let trial = insert(connection, study, number, draft, "RUNNING", now)?;
-    beat(connection, trial)?;
+    let trial = insert(connection, study.id, number, draft, "RUNNING", now)?;
+    first_beat(connection, trial.id)?;
     Ok(Some(trial))
 }
 
-pub(super) fn enqueue(connection: &mut dyn Connection, study: i64, draft: &Draft) -> Done<()> {
+pub(super) fn enqueue(connection: &mut dyn Connection, study: &StudyRecord, draft: &Draft) -> Done<()> {
     let number = counts(connection, study)?.values().sum();
-    insert(connection, study, number, draft, "WAITING", "NULL").map(|_| ())
+    insert(connection, study.id, number, draft, "WAITING", "NULL").map(|_| ())
 }
 
 fn insert(
@@ -113,14 +155,16 @@ fn insert(
     draft: &Draft,
     state: &str,
     started: &str,
-) -> Done<i64> {
+) -> Done<TrialKey> {
     let sql = format!(
-        "INSERT INTO trials (number, study_id, state, datetime_start) VALUES ($1, $2, '{state}', {started}) RETURNING trial_id"
+        "INSERT INTO trials (number, study_id, state, datetime_start) VALUES ($1, $2, '{state}', {started}) \
+         RETURNING trial_id, number, CAST(datetime_start AS VARCHAR)"
     );
-    let trial = first_int(connection, &sql, &[(number as i64).into(), study.into()])?.unwrap_or_default();
-    params(connection, trial, &draft.params)?;
-    attributes(connection, "trial_user_attributes", "trial_id", trial, &draft.user_attrs)?;
-    attributes(connection, "trial_system_attributes", "trial_id", trial, &draft.system_attrs)?;
+    let made = first_key(connection, &sql, &[(number as i64).into(), study.into()])?;
+    let trial = made.unwrap_or(TrialKey { id: 0, number, started: None });
+    params(connection, trial.id, &draft.params)?;
+    attributes(connection, "trial_user_attributes", "trial_id", trial.id, &draft.user_attrs)?;
+    attributes(connection, "trial_system_attributes", "trial_id", trial.id, &draft.system_attrs)?;
     Ok(trial)
 }
 
@@ -140,21 +184,30 @@ fn params(connection: &mut dyn Connection, trial: i64, params: &BTreeMap<String,
     connection.query(&sql, &cells).map(|_| ())
 }
 
-pub(super) fn claim(connection: &mut dyn Connection, study: i64, limit: usize) -> Done<Option<i64>> {
+pub(super) fn claim(
+    connection: &mut dyn Connection,
+    study: &StudyRecord,
+    limit: usize,
+    notes: &BTreeMap<String, Json>,
+) -> Done<Option<TrialKey>> {
     let counts = counts(connection, study)?;
     if sum(&counts, &["COMPLETE", "PRUNED", "RUNNING"]) >= limit {
         return Ok(None);
     }
     let sql = format!(
         "UPDATE trials SET state = 'RUNNING', datetime_start = {} WHERE state = 'WAITING' AND trial_id = \
-         (SELECT trial_id FROM trials WHERE study_id = $1 AND state = 'WAITING' ORDER BY number LIMIT 1) RETURNING trial_id",
+         (SELECT trial_id FROM trials WHERE study_id = $1 AND state = 'WAITING' ORDER BY number LIMIT 1) \
+         RETURNING trial_id, number, CAST(datetime_start AS VARCHAR)",
         connection.dialect().now
     );
-    let claimed = first_int(connection, &sql, &[study.into()])?;
-    claimed.map(|trial| beat(connection, trial).map(|()| trial)).transpose()
+    let Some(trial) = first_key(connection, &sql, &[study.id.into()])? else { return Ok(None) };
+    attributes(connection, "trial_system_attributes", "trial_id", trial.id, notes)?;
+    first_beat(connection, trial.id)?;
+    Ok(Some(trial))
 }
 
-pub(super) fn beat(connection: &mut dyn Connection, trial: i64) -> Done<()> {
+/// Begins the heartbeats of a trial.
+fn first_beat(connection: &mut dyn Connection, trial: i64) -> Done<()> {
     let sql = format!(
         "INSERT INTO trial_heartbeats (trial_id, heartbeat) VALUES ($1, {}) \
          ON CONFLICT (trial_id) DO UPDATE SET heartbeat = excluded.heartbeat",
@@ -163,14 +216,34 @@ pub(super) fn beat(connection: &mut dyn Connection, trial: i64) -> Done<()> {
     connection.query(&sql, &[trial.into()]).map(|_| ())
 }
 
-pub(super) fn change(connection: &mut dyn Connection, trial: i64, change: &Change) -> Done<bool> {
-    let sql = format!(
-        "SELECT trial_id FROM trials WHERE trial_id = $1 AND state = 'RUNNING'{}",
-        connection.dialect().for_update
-    );
-    if connection.query(&sql, &[trial.into()])?.is_empty() {
+/// Notes that workers are alive. Answers which of these trials are not theirs any more.
+pub(super) fn beat(connection: &mut dyn Connection, study: &StudyRecord, trials: &[TrialKey]) -> Done<Vec<TrialKey>> {
+    let now = connection.dialect().heartbeat;
+    let mut lost = Vec::new();
+    for trial in trials {
+        let (is_it, cells) = read::is_it(trial, study.id);
+        let sql = format!(
+            "UPDATE trial_heartbeats SET heartbeat = {now} WHERE trial_id = (SELECT trial_id FROM trials WHERE {is_it}) RETURNING trial_id"
+        );
+        if connection.query(&sql, &cells)?.is_empty() {
+            lost.push(trial.clone());
+        }
+    }
+    Ok(lost)
+}
+
+pub(super) fn change(
+    connection: &mut dyn Connection,
+    study: &StudyRecord,
+    trial: &TrialKey,
+    change: &Change,
+) -> Done<bool> {
+    let (is_it, cells) = read::is_it(trial, study.id);
+    let sql = format!("SELECT trial_id FROM trials WHERE {is_it}{}", connection.dialect().for_update);
+    if connection.query(&sql, &cells)?.is_empty() {
         return Ok(false);
     }
+    let trial = trial.id;
     match change {
         Change::Params(assigned) => params(connection, trial, assigned)?,
         Change::Report { step, value } => {
@@ -220,14 +293,14 @@ fn encoded(value: f64) -> (Cell, &'static str) {
 }
 
 /// Fails trials whose worker has fallen silent, and adds their retries as Optuna's own retry callback does.
-pub(super) fn reap(connection: &mut dyn Connection, study: i64, reaping: Reaping) -> Done<Vec<usize>> {
+pub(super) fn reap(connection: &mut dyn Connection, study: &StudyRecord, retries: usize) -> Done<Vec<usize>> {
     let mut n_trials: usize = counts(connection, study)?.values().sum();
     // The worker may tell its result or beat at this very moment. With the lock, who comes second sees what the first
     // has done.
     let lock = connection.dialect().for_update;
-    let stale = read::stale(connection, study, reaping.grace, lock)?;
+    let stale = read::stale(connection, study, lock)?;
     let mut numbers = Vec::new();
-    for (id, number) in stale {
+    for TrialKey { id, number, .. } in stale {
         let only = Seen { up_to: i64::MAX, unfinished: vec![id] };
         let Some(trial) = read::trials(connection, study, &only)?.pop() else { continue };
         let silent = BTreeMap::from([(REASON.to_owned(), json!("its worker fell silent"))]);
@@ -237,17 +310,31 @@ pub(super) fn reap(connection: &mut dyn Connection, study: i64, reaping: Reaping
         let mut system_attrs = trial.system_attrs;
         let mut history = system_attrs.get(HISTORY).and_then(Json::as_array).cloned().unwrap_or_default();
         history.push(json!(number));
-        if history.len() <= reaping.retries {
+        if history.len() <= retries {
             system_attrs.entry(FAILED.into()).or_insert(json!(number));
             system_attrs.insert(HISTORY.into(), Json::Array(history));
-            // The rungs that the failed trial has reached are its own.
-            system_attrs.retain(|key, _| !key.starts_with("completed_rung_"));
-            let draft = Draft { params: trial.params, user_attrs: trial.user_attrs, system_attrs };
-            insert(connection, study, n_trials, &draft, "WAITING", "NULL")?;
+            // The rungs that the failed trial has reached are its own, and so is the interval of its worker.
+            system_attrs.retain(|key, _| !key.starts_with("completed_rung_") && key != HEARTBEAT);
+            let draft = Draft { system_attrs, ..Draft::default() };
+            let retry = insert(connection, study.id, n_trials, &draft, "WAITING", "NULL")?;
+            copy(connection, id, retry.id, "trial_params", "param_name, param_value, distribution_json")?;
+            copy(connection, id, retry.id, "trial_user_attributes", "key, value_json")?;
             n_trials += 1;
         }
     }
     Ok(numbers)
+}
+
+/// Copies rows of one trial for another one as they are: they may hold what only Optuna understands.
+fn copy(connection: &mut dyn Connection, from: i64, to: i64, table: &str, columns: &str) -> Done<()> {
+    let sql =
+        format!("INSERT INTO {table} (trial_id, {columns}) SELECT $1, {columns} FROM {table} WHERE trial_id = $2");
+    connection.query(&sql, &[to.into(), from.into()]).map(|_| ())
+}
+
+fn first_key(connection: &mut dyn Connection, sql: &str, cells: &[Cell]) -> Done<Option<TrialKey>> {
+    let what = ["trials.trial_id", "trials.number", "trials.datetime_start"];
+    rows(connection, sql, cells, &what)?.into_iter().next().map(|mut row| row.key()).transpose()
 }
 
 fn first_int(connection: &mut dyn Connection, sql: &str, cells: &[Cell]) -> Done<Option<i64>> {

@@ -1,7 +1,7 @@
 //! How often a study reads its storage.
 
 use super::{fixed, space};
-use crate::tuner::storage::{Change, Draft, Memory, Reaping, Seen, Storage, StorageError, StudyRecord};
+use crate::tuner::storage::{Change, Draft, Memory, Seen, Storage, StorageError, StudyRecord, TrialKey};
 use crate::tuner::{Direction, Optimize, Outcome, Study, StudyConfig, Trial};
 use serde_json::Value as Json;
 use std::collections::BTreeMap;
@@ -32,7 +32,7 @@ impl Storage for Counting {
         self.memory.studies()
     }
 
-    fn trials(&self, study: i64, seen: &Seen) -> Done<Vec<Trial>> {
+    fn trials(&self, study: &StudyRecord, seen: &Seen) -> Done<Vec<Trial>> {
         self.n_reads.fetch_add(1, Ordering::Relaxed);
         self.memory.trials(study, seen)
     }
@@ -41,40 +41,40 @@ impl Storage for Counting {
         self.memory.create(name, directions, notes)
     }
 
-    fn note(&self, study: i64, notes: &BTreeMap<String, Json>) -> Done<()> {
+    fn note(&self, study: &StudyRecord, notes: &BTreeMap<String, Json>) -> Done<()> {
         self.memory.note(study, notes)
     }
 
-    fn delete(&self, study: i64) -> Done<()> {
-        self.memory.delete(study)
+    fn delete(&self, study: &StudyRecord, force: bool) -> Done<()> {
+        self.memory.delete(study, force)
     }
 
-    fn begin(&self, study: i64, number: usize, draft: &Draft, limit: usize) -> Done<Option<i64>> {
+    fn begin(&self, study: &StudyRecord, number: usize, draft: &Draft, limit: usize) -> Done<Option<TrialKey>> {
         self.memory.begin(study, number, draft, limit)
     }
 
-    fn enqueue(&self, study: i64, draft: &Draft) -> Done<()> {
+    fn enqueue(&self, study: &StudyRecord, draft: &Draft) -> Done<()> {
         self.memory.enqueue(study, draft)
     }
 
-    fn claim(&self, study: i64, limit: usize) -> Done<Option<i64>> {
-        self.memory.claim(study, limit)
+    fn claim(&self, study: &StudyRecord, limit: usize, notes: &BTreeMap<String, Json>) -> Done<Option<TrialKey>> {
+        self.memory.claim(study, limit, notes)
     }
 
-    fn change(&self, trial: i64, change: &Change) -> Done<bool> {
-        self.memory.change(trial, change)
+    fn change(&self, study: &StudyRecord, trial: &TrialKey, change: &Change) -> Done<bool> {
+        self.memory.change(study, trial, change)
     }
 
     fn outlives_workers(&self) -> bool {
         self.memory.outlives_workers()
     }
 
-    fn beat(&self, trials: &[i64]) -> Done<()> {
-        self.memory.beat(trials)
+    fn beat(&self, study: &StudyRecord, trials: &[TrialKey]) -> Done<Vec<TrialKey>> {
+        self.memory.beat(study, trials)
     }
 
-    fn reap(&self, study: i64, reaping: Reaping) -> Done<Vec<usize>> {
-        self.memory.reap(study, reaping)
+    fn reap(&self, study: &StudyRecord, retries: usize) -> Done<Vec<usize>> {
+        self.memory.reap(study, retries)
     }
 }
 
