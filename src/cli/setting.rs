@@ -65,8 +65,8 @@ pub struct Machine {
     /// Device that computes
     #[arg(long, default_value = "cpu", value_parser = ["cpu", "cuda"])]
     pub device: String,
-    /// Folder of the data files, if they are not beside the task file
-    #[arg(long, value_name = "DIR")]
+    /// Folder of the data files, if they are not beside the task file (see `qgd data`)
+    #[arg(long, value_name = "DIR", default_value = super::data::FOLDER)]
     pub data_dir: Option<PathBuf>,
 }
 
