@@ -142,7 +142,8 @@ pub fn names(kind: Kind) -> Vec<&'static str> {
 /// # Errors
 /// When it is neither. The message lists the names.
 pub fn find(kind: Kind, given: &Path) -> Result<PathBuf, NoSuchFile> {
-    if given.exists() || bytes(given).is_some() {
+    // A folder is no such file: one named `digits` must not hide the task.
+    if (given.exists() && !given.is_dir()) || bytes(given).is_some() {
         return Ok(given.to_owned());
     }
     let same =

@@ -1,6 +1,7 @@
 //! `qgd data`: where the data of the tasks are published, whether they are here, and how to get them.
 
 use super::failure::Failure;
+use super::setting::{DATA_FOLDER, write_file};
 use anyhow::{Context, anyhow};
 use flate2::read::MultiGzDecoder;
 use qgd::data::published::{self, PUBLISHED, Published, PublishedFile};
@@ -12,9 +13,6 @@ use std::fs::File;
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
-
-/// Folder of the data files, below the working folder.
-pub const FOLDER: &str = "data";
 
 const EXAMPLES: &str = "Examples:
   What there is, and what is here:
@@ -36,7 +34,7 @@ pub struct DataArgs {
     #[arg(value_name = "NAME|TASK")]
     names: Vec<String>,
     /// Folder of the data files
-    #[arg(long, value_name = "DIR", default_value = FOLDER)]
+    #[arg(long, value_name = "DIR", default_value = DATA_FOLDER)]
     data_dir: PathBuf,
     /// Fetch what is missing, with curl
     #[arg(long)]
@@ -238,7 +236,7 @@ fn has_curl() -> bool {
 fn put_beside(script: &str, folder: &Path) -> Result<(), Failure> {
     let bytes = shipped::bytes(&Path::new(ROOT).join(script)).unwrap_or_default();
     let name = Path::new(script).file_name().unwrap_or_default();
-    super::setting::write_file(&folder.join(name), bytes)
+    write_file(&folder.join(name), bytes)
 }
 
 /// SHA-256 of the bytes of a file, decompressed if its name ends in `.gz`, in hexadecimal digits.

@@ -9,6 +9,7 @@ mod suite;
 mod task;
 #[cfg(test)]
 mod tests;
+mod training;
 
 use std::ffi::OsString;
 

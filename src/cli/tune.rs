@@ -97,7 +97,7 @@ const EXAMPLES: &str = "Examples:
   Any program:
     qgd tune space.toml --trials 200 --workers 4 -- python train.py --lr {lr} --layers {layers}
   The net of a task file, with a controller in each trial:
-    qgd tune examples/tune/net.toml --task examples/tasks/digits.toml --controller lr --trials 30 --pruner median
+    qgd tune net --task digits --controller lr --trials 30 --pruner median
 
 The same line again continues the study, or helps others who run it; see `qgd study --help` for what came out.";
 
@@ -136,7 +136,7 @@ pub struct TuneArgs {
 /// Run trials of a study that `qgd tune` has made, here or on another machine.
 #[derive(Debug, Args)]
 #[command(
-    after_help = "Examples:\n  qgd worker --storage postgresql://me@db.example.org/tuning --study space -- python train.py --lr {lr}\n  qgd worker --study net --task examples/tasks/digits.toml --controller lr"
+    after_help = "Examples:\n  qgd worker --storage postgresql://me@db.example.org/tuning --study space -- python train.py --lr {lr}\n  qgd worker --study net --task digits --controller lr"
 )]
 pub struct WorkerArgs {
     /// Where the study is kept: sqlite:///FILE or postgresql://USER@HOST/DATABASE (its password in PGPASSWORD)

@@ -6,7 +6,7 @@ mod keys;
 use crate::cli::decider::Decider;
 use crate::cli::failure::Failure;
 use crate::cli::run::{Run, Scores};
-use crate::cli::setting::Machine;
+use crate::cli::setting::{DATA_FOLDER, Machine};
 use crate::cli::trials::number_json;
 use anyhow::anyhow;
 use clap::Args;
@@ -37,7 +37,7 @@ pub struct TaskArgs {
     #[arg(long, default_value = "cpu", value_parser = ["cpu", "cuda"], conflicts_with = "command")]
     device: String,
     /// Folder of the data files, if they are not beside the task file (see `qgd data`)
-    #[arg(long, value_name = "DIR", default_value = crate::cli::data::FOLDER, conflicts_with = "command")]
+    #[arg(long, value_name = "DIR", default_value = DATA_FOLDER, conflicts_with = "command")]
     data_dir: Option<PathBuf>,
 }
 
