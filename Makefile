@@ -2,7 +2,7 @@
 # After that plain `cargo build`, `cargo test` and `cargo run` work too, with no environment variable.
 
 .DEFAULT_GOAL := help
-.PHONY: help libtorch demo test lint bench
+.PHONY: help libtorch demo data test lint bench
 
 CARGO ?= cargo
 NO_TORCH := --no-default-features
@@ -18,6 +18,9 @@ demo: libtorch ## Train one net on real digits from two hopeless learning rates:
 	@echo "Building qgd (two to four minutes the first time) ..."
 	@$(CARGO) build
 	@$(CARGO) run --quiet -- demo
+
+data: libtorch ## Say where the data of the tasks are published; `cargo run -- data --fetch` fetches them
+	@$(CARGO) run --quiet -- data
 
 test: libtorch ## Run every test and every example, with libtorch and without
 	$(CARGO) test

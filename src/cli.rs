@@ -8,7 +8,9 @@
 mod console;
 mod ask_tell;
 mod failure;
+mod help;
 mod inspect;
+mod list;
 mod merge;
 mod meta_train;
 mod progress;
@@ -20,6 +22,8 @@ mod tune;
 #[cfg(feature = "torch")]
 mod compare;
 #[cfg(feature = "torch")]
+mod data;
+#[cfg(feature = "torch")]
 mod decider;
 #[cfg(feature = "torch")]
 mod demo;
@@ -27,6 +31,8 @@ mod demo;
 mod evaluate;
 #[cfg(feature = "torch")]
 mod grid;
+#[cfg(feature = "torch")]
+mod init;
 #[cfg(feature = "torch")]
 mod pool;
 #[cfg(feature = "torch")]
@@ -48,7 +54,7 @@ use tracing_subscriber::EnvFilter;
 #[derive(Parser)]
 #[command(version, max_term_width = 100, arg_required_else_help = true)]
 #[command(
-    after_help = "Set RUST_LOG=qgd=debug to see every decision on stderr.\nExit codes: 0 fine, 1 failed, 2 bad usage or bad input."
+    after_help = "Keys of the files: qgd help task, qgd help suite, qgd help space, qgd help recipe.\nSet RUST_LOG=qgd=debug to see every decision on stderr.\nExit codes: 0 fine, 1 failed, 2 bad usage or bad input."
 )]
 struct Cli {
     #[command(subcommand)]
@@ -69,6 +75,13 @@ enum Command {
     /// Run a controller and its rivals over a suite of tasks, and say who ends where
     #[cfg(feature = "torch")]
     Evaluate(evaluate::EvaluateArgs),
+    /// Write a task file for a table
+    #[cfg(feature = "torch")]
+    Init(init::InitArgs),
+    /// Say where the data of the tasks are published, fetch them, or check them
+    #[cfg(feature = "torch")]
+    Data(data::DataArgs),
+    List(list::ListArgs),
     Inspect(inspect::InspectArgs),
     Merge(merge::MergeArgs),
     MetaTrain(meta_train::MetaTrainArgs),
@@ -81,7 +94,7 @@ enum Command {
     OnLeash(tune::leash::LeashArgs),
     /// Not in this program: it was built without libtorch
     #[cfg(not(feature = "torch"))]
-    #[command(alias = "demo", alias = "compare", alias = "evaluate")]
+    #[command(alias = "demo", alias = "compare", alias = "evaluate", alias = "init", alias = "data")]
     Train(without_torch::WithoutTorch),
 }
 
@@ -96,6 +109,11 @@ impl Command {
             Self::Compare(args) => args.run(),
             #[cfg(feature = "torch")]
             Self::Evaluate(args) => args.run(),
+            #[cfg(feature = "torch")]
+            Self::Init(args) => args.run(),
+            #[cfg(feature = "torch")]
+            Self::Data(args) => args.run(),
+            Self::List(args) => args.run(),
             Self::Inspect(args) => inspect::run(args).map_err(Failure::of),
             Self::Merge(args) => args.run(),
             Self::MetaTrain(args) => meta_train::run(args),
@@ -112,6 +130,10 @@ impl Command {
 
 /// Parses the arguments of the program, does what they say, and reports how it ended.
 pub fn main() -> ExitCode {
+    if let Some(topic) = help::asked_for(std::env::args_os().skip(1)) {
+        say!("{}", topic.in_words().trim_end());
+        return ExitCode::SUCCESS;
+    }
     let cli = Cli::parse();
     let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("warn"));
     let stderr = tracing_subscriber::fmt().with_writer(io::stderr).with_ansi(io::stderr().is_terminal());

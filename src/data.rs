@@ -15,8 +15,10 @@ mod csv;
 mod error;
 mod idx;
 mod prepare;
+pub mod published;
 mod read;
 mod spec;
+pub mod survey;
 mod tsv;
 
 pub use batches::Batches;
@@ -25,7 +27,7 @@ pub use spec::{Column, DataSpec, Format};
 
 use crate::rng::fnv1a;
 use serde::{Deserialize, Serialize};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 /// Three splits of one data set.
 #[derive(Debug, Clone, PartialEq)]
@@ -147,16 +149,14 @@ pub fn load(spec: &DataSpec, task_dir: &Path, data_dir: Option<&Path>, seed: u64
 /// # Errors
 /// When a file is missing or cannot be read.
 pub fn fingerprint(spec: &DataSpec, task_dir: &Path, data_dir: Option<&Path>) -> Result<u64, DataError> {
-    let path = read::locate(&spec.path, task_dir, data_dir)?;
-    let files: Vec<PathBuf> = match &spec.format {
-        Format::Csv { .. } | Format::Tsv { .. } | Format::Chars { .. } => vec![path],
-        Format::Idx { images, labels } => vec![path.join(images), path.join(labels)],
-        Format::Cifar { files } => files.iter().map(|file| path.join(file)).collect(),
-    };
+    let found = DataSpec { path: read::locate(&spec.path, task_dir, data_dir)?, ..spec.clone() };
     let mut hashes = Vec::new();
-    for path in files {
-        let bytes = std::fs::read(&path).map_err(|source| DataError::Read { path, source })?;
-        hashes.extend(fnv1a(&bytes).to_le_bytes());
+    for path in published::files(&found) {
+        let hash = match crate::shipped::bytes(&path) {
+            Some(bytes) => fnv1a(bytes),
+            None => fnv1a(&std::fs::read(&path).map_err(|source| DataError::Read { path, source })?),
+        };
+        hashes.extend(hash.to_le_bytes());
     }
     Ok(fnv1a(&hashes))
 }

@@ -34,7 +34,7 @@ pub use portrait::{Phase, Portrait, PortraitRow};
 pub use recipe::{Rehearsal, TaskConfig, TrainingConfig, TrainingRecipe};
 pub use rollout::{Run, rollout};
 pub use tasks::{Family, NetProblem, Problem, ProblemError, Task};
-pub use train::{MetaTraining, MetaTrainingError, RoundReport, Stage};
+pub use train::{MetaTraining, MetaTrainingError, RoundReport, Stage, Workload};
 pub use validation::{Score, ValidationSet};
 
 use crate::limits::{OutOfRange, within};

@@ -112,6 +112,20 @@ impl Schedule {
         }
     }
 
+    /// A sentence on what it does, for lists.
+    pub fn about(self) -> &'static str {
+        match self {
+            Self::Constant => "The learning rate stays what it is.",
+            Self::Step => "A tenth of the rate after each third of the steps (PyTorch's StepLR).",
+            Self::Cosine => "Down to zero along a cosine (CosineAnnealingLR).",
+            Self::OneCycle => "Up from a 25th of the rate in 30 % of the steps, then down to almost zero (OneCycleLR).",
+            Self::Plateau => "A tenth when the smoothed loss has not fallen for 20 steps (ReduceLROnPlateau).",
+            Self::Greedy => "Up by 1/0.95 while the smoothed loss falls, down by 0.95 while it does not (GreedyLR).",
+            Self::AlwaysAccept => "The guard and the pace of a controller without its moves: for comparisons.",
+            Self::Random => "The moves of a controller at random, without drift: for comparisons.",
+        }
+    }
+
     /// The policy, with the constants that PyTorch (or the paper) has as defaults. Only [`Schedule::Random`] uses
     /// `seed`.
     ///

@@ -42,6 +42,7 @@ use serde::{Deserialize, Serialize};
 use std::path::{Path, PathBuf};
 
 use crate::data::DataSpec;
+use crate::shipped::{self, Kind, NoSuchFile};
 
 /// One training problem.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -57,13 +58,14 @@ pub struct TaskSpec {
 }
 
 impl TaskSpec {
-    /// Reads and checks a task file.
+    /// Reads and checks a task file, or a task that comes with qgd, by its name.
     ///
     /// # Errors
-    /// When the file cannot be read, is not TOML, or has a key or value that is not allowed.
-    pub fn load(file: &Path) -> Result<Self, TaskError> {
-        let text = std::fs::read_to_string(file).map_err(|source| TaskError::Read { file: file.into(), source })?;
-        Self::parse(&text, file)
+    /// When there is no such file and no such name, or the file cannot be read, is not TOML, or has a key or value that is
+    /// not allowed.
+    pub fn load(name_or_file: &Path) -> Result<Self, TaskError> {
+        let file = shipped::find(Kind::Task, name_or_file)?;
+        Self::parse(&read_text(&file)?, &file)
     }
 
     /// Reads and checks the text of a task file. `file` is named in errors, and relative paths start in its folder.
@@ -97,6 +99,11 @@ impl TaskSpec {
             .find_map(Result::err)
             .map_or(Ok(()), |source| Err(TaskError::OutOfRange { file: self.file.clone(), source }))
     }
+}
+
+/// The text of a file, shipped or not.
+fn read_text(file: &Path) -> Result<String, TaskError> {
+    shipped::text(file).map_err(|source| TaskError::Read { file: file.into(), source })
 }
 
 /// What is trained.
@@ -261,6 +268,9 @@ impl ValueError {
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum TaskError {
+    /// No file, and no name of one that comes with qgd.
+    #[error(transparent)]
+    NoSuchFile(#[from] NoSuchFile),
     /// The file cannot be read.
     #[error("cannot read {}", file.display())]
     Read {

@@ -14,11 +14,11 @@ use std::path::PathBuf;
 
 const EXAMPLES: &str = "Examples:
   The digits that ship with qgd, from learning rates over five decades:
-    qgd compare examples/tasks/digits.toml
+    qgd compare digits
   More seeds, a controller of your own, and a picture:
-    qgd compare examples/tasks/digits.toml --methods my.qgd,lr,cosine --seeds 5 --svg digits.svg
+    qgd compare digits --methods my.qgd,lr,cosine --seeds 5 --svg digits.svg
   Where nets overfit: a controller of the weight decay against fixed ones:
-    qgd compare examples/tasks/mnist-1000.toml --methods my-decay.qgd,constant --weight-decays 1e-4,1e-3,1e-2,0.1";
+    qgd compare mnist-1000 --methods my-decay.qgd,constant --weight-decays 1e-4,1e-3,1e-2,0.1";
 
 /// Train the net of a task file with several controllers and schedules, from several learning rates or weight decays
 ///
@@ -29,7 +29,7 @@ const EXAMPLES: &str = "Examples:
 #[derive(clap::Args)]
 #[command(after_help = EXAMPLES)]
 pub struct CompareArgs {
-    /// The task: data, net and training (see examples/tasks)
+    /// The task: a file (`qgd help task`), or one that comes with qgd, by name (`qgd list tasks`)
     task: PathBuf,
     /// Controllers (pretrained, or files; lr+online: one that goes on learning in every run) and schedules
     #[arg(long, value_name = "NAMES", value_delimiter = ',', default_value = "lr,constant,cosine,plateau,greedy")]

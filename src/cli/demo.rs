@@ -4,7 +4,6 @@ use super::decider::Decider;
 use super::failure::Failure;
 use super::grid::{Cell, Finished, Grid, mean_loss};
 use super::setting::{self, Machine};
-use anyhow::anyhow;
 use qgd::report::{Align, Axis, Chart, Color, Line, Table, number, plot, svg};
 use qgd::schedule::Schedule;
 use qgd::statistics::mean;
@@ -26,8 +25,8 @@ const SMOOTHING: f64 = 0.9;
 /// Compared with a cosine schedule whose learning rate was tuned. Everything ends in a table and a picture.
 #[derive(clap::Args)]
 pub struct DemoArgs {
-    /// Another task than the digits
-    #[arg(long, value_name = "TASK.toml", default_value = "examples/tasks/digits.toml")]
+    /// Another task than the digits: a file, or one that comes with qgd, by name
+    #[arg(long, value_name = "TASK", default_value = "digits")]
     task: PathBuf,
     /// The controller to show
     #[arg(long, value_name = "NAME|FILE", default_value = "lr")]
@@ -53,12 +52,6 @@ struct Row<'a> {
 
 impl DemoArgs {
     pub fn run(&self) -> Result<(), Failure> {
-        if !self.task.exists() {
-            let task = self.task.display();
-            return Err(Failure::BadInput(anyhow!(
-                "there is no {task}; run the demo where qgd was cloned, or name a --task"
-            )));
-        }
         let task = TaskSpec::load(&self.task).map_err(Failure::bad_input)?;
         let [alone, wrapped] = [Decider::Schedule(Schedule::Constant), Decider::controller(&self.controller)?];
         let cosine = Decider::Schedule(Schedule::Cosine);

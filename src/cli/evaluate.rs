@@ -20,12 +20,12 @@ use std::path::PathBuf;
 use verdict::Verdict;
 
 const EXAMPLES: &str = "Examples:
-  The shipped controller on three small tasks, in a few minutes (DIR holds their data):
-    qgd evaluate lr --quick --data-dir DIR
+  The shipped controller on three small tasks, in a few minutes (`qgd data letter wine --fetch` gets the data of two of them):
+    qgd evaluate lr --quick
   The table behind a claim; run the same line again after a kill, and it goes on:
     qgd evaluate my.qgd --data-dir DIR --json my.json --markdown my.md --svg my.svg
   Long runs, and results of rivals in PyTorch beside ours:
-    qgd evaluate my.qgd --suite examples/tasks/long.toml --data-dir DIR
+    qgd evaluate my.qgd --suite long --data-dir DIR
     qgd evaluate my.qgd --data-dir DIR --merge letter.json wine.json";
 
 /// Run a controller and its rivals over a suite of tasks, and say who ends where
@@ -39,8 +39,8 @@ pub struct EvaluateArgs {
     /// The controller: a pretrained one by name, or a file
     #[arg(value_name = "NAME|FILE")]
     controller: String,
-    /// Tasks, optimizers, horizons, seeds and rivals
-    #[arg(long, value_name = "SUITE.toml", default_value = "examples/tasks/suite.toml")]
+    /// Tasks, optimizers, horizons, seeds and rivals: a file (`qgd help suite`), or a suite that comes with qgd, by name
+    #[arg(long, value_name = "SUITE", default_value = "suite")]
     suite: PathBuf,
     /// Schedules and controllers to compare with, instead of those in the suite
     #[arg(long, value_name = "NAMES", value_delimiter = ',')]

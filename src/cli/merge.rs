@@ -14,7 +14,7 @@ use std::path::{Path, PathBuf};
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:
   qgd merge one.qgd another.qgd -o both.qgd
-  qgd merge weight-decay lr --recipe controllers/joint.toml -o joint.qgd")]
+  qgd merge weight-decay lr --recipe joint -o joint.qgd")]
 pub struct MergeArgs {
     /// Pretrained files, or names of controllers that ship with qgd. At least two.
     #[arg(required = true, num_args = 2..)]

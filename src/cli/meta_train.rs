@@ -1,15 +1,16 @@
 //! `qgd meta-train`: from a recipe to a pretrained controller.
 
+mod outlook;
+
 use super::failure::Failure;
 use anyhow::{Context, Result, anyhow};
 use clap::{Args, ValueEnum};
-use indicatif::{ProgressBar, ProgressStyle};
-use qgd::meta::{Engine, MetaTraining, RoundReport, Stage, TrainingRecipe};
+use outlook::Outlook;
+use qgd::meta::{Engine, MetaTraining, RoundReport, TrainingRecipe, Workload};
 use serde::Serialize;
 use std::fs::{File, OpenOptions};
 use std::io::Write;
 use std::path::{Path, PathBuf};
-use std::time::Instant;
 
 /// Train a controller from a recipe.
 ///
@@ -19,10 +20,11 @@ use std::time::Instant;
 /// ends in the same bytes.
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:
-  qgd meta-train controllers/lr-single.toml -o my-lr.qgd --seed 1 --log my-lr.jsonl
+  qgd meta-train lr-single -o my-lr.qgd --seed 1 --log my-lr.jsonl
   qgd meta-train big-rounds.toml -o my-lr.qgd --device cuda    # a GPU wants thousands of episodes_per_round")]
 pub struct MetaTrainArgs {
-    /// The recipe, as controllers/lr-single.toml.
+    /// The recipe: a file (`qgd help recipe`), or one that comes with qgd, by name (`qgd list recipes`).
+    #[arg(value_name = "RECIPE")]
     recipe: PathBuf,
     /// Where the pretrained file goes.
     #[arg(short, long, value_name = "FILE")]
@@ -128,28 +130,26 @@ fn train(args: &MetaTrainArgs, engine: Engine, engine_name: &str) -> Result<()> 
     let (seed, threads) = (args.seed, engine.n_threads());
     let (name, hash) = (&recipe.controller.name, recipe.whole().hash());
     note!("meta-training {name} (recipe {hash}, seed {seed}, {engine_name}, {threads} threads)");
+    let outlook = Outlook::begin(Workload::of(&recipe));
     let mut training = if args.resume && checkpoint.exists() {
         MetaTraining::resume(&checkpoint, recipe, seed, engine)?
     } else {
         MetaTraining::new(recipe, seed, engine)?
     };
-    let bar = progress_bar(training.n_rounds(), training.rounds_done());
-    let start = Instant::now();
-    let mut steps_before = None;
+    let mut outlook = outlook.rounds_from(training.rounds_done());
     while !training.is_finished() {
         let report = training.round()?;
         training.checkpoint(&checkpoint)?;
         if report.is_best {
             training.finish()?.save(&args.output)?;
         }
-        let before = *steps_before.get_or_insert(report.inner_steps);
-        show(&bar, &report, (report.inner_steps - before) as f64 / start.elapsed().as_secs_f64());
+        outlook.show(&report);
         if let Some(log) = &mut log {
             serde_json::to_writer(&*log, &LogLine { engine: engine_name, report: &report })?;
             writeln!(log)?;
         }
     }
-    bar.finish_and_clear();
+    outlook.finish();
     training.finish()?.save(&args.output)?;
     std::fs::remove_file(&checkpoint).with_context(|| format!("cannot remove {}", checkpoint.display()))?;
     note!("wrote {}", args.output.display());
@@ -165,37 +165,4 @@ fn checkpoint_path(output: &Path) -> PathBuf {
 fn open_log(path: &Path) -> Result<File> {
     let opened = OpenOptions::new().create(true).append(true).open(path);
     opened.with_context(|| format!("cannot write the log {}", path.display()))
-}
-
-fn progress_bar(rounds: u32, done: u32) -> ProgressBar {
-    let style = ProgressStyle::with_template("{bar:30} round {pos}/{len}  ETA {eta}  {msg}");
-    let bar = ProgressBar::new(rounds.into()).with_position(done.into());
-    bar.set_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()));
-    bar
-}
-
-/// Updates the bar on a terminal, and prints a line for every validation in any case.
-fn show(bar: &ProgressBar, report: &RoundReport, rate: f64) {
-    bar.set_position(report.round.into());
-    let message = format!("{}  {rate:.0} steps/s", described(&report.stage));
-    if let Some((score, tuned, worst)) = report.validation {
-        let best = if report.is_best { " (best)" } else { "" };
-        let line = format!(
-            "round {:>4}  {message}  validation {score:+.3}: tuned ratio {tuned:.2}, worst {worst:.2}{best}",
-            report.round,
-        );
-        if bar.is_hidden() { note!("{line}") } else { bar.println(line) }
-    }
-    bar.set_message(message);
-}
-
-fn described(stage: &Stage) -> String {
-    match stage {
-        Stage::Learning { mean_return, action_shares, q_loss, mean_abs_q } => {
-            let shares: Vec<String> = action_shares.iter().map(|s| format!("{:.0}%", 100.0 * s)).collect();
-            let shares = shares.join("/");
-            format!("return {mean_return:+.2}  actions {shares}  loss {q_loss:.4}  |Q| {mean_abs_q:.2}")
-        }
-        Stage::Polishing { mean_difference } => format!("polishing: pairs differ by {mean_difference:.3}"),
-    }
 }

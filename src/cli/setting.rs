@@ -58,6 +58,9 @@ impl Overrides {
     }
 }
 
+/// Folder of the data files, below the working folder, where no flag names another.
+pub const DATA_FOLDER: &str = "data";
+
 /// Folder of the data, and device that computes.
 #[derive(clap::Args)]
 #[command(next_help_heading = "Machine")]
@@ -65,8 +68,8 @@ pub struct Machine {
     /// Device that computes
     #[arg(long, default_value = "cpu", value_parser = ["cpu", "cuda"])]
     pub device: String,
-    /// Folder of the data files, if they are not beside the task file
-    #[arg(long, value_name = "DIR")]
+    /// Folder of the data files, if they are not beside the task file (see `qgd data`)
+    #[arg(long, value_name = "DIR", default_value = DATA_FOLDER)]
     pub data_dir: Option<PathBuf>,
 }
 

@@ -23,11 +23,11 @@ use trace::TraceFile;
 
 const EXAMPLES: &str = "Examples:
   A learning rate that is far too low, and the controller that notices:
-    qgd train examples/tasks/digits.toml --lr 1e-5 --controller lr
+    qgd train digits --lr 1e-5 --controller lr
   The same with what one would use otherwise:
-    qgd train examples/tasks/digits.toml --lr 1e-5 --schedule cosine
+    qgd train digits --lr 1e-5 --schedule cosine
   A run that may be killed at any time and goes on where it was; run the same line again:
-    qgd train examples/tasks/digits.toml --controller lr --resume runs/digits --trace digits.jsonl --json digits.json";
+    qgd train digits --controller lr --resume runs/digits --trace digits.jsonl --json digits.json";
 
 /// Train the net of a task file
 ///
@@ -36,7 +36,7 @@ const EXAMPLES: &str = "Examples:
 #[derive(clap::Args)]
 #[command(after_help = EXAMPLES)]
 pub struct TrainArgs {
-    /// The task: data, net and training (see examples/tasks)
+    /// The task: a file (`qgd help task`), or one that comes with qgd, by name (`qgd list tasks`)
     task: PathBuf,
     /// What moves the learning rate: `none`, a pretrained controller by name, or a file; lr+online: it goes on learning
     #[arg(long, value_name = "NAME|FILE")]

@@ -15,6 +15,7 @@ use clap::Args;
 #[cfg(feature = "torch")]
 use in_process::TaskObjective;
 use qgd::report::number;
+use qgd::shipped::{self, Kind};
 use qgd::tuner::storage;
 use qgd::tuner::{
     ActiveTrial, Direction, Optimize, Outcome, Screen, Space, SpaceFile, Study, StudyConfig, Trial, TrialState,
@@ -27,8 +28,8 @@ use template::Template;
 /// default.
 #[derive(Debug, Clone, Args)]
 pub struct StudyArgs {
-    /// Sampler, which proposes the parameters to try next; options behind a colon (tpe:gamma=0.1,n_candidates=50).
-    /// [default: tpe]
+    /// Sampler, which proposes the parameters to try next: tpe, gp, cmaes, nsga2, bohb, random, grid, qmc, q-learning,
+    /// reinforce, nas, deep-q; options behind a colon (tpe:gamma=0.1,n_candidates=50). [default: tpe]
     ///
     /// tpe: densities of good and bad trials (multivariate, n_startup_trials, n_candidates, gamma, max_good).
     /// gp: a Gaussian process, for few and costly trials (acquisition=ei or ucb, beta, n_startup_trials, max_points).
@@ -96,7 +97,7 @@ const EXAMPLES: &str = "Examples:
   Any program:
     qgd tune space.toml --trials 200 --workers 4 -- python train.py --lr {lr} --layers {layers}
   The net of a task file, with a controller in each trial:
-    qgd tune examples/tune/net.toml --task examples/tasks/digits.toml --controller lr --trials 30 --pruner median
+    qgd tune net --task digits --controller lr --trials 30 --pruner median
 
 The same line again continues the study, or helps others who run it; see `qgd study --help` for what came out.";
 
@@ -121,7 +122,7 @@ enum Objective {
 #[derive(Debug, Args)]
 #[command(after_help = EXAMPLES)]
 pub struct TuneArgs {
-    /// Space that is searched: a TOML file with a table [params.NAME] for each parameter.
+    /// Space that is searched: a TOML file with a table [params.NAME] for each parameter (`qgd help space`).
     space: PathBuf,
     /// Where the study is kept: sqlite:///FILE, postgresql://USER@HOST/DATABASE (its password in PGPASSWORD) or memory:
     #[arg(long, default_value = super::storage::DEFAULT)]
@@ -135,7 +136,7 @@ pub struct TuneArgs {
 /// Run trials of a study that `qgd tune` has made, here or on another machine.
 #[derive(Debug, Args)]
 #[command(
-    after_help = "Examples:\n  qgd worker --storage postgresql://me@db.example.org/tuning --study space -- python train.py --lr {lr}\n  qgd worker --study net --task examples/tasks/digits.toml --controller lr"
+    after_help = "Examples:\n  qgd worker --storage postgresql://me@db.example.org/tuning --study space -- python train.py --lr {lr}\n  qgd worker --study net --task digits --controller lr"
 )]
 pub struct WorkerArgs {
     /// Where the study is kept: sqlite:///FILE or postgresql://USER@HOST/DATABASE (its password in PGPASSWORD)
@@ -168,10 +169,11 @@ impl WorkerArgs {
     }
 }
 
-/// Reads a space file.
+/// Reads a space file, or a space that comes with qgd, by its name.
 pub fn read_space(path: &Path) -> Result<SpaceFile, Failure> {
     let named = || format!("cannot read the space {}", path.display());
-    let text = std::fs::read_to_string(path).with_context(named).map_err(Failure::BadInput)?;
+    let path = shipped::find(Kind::Space, path).map_err(Failure::bad_input)?;
+    let text = shipped::text(&path).with_context(named).map_err(Failure::BadInput)?;
     SpaceFile::parse(&text).with_context(|| path.display().to_string()).map_err(Failure::BadInput)
 }
 

@@ -11,6 +11,7 @@ use crate::driver::{Bounds, DriverConfig, GuardConfig, LineSearchConfig, Pace};
 use crate::limits::{OutOfRange, within};
 use crate::policy::{Action, Controls, Move};
 use crate::rng::fnv1a;
+use crate::shipped::{self, Kind, NoSuchFile};
 use serde::{Deserialize, Serialize};
 use std::path::{Path, PathBuf};
 
@@ -78,6 +79,9 @@ impl Default for NetworkConfig {
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum RecipeError {
+    /// No file, and no name of one that comes with qgd.
+    #[error(transparent)]
+    NoSuchFile(#[from] NoSuchFile),
     /// The file cannot be read.
     #[error("cannot read the recipe {path}")]
     Io {
@@ -151,12 +155,14 @@ impl Recipe {
     /// Version of the grammar that is read and written here.
     pub const SCHEMA: u32 = 1;
 
-    /// Reads and checks a recipe file.
+    /// Reads and checks a recipe file, or a recipe that comes with qgd, by its name.
     ///
     /// # Errors
-    /// When the file cannot be read, has an unknown key, or holds a value outside its range.
-    pub fn load(path: &Path) -> Result<Self, RecipeError> {
-        let text = std::fs::read_to_string(path).map_err(|source| RecipeError::Io { path: path.to_owned(), source })?;
+    /// When there is no such file and no such name, or the file cannot be read, has an unknown key, or holds a value outside
+    /// its range.
+    pub fn load(name_or_file: &Path) -> Result<Self, RecipeError> {
+        let path = shipped::find(Kind::Recipe, name_or_file)?;
+        let text = shipped::text(&path).map_err(|source| RecipeError::Io { path: path.clone(), source })?;
         Self::parse(&text, &path.display().to_string())
     }
 

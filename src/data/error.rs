@@ -1,5 +1,6 @@
 //! What can be wrong with a data set.
 
+use super::published::hint;
 use std::path::PathBuf;
 
 /// A data set that cannot be used.
@@ -7,7 +8,7 @@ use std::path::PathBuf;
 #[non_exhaustive]
 pub enum DataError {
     /// No such file or folder.
-    #[error("no file {}; looked at: {}", path.display(), tried.iter().map(|place| place.display().to_string()).collect::<Vec<_>>().join(", "))]
+    #[error("no file {}; looked at: {}{}", path.display(), tried.iter().map(|place| place.display().to_string()).collect::<Vec<_>>().join(", "), hint(path))]
     NotFound {
         /// Path as the task file gives it.
         path: PathBuf,

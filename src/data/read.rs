@@ -1,6 +1,7 @@
 //! Finding a file and reading it, gzipped or not, into bounded memory.
 
 use super::DataError;
+use crate::shipped;
 use flate2::read::MultiGzDecoder;
 use std::fs::File;
 use std::io::Read;
@@ -13,7 +14,7 @@ const MAX_BYTES: u64 = 1 << 30;
 /// The place of `path`: in `task_dir`, else in `data_dir`.
 pub(super) fn locate(path: &Path, task_dir: &Path, data_dir: Option<&Path>) -> Result<PathBuf, DataError> {
     let tried: Vec<PathBuf> = std::iter::once(task_dir).chain(data_dir).map(|folder| folder.join(path)).collect();
-    match tried.iter().find(|place| place.exists()) {
+    match tried.iter().find(|place| place.exists() || shipped::bytes(place).is_some()) {
         Some(place) => Ok(place.clone()),
         None => Err(DataError::NotFound { path: path.into(), tried }),
     }
@@ -40,12 +41,15 @@ pub(super) fn at_most(path: &Path, limit: u64) -> Result<Vec<u8>, DataError> {
 
 /// Opens a file, and decompresses it if its name ends in `.gz`.
 pub(super) fn open(path: &Path) -> Result<Box<dyn Read>, DataError> {
-    let file = File::open(path).map_err(|source| match source.kind() {
-        std::io::ErrorKind::NotFound => DataError::NotFound { path: path.into(), tried: vec![path.into()] },
-        _ => DataError::Read { path: path.into(), source },
-    })?;
+    let file: Box<dyn Read> = match shipped::bytes(path) {
+        Some(bytes) => Box::new(bytes),
+        None => Box::new(File::open(path).map_err(|source| match source.kind() {
+            std::io::ErrorKind::NotFound => DataError::NotFound { path: path.into(), tried: vec![path.into()] },
+            _ => DataError::Read { path: path.into(), source },
+        })?),
+    };
     let gzip = path.extension().is_some_and(|ending| ending.eq_ignore_ascii_case("gz"));
-    Ok(if gzip { Box::new(MultiGzDecoder::new(file)) } else { Box::new(file) })
+    Ok(if gzip { Box::new(MultiGzDecoder::new(file)) } else { file })
 }
 
 /// The whole file as text, with `\n` line ends.

@@ -24,12 +24,12 @@ pub struct TrainingRecipe {
 }
 
 impl TrainingRecipe {
-    /// Reads and checks a recipe file.
+    /// Reads and checks a recipe file, or a recipe that comes with qgd, by its name.
     ///
     /// # Errors
     /// When the file cannot be read, has an unknown key, or holds a value outside its range.
-    pub fn load(path: &Path) -> Result<Self, RecipeError> {
-        Self::read(Recipe::load(path)?, &path.display().to_string())
+    pub fn load(name_or_file: &Path) -> Result<Self, RecipeError> {
+        Self::read(Recipe::load(name_or_file)?, &name_or_file.display().to_string())
     }
 
     /// Parses and checks a recipe; `origin` is named in errors.

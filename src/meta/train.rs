@@ -1,8 +1,10 @@
 //! The loop of meta-training: round by round, with a checkpoint after each.
 
 mod report;
+mod workload;
 
 pub use report::{MetaTrainingError, RoundReport, Stage};
+pub use workload::Workload;
 
 use super::engine::Engine;
 use super::line_search::line_search_rollout;
@@ -131,7 +133,12 @@ impl MetaTraining {
 
     /// Number of rounds in all: those of Q-learning, then those of the polish.
     pub fn n_rounds(&self) -> u32 {
-        self.recipe.training.rounds + self.recipe.training.polish.as_ref().map_or(0, |polish| polish.rounds)
+        self.workload().n_rounds()
+    }
+
+    /// How much there is to do in all.
+    pub fn workload(&self) -> Workload {
+        Workload::of(&self.recipe)
     }
 
     /// Number of rounds that are done.
@@ -148,12 +155,9 @@ impl MetaTraining {
             Some(polish) if self.state.round >= self.recipe.training.rounds => self.polish(&polish)?,
             _ => self.learning_round()?,
         };
+        let validates = self.workload().validates(self.state.round);
         self.state.round += 1;
-        let training = &self.recipe.training;
-        // The polish starts from the best networks, so there must be some.
-        let ends_a_stage = self.state.round == training.rounds || self.is_finished();
-        let validate = self.state.round.is_multiple_of(training.validate_every) || ends_a_stage;
-        let (validation, is_best) = if validate { self.validate()? } else { (None, false) };
+        let (validation, is_best) = if validates { self.validate()? } else { (None, false) };
         Ok(RoundReport {
             round: self.state.round,
             rounds: self.n_rounds(),

@@ -13,11 +13,12 @@ use crate::policy::Policy;
 use crate::rng::stream;
 use crate::statistics::{DIVERGED_LOSS, counted_loss, log_loss, loss_ratio, median};
 use rival::Start;
+pub(super) use rival::n_rivals;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
 /// Number of starts, spread log-evenly over the range of the controlled value.
-const N_STARTS: usize = 5;
+pub(super) const N_STARTS: usize = 5;
 
 /// Fixed validation tasks, with the losses of the tuned rival.
 #[derive(Debug, Clone)]

@@ -1,7 +1,8 @@
 //! Suite files: which tasks an evaluation runs, and how.
 
 use super::section::{Section, count, list, text};
-use super::{OptimizerKind, TaskError};
+use super::{OptimizerKind, TaskError, read_text};
+use crate::shipped::{self, Kind};
 use serde::{Deserialize, Serialize};
 use std::path::{Path, PathBuf};
 use toml::{Table, Value};
@@ -60,13 +61,14 @@ pub struct SuiteTask {
 }
 
 impl SuiteSpec {
-    /// Reads and checks a suite file. It does not read the task files.
+    /// Reads and checks a suite file, or a suite that comes with qgd, by its name. It does not read the task files.
     ///
     /// # Errors
-    /// When the file cannot be read, is not TOML, or has a key or value that is not allowed.
-    pub fn load(file: &Path) -> Result<Self, TaskError> {
-        let text = std::fs::read_to_string(file).map_err(|source| TaskError::Read { file: file.into(), source })?;
-        Self::parse(&text, file)
+    /// When there is no such file and no such name, or the file cannot be read, is not TOML, or has a key or value that is
+    /// not allowed.
+    pub fn load(name_or_file: &Path) -> Result<Self, TaskError> {
+        let file = shipped::find(Kind::Suite, name_or_file)?;
+        Self::parse(&read_text(&file)?, &file)
     }
 
     /// Reads and checks the text of a suite file. `file` is named in errors.
@@ -190,7 +192,7 @@ mod tests {
             assert!(error.contains(says) && error.contains("folder/suite.toml"), "{text}: {error}");
         }
         assert!(matches!(parse("[[task"), Err(TaskError::Syntax { .. })));
-        assert!(matches!(SuiteSpec::load(Path::new("nowhere.toml")), Err(TaskError::Read { .. })));
+        assert!(matches!(SuiteSpec::load(Path::new("nowhere.toml")), Err(TaskError::NoSuchFile(_))));
     }
 
     #[test]

@@ -4,7 +4,7 @@
 //! # Adding one
 //! Write `pruners/NAME.rs` with a type that implements `Pruner` and `fn build(spec: &mut Spec) -> Result<Box<dyn
 //! Pruner>, SpecError>`; its head gives the rule in two sentences and the paper, its options a table. Register it here:
-//! `mod NAME;`, its name in [`NAMES`], and one line in the `match` of `build`.
+//! `mod NAME;`, its name and a sentence in [`ALL`], and one line in the `match` of `build`.
 
 mod asha;
 mod hyperband;
@@ -14,12 +14,22 @@ mod percentile;
 
 use super::direction::Direction;
 use super::samplers::Setting;
-use super::spec::{Spec, SpecError};
+use super::spec::{Spec, SpecError, first_of_each};
 use super::trial::Trial;
 use std::collections::BTreeMap;
 
-/// The pruners that come with qgd. `none` never prunes.
-pub const NAMES: [&str; 6] = ["none", "median", "percentile", "asha", "hyperband", "patience"];
+/// The pruners that come with qgd, each with a sentence.
+pub const ALL: [(&str, &str); 6] = [
+    ("none", "Every trial runs to its end. The default."),
+    ("median", "Stops a trial whose best value is worse than the median of the others at the same step."),
+    ("percentile", "The same with another percentile than 50."),
+    ("asha", "Asynchronous successive halving: the best of each rung go on."),
+    ("hyperband", "Successive halving with several first rungs at once, for early values that say little."),
+    ("patience", "Stops a trial that has not become better for a number of reports."),
+];
+
+/// Names of the pruners that come with qgd.
+pub const NAMES: [&str; ALL.len()] = first_of_each(ALL);
 
 /// Says whether a trial should stop.
 ///

@@ -5,7 +5,7 @@
 //!    stand in a table *Name | Default | Purpose | Range*; its tests compare with a slow reference. It has one type
 //!    that implements [`Sampler`], and `fn build(spec: &mut Spec, study: &Setting<'_>) -> Result<Box<dyn Sampler>,
 //!    SpecError>`, which reads its options and refuses studies that it is not made for.
-//! 2. Register it here: `mod NAME;`, its name in [`NAMES`], and one line in the `match` of [`build`]. From then on it
+//! 2. Register it here: `mod NAME;`, its name and a sentence in [`ALL`], and one line in the `match` of [`build`]. From then on it
 //!    can be named on the command line, and the tests below run on it: same answer with and without a cache, and every
 //!    point inside the space.
 
@@ -27,14 +27,29 @@ mod tpe;
 
 use super::direction::Direction;
 use super::space::{Point, Space};
-use super::spec::{Spec, SpecError};
+use super::spec::{Spec, SpecError, first_of_each};
 use super::trial::Past;
 use crate::rng;
 use rand_chacha::ChaCha8Rng;
 
-/// The samplers that come with qgd.
-pub const NAMES: [&str; 12] =
-    ["random", "grid", "qmc", "tpe", "gp", "cmaes", "nsga2", "bohb", "q-learning", "reinforce", "nas", "deep-q"];
+/// The samplers that come with qgd, each with a sentence.
+pub const ALL: [(&str, &str); 12] = [
+    ("random", "Random search: evenly in the whole space."),
+    ("grid", "Grid search: every combination once, in random order."),
+    ("qmc", "Quasi-random search: a scrambled Sobol sequence, with smaller gaps than random points have."),
+    ("tpe", "Tree-structured Parzen estimators: densities of the good trials and of the others. The default."),
+    ("gp", "Bayesian optimization with a Gaussian process, for few and costly trials."),
+    ("cmaes", "CMA-ES, an evolution strategy, for many trials and numbers only."),
+    ("nsga2", "NSGA-II, a genetic algorithm, for several objectives."),
+    ("bohb", "TPE on the largest budget that has enough trials, for the pruner hyperband."),
+    ("q-learning", "Tabular Q-learning, its exploration by the spread of the values (Vashishtha 2025)."),
+    ("reinforce", "The policy gradient over the values of each parameter (Mohamed et al.)."),
+    ("nas", "Neural architecture search: a recurrent net chooses value by value."),
+    ("deep-q", "Deep Q-learning over configurations; what it learned on some data it can use on others."),
+];
+
+/// Names of the samplers that come with qgd.
+pub const NAMES: [&str; ALL.len()] = first_of_each(ALL);
 
 /// Names that samplers had in earlier versions, each with the name of today. They are accepted wherever a sampler is
 /// named.

@@ -5,6 +5,17 @@ use std::collections::BTreeMap;
 use std::fmt::Display;
 use std::str::FromStr;
 
+/// Names of a table of names and sentences.
+pub(super) const fn first_of_each<const N: usize>(table: [(&'static str, &'static str); N]) -> [&'static str; N] {
+    let mut names = [""; N];
+    let mut i = 0;
+    while i < N {
+        names[i] = table[i].0;
+        i += 1;
+    }
+    names
+}
+
 /// Name and options of a sampler or a pruner.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Spec {

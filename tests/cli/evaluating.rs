@@ -206,7 +206,7 @@ fn bad_evaluations_are_refused() {
         ("sedes = 3\n", ["suite.toml", "`task[0].sedes`"]),
         ("seeds = 0\n", ["`task[0].seeds`", "0"]),
         ("rivals = [\"cosign\"]\n", ["cosign", "lr"]),
-        ("[[task]]\nfile = \"nowhere.toml\"\n", ["nowhere.toml", "cannot read"]),
+        ("[[task]]\nfile = \"nowhere.toml\"\n", ["nowhere.toml", "no task"]),
     ] {
         sandbox.write("suite.toml", suite(more));
         refuses(&[], &needles);

@@ -15,9 +15,14 @@ mod comparing;
 mod evaluating;
 #[cfg(feature = "torch")]
 mod killed;
+mod listing;
 mod merging;
 mod meta_training;
 mod optuna;
+#[cfg(feature = "torch")]
+mod published;
+#[cfg(feature = "torch")]
+mod tables;
 #[cfg(feature = "torch")]
 mod training;
 mod tuner_bad_input;

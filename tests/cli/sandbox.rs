@@ -96,3 +96,12 @@ pub fn shipped(path: &str) -> String {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join(path);
     path.to_str().unwrap().to_owned()
 }
+
+/// Folder of real data, from QGD_DATA. Where it is not set what needs it is skipped, unless QGD_REQUIRE names it.
+#[cfg(feature = "torch")]
+pub fn data_dir() -> Option<String> {
+    let folder = std::env::var("QGD_DATA").ok().filter(|folder| Path::new(folder).is_dir());
+    let required = std::env::var("QGD_REQUIRE").is_ok_and(|list| list.split(',').any(|name| name == "data"));
+    assert!(folder.is_some() || !required, "QGD_REQUIRE asks for the data, but QGD_DATA is no folder");
+    folder
+}

@@ -6,8 +6,9 @@ use crate::cli::failure::Failure;
 use crate::cli::grid::mean_loss;
 use crate::cli::setting::Machine;
 use anyhow::anyhow;
-use qgd::data::{self, DataSpec};
+use qgd::data::{self, DataError, DataSpec};
 use qgd::rng::fnv1a;
+use qgd::shipped::{self, Kind};
 use qgd::task::{OptimizerKind, SuiteSpec, SuiteTask, TaskSpec};
 use std::path::{Path, PathBuf};
 
@@ -89,9 +90,16 @@ impl Plan {
             device: machine.device.clone(),
         };
         for task in &suite.tasks {
-            if let Some(task) = wishes.apply(task) {
-                plan.add(&task, wishes.suite, machine)?;
+            let Some(task) = wishes.apply(task) else { continue };
+            match plan.add(&task, &suite.file, machine) {
+                Err(Failure::BadInput(error)) if wishes.quick && is_missing_data(&error) => {
+                    note!("{} is left out: {error}", task.file.display());
+                }
+                added => added?,
             }
+        }
+        if plan.tasks.is_empty() && suite.tasks.iter().any(|task| task.quick) {
+            return Err(Failure::BadInput(anyhow!("--quick: no task is left")));
         }
         if plan.tasks.is_empty() {
             let suite = wishes.suite.display();
@@ -103,6 +111,7 @@ impl Plan {
     fn add(&mut self, task: &SuiteTask, suite: &Path, machine: &Machine) -> Result<(), Failure> {
         let file = locate(&task.file, suite, machine.data_dir.as_deref());
         let spec = TaskSpec::load(&file).map_err(Failure::bad_input)?;
+        let identity = identity(&spec, machine)?;
         let mut methods = vec![0];
         for name in &task.rivals {
             let method = self.method(name)?;
@@ -117,7 +126,6 @@ impl Plan {
                 self.problems.push(Problem { task: place, optimizer, horizon, steps, methods: methods.clone() });
             }
         }
-        let identity = identity(&spec, machine)?;
         self.tasks.push(Task { spec, n_seeds: task.seeds, identity });
         Ok(())
     }
@@ -234,11 +242,20 @@ fn beside(best: f64) -> [f64; BESIDE_THE_BEST.len()] {
     })
 }
 
-/// Place of a task file: in the folder of the suite file, or in the data folder.
+/// Place of a task file: in the folder of the suite file, or in the data folder, or else a task that comes with qgd.
 fn locate(file: &Path, suite: &Path, data_dir: Option<&Path>) -> PathBuf {
     let beside = suite.parent().unwrap_or(Path::new("")).join(file);
-    let elsewhere = data_dir.map(|folder| folder.join(file)).filter(|place| !beside.exists() && place.exists());
-    elsewhere.unwrap_or(beside)
+    if beside.exists() {
+        return beside;
+    }
+    let elsewhere = data_dir.map(|folder| folder.join(file)).filter(|place| place.exists());
+    let named = || shipped::find(Kind::Task, file).ok().filter(|place| shipped::bytes(place).is_some());
+    elsewhere.or_else(named).unwrap_or(beside)
+}
+
+/// Whether a task cannot be run because its data are not here.
+fn is_missing_data(error: &anyhow::Error) -> bool {
+    matches!(error.downcast_ref(), Some(DataError::NotFound { .. }))
 }
 
 /// Everything in a task that determines a run, except optimizer, steps and start.
@@ -332,6 +349,28 @@ mod tests {
         assert_eq!(cells.len() as u64, plan.n_beside(0));
         let torn = |cell: &Cell| known(cell).filter(|_| cell.lr < 0.5 || cell.seed == 0);
         assert_eq!(plan.refined(0, 1, torn), None);
+    }
+
+    #[test]
+    fn outside_the_checkout_the_shipped_suite_runs_with_the_data_that_are_there() {
+        let machine = Machine { device: "cpu".to_owned(), data_dir: Some("nowhere".into()) };
+        let wishes = |suite| Wishes { suite: Path::new(suite), rivals: &[], seeds: None, quick: true };
+        let quick = Plan::new(lr(), &wishes("suite"), &machine).unwrap();
+        assert_eq!(quick.tasks.iter().map(|task| task.spec.name()).collect::<Vec<_>>(), ["digits"]);
+        assert_eq!(quick.coarse().len(), 3 * 4 * N_STARTS * 2);
+        let whole = Plan::new(lr(), &Wishes { quick: false, ..wishes("suite") }, &machine);
+        let error = whole.map(drop).unwrap_err().to_string();
+        assert!(error.contains("`qgd data letter` says where it is published"), "{error}");
+    }
+
+    #[test]
+    fn a_suite_of_the_users_own_may_name_tasks_that_come_with_qgd() {
+        let folder = tempfile::tempdir().unwrap();
+        let suite = folder.path().join("own.toml");
+        std::fs::write(&suite, "[[task]]\nfile = \"digits\"\n").unwrap();
+        let machine = Machine { device: "cpu".to_owned(), data_dir: None };
+        let wishes = Wishes { suite: &suite, rivals: &[], seeds: None, quick: false };
+        assert_eq!(Plan::new(lr(), &wishes, &machine).unwrap().tasks[0].spec.name(), "digits");
     }
 
     #[test]

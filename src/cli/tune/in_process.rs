@@ -6,7 +6,7 @@ mod keys;
 use crate::cli::decider::Decider;
 use crate::cli::failure::Failure;
 use crate::cli::run::{Run, Scores};
-use crate::cli::setting::Machine;
+use crate::cli::setting::{DATA_FOLDER, Machine};
 use crate::cli::trials::number_json;
 use anyhow::anyhow;
 use clap::Args;
@@ -27,8 +27,8 @@ const N_REPORTS: u64 = 10;
 #[derive(Debug, Args)]
 #[command(next_help_heading = "A net instead of a program")]
 pub struct TaskArgs {
-    /// Train the net of this task file in each trial
-    #[arg(long, value_name = "TASK.toml", conflicts_with_all = ["command", "logs"])]
+    /// Train the net of this task in each trial: a file, or one that comes with qgd, by name
+    #[arg(long, value_name = "TASK", conflicts_with_all = ["command", "logs"])]
     pub task: Option<PathBuf>,
     /// Controller of the learning rate or the weight decay: `none`, a pretrained controller by name, or a file
     #[arg(long, value_name = "NAME|FILE", default_value = "none", conflicts_with = "command")]
@@ -36,8 +36,8 @@ pub struct TaskArgs {
     /// Device that computes
     #[arg(long, default_value = "cpu", value_parser = ["cpu", "cuda"], conflicts_with = "command")]
     device: String,
-    /// Folder of the data files, if they are not beside the task file
-    #[arg(long, value_name = "DIR", conflicts_with = "command")]
+    /// Folder of the data files, if they are not beside the task file (see `qgd data`)
+    #[arg(long, value_name = "DIR", default_value = DATA_FOLDER, conflicts_with = "command")]
     data_dir: Option<PathBuf>,
 }
 

@@ -35,6 +35,15 @@ pub(super) fn starts(controls: Controls, config: &TaskConfig, task: &Task) -> [S
     })
 }
 
+/// Number of nets that the rival of a controller of these values is tuned with on each task.
+pub(in crate::meta) fn n_rivals(controls: Controls) -> usize {
+    match controls {
+        Controls::Lr => N_LRS,
+        Controls::WeightDecay => N_WEIGHT_DECAYS,
+        Controls::Both => N_LRS + N_WEIGHT_DECAYS,
+    }
+}
+
 /// Losses that the rival ends at on every task: its best, and its median over the whole grid.
 pub(super) fn tune(
     engine: Engine,

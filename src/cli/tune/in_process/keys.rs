@@ -8,6 +8,7 @@
 use crate::cli::failure::Failure;
 use anyhow::{Context, Result, anyhow, bail};
 use qgd::rng::fnv1a;
+use qgd::shipped;
 use qgd::task::TaskSpec;
 use qgd::tuner::{Distribution, Parameter, Space, Value};
 use std::collections::BTreeMap;
@@ -32,9 +33,9 @@ pub struct Keys {
 impl Keys {
     /// Reads a task file, which must be a good one as it is.
     pub fn read(file: &Path) -> Result<Self, Failure> {
-        TaskSpec::load(file).map_err(Failure::bad_input)?;
-        let text = std::fs::read_to_string(file).with_context(|| file.display().to_string())?;
-        Ok(Self { table: text.parse().map_err(Failure::bad_input)?, file: file.into() })
+        let file = TaskSpec::load(file).map_err(Failure::bad_input)?.file;
+        let text = shipped::text(&file).with_context(|| file.display().to_string())?;
+        Ok(Self { table: text.parse().map_err(Failure::bad_input)?, file })
     }
 
     /// Text that identifies the task: the name of the file, and a hash of its content.
