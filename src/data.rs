@@ -142,19 +142,26 @@ pub fn load(spec: &DataSpec, task_dir: &Path, data_dir: Option<&Path>, seed: u64
     prepare::dataset(raw, spec, &path, seed)
 }
 
+/// The files of a data set, as [`load`] would read them.
+///
+/// # Errors
+/// When there is nothing at the path of the spec.
+pub fn files(spec: &DataSpec, task_dir: &Path, data_dir: Option<&Path>) -> Result<Vec<PathBuf>, DataError> {
+    let path = read::locate(&spec.path, task_dir, data_dir)?;
+    Ok(match &spec.format {
+        Format::Csv { .. } | Format::Tsv { .. } | Format::Chars { .. } => vec![path],
+        Format::Idx { images, labels } => vec![path.join(images), path.join(labels)],
+        Format::Cifar { files } => files.iter().map(|file| path.join(file)).collect(),
+    })
+}
+
 /// A number that tells data sets apart: a hash of the bytes of the files, wherever they lie.
 ///
 /// # Errors
 /// When a file is missing or cannot be read.
 pub fn fingerprint(spec: &DataSpec, task_dir: &Path, data_dir: Option<&Path>) -> Result<u64, DataError> {
-    let path = read::locate(&spec.path, task_dir, data_dir)?;
-    let files: Vec<PathBuf> = match &spec.format {
-        Format::Csv { .. } | Format::Tsv { .. } | Format::Chars { .. } => vec![path],
-        Format::Idx { images, labels } => vec![path.join(images), path.join(labels)],
-        Format::Cifar { files } => files.iter().map(|file| path.join(file)).collect(),
-    };
     let mut hashes = Vec::new();
-    for path in files {
+    for path in files(spec, task_dir, data_dir)? {
         let bytes = std::fs::read(&path).map_err(|source| DataError::Read { path, source })?;
         hashes.extend(fnv1a(&bytes).to_le_bytes());
     }

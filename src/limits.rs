@@ -35,6 +35,10 @@ pub fn within(key: &str, value: f64, fits: bool, allowed: &'static str) -> Resul
     if fits { Ok(()) } else { Err(OutOfRange { key: key.to_owned(), value, allowed }) }
 }
 
+/// Learning rates, weight decays and penalties that are possible, other than 0: well inside of what single precision
+/// holds, so that what an optimizer makes of them stays in it too. Chosen by us.
+pub const RATES: std::ops::RangeInclusive<f64> = 1e-30..=1e30;
+
 /// Whether `v` is positive and finite.
 pub(crate) fn is_positive(v: f64) -> bool {
     v > 0.0 && v.is_finite()

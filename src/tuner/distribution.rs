@@ -130,8 +130,10 @@ impl Distribution {
     pub fn n_values(&self) -> Option<u64> {
         match self {
             Self::Float { step: None, .. } => None,
-            Self::Float { low, high, step: Some(step), .. } => Some(1 + whole_steps(high - low, *step)),
-            Self::Int { low, high, step, .. } => Some(1 + low.abs_diff(*high) / step.unsigned_abs().max(1)),
+            Self::Float { low, high, step: Some(step), .. } => Some(whole_steps(high - low, *step).saturating_add(1)),
+            Self::Int { low, high, step, .. } => {
+                Some((low.abs_diff(*high) / step.unsigned_abs().max(1)).saturating_add(1))
+            }
             Self::Categorical { choices } => Some(choices.len() as u64),
         }
     }

@@ -279,7 +279,7 @@ fn check(parameter: &Parameter) -> Result<(), SpaceError> {
             need(fits, "step", step, format!("above 0 and at most high - low = {}", high - low))
         }
         Distribution::Int { low, high, log, step } => {
-            let exact = |value: &i64| value.abs() <= MAX_WHOLE;
+            let exact = |value: &i64| value.unsigned_abs() <= MAX_WHOLE.unsigned_abs();
             need(exact(low), "low", low, format!("from -{MAX_WHOLE} to {MAX_WHOLE}"))?;
             need(exact(high) && low < high, "high", high, format!("above low = {low} and at most {MAX_WHOLE}"))?;
             need(!log || *low > 0, "low", low, "at least 1 where log = true".into())?;
