@@ -17,7 +17,13 @@ mod evaluating;
 mod killed;
 mod merging;
 mod meta_training;
+#[cfg(feature = "torch")]
+mod numbers;
 mod optuna;
+#[cfg(feature = "torch")]
+mod outputs;
+#[cfg(feature = "torch")]
+mod resuming;
 #[cfg(feature = "torch")]
 mod training;
 mod tuner_bad_input;

@@ -91,11 +91,11 @@ impl Outcome {
     /// What to look at after a run that has led nowhere.
     fn advice(&self) -> &'static str {
         if self.rollbacks > 0 && self.lr_last < self.lr_first {
-            "Give a lower --lr; if that is no better, look for wrong numbers in the data"
+            "give a lower --lr; if that is no better, look for wrong numbers in the data"
         } else if self.rollbacks > 0 {
-            "Look for wrong numbers in the data"
+            "look for wrong numbers in the data"
         } else {
-            "Give a higher --lr"
+            "give a higher --lr"
         }
     }
 
@@ -136,7 +136,8 @@ impl fmt::Display for Outcome {
         }
         if self.is_as_at_start {
             let why = if self.rollbacks > 0 { "every step was undone" } else { "no step was large enough to move it" };
-            writeln!(f, "  nothing learned  {why}: the net is as it was at the start. {}", self.advice())?;
+            writeln!(f, "  nothing learned  {why}: the net is as it was at the start;")?;
+            writeln!(f, "                   {}", self.advice())?;
         }
         write!(f, "  took             {:.1} s", self.wall_s)
     }
