@@ -98,7 +98,7 @@ pub fn cuda(index: usize) -> Result<Device, Failure> {
         });
     }
     let n = tch::Cuda::device_count();
-    if index as i64 >= n {
+    if i64::try_from(index).map_or(true, |index| index >= n) {
         return missing(&format!("there is no device {index}, the devices are 0 to {}", n - 1));
     }
     Ok(Device::Cuda(index))

@@ -90,7 +90,7 @@ impl Episode {
     /// `(return over n steps, discount of the bootstrap, time of the bootstrap)` from time `t`. The discount is 0 where
     /// the episode terminates within the n steps.
     fn n_step(&self, t: usize, n: usize) -> (f32, f32, usize) {
-        let end = (t + n).min(self.len());
+        let end = t.saturating_add(n).min(self.len());
         let (sum, discount) = self.rewards[t..end]
             .iter()
             .fold((0.0, 1.0), |(sum, discount), &r| (sum + discount * r, discount * self.discount));

@@ -132,7 +132,7 @@ fn n_cells(distribution: &Distribution) -> usize {
     match distribution {
         Distribution::Categorical { choices } => choices.len(),
         Distribution::Int { low, high, log: true, .. } => {
-            MAX_CELLS.min((((high - low + 1) as f64).log2().ceil() as usize).saturating_add(1))
+            MAX_CELLS.min(((low.abs_diff(*high) as f64 + 1.0).log2().ceil() as usize).saturating_add(1))
         }
         _ => distribution.n_values().map_or(MAX_CELLS, |n| MAX_CELLS.min(usize::try_from(n).unwrap_or(MAX_CELLS))),
     }
