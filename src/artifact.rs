@@ -21,9 +21,11 @@
 
 mod durable;
 mod error;
+mod place;
 
-pub use durable::write_bytes;
+pub use durable::{check_writable, sweep, write_bytes};
 pub use error::{ArtifactError, PayloadError};
+pub use place::Place;
 
 use bincode::config::{Configuration, Fixint, Limit, LittleEndian};
 use bincode::de::{Decode, Decoder, DecoderImpl, read::Reader};
@@ -178,7 +180,7 @@ pub fn read<T: DeserializeOwned>(path: &Path, kind: Kind) -> Result<T, ArtifactE
 /// When the file cannot be read, or starts otherwise.
 pub fn read_bytes(path: &Path, kind: Kind) -> Result<Vec<u8>, ArtifactError> {
     let in_file = |error| ArtifactError::InFile { path: path.to_path_buf(), error: Box::new(error) };
-    let io_error = |source| ArtifactError::Io { action: "read", path: path.to_path_buf(), source };
+    let io_error = |source| ArtifactError::Io { action: error::READ, path: path.to_path_buf(), source };
     let file = File::open(path).map_err(io_error)?;
     let mut bytes = Vec::new();
     (&file).take(HEADER_BYTES as u64).read_to_end(&mut bytes).map_err(io_error)?;

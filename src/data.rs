@@ -144,14 +144,22 @@ pub fn load(spec: &DataSpec, task_dir: &Path, data_dir: Option<&Path>, seed: u64
     prepare::dataset(raw, spec, &path, seed)
 }
 
+/// The files of a data set, as [`load`] would read them.
+///
+/// # Errors
+/// When there is nothing at the path of the spec.
+pub fn files(spec: &DataSpec, task_dir: &Path, data_dir: Option<&Path>) -> Result<Vec<PathBuf>, DataError> {
+    let path = read::locate(&spec.path, task_dir, data_dir)?;
+    Ok(published::files(&DataSpec { path, ..spec.clone() }))
+}
+
 /// A number that tells data sets apart: a hash of the bytes of the files, wherever they lie.
 ///
 /// # Errors
 /// When a file is missing or cannot be read.
 pub fn fingerprint(spec: &DataSpec, task_dir: &Path, data_dir: Option<&Path>) -> Result<u64, DataError> {
-    let found = DataSpec { path: read::locate(&spec.path, task_dir, data_dir)?, ..spec.clone() };
     let mut hashes = Vec::new();
-    for path in published::files(&found) {
+    for path in files(spec, task_dir, data_dir)? {
         let hash = match crate::shipped::bytes(&path) {
             Some(bytes) => fnv1a(bytes),
             None => fnv1a(&std::fs::read(&path).map_err(|source| DataError::Read { path, source })?),

@@ -43,6 +43,9 @@ const LARGEST_COUNT: u64 = 1 << 53;
 pub(crate) fn is_count(n: u64) -> bool {
     n <= LARGEST_COUNT
 }
+/// Learning rates, weight decays and penalties that are possible, other than 0: well inside of what single precision
+/// holds, so that what an optimizer makes of them stays in it too. Chosen by us.
+pub const RATES: std::ops::RangeInclusive<f64> = 1e-30..=1e30;
 
 /// Whether `v` is positive and finite.
 pub(crate) fn is_positive(v: f64) -> bool {

@@ -36,6 +36,7 @@ mod read;
 mod section;
 mod suite;
 
+pub use check::MAX_STEPS;
 pub use suite::{SuiteSpec, SuiteTask};
 
 use serde::{Deserialize, Serialize};
@@ -113,7 +114,7 @@ fn read_text(file: &Path) -> Result<String, TaskError> {
 /// | `hidden` | [] (gru and lstm: required, one size) | each 1 to 65,536 |
 /// | `activation` | relu | |
 /// | `dropout` | 0 | [0, 1) |
-/// | `l1` | 0 | ≥ 0 |
+/// | `l1` | 0 | 0, or 1e-30 to 1e30 |
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct NetSpec {
     /// Architecture, with the keys that only this architecture has.
@@ -183,10 +184,10 @@ pub enum Activation {
 /// | Name | Default | Range |
 /// |---|---|---|
 /// | `optimizer` | adam | sgd, momentum (0.9), adam, adamw, rmsprop |
-/// | `lr` | 1e-3 | finite, > 0 |
-/// | `weight_decay` | 0 | finite, ≥ 0 |
+/// | `lr` | 1e-3 | 1e-30 to 1e30 |
+/// | `weight_decay` | 0 | 0, or 1e-30 to 1e30 |
 /// | `batch_size` | 64 | ≥ 0 |
-/// | `steps` | required | ≥ 1 |
+/// | `steps` | required | 1 to 10^12 |
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct TrainSpec {
     /// Optimizer.

@@ -97,6 +97,20 @@ pub enum ArtifactError {
     },
 }
 
+impl ArtifactError {
+    /// Whether a file could not be written. All other errors are about what was read.
+    pub fn is_failed_write(&self) -> bool {
+        match self {
+            Self::Io { action, .. } => *action != READ,
+            Self::InFile { error, .. } => error.is_failed_write(),
+            _ => false,
+        }
+    }
+}
+
+/// The action of [`ArtifactError::Io`] where a file was read.
+pub(super) const READ: &str = "read";
+
 /// What the decoder or the encoder said.
 #[derive(Debug)]
 pub struct PayloadError(pub(super) Codec);

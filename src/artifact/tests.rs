@@ -221,14 +221,52 @@ proptest! {
 }
 
 #[cfg(unix)]
-#[test]
-fn what_is_no_regular_file_is_not_replaced() {
-    use std::os::unix::fs::FileTypeExt;
-    let folder = tempfile::tempdir().unwrap();
-    let pipe = folder.path().join("pipe");
-    assert!(std::process::Command::new("mkfifo").arg(&pipe).status().unwrap().success());
-    let message = write(&pipe, Kind::Sampler, &1u8).unwrap_err();
-    assert!(matches!(message, ArtifactError::Io { .. }), "{message}");
-    assert!(fs::metadata(&pipe).unwrap().file_type().is_fifo());
-    assert!(write(folder.path(), Kind::Sampler, &1u8).is_err());
+mod on_unix {
+    use super::*;
+    use std::os::unix::fs::{FileTypeExt, PermissionsExt, symlink};
+
+    #[test]
+    fn a_pipe_is_written_into_and_not_replaced() {
+        let folder = tempfile::tempdir().unwrap();
+        let pipe = folder.path().join("pipe");
+        assert!(std::process::Command::new("mkfifo").arg(&pipe).status().unwrap().success());
+        check_writable(&pipe).unwrap();
+        let reader = std::thread::spawn({
+            let pipe = pipe.clone();
+            move || fs::read(pipe).unwrap()
+        });
+        write(&pipe, Kind::Sampler, &1u8).unwrap();
+        assert_eq!(decode::<u8>(Kind::Sampler, &reader.join().unwrap()).unwrap(), 1);
+        assert!(fs::metadata(&pipe).unwrap().file_type().is_fifo());
+        assert!(write(folder.path(), Kind::Sampler, &1u8).is_err(), "a folder");
+    }
+
+    #[test]
+    fn a_link_stays_and_what_it_leads_to_keeps_its_mode() {
+        let folder = tempfile::tempdir().unwrap();
+        let (file, link) = (folder.path().join("file"), folder.path().join("link"));
+        fs::write(&file, "old").unwrap();
+        fs::set_permissions(&file, fs::Permissions::from_mode(0o600)).unwrap();
+        symlink("file", &link).unwrap();
+        write_bytes(&link, b"new").unwrap();
+        assert!(fs::symlink_metadata(&link).unwrap().is_symlink());
+        assert_eq!(fs::read(&file).unwrap(), b"new");
+        assert_eq!(fs::metadata(&file).unwrap().permissions().mode() & 0o777, 0o600);
+    }
+
+    #[test]
+    fn what_a_killed_writer_left_is_swept_and_nothing_else() {
+        let folder = tempfile::tempdir().unwrap();
+        let at = |name: &str| folder.path().join(name);
+        let long = "y".repeat(255);
+        write_bytes(&at(&long), b"a long name").unwrap();
+        for name in [".net.qgd.12-3.tmp", ".net.qgd.12-x.tmp", ".net.qgd.bak.12-3.tmp", "net.qgd.12-3.tmp"] {
+            fs::write(at(name), "").unwrap();
+        }
+        sweep(&at("net.qgd"), std::time::Duration::from_secs(60));
+        assert!(at(".net.qgd.12-3.tmp").exists(), "it is young");
+        sweep(&at("net.qgd"), std::time::Duration::ZERO);
+        assert!(!at(".net.qgd.12-3.tmp").exists());
+        assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 4);
+    }
 }

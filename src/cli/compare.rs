@@ -4,7 +4,8 @@
 use super::decider::Decider;
 use super::failure::Failure;
 use super::grid::{Cell, Finished, Grid, mean_loss};
-use super::setting::{self, Machine, Overrides};
+use super::outputs::{Files, Results};
+use super::setting::{Machine, Overrides};
 use anyhow::anyhow;
 use qgd::report::{Align, Axis, Chart, Color, Line, Table, number, svg};
 use qgd::statistics::{mean, median};
@@ -47,7 +48,7 @@ pub struct CompareArgs {
     #[arg(long, value_name = "WDS", value_delimiter = ',', allow_negative_numbers = true, conflicts_with = "starts")]
     weight_decays: Option<Vec<f64>>,
     /// Number of seeds
-    #[arg(long, value_name = "N", default_value_t = 3, value_parser = clap::value_parser!(u64).range(1..))]
+    #[arg(long, value_name = "N", default_value_t = 3, value_parser = clap::value_parser!(u64).range(1..=1000))]
     seeds: u64,
     /// The first seed
     #[arg(long, value_name = "N", default_value_t = 0)]
@@ -121,8 +122,7 @@ impl CompareArgs {
         if deciders.is_empty() || starts.is_empty() {
             return Err(Failure::BadInput(anyhow!("--methods and the starts need at least one value each")));
         }
-        setting::check_output("--json", self.json.as_deref())?;
-        setting::check_output("--svg", self.svg.as_deref())?;
+        self.check_files(&task)?;
         let seeds: Vec<u64> = (0..self.seeds).map(|i| self.seed.wrapping_add(i)).collect();
         let grid = Grid::new(&task, &self.machine, seeds.iter().copied())?;
         let cells: Vec<Cell<'_>> = deciders
@@ -147,19 +147,18 @@ impl CompareArgs {
             starts: starts.clone(),
             methods,
         };
-        self.write(&comparison)?;
-        say!("{}", comparison.table().trim_end());
-        Ok(())
+        let mut results = Results::default();
+        results.write(self.json.as_deref(), || Ok(serde_json::to_vec_pretty(&comparison)?));
+        results.write(self.svg.as_deref(), || Ok(comparison.picture().into()));
+        results.tell(comparison.table().trim_end())
     }
 
-    fn write(&self, comparison: &Comparison) -> Result<(), Failure> {
-        if let Some(path) = &self.json {
-            setting::write_file(path, &serde_json::to_vec_pretty(comparison)?)?;
-        }
-        match &self.svg {
-            Some(path) => setting::write_file(path, comparison.picture().as_bytes()),
-            None => Ok(()),
-        }
+    fn check_files(&self, task: &TaskSpec) -> Result<(), Failure> {
+        let mut files = Files::default();
+        files.reads_task(task, self.machine.data_dir.as_deref())?;
+        self.methods.iter().for_each(|given| files.reads_controller(given));
+        files.writes("--json", self.json.as_deref())?;
+        files.writes("--svg", self.svg.as_deref())
     }
 }
 

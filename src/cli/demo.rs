@@ -1,14 +1,16 @@
 //! `qgd demo`, for newcomers: one net on real digits, from two hopeless learning rates, alone and wrapped.
 
+use super::console::is_colored;
 use super::decider::Decider;
 use super::failure::Failure;
 use super::grid::{Cell, Finished, Grid, mean_loss};
+use super::outputs::{Files, Results};
 use super::setting::{self, Machine};
 use qgd::report::{Align, Axis, Chart, Color, Line, Table, number, plot, svg};
 use qgd::schedule::Schedule;
 use qgd::statistics::mean;
 use qgd::task::TaskSpec;
-use std::io::{self, IsTerminal};
+use std::io;
 use std::path::PathBuf;
 
 /// Learning rates far too low and far too high for Adam, for which 1e-3 to 1e-2 are good here.
@@ -55,7 +57,10 @@ impl DemoArgs {
         let task = TaskSpec::load(&self.task).map_err(Failure::bad_input)?;
         let [alone, wrapped] = [Decider::Schedule(Schedule::Constant), Decider::controller(&self.controller)?];
         let cosine = Decider::Schedule(Schedule::Cosine);
-        setting::check_output("--svg", Some(&self.svg))?;
+        let mut files = Files::default();
+        files.reads_task(&task, self.machine.data_dir.as_deref())?;
+        files.reads_controller(&self.controller);
+        files.writes("--svg", Some(&self.svg))?;
         let grid = Grid::new(&task, &self.machine, 0..SEEDS)?;
         let weight_decay = task.train.weight_decay;
         let of = |decider, lrs: &[f64]| -> Vec<Cell<'_>> {
@@ -84,12 +89,13 @@ impl DemoArgs {
     }
 
     fn show(&self, task: &TaskSpec, rows: &[Row<'_>]) -> Result<(), Failure> {
-        let colored = io::stdout().is_terminal() && std::env::var_os("NO_COLOR").is_none();
+        let colored = is_colored(&io::stdout());
         let charts = [losses(rows), lrs(rows)];
         let about =
             format!("task '{}', {} steps of {}, seed 0", task.name(), task.train.steps, task.train.optimizer.name());
         let picture = svg("A learning rate that finds its own way", &about, &charts);
-        setting::write_file(&self.svg, picture.as_bytes())?;
+        let mut results = Results::default();
+        results.write(Some(&self.svg), || Ok(picture.into()));
         say!("{}", plot(&charts[0], 72, 18, colored));
         let colors = std::iter::once(None).chain(rows.iter().map(|row| Some(row.color)));
         for (line, color) in table(rows).lines().iter().zip(colors) {
@@ -97,10 +103,9 @@ impl DemoArgs {
         }
         say!("\nLosses are geometric means over {SEEDS} seeds, over the whole split, after the last step.");
         say!("The picture, with the learning rates beside the losses: {}", self.svg.display());
-        say!(
-            "Next: the three lines for your own program are in README.md; `qgd compare --help` tries it on your own data."
-        );
-        Ok(())
+        results.tell(
+            "Next: the three lines for your own program are in README.md; `qgd compare --help` tries it on your own data.",
+        )
     }
 }
 

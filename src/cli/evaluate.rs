@@ -10,6 +10,7 @@ mod verdict;
 
 use super::decider::Decider;
 use super::failure::Failure;
+use super::outputs::{Files, Results};
 use super::setting::{self, Machine};
 use anyhow::anyhow;
 use cache::Cache;
@@ -76,11 +77,9 @@ pub struct EvaluateArgs {
 
 impl EvaluateArgs {
     pub fn run(&self) -> Result<(), Failure> {
-        setting::check_output("--json", self.json.as_deref())?;
-        setting::check_output("--markdown", self.markdown.as_deref())?;
-        setting::check_output("--svg", self.svg.as_deref())?;
         let wishes = Wishes { suite: &self.suite, rivals: &self.rivals, seeds: self.seeds, quick: self.quick };
         let plan = Plan::new(Decider::named(&self.controller)?, &wishes, &self.machine)?;
+        self.check_files(&plan)?;
         let peers = self.merge.iter().map(|file| Peers::load(file, &plan)).collect::<Result<Vec<_>, _>>()?;
         let cache = Cache::read(&self.cache)?;
         if cache.n_damaged > 0 {
@@ -88,9 +87,25 @@ impl EvaluateArgs {
         }
         bench::fill(&plan, &cache, &self.machine, setting::jobs(self.jobs))?;
         let report = self.report(&plan, &cache, &peers)?;
-        self.write(&report)?;
-        say!("{}", report.in_words().trim_end());
-        Ok(())
+        let mut results = Results::default();
+        results.write(self.json.as_deref(), || Ok(serde_json::to_vec_pretty(&report)?));
+        results.write(self.markdown.as_deref(), || Ok(report.markdown().into()));
+        results.write(self.svg.as_deref(), || Ok(report.picture().into()));
+        results.tell(report.in_words().trim_end())
+    }
+
+    fn check_files(&self, plan: &Plan) -> Result<(), Failure> {
+        let mut files = Files::default();
+        files.reads("the suite", &self.suite);
+        plan.methods.iter().for_each(|method| files.reads_controller(method.name()));
+        self.merge.iter().for_each(|file| files.reads("the results to --merge", file));
+        for task in &plan.tasks {
+            files.reads_task(&task.spec, self.machine.data_dir.as_deref())?;
+        }
+        files.writes_folder("--cache", Some(&self.cache), &[cache::FILE_NAME])?;
+        files.writes("--json", self.json.as_deref())?;
+        files.writes("--markdown", self.markdown.as_deref())?;
+        files.writes("--svg", self.svg.as_deref())
     }
 
     fn report(&self, plan: &Plan, cache: &Cache, peers: &[Peers]) -> Result<Report, Failure> {
@@ -113,19 +128,6 @@ impl EvaluateArgs {
             peers,
             problems: runs.into_iter().zip(verdicts).map(|(runs, verdict)| ProblemReport { runs, verdict }).collect(),
         })
-    }
-
-    fn write(&self, report: &Report) -> Result<(), Failure> {
-        if let Some(path) = &self.json {
-            setting::write_file(path, &serde_json::to_vec_pretty(report)?)?;
-        }
-        if let Some(path) = &self.markdown {
-            setting::write_file(path, report.markdown().as_bytes())?;
-        }
-        match &self.svg {
-            Some(path) => setting::write_file(path, report.picture().as_bytes()),
-            None => Ok(()),
-        }
     }
 }
 

@@ -25,6 +25,9 @@ impl Failure {
 
     /// The failure for an error of any kind: its kind decides whether the user's input caused it.
     pub fn of(error: anyhow::Error) -> Self {
+        if error.chain().filter_map(|cause| cause.downcast_ref()).any(ArtifactError::is_failed_write) {
+            return Self::Failed(error);
+        }
         let input = error.chain().any(|cause| {
             let other_run = matches!(cause.downcast_ref(), Some(MetaTrainingError::OtherRun { .. }));
             let wrong_engine =

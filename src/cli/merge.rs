@@ -1,6 +1,7 @@
 //! `qgd merge`: several pretrained controllers as one.
 
 use super::failure::Failure;
+use super::outputs::Files;
 use anyhow::anyhow;
 use clap::Args;
 use qgd::Pretrained;
@@ -34,6 +35,10 @@ impl MergeArgs {
             .output
             .file_stem()
             .ok_or_else(|| Failure::BadInput(anyhow!("--output {} is no name of a file", self.output.display())))?;
+        let mut files = Files::default();
+        self.controllers.iter().for_each(|given| files.reads_controller(given));
+        self.recipe.iter().for_each(|recipe| files.reads("the recipe", recipe));
+        files.writes("--output", Some(&self.output))?;
         // With its training, so that a mistake there is not written into the file.
         let recipe = self.recipe.as_deref().map(TrainingRecipe::load).transpose().map_err(Failure::bad_input)?;
         let recipe = recipe.map(|recipe| recipe.whole());

@@ -3,6 +3,8 @@
 mod outlook;
 
 use super::failure::Failure;
+use super::lock::Lock;
+use super::outputs::Files;
 use anyhow::{Context, Result, anyhow};
 use clap::{Args, ValueEnum};
 use outlook::Outlook;
@@ -33,8 +35,8 @@ pub struct MetaTrainArgs {
     #[arg(long, default_value_t = 0)]
     seed: u64,
     /// Threads for the rollouts. The result of the kernel does not depend on it.
-    #[arg(long, value_name = "N")]
-    threads: Option<usize>,
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=1024))]
+    threads: Option<u16>,
     /// Go on from FILE.checkpoint if it exists.
     #[arg(long)]
     resume: bool,
@@ -79,7 +81,8 @@ impl MetaTrainArgs {
     /// The engine, and its name in the log.
     fn engine(&self) -> Result<(Engine, String), Failure> {
         let bad = |reason: &str| Err(Failure::BadInput(anyhow!("{reason}")));
-        let n_threads = self.threads.unwrap_or_else(|| std::thread::available_parallelism().map_or(1, usize::from));
+        let all = || std::thread::available_parallelism().map_or(1, usize::from);
+        let n_threads = self.threads.map_or_else(all, usize::from);
         let on_cpu = self.device == Place::Cpu;
         match self.engine.unwrap_or(if on_cpu { EngineName::Kernel } else { EngineName::Tch }) {
             EngineName::Kernel if on_cpu => Ok((n_threads.into(), "kernel".to_owned())),
@@ -119,27 +122,39 @@ struct LogLine<'a> {
 /// Runs the command.
 pub fn run(args: &MetaTrainArgs) -> Result<(), Failure> {
     let (engine, name) = args.engine()?;
-    train(args, engine, &name).map_err(Failure::of)
+    let recipe = TrainingRecipe::load(&args.recipe).map_err(Failure::bad_input)?;
+    engine.check(&recipe).map_err(|error| Failure::of(error.into()))?;
+    let [checkpoint, lock] = ["checkpoint", "lock"].map(|what| beside(&args.output, what));
+    let mut files = Files::default();
+    files.reads("the recipe", &args.recipe);
+    files.writes("--output", Some(&args.output))?;
+    files.writes("--output (its checkpoint)", Some(&checkpoint))?;
+    files.writes("--log", args.log.as_deref())?;
+    let _lock = Lock::hold(&lock, &format!("--output {}", args.output.display()))?;
+    train(args, recipe, engine, &name, &checkpoint).map_err(Failure::of)
 }
 
-fn train(args: &MetaTrainArgs, engine: Engine, engine_name: &str) -> Result<()> {
-    let recipe = TrainingRecipe::load(&args.recipe)?;
-    engine.check(&recipe)?;
-    let checkpoint = checkpoint_path(&args.output);
+fn train(
+    args: &MetaTrainArgs,
+    recipe: TrainingRecipe,
+    engine: Engine,
+    engine_name: &str,
+    checkpoint: &Path,
+) -> Result<()> {
     let mut log = args.log.as_deref().map(open_log).transpose()?;
     let (seed, threads) = (args.seed, engine.n_threads());
     let (name, hash) = (&recipe.controller.name, recipe.whole().hash());
     note!("meta-training {name} (recipe {hash}, seed {seed}, {engine_name}, {threads} threads)");
     let outlook = Outlook::begin(Workload::of(&recipe));
     let mut training = if args.resume && checkpoint.exists() {
-        MetaTraining::resume(&checkpoint, recipe, seed, engine)?
+        MetaTraining::resume(checkpoint, recipe, seed, engine)?
     } else {
         MetaTraining::new(recipe, seed, engine)?
     };
     let mut outlook = outlook.rounds_from(training.rounds_done());
     while !training.is_finished() {
         let report = training.round()?;
-        training.checkpoint(&checkpoint)?;
+        training.checkpoint(checkpoint)?;
         if report.is_best {
             training.finish()?.save(&args.output)?;
         }
@@ -151,15 +166,18 @@ fn train(args: &MetaTrainArgs, engine: Engine, engine_name: &str) -> Result<()> 
     }
     outlook.finish();
     training.finish()?.save(&args.output)?;
-    std::fs::remove_file(&checkpoint).with_context(|| format!("cannot remove {}", checkpoint.display()))?;
+    std::fs::remove_file(checkpoint).with_context(|| format!("cannot remove {}", checkpoint.display()))?;
     note!("wrote {}", args.output.display());
     Ok(())
 }
 
-fn checkpoint_path(output: &Path) -> PathBuf {
-    let mut name = output.as_os_str().to_owned();
-    name.push(".checkpoint");
-    name.into()
+/// `FILE.checkpoint` or `FILE.lock`; a checksum stands for a name of FILE that leaves no room for more.
+fn beside(output: &Path, what: &str) -> PathBuf {
+    const ROOM: usize = 240;
+    let name = output.file_name().unwrap_or_default().to_string_lossy();
+    let short =
+        if name.len() <= ROOM { name.into_owned() } else { format!("{:08x}", crc32fast::hash(name.as_bytes())) };
+    output.with_file_name(format!("{short}.{what}"))
 }
 
 fn open_log(path: &Path) -> Result<File> {

@@ -1,7 +1,8 @@
 //! Progress of a run: a bar on a terminal, or a line now and then in a pipe. Both go to stderr; stdout is for results.
 
+use super::console::{is_colored, is_screen};
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
-use std::io::{self, IsTerminal};
+use std::io;
 use std::time::Duration;
 
 /// Number of lines in a pipe, about.
@@ -18,7 +19,7 @@ pub enum Progress {
 impl Progress {
     /// Starts at 0 of `total` units, whose name is `unit`. The message of a bar changes every `every` units.
     pub fn new(unit: &'static str, total: u64, every: u64) -> Self {
-        Self::with_tail(unit, total, every, "{msg}  {eta:.dim}")
+        Self::with_tail(unit, total, every, "{msg}  {eta}")
     }
 
     /// The same for units that take different times: it does not estimate the time that is left, but its messages may.
@@ -28,10 +29,12 @@ impl Progress {
     }
 
     fn with_tail(unit: &'static str, total: u64, every: u64, tail: &str) -> Self {
-        if !io::stderr().is_terminal() {
+        if !is_screen(&io::stderr()) {
             return Self::Lines { unit, total };
         }
-        let template = format!("{{bar:32.cyan/238}} {{pos:>6}}/{{len}} {unit}  {tail}");
+        let (color, dim) = if is_colored(&io::stderr()) { (".cyan/238", ":.dim") } else { ("", "") };
+        let tail = tail.replace("{eta}", &format!("{{eta{dim}}}"));
+        let template = format!("{{bar:32{color}}} {{pos:>6}}/{{len}} {unit}  {tail}");
         let style = ProgressStyle::with_template(&template).unwrap_or_else(|_| ProgressStyle::default_bar());
         let bar = ProgressBar::with_draw_target(Some(total), ProgressDrawTarget::stderr_with_hz(15));
         bar.set_style(style.progress_chars("━━─"));

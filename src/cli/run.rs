@@ -82,6 +82,19 @@ impl Run {
         })
     }
 
+    /// Hash of all trainable parameters.
+    pub fn fingerprint(&self) -> Result<u64, Failure> {
+        let mut bytes = Vec::new();
+        for parameter in self.vs.trainable_variables() {
+            let values = parameter.f_detach()?.f_to_device(Device::Cpu)?.f_contiguous()?.f_view(-1i64)?;
+            let values = Vec::<f32>::try_from(&values)?;
+            // One number for each tensor, so that a large net is not held twice.
+            let all: Vec<u8> = values.into_iter().flat_map(f32::to_le_bytes).collect();
+            bytes.extend(rng::fnv1a(&all).to_le_bytes());
+        }
+        Ok(rng::fnv1a(&bytes))
+    }
+
     /// Number of trainable parameters.
     pub fn n_parameters(&self) -> usize {
         self.net.n_parameters()

@@ -1,7 +1,7 @@
 //! Flags that several commands share: overrides of a task file, and the machine on which the training runs.
 
 use super::failure::Failure;
-use anyhow::{Context, anyhow};
+use anyhow::anyhow;
 use clap::builder::{PossibleValuesParser, TypedValueParser};
 use qgd::data::{self, Dataset};
 use qgd::schedule::Schedule;
@@ -79,6 +79,11 @@ impl Machine {
         if self.device == "cuda" { cuda(0) } else { Ok(Device::Cpu) }
     }
 
+    /// A number that tells the content of the data of a task from any other.
+    pub fn fingerprint(&self, task: &TaskSpec) -> Result<u64, Failure> {
+        data::fingerprint(&task.data, task.directory(), self.data_dir.as_deref()).map_err(Failure::bad_input)
+    }
+
     /// Reads the data of a task; `seed` shuffles and splits them.
     pub fn dataset(&self, task: &TaskSpec, seed: u64) -> Result<Dataset, Failure> {
         data::load(&task.data, task.directory(), self.data_dir.as_deref(), seed).map_err(Failure::bad_input)
@@ -96,27 +101,10 @@ pub fn cuda(index: usize) -> Result<Device, Failure> {
         });
     }
     let n = tch::Cuda::device_count();
-    if index as i64 >= n {
+    if i64::try_from(index).map_or(true, |index| index >= n) {
         return missing(&format!("there is no device {index}, the devices are 0 to {}", n - 1));
     }
     Ok(Device::Cuda(index))
-}
-
-/// Refuses an output file that could not be written in the end, before any work is done.
-pub fn check_output(flag: &str, path: Option<&Path>) -> Result<(), Failure> {
-    let Some(path) = path else { return Ok(()) };
-    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    if path.is_dir() || !folder.is_dir() {
-        let what = if path.is_dir() { "that is a folder" } else { "its folder does not exist" };
-        return Err(Failure::BadInput(anyhow!("cannot write {flag} {}: {what}", path.display())));
-    }
-    Ok(())
-}
-
-/// Writes a file under a temporary name and renames it, so that it is there as a whole or not at all.
-pub fn write_file(path: &Path, bytes: &[u8]) -> Result<(), Failure> {
-    qgd::artifact::write_bytes(path, bytes).with_context(|| format!("cannot write {}", path.display()))?;
-    Ok(())
 }
 
 /// Number of runs at the same time: that of the flag, or one for each core.

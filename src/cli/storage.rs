@@ -2,10 +2,18 @@
 
 use super::failure::Failure;
 use qgd::tuner::storage::{self, Storage};
+use std::path::PathBuf;
 use std::sync::Arc;
 
 /// URL of the studies of a user who names none.
 pub const DEFAULT: &str = "sqlite:///qgd.db";
+
+/// The files of an SQLite storage: the database, and those that SQLite keeps beside it. None for other storages.
+pub fn files(url: &str) -> Vec<PathBuf> {
+    let database = url.strip_prefix("sqlite:///").filter(|file| !file.is_empty());
+    database
+        .map_or(Vec::new(), |file| ["", "-wal", "-shm", "-journal"].map(|end| format!("{file}{end}").into()).to_vec())
+}
 
 /// Opens a storage that must be there, to go on with its studies.
 pub fn open_existing(url: &str) -> Result<Arc<dyn Storage>, Failure> {

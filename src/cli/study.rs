@@ -3,6 +3,7 @@
 mod teach;
 
 use super::failure::Failure;
+use super::outputs::Files;
 use super::storage;
 use super::trials::{number_json, params, print_table, values, with_notes};
 use anyhow::{Context, anyhow};
@@ -68,6 +69,13 @@ enum Command {
 
 impl StudyArgs {
     pub fn run(&self) -> Result<(), Failure> {
+        let mut files = Files::default();
+        storage::files(&self.storage).iter().for_each(|file| files.reads("the database of --storage", file));
+        match &self.command {
+            Command::Export { output, .. } => files.writes("--output", output.as_deref())?,
+            Command::Teach(args) => files.writes("--output", Some(&args.output))?,
+            _ => {}
+        }
         if let Command::Delete { study, force } = &self.command {
             return delete(&*storage::open_existing(&self.storage)?, study, *force);
         }
@@ -213,7 +221,7 @@ fn export(storage: &Arc<dyn Storage>, name: &str, output: Option<&PathBuf>) -> R
         None => say!("{lines}"),
         Some(path) => {
             let written = qgd::artifact::write_bytes(path, (lines + "\n").as_bytes());
-            written.with_context(|| format!("--output {}", path.display())).map_err(Failure::BadInput)?;
+            written.with_context(|| format!("--output {}", path.display()))?;
         }
     }
     Ok(())

@@ -6,6 +6,7 @@ mod trace;
 
 use super::decider::Decider;
 use super::failure::Failure;
+use super::outputs::{Files, Results};
 use super::progress::Progress;
 use super::run::Run;
 use super::setting::{self, Machine, Overrides};
@@ -15,9 +16,9 @@ use outcome::Outcome;
 use qgd::data::Dataset;
 use qgd::report::number;
 use qgd::schedule::Schedule;
-use qgd::task::TaskSpec;
+use qgd::task::{MAX_STEPS, TaskSpec};
 use qgd::{Action, Move};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Instant;
 use trace::TraceFile;
 
@@ -60,14 +61,15 @@ pub struct TrainArgs {
     /// Write the result as JSON
     #[arg(long, value_name = "OUT", help_heading = "Output")]
     json: Option<PathBuf>,
-    /// Write every decision as a line of JSON: step, loss, learning rate, action, reason, features, Q-values
+    /// Write every decision as a line of JSON: step, loss, learning rate, action, reason, features, Q-values. Into a
+    /// pipe it streams; where its reader goes away, the run goes on without it
     #[arg(long, value_name = "OUT.jsonl", help_heading = "Output")]
     trace: Option<PathBuf>,
     /// Keep a checkpoint in this folder, and go on from it if there is one
     #[arg(long, value_name = "DIR", help_heading = "Output")]
     resume: Option<PathBuf>,
     /// Steps between two checkpoints
-    #[arg(long, value_name = "N", default_value_t = 100, value_parser = clap::value_parser!(u64).range(1..), help_heading = "Output")]
+    #[arg(long, value_name = "N", default_value_t = 100, value_parser = clap::value_parser!(u64).range(1..=MAX_STEPS), help_heading = "Output")]
     checkpoint_every: u64,
 }
 
@@ -76,20 +78,31 @@ impl TrainArgs {
     pub fn run(&self) -> Result<(), Failure> {
         let task = self.overrides.load(&self.task, self.lr)?;
         let decider = self.decider()?;
-        setting::check_output("--json", self.json.as_deref())?;
-        setting::check_output("--trace", self.trace.as_deref())?;
+        self.check_files(&task)?;
         let device = self.machine.device()?;
         tch::set_num_threads(self.threads.into());
         let data = self.machine.dataset(&task, self.seed)?;
         let mut run = Run::new(&task, &data, &decider, self.seed, device)?;
-        let identity = Identity::new(&task, &decider, self.seed, &self.machine.device, self.threads);
-        let checkpoints = self.resume.as_deref().map(|dir| Checkpoints::open(dir, identity)).transpose()?;
-        let outcome = self.train(&task, &data, &decider, &mut run, checkpoints)?;
-        if let Some(path) = &self.json {
-            setting::write_file(path, &outcome.to_json()?)?;
-        }
-        say!("{outcome}");
-        Ok(())
+        let checkpoints = self.resume.as_deref().map(|dir| self.checkpoints(dir, &task, &decider)).transpose()?;
+        let mut results = Results::default();
+        let outcome = self.train(&task, &data, &decider, &mut run, checkpoints, &mut results)?;
+        results.write(self.json.as_deref(), || outcome.to_json());
+        results.tell(outcome)
+    }
+
+    fn check_files(&self, task: &TaskSpec) -> Result<(), Failure> {
+        let mut files = Files::default();
+        files.reads_task(task, self.machine.data_dir.as_deref())?;
+        self.controller.iter().for_each(|given| files.reads_controller(given));
+        files.writes_folder("--resume", self.resume.as_deref(), &checkpoint::FILE_NAMES)?;
+        files.writes("--json", self.json.as_deref())?;
+        files.writes("--trace", self.trace.as_deref())
+    }
+
+    fn checkpoints(&self, dir: &Path, task: &TaskSpec, decider: &Decider) -> Result<Checkpoints, Failure> {
+        let data = self.machine.fingerprint(task)?;
+        let identity = Identity::new(task, data, decider, self.seed, &self.machine.device, self.threads);
+        Checkpoints::open(dir, identity)
     }
 
     fn decider(&self) -> Result<Decider, Failure> {
@@ -109,18 +122,21 @@ impl TrainArgs {
         decider: &Decider,
         run: &mut Run,
         mut checkpoints: Option<Checkpoints>,
+        results: &mut Results,
     ) -> Result<Outcome, Failure> {
+        let at_start = run.fingerprint()?;
         let start = match &mut checkpoints {
             Some(checkpoints) => checkpoints.restore(run)?,
             None => checkpoint::Progress::default(),
         };
-        let trace = self.trace.as_deref().map(|path| TraceFile::open(path, start.trace_bytes)).transpose()?;
+        let trace = self.trace.as_deref().map(|path| TraceFile::open(path, start.steps, start.trace)).transpose()?;
         if let Some(trace) = &trace {
             run.optimizer.on_decision(trace.callback());
         }
         let started = Instant::now();
         let wall_s = || start.wall_s + started.elapsed().as_secs_f64();
         let progress = Progress::new("steps", task.train.steps, 16);
+        let mut saved = Ok(());
         for done in start.steps + 1..=task.train.steps {
             let loss = run.step()?;
             if progress.wants(done) {
@@ -130,15 +146,22 @@ impl TrainArgs {
             if let Some(checkpoints) =
                 checkpoints.as_mut().filter(|_| done.is_multiple_of(self.checkpoint_every) || done == task.train.steps)
             {
-                let trace_bytes = trace.as_ref().map_or(Ok(0), TraceFile::sync)?;
-                checkpoints.save(run, checkpoint::Progress { steps: done, wall_s: wall_s(), trace_bytes })?;
+                // A run without a trace keeps the one that it had before.
+                let trace = trace.as_ref().map_or(start.trace, |trace| trace.sync(done));
+                let now = checkpoint::Progress { steps: done, wall_s: wall_s(), trace };
+                let before = std::mem::replace(&mut saved, checkpoints.save(run, now));
+                if let (Ok(()), Err(failure)) = (before, &saved) {
+                    note!("{failure}; the run goes on, and tries again at its next checkpoint");
+                }
             }
         }
-        if let Some(trace) = &trace {
-            trace.sync()?;
-        }
         progress.finish();
-        Outcome::of(task, decider, self, run, data, wall_s())
+        saved.unwrap_or_else(|failure| results.failed(failure));
+        if let Some(failure) = trace.as_ref().and_then(TraceFile::failure) {
+            results.failed(failure);
+        }
+        let is_as_at_start = run.fingerprint()? == at_start;
+        Outcome::of(task, decider, self, run, data, is_as_at_start, wall_s())
     }
 }
 

@@ -9,7 +9,7 @@ use crate::dqn::{
     ReplayConfig, RewardConfig,
 };
 use crate::driver::{GuardConfig, Pace};
-use crate::limits::{OutOfRange, within};
+use crate::limits::{OutOfRange, RATES, within};
 use serde::{Deserialize, Serialize};
 use std::path::Path;
 use std::sync::Arc;
@@ -158,20 +158,20 @@ impl Rehearsal {
 ///
 /// | Name | Default | Purpose | Range |
 /// |---|---|---|---|
-/// | `horizon` | [200, 1600] | inner steps, log-uniform | 1 ≤ low ≤ high |
+/// | `horizon` | [200, 1600] | inner steps, log-uniform | 1 ≤ low ≤ high ≤ 10^9 |
 /// | `known_budget` | 0.7 | share of tasks whose controller is told the horizon | [0, 1] |
 /// | `separable` | 0.6 | share of classification tasks without label noise | [0, 1] |
 /// | `label_noise` | [0.02, 0.4] | share of labels that are random in the others, log-uniform | 0 < low ≤ high ≤ 1 |
 /// | `families` | [0.1, 0.1, 0.6, 0.2] | weights of quadratics, logistic regression, MLP classification, MLP regression; two more for convolutional and recurrent nets, which only [`Engine::Tch`](super::Engine) runs | 4 or 6, ≥ 0, not all 0 |
 /// | `optimizers` | [0.25, 0.25, 0.4, 0.1] | weights of SGD, momentum, Adam, AdamW | ≥ 0, not all 0 |
-/// | `start` | the optimizer's five decades | start of the learning rate, log-uniform | 0 < low ≤ high |
+/// | `start` | the optimizer's five decades | start of the learning rate, log-uniform | 1e-30 ≤ low ≤ high ≤ 1e30 |
 /// | `start_decades` | 5 | number of decades in the middle of them to start in: fewer for a learning rate that was chosen with some care | (0, 5] |
 /// | `layers` | [1, 2] | number of hidden layers of MLPs | 1 ≤ low ≤ high ≤ 8 |
 /// | `widths` | [8, 64] | number of units of each, log-uniform | 1 ≤ low ≤ high ≤ 1024 |
 /// | `clusters` | [1, 4] | number of clusters for each class, where classes are clusters: with many, a task is learned slowly though it has no noise | 1 ≤ low ≤ high ≤ 64 |
 /// | `warped` | 0 | share of tasks some of whose input columns have heavy tails, are mostly zero, or are rounded, as in measured data | [0, 1] |
 /// | `memorized` | 0 | share of nets' tasks with 64 to 1500 examples whose labels are 30 to 100 % random (values: noise of 0.5 to 3 deviations). Their training loss falls only as far as they are learned by heart, as on small measured data | [0, 1] |
-/// | `weight_decay` | off in 60 %, else [1e-6, 1e-2] | start of the weight decay, log-uniform | 0 < low ≤ high |
+/// | `weight_decay` | off in 60 %, else [1e-6, 1e-2] | start of the weight decay, log-uniform | 1e-30 ≤ low ≤ high ≤ 1e30 |
 /// | `examples` | none | number of training examples, log-uniform; 512 more are held out. With few, and labels from a random teacher, nets overfit. Without this key there are 256 to 12,000, and a quarter of them is held out where something asks for it | 16 ≤ low ≤ high ≤ 100,000 |
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
@@ -313,10 +313,12 @@ impl TaskConfig {
     /// # Errors
     /// When one is outside its range.
     pub fn check(&self) -> Result<(), OutOfRange> {
-        const RANGE: &str = "[low, high] with 0 < low <= high";
+        const RANGE: &str = "[low, high] with 1e-30 <= low <= high <= 1e30, which single precision can hold";
+        const LONGEST: u64 = 1_000_000_000;
         let share = |key, v: f64| within(key, v, (0.0..=1.0).contains(&v), "in [0, 1]");
         let weights = |w: &[f64]| w.iter().all(|&v| v >= 0.0 && v.is_finite()) && w.iter().sum::<f64>() > 0.0;
         let is_range = |[low, high]: [f64; 2]| 0.0 < low && low <= high && high.is_finite();
+        let is_rates = |range: [f64; 2]| is_range(range) && range.iter().all(|rate| RATES.contains(rate));
         let up_to = |[low, high]: [u64; 2], most: u64| 1 <= low && low <= high && high <= most;
         let first = self.families.first().copied().unwrap_or(f64::NAN);
         let families = [4, 6].contains(&self.families.len()) && weights(&self.families);
@@ -325,7 +327,8 @@ impl TaskConfig {
         let [fewest, most] = self.examples.unwrap_or([16; 2]);
         let examples = 16 <= fewest && fewest <= most && most <= 100_000;
         let at = |range: [u64; 2]| range[0] as f64;
-        within("horizon", at(self.horizon), up_to(self.horizon, u64::MAX), "[low, high] with 1 <= low <= high")?;
+        let horizon = up_to(self.horizon, LONGEST);
+        within("horizon", at(self.horizon), horizon, "[low, high] with 1 <= low <= high <= 1000000000")?;
         share("known_budget", self.known_budget)?;
         share("separable", self.separable)?;
         let noisy = is_range(noise) && noise[1] <= 1.0;
@@ -336,9 +339,10 @@ impl TaskConfig {
         within("clusters", at(self.clusters), up_to(self.clusters, 64), "[low, high] with 1 <= low <= high <= 64")?;
         share("warped", self.warped)?;
         share("memorized", self.memorized)?;
-        within("start", start[0], is_range(start), RANGE)?;
+        let wrong = |[low, high]: [f64; 2]| if RATES.contains(&low) { high } else { low };
+        within("start", wrong(start), is_rates(start), RANGE)?;
         within("start_decades", decades, 0.0 < decades && decades <= 5.0, "in (0, 5]")?;
-        within("weight_decay", decay[0], is_range(decay), RANGE)?;
+        within("weight_decay", wrong(decay), is_rates(decay), RANGE)?;
         within("examples", fewest as f64, examples, "[low, high] with 16 <= low <= high <= 100000")?;
         within("optimizers", self.optimizers[0], weights(&self.optimizers), "four weights >= 0, not all 0")
     }
@@ -404,6 +408,9 @@ mod tests {
             ("[training.tasks]\nstart_decades = 6.0", "training.tasks.start_decades"),
             ("[training.tasks]\nexamples = [4, 8]", "training.tasks.examples"),
             ("[training.tasks]\nstart = [0.0, 1.0]", "training.tasks.start"),
+            ("[training.tasks]\nstart = [1e-3, 1e39]", "training.tasks.start is 1000"),
+            ("[training.tasks]\nweight_decay = [1e-50, 1.0]", "training.tasks.weight_decay"),
+            ("[training.tasks]\nhorizon = [1, 9223372036854775807]", "training.tasks.horizon"),
             ("[training.replay.uniform]\ncapacity = 0", "training.replay.uniform.capacity"),
             ("[training.reward.inverse_distance]\nc1 = 0.0", "training.reward.inverse_distance.c1"),
             ("[line_search]", "training.tasks.optimizers"),

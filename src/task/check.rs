@@ -2,7 +2,10 @@
 
 use super::{NetKind, NetSpec, TrainSpec, ValueError};
 use crate::data::{Column, DataSpec, Format, TargetKind};
+use crate::limits::RATES;
 
+/// Largest number of steps of a training: more than anybody waits for.
+pub const MAX_STEPS: u64 = 1_000_000_000_000;
 /// Largest size of one layer.
 const MAX_UNITS: usize = 65_536;
 
@@ -61,7 +64,7 @@ impl NetSpec {
     pub(super) fn check(&self) -> Result<(), ValueError> {
         sizes("net.hidden", &self.hidden)?;
         within((0.0..1.0).contains(&self.dropout), "net.dropout", self.dropout, "in [0, 1)")?;
-        within(self.l1.is_finite() && self.l1 >= 0.0, "net.l1", self.l1, "finite and at least 0")?;
+        within(is_zero_or_rate(self.l1), "net.l1", show(self.l1), ZERO_OR_RATE)?;
         match &self.kind {
             NetKind::Mlp => Ok(()),
             NetKind::Cnn { channels, .. } => {
@@ -84,9 +87,20 @@ fn sizes(key: &str, sizes: &[usize]) -> Result<(), ValueError> {
 
 impl TrainSpec {
     pub(super) fn check(&self) -> Result<(), ValueError> {
-        within(self.lr.is_finite() && self.lr > 0.0, "train.lr", self.lr, "finite and above 0")?;
-        let decay = self.weight_decay.is_finite() && self.weight_decay >= 0.0;
-        within(decay, "train.weight_decay", self.weight_decay, "finite and at least 0")?;
-        within(self.steps >= 1, "train.steps", self.steps, "at least 1")
+        within(RATES.contains(&self.lr), "train.lr", show(self.lr), RATE)?;
+        within(is_zero_or_rate(self.weight_decay), "train.weight_decay", show(self.weight_decay), ZERO_OR_RATE)?;
+        within((1..=MAX_STEPS).contains(&self.steps), "train.steps", self.steps, &format!("from 1 to {MAX_STEPS}"))
     }
+}
+
+const RATE: &str = "above 0, and from 1e-30 to 1e30, which single precision can hold";
+const ZERO_OR_RATE: &str = "at least 0: 0, or from 1e-30 to 1e30, which single precision can hold";
+
+fn is_zero_or_rate(value: f64) -> bool {
+    value == 0.0 || RATES.contains(&value)
+}
+
+/// The number with an exponent where it is far from 1.
+fn show(value: f64) -> String {
+    format!("{value:?}")
 }

@@ -18,11 +18,16 @@ mod killed;
 mod listing;
 mod merging;
 mod meta_training;
+#[cfg(feature = "torch")]
+mod numbers;
 mod optuna;
 #[cfg(feature = "torch")]
 mod published;
 #[cfg(feature = "torch")]
 mod tables;
+mod outputs;
+#[cfg(feature = "torch")]
+mod resuming;
 #[cfg(feature = "torch")]
 mod training;
 mod tuner_bad_input;

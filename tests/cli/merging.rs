@@ -47,3 +47,22 @@ fn what_cannot_be_merged_is_refused_and_nothing_written() {
     std::fs::create_dir(sandbox.path("folder")).unwrap();
     sandbox.refuses(&["merge", "lr", "lr", "-o", "folder"], &["folder"]);
 }
+
+#[test]
+fn the_output_is_none_of_the_inputs() {
+    let sandbox = Sandbox::new();
+    let part = std::fs::read(shipped("pretrained/parts/lr-1.qgd")).unwrap();
+    sandbox.write("part.qgd", &part);
+    sandbox.write("recipe.toml", std::fs::read(shipped("controllers/joint.toml")).unwrap());
+    std::os::unix::fs::symlink("part.qgd", sandbox.path("link.qgd")).unwrap();
+    for output in ["part.qgd", "./part.qgd", "link.qgd"] {
+        sandbox.refuses(
+            &["merge", "part.qgd", "lr", "-o", output],
+            &["--output", output, "would overwrite the controller"],
+        );
+    }
+    let merge = ["merge", "weight-decay", "lr", "--recipe", "recipe.toml", "-o", "recipe.toml"];
+    sandbox.refuses(&merge, &["would overwrite the recipe"]);
+    assert!(std::fs::read(sandbox.path("part.qgd")).unwrap() == part);
+    sandbox.refuses(&["merge", "lr", "lr", "-o", "no/such/folder.qgd"], &["--output no/such/folder.qgd", "folder"]);
+}

@@ -97,3 +97,28 @@ fn a_recipe_in_the_grammar_of_version_0_1_is_read_with_a_warning() {
     let said = sandbox.qgd(&["inspect", "out.qgd"]).stdout;
     assert!(said.contains("at each of the first 16 steps"), "{said}");
 }
+
+#[test]
+fn no_output_is_an_input_or_another_output() {
+    let sandbox = Sandbox::new();
+    recipe(&sandbox, 1);
+    let text = sandbox.read("recipe.toml");
+    let refuses = |more: &[&str], needle: &str| {
+        sandbox.refuses(&[&["meta-train", "recipe.toml"], more].concat(), &[needle]);
+        assert_eq!(sandbox.read("recipe.toml"), text);
+    };
+    refuses(&["-o", "./recipe.toml"], "would overwrite the recipe");
+    refuses(&["-o", "out.qgd", "--log", "recipe.toml"], "--log recipe.toml would overwrite the recipe");
+    refuses(&["-o", "out.qgd", "--log", "out.qgd"], "are the same file");
+    refuses(&["-o", "out.qgd", "--log", "./out.qgd.checkpoint"], "are the same file");
+    refuses(&["-o", "no/such/out.qgd"], "no/such/out.qgd");
+}
+
+#[test]
+fn a_name_as_long_as_the_file_system_allows_is_written() {
+    let (sandbox, long) = (Sandbox::new(), "x".repeat(255));
+    recipe(&sandbox, 1);
+    let output = sandbox.qgd(&["meta-train", "recipe.toml", "-o", &long]);
+    assert_eq!(output.code, 0, "{}", output.stderr);
+    assert_eq!(sandbox.listing(), ["recipe.toml", &long]);
+}

@@ -11,7 +11,8 @@ use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
 
-const FILE_NAME: &str = "cells.jsonl";
+/// The file in the folder of the cache.
+pub const FILE_NAME: &str = "cells.jsonl";
 
 /// Result of a run. A loss that is not finite is `None`.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]

@@ -1,7 +1,9 @@
 //! What a meta-training will take, said beforehand, and how far it is, said from the first seconds on.
 
+use crate::cli::console::is_screen;
 use indicatif::{ProgressBar, ProgressStyle};
 use qgd::meta::{RoundReport, Stage, Workload};
+use std::io;
 use std::time::{Duration, Instant};
 
 /// Longest silence between two rounds in a pipe.
@@ -30,7 +32,8 @@ impl Outlook {
     /// Says what there is to do, and that the rival is tuned first.
     pub fn begin(workload: Workload) -> Self {
         note!("{}", in_words(&workload));
-        let bar = ProgressBar::new(workload.n_rounds().into());
+        let n_rounds = workload.n_rounds().into();
+        let bar = if is_screen(&io::stderr()) { ProgressBar::new(n_rounds) } else { ProgressBar::hidden() };
         let style = ProgressStyle::with_template("{bar:30} round {pos}/{len}  {elapsed}  {msg}");
         bar.set_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()));
         let first = format!("first the rival is tuned with {} nets", workload.rival_nets);

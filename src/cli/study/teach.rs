@@ -21,7 +21,7 @@ pub struct TeachArgs {
     studies: Vec<String>,
     /// The file to write.
     #[arg(short, long, value_name = "FILE")]
-    output: PathBuf,
+    pub output: PathBuf,
     /// Numbers of training examples, inputs and classes of the data of a study (0 classes: regression). May be
     /// repeated.
     #[arg(long, value_name = "STUDY=EXAMPLES,INPUTS,CLASSES", value_parser = data)]
@@ -74,7 +74,7 @@ impl TeachArgs {
         progress.finish();
         let taught = taught.map_err(Failure::bad_input)?;
         let written = taught.save(&self.output);
-        written.with_context(|| format!("--output {}", self.output.display())).map_err(Failure::BadInput)?;
+        written.with_context(|| format!("--output {}", self.output.display()))?;
         say!("{}: deep-q, taught on {} (seed {})", self.output.display(), taught.lessons.join(", "), taught.seed);
         say!("try it: qgd tune SPACE.toml --sampler deep-q:{} -- ...", self.output.display());
         Ok(())

@@ -1,7 +1,9 @@
 //! Checkpoints: a run that was killed goes on from its last one as if nothing had happened.
 
+use super::trace::Written;
 use crate::cli::decider::Decider;
 use crate::cli::failure::Failure;
+use crate::cli::lock::Lock;
 use crate::cli::run::Run;
 use anyhow::{Context, anyhow};
 use qgd::artifact::{self, Kind};
@@ -14,15 +16,18 @@ use serde_json::Value;
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
-const FILE_NAME: &str = "checkpoint.qgd";
+/// The files in the folder of a run: its checkpoint, and a lock while it is running.
+pub const FILE_NAMES: [&str; 2] = ["checkpoint.qgd", "lock"];
 
 /// Everything that determines a run, as names and values: a checkpoint of another run is refused.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Identity(BTreeMap<String, String>);
 
 impl Identity {
-    pub fn new(task: &TaskSpec, decider: &Decider, seed: u64, device: &str, threads: u16) -> Self {
+    /// `data` is the fingerprint of the data.
+    pub fn new(task: &TaskSpec, data: u64, decider: &Decider, seed: u64, device: &str, threads: u16) -> Self {
         let mut values = BTreeMap::new();
         // A task consists of plain values, so this cannot fail. The path of its file is left out, because the file may
         // be moved.
@@ -32,6 +37,7 @@ impl Identity {
             flatten(name, &section.unwrap_or_default(), &mut values);
         }
         let setting = [
+            ("content of the data", format!("{data:016x}")),
             ("controller", decider.controller_name().to_owned()),
             ("controller file", decider.fingerprint()),
             ("schedule", decider.schedule().map_or("none", |schedule| schedule.name()).to_owned()),
@@ -67,7 +73,8 @@ fn flatten(path: &str, value: &Value, into: &mut BTreeMap<String, String>) {
 pub struct Progress {
     pub steps: u64,
     pub wall_s: f64,
-    pub trace_bytes: u64,
+    /// The trace up to here; that of an earlier part of the run where this part has none.
+    pub trace: Written,
 }
 
 /// Contents of the file.
@@ -86,17 +93,19 @@ pub struct Checkpoints {
     path: PathBuf,
     identity: Identity,
     found: Option<Checkpoint>,
+    _lock: Lock,
 }
 
 impl Checkpoints {
-    /// Reads the checkpoint in `dir`, if there is one, and checks that it belongs to this run.
+    /// Locks `dir`, which is made where it is missing. Reads the checkpoint in it, if there is one, and checks that it
+    /// belongs to this run. Removes what killed processes left beside it.
     pub fn open(dir: &Path, identity: Identity) -> Result<Self, Failure> {
-        let path = dir.join(FILE_NAME);
-        if dir.exists() && !dir.is_dir() {
-            return Err(Failure::BadInput(anyhow!("--resume {} is not a folder", dir.display())));
-        }
+        let [path, lock] = FILE_NAMES.map(|name| dir.join(name));
+        fs::create_dir_all(dir).with_context(|| format!("cannot create {}", dir.display()))?;
+        let lock = Lock::hold(&lock, &format!("--resume {}", dir.display()))?;
+        artifact::sweep(&path, Duration::ZERO);
         if !path.exists() {
-            return Ok(Self { path, identity, found: None });
+            return Ok(Self { path, identity, found: None, _lock: lock });
         }
         let found: Checkpoint = artifact::read(&path, Kind::Checkpoint).map_err(Failure::bad_input)?;
         if let Some(difference) = identity.difference(&found.identity) {
@@ -105,7 +114,7 @@ impl Checkpoints {
                 path.display()
             )));
         }
-        Ok(Self { path, identity, found: Some(found) })
+        Ok(Self { path, identity, found: Some(found), _lock: lock })
     }
 
     /// Restores `run` as the checkpoint has it.
@@ -126,9 +135,6 @@ impl Checkpoints {
             batches: run.batches.clone(),
             dropout: run.dropout.clone(),
         };
-        if let Some(dir) = self.path.parent() {
-            fs::create_dir_all(dir).with_context(|| format!("cannot create {}", dir.display()))?;
-        }
         artifact::write(&self.path, Kind::Checkpoint, &checkpoint)?;
         Ok(())
     }

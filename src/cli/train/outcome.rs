@@ -40,6 +40,8 @@ pub struct Outcome {
     weight_decay_last: f64,
     decisions: DecisionCounts,
     rollbacks: u64,
+    /// Whether the parameters are to the bit what they were at the start.
+    is_as_at_start: bool,
     wall_s: f64,
 }
 
@@ -51,6 +53,7 @@ impl Outcome {
         args: &TrainArgs,
         run: &Run,
         data: &Dataset,
+        is_as_at_start: bool,
         wall_s: f64,
     ) -> Result<Self, Failure> {
         let Scores { train, validation, test } = run.evaluate(data)?;
@@ -80,8 +83,20 @@ impl Outcome {
             weight_decay_last: optimizer.weight_decay(),
             decisions: optimizer.counts(),
             rollbacks: optimizer.rollbacks(),
+            is_as_at_start,
             wall_s,
         })
+    }
+
+    /// What to look at after a run that has led nowhere.
+    fn advice(&self) -> &'static str {
+        if self.rollbacks > 0 && self.lr_last < self.lr_first {
+            "give a lower --lr; if that is no better, look for wrong numbers in the data"
+        } else if self.rollbacks > 0 {
+            "look for wrong numbers in the data"
+        } else {
+            "give a higher --lr"
+        }
     }
 
     /// One JSON object with a line end.
@@ -118,6 +133,11 @@ impl fmt::Display for Outcome {
                 "  decisions        {halve} halve, {accept} accept, {grow} grow; {} rollbacks",
                 self.rollbacks
             )?;
+        }
+        if self.is_as_at_start {
+            let why = if self.rollbacks > 0 { "every step was undone" } else { "no step was large enough to move it" };
+            writeln!(f, "  nothing learned  {why}: the net is as it was at the start;")?;
+            writeln!(f, "                   {}", self.advice())?;
         }
         write!(f, "  took             {:.1} s", self.wall_s)
     }

@@ -125,8 +125,10 @@ impl OptimConfig {
 
     pub(super) fn check(&self) -> Result<(), TorchError> {
         self.algorithm.check()?;
-        let rate =
-            |name, value: f64| in_range(name, value, value >= 0.0 && value.is_finite(), "zero or a positive number");
+        let possible = 0.0..=f64::from(f32::MAX);
+        let rate = |name, value: f64| {
+            in_range(name, value, possible.contains(&value), "zero or a positive number, in single precision")
+        };
         rate("lr", self.lr)?;
         rate("weight_decay", self.weight_decay)?;
         for group in &self.groups {

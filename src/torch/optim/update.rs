@@ -70,9 +70,9 @@ impl Span {
         let GroupConfig { lr_ratio, weight_decay_ratio } = group;
         self.lr = config.lr * lr_ratio;
         self.weight_decay = config.weight_decay * weight_decay_ratio;
-        let _ = self.scalars.minus_lr.f_fill_(-self.lr)?;
-        let _ = self.scalars.weight_decay.f_fill_(self.weight_decay)?;
-        let _ = self.scalars.decay.f_fill_(1.0 - self.lr * self.weight_decay)?;
+        let _ = self.scalars.minus_lr.f_fill_(single(-self.lr))?;
+        let _ = self.scalars.weight_decay.f_fill_(single(self.weight_decay))?;
+        let _ = self.scalars.decay.f_fill_(single(1.0 - self.lr * self.weight_decay))?;
         if let Algorithm::Sgd { momentum, .. } | Algorithm::RmsProp { momentum, .. } = config.algorithm {
             let _ = self.scalars.momentum.f_fill_(momentum)?;
         }
@@ -192,7 +192,7 @@ impl Span {
         finite: Option<&Tensor>,
     ) -> Result<Tensor, TorchError> {
         let scale = step_size.map_or(1.0, |step_size| -1.0 / step_size);
-        let (factor, offset) = (factor * scale, eps * scale);
+        let (factor, offset) = (single(factor * scale), single(eps * scale));
         let scratch = self.scratch.get_or_insert_with(Tensor::new);
         let _ = self.moments[moment].f_sqrt_out(scratch)?;
         // lerp is the one fused multiply-add with scalars: s + w (c - s) = (1 - w) s + w c. Below 1 the factor 1 - w
@@ -237,6 +237,11 @@ impl Span {
 pub(super) fn only_if(finite: &Tensor, value: &Tensor, otherwise: f64) -> Result<Tensor, TorchError> {
     let otherwise = Tensor::f_full([], otherwise, options_of(value)?)?;
     Ok(value.f_where_self(finite, &otherwise)?)
+}
+
+/// The nearest number that single precision holds: libtorch refuses others, and tch then panics.
+fn single(value: f64) -> f64 {
+    value.clamp(f64::from(f32::MIN), f64::from(f32::MAX))
 }
 
 fn masked(value: &Tensor, finite: Option<&Tensor>, otherwise: f64) -> Result<Tensor, TorchError> {
