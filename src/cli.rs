@@ -2,13 +2,14 @@
 //! `tune/leash`), and the files that subcommands share. The only module that prints, and the only one that uses
 //! `anyhow`.
 //!
-//! Exit codes: 0 fine, 1 failed, 2 bad usage or bad input (then nothing has been written).
+//! Exit codes: 0 fine, 1 failed, 2 bad usage or bad input (then nothing has been written), 128 + n ended by signal n.
 
 #[macro_use]
 mod console;
 mod ask_tell;
 mod failure;
 mod inspect;
+mod interrupt;
 mod merge;
 mod meta_train;
 mod progress;
@@ -76,7 +77,7 @@ enum Command {
     Worker(tune::WorkerArgs),
     Study(study::StudyArgs),
     AskTell(ask_tell::AskTellArgs),
-    /// What a worker starts its programs with
+    /// What starts the programs of a worker
     #[command(name = tune::leash::NAME, hide = true)]
     OnLeash(tune::leash::LeashArgs),
     /// Not in this program: it was built without libtorch

@@ -7,6 +7,7 @@ use crate::tuner::trial::{Trial, TrialState};
 use std::error::Error;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Mutex, PoisonError};
+use std::thread::Builder;
 use std::time::{Duration, Instant};
 
 /// How long [`Study::optimize`] goes on, and with how many threads.
@@ -88,7 +89,12 @@ impl Study {
             }
         };
         std::thread::scope(|scope| {
-            (1..options.n_jobs).for_each(|_| _ = scope.spawn(work));
+            for n_threads in 1..options.n_jobs {
+                if let Err(error) = Builder::new().spawn_scoped(scope, work) {
+                    tracing::warn!("{n_threads} threads work, not {}: {error}", options.n_jobs);
+                    break;
+                }
+            }
             work();
         });
         failed.into_inner().unwrap_or_else(PoisonError::into_inner).map_or(Ok(()), Err)
@@ -108,7 +114,11 @@ impl Study {
     ) -> Result<(), TunerError> {
         while let Some(trial) = self.next(options.n_trials, deadline)? {
             let outcome = objective(&trial).unwrap_or_else(|error| Outcome::failed(error.to_string()));
-            match self.tell(trial.number, outcome) {
+            let told = self.tell(trial.number, outcome).or_else(|error| match error {
+                TunerError::WrongNumberOfValues { .. } => self.tell(trial.number, Outcome::failed(error.to_string())),
+                error => Err(error),
+            });
+            match told {
                 Err(TunerError::NotRunning { .. }) => continue,
                 told => told?,
             }

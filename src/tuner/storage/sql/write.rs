@@ -3,7 +3,7 @@
 use super::read::{self, rows};
 use super::{Cell, Connection, Done};
 use crate::tuner::direction::Direction;
-use crate::tuner::storage::{Change, Draft, End, Reaping, Seen, StorageError, pruned_values};
+use crate::tuner::storage::{Change, Draft, End, RUNG, Reaping, Seen, StorageError, pruned_values};
 use crate::tuner::trial::{Assigned, REASON};
 use serde_json::{Value as Json, json};
 use std::collections::BTreeMap;
@@ -198,6 +198,7 @@ fn finish(connection: &mut dyn Connection, trial: i64, end: &End) -> Done<()> {
         End::Complete(values) => ("COMPLETE", values.clone()),
         End::Pruned => ("PRUNED", pruned_values(read::last_report(connection, trial)?)),
         End::Failed => ("FAIL", Vec::new()),
+        End::GivenBack => return give_back(connection, trial),
     };
     for (objective, value) in values.into_iter().enumerate() {
         let (value, kind) = encoded(value);
@@ -208,6 +209,17 @@ fn finish(connection: &mut dyn Connection, trial: i64, end: &End) -> Done<()> {
     let now = connection.dialect().now;
     let sql = format!("UPDATE trials SET state = '{state}', datetime_complete = {now} WHERE trial_id = $1");
     connection.query(&sql, &[trial.into()]).map(|_| ())
+}
+
+/// Lets a trial wait again, as if nobody had begun it.
+fn give_back(connection: &mut dyn Connection, trial: i64) -> Done<()> {
+    for table in ["trial_intermediate_values", "trial_heartbeats"] {
+        connection.query(&format!("DELETE FROM {table} WHERE trial_id = $1"), &[trial.into()])?;
+    }
+    let sql = format!("DELETE FROM trial_system_attributes WHERE trial_id = $1 AND key LIKE '{RUNG}%'");
+    connection.query(&sql, &[trial.into()])?;
+    let sql = "UPDATE trials SET state = 'WAITING', datetime_start = NULL WHERE trial_id = $1";
+    connection.query(sql, &[trial.into()]).map(|_| ())
 }
 
 fn encoded(value: f64) -> (Cell, &'static str) {
