@@ -2,7 +2,7 @@
 //! `tune/leash`), and the files that subcommands share. The only module that prints, and the only one that uses
 //! `anyhow`.
 //!
-//! Exit codes: 0 fine, 1 failed, 2 bad usage or bad input (then nothing has been written).
+//! Exit codes: 0 fine, 1 failed, 2 bad usage or bad input (then nothing has been written), 128 + n ended by signal n.
 
 #[macro_use]
 mod console;
@@ -10,6 +10,7 @@ mod ask_tell;
 mod failure;
 mod help;
 mod inspect;
+mod interrupt;
 mod list;
 mod lock;
 mod merge;
@@ -91,7 +92,7 @@ enum Command {
     Worker(tune::WorkerArgs),
     Study(study::StudyArgs),
     AskTell(ask_tell::AskTellArgs),
-    /// What a worker starts its programs with
+    /// What starts the programs of a worker
     #[command(name = tune::leash::NAME, hide = true)]
     OnLeash(tune::leash::LeashArgs),
     /// Not in this program: it was built without libtorch

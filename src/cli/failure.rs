@@ -1,5 +1,6 @@
 //! Why a command failed, and its exit code.
 
+use super::interrupt;
 use qgd::artifact::ArtifactError;
 use qgd::controller::{PretrainedError, RecipeError};
 use qgd::meta::{EngineError, MetaTrainingError};
@@ -15,6 +16,8 @@ pub enum Failure {
     BadInput(anyhow::Error),
     /// Anything else: exit code 1.
     Failed(anyhow::Error),
+    /// A signal asked it to end: exit code 128 + signal.
+    Interrupted(i32),
 }
 
 impl Failure {
@@ -65,6 +68,7 @@ impl Failure {
         match self {
             Self::BadInput(_) => ExitCode::from(2),
             Self::Failed(_) => ExitCode::FAILURE,
+            Self::Interrupted(signal) => interrupt::exit_code(*signal).into(),
         }
     }
 }
@@ -77,7 +81,16 @@ impl<E: Into<anyhow::Error>> From<E> for Failure {
 
 impl fmt::Display for Failure {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let (Self::BadInput(error) | Self::Failed(error)) = self;
+        let error = match self {
+            Self::BadInput(error) | Self::Failed(error) => error,
+            Self::Interrupted(signal) => {
+                let name = interrupt::name(*signal);
+                return write!(
+                    f,
+                    "interrupted by {name}: what was running waits to be tried again; the same line goes on"
+                );
+            }
+        };
         // The error and all its causes on one line; a cause that is already part of the text is left out.
         write!(f, "error: {error}")?;
         let mut said = error.to_string();

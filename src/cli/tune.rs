@@ -4,16 +4,19 @@ mod child;
 #[cfg(feature = "torch")]
 mod in_process;
 pub mod leash;
+mod lines;
 pub mod output;
 mod template;
 
 use super::failure::Failure;
+use super::interrupt;
 use super::progress::Progress;
 use anyhow::{Context, anyhow};
-use child::Runner;
+use child::{Numbers, Runner};
 use clap::Args;
 #[cfg(feature = "torch")]
 use in_process::TaskObjective;
+use leash::Leash;
 use qgd::report::number;
 use qgd::shipped::{self, Kind};
 use qgd::tuner::storage;
@@ -72,7 +75,7 @@ struct WorkArgs {
     /// Number of complete and pruned trials that the study is to have, with those that it has already.
     #[arg(long, default_value_t = 100)]
     trials: usize,
-    /// Number of trials that run at the same time here.
+    /// Number of trials that run at the same time here, at most 512.
     #[arg(long, default_value_t = 1)]
     workers: usize,
     /// Seconds after which a trial is stopped and counts as failed.
@@ -84,7 +87,8 @@ struct WorkArgs {
     /// Folder for the output of every trial. [default: STUDY-logs]
     #[arg(long)]
     logs: Option<PathBuf>,
-    /// The program and its arguments. {name} stands for a parameter, {{ and }} for braces.
+    /// The program and its arguments. {name} stands for a parameter, {{ and }} for braces. An argument whose parameter is
+    /// not active in a trial is left out, with the option before it.
     #[cfg_attr(feature = "torch", arg(last = true, required_unless_present = "task", value_name = "COMMAND"))]
     #[cfg_attr(not(feature = "torch"), arg(last = true, required = true, value_name = "COMMAND"))]
     command: Vec<String>,
@@ -93,11 +97,18 @@ struct WorkArgs {
     task: in_process::TaskArgs,
 }
 
+/// Largest number of trials that one process runs at the same time: each takes a few files and threads. More processes
+/// can share the study.
+const MAX_WORKERS: usize = 512;
+
 const EXAMPLES: &str = "Examples:
   Any program:
     qgd tune space.toml --trials 200 --workers 4 -- python train.py --lr {lr} --layers {layers}
   The net of a task file, with a controller in each trial:
     qgd tune net --task digits --controller lr --trials 30 --pruner median
+
+  One trial on each of four GPUs:
+    qgd tune space.toml --workers 4 -- sh -c 'CUDA_VISIBLE_DEVICES=$QGD_WORKER exec python train.py --lr {lr}'
 
 The same line again continues the study, or helps others who run it; see `qgd study --help` for what came out.";
 
@@ -113,6 +124,12 @@ enum Objective {
 /// The program is run once a trial. {name} in its arguments stands for a parameter; parameters are in the environment
 /// as QGD_PARAM_NAME too, and all of them as JSON in QGD_PARAMS. It prints its result as a line {"value": 0.5} or
 /// {"values": [0.5, 2]}; the last one counts. Lines {"step": 3, "value": 0.7} before that let a pruner stop it early.
+/// QGD_TRIAL is the number of the trial, QGD_WORKER that of the worker, from 0: no two trials that run here at the same
+/// time have the same. No other variable QGD_* reaches the program, and PYTHONUNBUFFERED is 1 unless it is set.
+///
+/// What a program leaves running is stopped when its trial is over. Ctrl-C, SIGTERM and SIGHUP stop the programs with
+/// all that they started, give their trials back to be tried again, and print the best so far; a second one does not
+/// wait for programs that take their time.
 ///
 /// With --task (it needs libtorch) a trial trains the net of a task file, while --controller moves the learning rate or
 /// the weight decay. Parameters are named as the keys that they replace: optimizer, lr, weight_decay, batch_size,
@@ -218,7 +235,9 @@ impl WorkArgs {
         let need = |holds: bool, flag: &str, found: String, allowed: &str| {
             if holds { Ok(()) } else { Err(Failure::BadInput(anyhow!("`{flag}` is {found}, but must be {allowed}"))) }
         };
-        need((1..=1024).contains(&self.workers), "--workers", self.workers.to_string(), "from 1 to 1024")?;
+        let fits = (1..=MAX_WORKERS).contains(&self.workers);
+        let allowed = format!("at least 1 and at most {MAX_WORKERS}; several processes can share a study");
+        need(fits, "--workers", self.workers.to_string(), &allowed)?;
         need(self.max_failures >= 1, "--max-failures", self.max_failures.to_string(), "at least 1")?;
         let timeout = self.timeout.unwrap_or(1.0);
         need(timeout > 0.0 && timeout <= 1e9, "--timeout", timeout.to_string(), "above 0 and at most 1e9 seconds")
@@ -231,7 +250,9 @@ impl WorkArgs {
         }
         #[cfg(not(feature = "torch"))]
         let _ = directions;
-        Template::parse(&self.command, space).map(Objective::Command)
+        let template = Template::parse(&self.command, space)?;
+        template.surprises(space).iter().for_each(|surprise| note!("note: {surprise}"));
+        Ok(Objective::Command(template))
     }
 
     fn run(&self, study: &Study, objective: Objective) -> Result<(), Failure> {
@@ -254,7 +275,9 @@ impl WorkArgs {
         let folder = || PathBuf::from(format!("{}-logs", config.name.replace(['/', '\0'], "_")));
         let logs = self.logs.clone().unwrap_or_else(folder);
         child::make_folder(&logs)?;
-        Ok(Runner { template, timeout: self.timeout(), logs, prunes: config.directions.len() == 1 })
+        let (leash, prunes) = (Leash::start()?, config.directions.len() == 1);
+        allow_more_files();
+        Ok(Runner { template, timeout: self.timeout(), logs, prunes, leash, numbers: Numbers::default() })
     }
 
     fn timeout(&self) -> Option<Duration> {
@@ -284,20 +307,48 @@ impl WorkArgs {
             timeout: None,
             on_trial: &on_trial,
         };
-        let done = study.optimize(&options, objective);
+        let uninterrupted = |trial: &ActiveTrial<'_>| {
+            if interrupt::signal().is_none() {
+                return objective(trial);
+            }
+            // The signal came before the study began.
+            study.stop();
+            Ok(Outcome::given_back())
+        };
+        let done = interrupt::watching(|| study.stop(), || study.optimize(&options, uninterrupted))?;
         progress.finish();
-        done.map_err(Failure::of_tuner)?;
-        super::trials::print_best(study.config(), &study.trials().map_err(Failure::of_tuner)?);
+        let best = done.and_then(|()| study.trials());
+        if let Some(signal) = interrupt::signal() {
+            match best {
+                Ok(trials) => super::trials::print_best(config, &trials),
+                Err(error) => note!("error: {error}"),
+            }
+            return Err(Failure::Interrupted(signal));
+        }
+        super::trials::print_best(config, &best.map_err(Failure::of_tuner)?);
         Ok(())
     }
 }
 
+/// Raises the number of files that this process may have open to what the system allows. Programs, which are started by
+/// another process, keep the former limit.
+fn allow_more_files() {
+    use rustix::process::{Resource, getrlimit, setrlimit};
+    let limit = getrlimit(Resource::Nofile);
+    // Where it cannot be raised, a trial that cannot open its files says so.
+    let _ = setrlimit(Resource::Nofile, rustix::process::Rlimit { current: limit.maximum, ..limit });
+}
+
 /// Shows how many trials are done, and the best so far.
 fn show(progress: &Progress, study: &Study, trial: &Trial) {
-    if trial.state == TrialState::Fail {
-        note!("trial {} failed: {}", trial.number, trial.reason());
-        return;
+    match trial.state {
+        TrialState::Fail => note!("trial {} failed: {}", trial.number, trial.reason()),
+        TrialState::Waiting => note!("trial {} was interrupted and waits to be tried again", trial.number),
+        _ => show_done(progress, study),
     }
+}
+
+fn show_done(progress: &Progress, study: &Study) {
     let done = study.counts().done() as u64;
     if progress.wants(done) {
         progress.show(done, || match study.best_known() {

@@ -87,6 +87,8 @@ pub enum End {
     Pruned,
     /// Without a result.
     Failed,
+    /// Not at all: it waits again, as if nobody had begun it. What it reported is forgotten.
+    GivenBack,
 }
 
 impl Change {
@@ -103,11 +105,19 @@ impl Change {
                     End::Complete(values) => (TrialState::Complete, values.clone()),
                     End::Pruned => (TrialState::Pruned, pruned_values(trial.last_report().map(|report| report.1))),
                     End::Failed => (TrialState::Fail, Vec::new()),
+                    End::GivenBack => {
+                        trial.intermediate.clear();
+                        trial.system_attrs.retain(|name, _| !name.starts_with(RUNG));
+                        (TrialState::Waiting, Vec::new())
+                    }
                 };
             }
         }
     }
 }
+
+/// Begin of the names under which pruners note what a trial had at their rungs.
+const RUNG: &str = "completed_rung_";
 
 /// The values of a pruned trial, by the last value that was reported.
 fn pruned_values(last_report: Option<f64>) -> Vec<f64> {

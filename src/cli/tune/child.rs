@@ -1,26 +1,34 @@
 //! One trial as a child process: started, listened to, stopped.
 
-use super::output::{self, Said};
-use super::template::Template;
-use anyhow::{Context, anyhow};
-use qgd::tuner::{ActiveTrial, Outcome};
-use rustix::process::{Pid, Signal, kill_process_group};
+use super::leash::{self, Ending, Leash, MARK, Order, Started};
+use super::lines;
+use super::output::Said;
+use super::template::{Template, variable};
+use crate::cli::interrupt;
+use anyhow::Context;
+use qgd::tuner::{ActiveTrial, Outcome, TunerError};
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs::{self, File};
-use std::io::{BufRead, BufReader, Read, Write};
-use std::os::unix::process::{CommandExt, ExitStatusExt};
+use std::os::unix::net::UnixStream;
 use std::path::PathBuf;
-use std::process::{Child, Command, ExitStatus, Stdio};
-use std::sync::mpsc::{self, Receiver, RecvTimeoutError};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::mpsc::{self, Receiver, RecvTimeoutError, SyncSender};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::thread::Builder;
 use std::time::{Duration, Instant};
 
-/// How long a child may take to end itself after SIGTERM, before SIGKILL.
-const FAREWELL: Duration = Duration::from_secs(5);
-
-/// How long to go on listening when a child has ended: a process that it started may still hold its stdout.
+/// How long to go on listening when a program has ended: a process that it started may still print.
 const ECHO: Duration = Duration::from_millis(500);
 
-/// Interval at which a child that prints nothing is looked at.
-const GLANCE: Duration = Duration::from_millis(50);
+/// How long a program that is to be pruned may take to end by itself: one that was at its end anyway is complete. Also
+/// how long a signal that ended a program may take to reach this process.
+const GRACE: Duration = Duration::from_millis(200);
+
+/// Interval at which a program that prints nothing is looked at.
+const GLANCE: Duration = Duration::from_millis(20);
+
+/// Number of intermediate values that may wait for the storage. A program that prints more of them waits too.
+const QUEUE: usize = 1 << 16;
 
 /// Runs trials.
 pub struct Runner {
@@ -31,6 +39,8 @@ pub struct Runner {
     pub logs: PathBuf,
     /// Whether the study can prune.
     pub prunes: bool,
+    pub leash: Leash,
+    pub numbers: Numbers,
 }
 
 type Error = Box<dyn std::error::Error + Send + Sync>;
@@ -38,161 +48,221 @@ type Error = Box<dyn std::error::Error + Send + Sync>;
 impl Runner {
     /// Runs the command with the parameters of a trial to its end.
     pub fn run(&self, trial: &ActiveTrial<'_>) -> Result<Outcome, Error> {
-        let log = self.log_of(trial.number());
+        let (number, log) = (self.numbers.take(), self.logs.join(format!("{:06}.log", trial.number())));
         let file = File::options().create(true).append(true).open(&log);
         let file = file.with_context(|| format!("cannot write the log {}", log.display()))?;
-        let mut child = Running::start(&self.template.fill(trial), trial, file)?;
-        let heard = self.listen(&mut child, trial);
-        match heard {
-            Ok(Heard::End(status, result)) => Ok(judged(status, result).unwrap_or_else(|reason| {
-                let log = log.display();
-                Outcome::failed(format!("{reason}; see {log}"))
-            })),
-            Ok(Heard::Pruned) => child.stop().map(|()| Outcome::pruned()),
-            Ok(Heard::TooLong(limit)) => {
-                child.stop()?;
-                Ok(Outcome::failed(format!("it did not end within {} s; see {}", limit.as_secs_f64(), log.display())))
-            }
-            Err(error) => {
-                child.stop()?;
-                Err(error)
-            }
+        let mut program = Program::start(&self.leash, &self.order(trial, number.0)?, file)?;
+        let heard = self.listen(&mut program, trial);
+        let said_late = program.end();
+        if matches!(program.ending, Some(Ending::Unknown(_))) {
+            self.leash.clean_up();
         }
+        let why = match heard? {
+            Heard::Interrupted => return Ok(Outcome::given_back()),
+            Heard::Pruned => return Ok(Outcome::pruned()),
+            Heard::TooLong(limit) => Err(format!("it did not end within {} s", limit.as_secs_f64())),
+            Heard::End { mut result, would_prune } => {
+                for said in said_late {
+                    note(trial, said, &mut result)?;
+                }
+                judged(program.ending.as_ref(), result, would_prune)
+            }
+        };
+        Ok(why.unwrap_or_else(|reason| Outcome::failed(format!("{reason}; see {}", log.display()))))
     }
 
-    fn log_of(&self, number: usize) -> PathBuf {
-        self.logs.join(format!("{number:06}.log"))
+    fn order(&self, trial: &ActiveTrial<'_>, number: usize) -> Result<Order, Error> {
+        let mut environment = BTreeMap::from([
+            ("QGD_TRIAL".to_owned(), trial.number().to_string()),
+            ("QGD_PARAMS".to_owned(), serde_json::to_string(trial.params())?),
+            (MARK.to_owned(), number.to_string()),
+        ]);
+        environment.extend(trial.params().iter().map(|(name, value)| (variable(name), value.to_string())));
+        Ok(Order { arguments: self.template.fill(trial), environment })
     }
 
-    fn listen(&self, child: &mut Running, trial: &ActiveTrial<'_>) -> Result<Heard, Error> {
-        let (start, mut result, mut ended) = (Instant::now(), None, None::<(ExitStatus, Instant)>);
+    fn listen(&self, program: &mut Program, trial: &ActiveTrial<'_>) -> Result<Heard, Error> {
+        let (start, mut result, mut pruned, mut ended) = (Instant::now(), None, None::<Instant>, None::<Instant>);
         loop {
-            match child.lines.recv_timeout(GLANCE) {
-                Ok(line) => match output::read(&line) {
-                    Some(Said::Step(step, value)) => {
-                        trial.report(step, value)?;
-                        if self.prunes && trial.should_prune()? {
-                            return Ok(Heard::Pruned);
-                        }
-                    }
-                    Some(Said::Result(outcome)) => result = Some(outcome),
-                    None => {}
-                },
-                Err(RecvTimeoutError::Disconnected) if ended.is_some() => {}
-                Err(RecvTimeoutError::Disconnected) => std::thread::sleep(Duration::from_millis(1)),
-                Err(RecvTimeoutError::Timeout) => {}
-            }
-            if ended.is_none() {
-                ended = child.process.try_wait()?.map(|status| (status, Instant::now()));
-            }
-            if let Some((status, since)) = ended
-                && (child.has_said_all() || since.elapsed() > ECHO)
-            {
-                let rest = child.lines.try_iter().filter_map(|line| output::read(&line)).collect::<Vec<_>>();
-                for said in rest {
-                    match said {
-                        Said::Step(step, value) => trial.report(step, value)?,
-                        Said::Result(outcome) => result = Some(outcome),
+            match program.next() {
+                Some(Event::Said(said)) => {
+                    let judges = note(trial, said, &mut result)? && self.prunes && pruned.is_none();
+                    if judges && trial.should_prune()? {
+                        pruned = Some(Instant::now());
                     }
                 }
-                return Ok(Heard::End(status, result));
+                Some(Event::Ended) => ended = Some(Instant::now()),
+                Some(Event::Silent) | None => {}
             }
-            if let Some(limit) = self.timeout.filter(|limit| ended.is_none() && start.elapsed() >= *limit) {
+            if let Some(ended) = ended {
+                if program.was_stopped_from_outside() && ended.elapsed() < GRACE && interrupt::signal().is_none() {
+                    continue;
+                }
+                if program.was_stopped_from_outside() && interrupt::signal().is_some() {
+                    return Ok(Heard::Interrupted);
+                }
+                if program.is_silent || ended.elapsed() > ECHO {
+                    return Ok(Heard::End { result, would_prune: pruned.is_some() });
+                }
+            } else if interrupt::signal().is_some() {
+                return Ok(Heard::Interrupted);
+            } else if pruned.is_some_and(|since| since.elapsed() > GRACE) {
+                return Ok(Heard::Pruned);
+            } else if let Some(limit) = self.timeout.filter(|limit| start.elapsed() >= *limit) {
                 return Ok(Heard::TooLong(limit));
             }
         }
     }
 }
 
-/// How listening to a child ended.
+/// How listening to a program ended.
 enum Heard {
-    /// It ended by itself.
-    End(ExitStatus, Option<Outcome>),
+    /// It ended by itself, perhaps after the pruner would have stopped it.
+    End { result: Option<Outcome>, would_prune: bool },
     /// The pruner stops it.
     Pruned,
     /// Its time is over.
     TooLong(Duration),
+    /// A signal ends the whole study.
+    Interrupted,
 }
 
-fn judged(status: ExitStatus, result: Option<Outcome>) -> Result<Outcome, String> {
-    match (status.code(), status.signal()) {
-        (Some(0), _) => result.ok_or_else(|| "it printed no line like {\"value\": 0.5}".to_owned()),
-        (Some(code), _) => Err(format!("exit code {code}")),
-        (None, signal) => Err(format!("killed by signal {}", signal.unwrap_or_default())),
-    }
-}
-
-/// A child process, and the lines that it prints.
-struct Running {
-    process: Child,
-    lines: Receiver<String>,
-    reader: std::thread::JoinHandle<()>,
-}
-
-impl Running {
-    fn start(arguments: &[String], trial: &ActiveTrial<'_>, log: File) -> Result<Self, Error> {
-        let mut command = leashed(arguments)?;
-        command.env("QGD_TRIAL", trial.number().to_string());
-        command.env("QGD_PARAMS", serde_json::to_string(trial.params())?);
-        for (name, value) in trial.params() {
-            let name: String =
-                name.chars().map(|c| if c.is_alphanumeric() { c.to_ascii_uppercase() } else { '_' }).collect();
-            command.env(format!("QGD_PARAM_{name}"), value.to_string());
+/// Takes note of what a program said. Answers whether it was an intermediate value.
+fn note(trial: &ActiveTrial<'_>, said: Said, result: &mut Option<Outcome>) -> Result<bool, TunerError> {
+    match said {
+        Said::Step(step, value) => trial.report(step, value).map(|()| true),
+        Said::Result(outcome) => {
+            *result = Some(outcome);
+            Ok(false)
         }
-        command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(log.try_clone()?);
-        // A group of its own, so that the processes that it starts can be stopped together with it.
-        let mut process = command.process_group(0).spawn().context("cannot start the command")?;
-        let stdout = process.stdout.take().ok_or_else(|| anyhow!("the command has no stdout"))?;
-        let (sender, lines) = mpsc::channel();
-        let reader = std::thread::spawn(move || copy(stdout, log, |line| sender.send(line).is_ok()));
-        Ok(Self { process, lines, reader })
+    }
+}
+
+fn judged(ending: Option<&Ending>, result: Option<Outcome>, would_prune: bool) -> Result<Outcome, String> {
+    match ending {
+        Some(Ending::Code(0)) if would_prune && result.is_none() => Ok(Outcome::pruned()),
+        Some(Ending::Code(0)) => result.ok_or_else(|| "it printed no line like {\"value\": 0.5}".to_owned()),
+        Some(Ending::Code(code)) => Err(format!("exit code {code}")),
+        Some(Ending::Signal(signal)) => Err(format!("killed by signal {signal}")),
+        Some(Ending::Unknown(what)) => Err(what.clone()),
+        None => Err("nobody knows how it ended".into()),
+    }
+}
+
+/// News of a program.
+enum Event {
+    Said(Said),
+    /// It will print no more.
+    Silent,
+    /// It has ended. What it started may still be there.
+    Ended,
+}
+
+/// A program that was started.
+struct Program {
+    events: Receiver<Event>,
+    control: UnixStream,
+    ending: Option<Ending>,
+    endings: Receiver<Ending>,
+    is_silent: bool,
+}
+
+impl Program {
+    fn start(leash: &Leash, order: &Order, log: File) -> Result<Self, Error> {
+        let Started { stdout, control } = leash.run(order, &log)?;
+        let (sender, events) = mpsc::sync_channel(QUEUE);
+        let (tells_ending, endings) = mpsc::sync_channel(1);
+        let (is_over, heard) = (Arc::new(AtomicBool::new(false)), control.try_clone()?);
+        let (over, watcher) = (is_over.clone(), sender.clone());
+        Builder::new().spawn(move || {
+            leash::watch(heard, |ending| {
+                // Whoever has stopped listening needs no news.
+                let _ = tells_ending.send(ending).map(|()| watcher.send(Event::Ended));
+            });
+            over.store(true, Ordering::Release);
+        })?;
+        Builder::new().spawn(move || {
+            lines::copy(stdout, log, &is_over, |said| tell(&sender, Event::Said(said)));
+            tell(&sender, Event::Silent);
+        })?;
+        Ok(Self { events, control, ending: None, endings, is_silent: false })
     }
 
-    /// Whether stdout is closed, and all its lines are in the queue.
-    fn has_said_all(&self) -> bool {
-        self.reader.is_finished()
-    }
-
-    /// Asks the child to end, and kills it where it does not.
-    fn stop(&mut self) -> Result<(), Error> {
-        let group = Pid::from_child(&self.process);
-        // An error means that the group is gone already.
-        let _ = kill_process_group(group, Signal::TERM);
-        let start = Instant::now();
-        while self.process.try_wait()?.is_none() {
-            if start.elapsed() > FAREWELL {
-                break;
+    /// The next event; None where there is none for a moment.
+    fn next(&mut self) -> Option<Event> {
+        match self.events.recv_timeout(GLANCE) {
+            Ok(event) => {
+                self.is_silent |= matches!(event, Event::Silent);
+                if matches!(event, Event::Ended) {
+                    self.ending = self.endings.recv().ok();
+                }
+                Some(event)
             }
-            std::thread::sleep(Duration::from_millis(5));
+            Err(RecvTimeoutError::Timeout) => None,
+            Err(RecvTimeoutError::Disconnected) => {
+                self.is_silent = true;
+                std::thread::sleep(GLANCE);
+                None
+            }
         }
-        let _ = kill_process_group(group, Signal::KILL);
-        self.process.wait()?;
-        Ok(())
+    }
+
+    /// Whether it was ended by a signal with which people, shells and batch systems end a whole job.
+    fn was_stopped_from_outside(&self) -> bool {
+        let ends = |signal: i32| interrupt::SIGNALS.contains(&signal) || signal == 9;
+        match self.ending {
+            Some(Ending::Signal(signal)) => ends(signal),
+            Some(Ending::Code(code)) => ends(code - 128),
+            _ => false,
+        }
+    }
+
+    /// Ends it, with all that it started, and answers what it said meanwhile.
+    fn end(&mut self) -> Vec<Said> {
+        leash::ask_to_end(&self.control);
+        let mut late = Vec::new();
+        while let Ok(event) = self.events.recv() {
+            match event {
+                Event::Said(said) => late.push(said),
+                Event::Ended => self.ending = self.endings.recv().ok(),
+                Event::Silent => {}
+            }
+        }
+        late
     }
 }
 
-/// Copies lines into the log, and hands them on as long as somebody receives them.
-fn copy(stdout: impl Read, mut log: File, mut hand_on: impl FnMut(String) -> bool) {
-    let (mut stdout, mut line, mut is_wanted) = (BufReader::new(stdout), Vec::new(), true);
-    while stdout.read_until(b'\n', &mut line).is_ok_and(|n| n > 0) {
-        // A log on a full disk must not stop the trial.
-        let _ = log.write_all(&line);
-        is_wanted = is_wanted && hand_on(String::from_utf8_lossy(&line).into_owned());
-        line.clear();
+/// Tells the listener something. Where nobody listens any more nobody needs to know.
+fn tell(listener: &SyncSender<Event>, event: Event) {
+    let _ = listener.send(event);
+}
+
+/// Numbers of workers, from 0: no two trials that run at the same time have the same one.
+#[derive(Default)]
+pub struct Numbers {
+    taken: Mutex<BTreeSet<usize>>,
+}
+
+/// A number that is given back when it is dropped.
+pub struct Taken<'n>(usize, &'n Numbers);
+
+impl Numbers {
+    fn take(&self) -> Taken<'_> {
+        let mut taken = self.taken();
+        let free = (0..).find(|number| !taken.contains(number)).unwrap_or_default();
+        taken.insert(free);
+        Taken(free, self)
+    }
+
+    fn taken(&self) -> MutexGuard<'_, BTreeSet<usize>> {
+        self.taken.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-/// The command, which is killed when this process dies.
-fn leashed(arguments: &[String]) -> Result<Command, Error> {
-    if cfg!(target_os = "linux") {
-        let mut command = Command::new(std::env::current_exe()?);
-        command.args([super::leash::NAME, &std::process::id().to_string(), "--"]).args(arguments);
-        return Ok(command);
+impl Drop for Taken<'_> {
+    fn drop(&mut self) {
+        self.1.taken().remove(&self.0);
     }
-    let (program, arguments) = arguments.split_first().ok_or_else(|| anyhow!("there is no command"))?;
-    let mut command = Command::new(program);
-    command.args(arguments);
-    Ok(command)
 }
 
 /// Makes the folder for logs.

@@ -5,6 +5,7 @@ mod keys;
 
 use crate::cli::decider::Decider;
 use crate::cli::failure::Failure;
+use crate::cli::interrupt;
 use crate::cli::run::{Run, Scores};
 use crate::cli::setting::{DATA_FOLDER, Machine};
 use crate::cli::trials::number_json;
@@ -107,6 +108,9 @@ impl TaskObjective {
         let (start, n_steps) = (Instant::now(), task.train.steps);
         let interval = n_steps.div_ceil(N_REPORTS);
         for done in 1..=n_steps {
+            if interrupt::signal().is_some() {
+                return Ok(Outcome::given_back());
+            }
             _ = run.step()?;
             if done % interval == 0 && done < n_steps {
                 self.report(trial, done, run.score(&validation)?)?;

@@ -7,6 +7,7 @@ use crate::tuner::trial::{Trial, TrialState};
 use std::error::Error;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Mutex, Once, PoisonError};
+use std::thread::Builder;
 use std::time::{Duration, Instant};
 
 /// How long [`Study::optimize`] goes on, and with how many threads.
@@ -107,7 +108,12 @@ impl Study {
             }
         };
         std::thread::scope(|scope| {
-            (1..options.n_jobs).for_each(|_| _ = scope.spawn(work));
+            for n_threads in 1..options.n_jobs {
+                if let Err(error) = Builder::new().spawn_scoped(scope, work) {
+                    tracing::warn!("{n_threads} threads work, not {}: {error}", options.n_jobs);
+                    break;
+                }
+            }
             work();
         });
         failed.into_inner().unwrap_or_else(PoisonError::into_inner).map_or(Ok(()), Err)

@@ -53,6 +53,11 @@ impl Outcome {
         Self { end: End::Failed, constraints: Vec::new(), reason: Some(reason.into()) }
     }
 
+    /// Interrupted: the trial waits to be tried again with the same parameters, here or by another worker.
+    pub fn given_back() -> Self {
+        Self { end: End::GivenBack, constraints: Vec::new(), reason: None }
+    }
+
     /// The same with constraints: the trial is feasible where none of them is above 0. Where one is NaN, the trial
     /// fails.
     #[must_use]

@@ -4,7 +4,9 @@ use super::read::{self, rows};
 use super::{Cell, Connection, Done, MARK};
 use crate::tuner::direction::Direction;
 use crate::tuner::python_json;
-use crate::tuner::storage::{Change, Draft, End, HEARTBEAT, Seen, StorageError, StudyRecord, TrialKey, pruned_values};
+use crate::tuner::storage::{
+    Change, Draft, End, HEARTBEAT, RUNG, Seen, StorageError, StudyRecord, TrialKey, pruned_values,
+};
 use crate::tuner::trial::{Assigned, CONSTRAINTS, REASON};
 use serde_json::{Value as Json, json};
 use std::collections::BTreeMap;
@@ -271,6 +273,7 @@ fn finish(connection: &mut dyn Connection, trial: i64, end: &End) -> Done<()> {
         End::Complete(values) => ("COMPLETE", values.clone()),
         End::Pruned => ("PRUNED", pruned_values(read::last_report(connection, trial)?)),
         End::Failed => ("FAIL", Vec::new()),
+        End::GivenBack => return give_back(connection, trial),
     };
     for (objective, value) in values.into_iter().enumerate() {
         let (value, kind) = encoded(value);
@@ -281,6 +284,17 @@ fn finish(connection: &mut dyn Connection, trial: i64, end: &End) -> Done<()> {
     let now = connection.dialect().now;
     let sql = format!("UPDATE trials SET state = '{state}', datetime_complete = {now} WHERE trial_id = $1");
     connection.query(&sql, &[trial.into()]).map(|_| ())
+}
+
+/// Lets a trial wait again, as if nobody had begun it.
+fn give_back(connection: &mut dyn Connection, trial: i64) -> Done<()> {
+    for table in ["trial_intermediate_values", "trial_heartbeats"] {
+        connection.query(&format!("DELETE FROM {table} WHERE trial_id = $1"), &[trial.into()])?;
+    }
+    let sql = format!("DELETE FROM trial_system_attributes WHERE trial_id = $1 AND (key LIKE '{RUNG}%' OR key = $2)");
+    connection.query(&sql, &[trial.into(), HEARTBEAT.into()])?;
+    let sql = "UPDATE trials SET state = 'WAITING', datetime_start = NULL WHERE trial_id = $1";
+    connection.query(sql, &[trial.into()]).map(|_| ())
 }
 
 fn encoded(value: f64) -> (Cell, &'static str) {
@@ -314,7 +328,7 @@ pub(super) fn reap(connection: &mut dyn Connection, study: &StudyRecord, retries
             system_attrs.entry(FAILED.into()).or_insert(json!(number));
             system_attrs.insert(HISTORY.into(), Json::Array(history));
             // The rungs that the failed trial has reached are its own, and so is the interval of its worker.
-            system_attrs.retain(|key, _| !key.starts_with("completed_rung_") && key != HEARTBEAT);
+            system_attrs.retain(|key, _| !key.starts_with(RUNG) && key != HEARTBEAT);
             let draft = Draft { system_attrs, ..Draft::default() };
             let retry = insert(connection, study.id, n_trials, &draft, "WAITING", "NULL")?;
             copy(connection, id, retry.id, "trial_params", "param_name, param_value, distribution_json")?;
