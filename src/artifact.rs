@@ -21,6 +21,7 @@
 
 mod durable;
 mod error;
+pub(crate) mod exact;
 
 pub use durable::write_bytes;
 pub use error::{ArtifactError, PayloadError};

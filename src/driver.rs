@@ -16,8 +16,9 @@
 //! policy is asked, and keeps what it decides within bounds. Nobody vetoes the guard. (docs/DESIGN.md, *Who may veto
 //! whom?*)
 //!
-//! It knows no framework: [`torch::QController`](crate::torch), the rollouts of meta-training and
-//! `examples/drive_by_hand.rs` are hosts of it.
+//! It knows no framework: [`torch::QController`](crate::torch), the rollouts of meta-training, [`Session`] and
+//! `examples/momentum_by_hand.rs` are hosts of it. A loop whose parameters are plain slices needs no host of its own:
+//! a [`Session`] measures, remembers and goes back by itself.
 //!
 //! Under a guard, a step whose loss or gradient is not finite is never applied, and it is rolled back at once, also
 //! between two decisions. (A host that can see it only at the next decision, because looking would make it wait for a
@@ -26,6 +27,7 @@
 mod guard;
 pub mod line_search;
 mod pace;
+mod session;
 #[cfg(test)]
 mod tests;
 mod trace;
@@ -35,8 +37,10 @@ pub use line_search::{
     LineSearch, LineSearchConfig, LineSearchError, LineSearchStep, Minimized, SearchDirection, minimize,
 };
 pub use pace::{Bounds, Pace};
+pub use session::{Rates, Session, SessionError, SessionState};
 pub use trace::TraceRecord;
 
+use crate::artifact::exact;
 use crate::limits::{OutOfRange, is_positive, within};
 use crate::policy::{Action, Decision, LossWindow, Measured, Move, Policy, PolicyStateError, Reason, Signals};
 use guard::{Guard, Verdict};
@@ -191,8 +195,14 @@ impl DecisionCounts {
 }
 
 /// State of a driver: everything in it that later steps depend on.
+///
+/// With serde it comes back to the bit from every format: in formats of text, such as JSON, it is one text of
+/// hexadecimal digits.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct DriverState {
+pub struct DriverState(#[serde(with = "exact")] State);
+
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+struct State {
     lr: f64,
     lr_base: f64,
     /// Learning rate at the start or, where the first step was too long, the one after that.
@@ -256,7 +266,7 @@ pub struct Driver<P: Policy = Box<dyn Policy>> {
     config: DriverConfig,
     callbacks: Vec<DecisionCallback>,
     last: Option<Decision>,
-    state: DriverState,
+    state: State,
 }
 
 impl<P: Policy> Driver<P> {
@@ -270,7 +280,7 @@ impl<P: Policy> Driver<P> {
             return Err(DriverError::LineSearch);
         }
         config.check(lr, weight_decay)?;
-        let state = DriverState {
+        let state = State {
             lr,
             lr_base: lr,
             lr_first: lr,
@@ -573,7 +583,7 @@ impl<P: Policy> Driver<P> {
     /// made by the same call and given this state goes on bit-identically, if the host restores what is its own too:
     /// parameters and optimizer, its [`Measure`](crate::Measure), and the states that it keeps.
     pub fn state(&self) -> DriverState {
-        DriverState { policy: self.policy.save(), ..self.state.clone() }
+        DriverState(State { policy: self.policy.save(), ..self.state.clone() })
     }
 
     /// Goes back to a saved state.
@@ -582,6 +592,7 @@ impl<P: Policy> Driver<P> {
     /// When the state was saved with another kind of policy, with a guard where this driver has none or the other way
     /// round, or with a learning rate or a weight decay that no run can have. The driver is as it was then.
     pub fn load_state(&mut self, state: DriverState) -> Result<(), DriverError> {
+        let DriverState(state) = state;
         self.config.check(state.lr, state.weight_decay)?;
         if state.guard.is_some() != self.is_guarded() {
             return Err(DriverError::Guard { saved: if state.guard.is_some() { "with" } else { "without" } });

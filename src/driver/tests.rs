@@ -230,7 +230,7 @@ fn a_state_of_other_rules_or_with_impossible_values_is_refused_and_changes_nothi
     let message = guarded.load_state(bare.state()).unwrap_err().to_string();
     assert!(message.contains("without a guard"), "{message}");
     assert!(bare.load_state(before.clone()).unwrap_err().to_string().contains("with a guard"));
-    let broken = DriverState { lr: -0.1, ..before.clone() };
+    let broken = DriverState(State { lr: -0.1, ..before.0.clone() });
     assert!(guarded.load_state(broken).unwrap_err().to_string().contains("lr is -0.1"));
     assert_eq!(guarded.state(), before);
 }
