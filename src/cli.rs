@@ -30,6 +30,8 @@ mod grid;
 #[cfg(feature = "torch")]
 mod pool;
 #[cfg(feature = "torch")]
+mod predict;
+#[cfg(feature = "torch")]
 mod run;
 #[cfg(feature = "torch")]
 mod setting;
@@ -63,6 +65,9 @@ enum Command {
     /// Train the net of a task file
     #[cfg(feature = "torch")]
     Train(train::TrainArgs),
+    /// Ask a trained net about new rows
+    #[cfg(feature = "torch")]
+    Predict(predict::PredictArgs),
     /// Train the net of a task file with several controllers and schedules, from several learning rates
     #[cfg(feature = "torch")]
     Compare(compare::CompareArgs),
@@ -81,7 +86,7 @@ enum Command {
     OnLeash(tune::leash::LeashArgs),
     /// Not in this program: it was built without libtorch
     #[cfg(not(feature = "torch"))]
-    #[command(alias = "demo", alias = "compare", alias = "evaluate")]
+    #[command(alias = "demo", alias = "compare", alias = "evaluate", alias = "predict")]
     Train(without_torch::WithoutTorch),
 }
 
@@ -92,6 +97,8 @@ impl Command {
             Self::Demo(args) => args.run(),
             #[cfg(feature = "torch")]
             Self::Train(args) => args.run(),
+            #[cfg(feature = "torch")]
+            Self::Predict(args) => args.run(),
             #[cfg(feature = "torch")]
             Self::Compare(args) => args.run(),
             #[cfg(feature = "torch")]

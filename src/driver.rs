@@ -16,7 +16,7 @@
 //! policy is asked, and keeps what it decides within bounds. Nobody vetoes the guard. (docs/DESIGN.md, *Who may veto
 //! whom?*)
 //!
-//! It knows no framework: [`torch::QController`](crate::torch), the rollouts of meta-training, [`Session`] and
+//! It knows no framework: `torch::QController`, the rollouts of meta-training, [`Session`] and
 //! `examples/momentum_by_hand.rs` are hosts of it. A loop whose parameters are plain slices needs no host of its own:
 //! a [`Session`] measures, remembers and goes back by itself.
 //!

@@ -60,6 +60,9 @@ pub struct TrainArgs {
     /// Write the result as JSON
     #[arg(long, value_name = "OUT", help_heading = "Output")]
     json: Option<PathBuf>,
+    /// Write the trained net, for `qgd predict` and for whatever reads safetensors
+    #[arg(long, value_name = "NET.safetensors", help_heading = "Output")]
+    save: Option<PathBuf>,
     /// Write every decision as a line of JSON: step, loss, learning rate, action, reason, features, Q-values
     #[arg(long, value_name = "OUT.jsonl", help_heading = "Output")]
     trace: Option<PathBuf>,
@@ -78,6 +81,7 @@ impl TrainArgs {
         let decider = self.decider()?;
         setting::check_output("--json", self.json.as_deref())?;
         setting::check_output("--trace", self.trace.as_deref())?;
+        setting::check_output("--save", self.save.as_deref())?;
         let device = self.machine.device()?;
         tch::set_num_threads(self.threads.into());
         let data = self.machine.dataset(&task, self.seed)?;
@@ -85,6 +89,9 @@ impl TrainArgs {
         let identity = Identity::new(&task, &decider, self.seed, &self.machine.device, self.threads);
         let checkpoints = self.resume.as_deref().map(|dir| Checkpoints::open(dir, identity)).transpose()?;
         let outcome = self.train(&task, &data, &decider, &mut run, checkpoints)?;
+        if let Some(path) = &self.save {
+            setting::write_file(path, &qgd::nets::to_bytes(&run.vs, &task, &data.fitted)?)?;
+        }
         if let Some(path) = &self.json {
             setting::write_file(path, &outcome.to_json()?)?;
         }

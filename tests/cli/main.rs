@@ -19,6 +19,8 @@ mod merging;
 mod meta_training;
 mod optuna;
 #[cfg(feature = "torch")]
+mod predicting;
+#[cfg(feature = "torch")]
 mod training;
 mod tuner_bad_input;
 mod tuner_faults;
@@ -39,6 +41,9 @@ fn help_teaches_and_is_no_error() {
         &["meta-train", "--help"],
         &["train", "--help"],
         &["evaluate", "--help"],
+        ["predict", "--help"],
+        &["evaluate", "--help"],
+        ["evaluate", "--help"],
         &["tune", "--help"],
         &["worker", "--help"],
         &["study", "--help"],
