@@ -4,39 +4,32 @@
 //!
 //!     cargo run --example drive_by_hand --no-default-features
 
-use qgd::{Controller, Driver, Measure, Order};
+use qgd::Controller;
+use qgd::driver::Session;
 use rand::RngExt;
 
 const CURVATURE: [f32; 2] = [50.0, 1.0];
-const START: [f32; 2] = [1.0, -2.0];
 const STEPS: u64 = 300;
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {
     let controller = Controller::pretrained("lr")?;
     println!("{}: {}", controller.recipe().name, controller.recipe().description);
-    let config = controller.driver_config(Some(STEPS));
-    let mut driver = Driver::new(controller, 1e-5, 0.0, config)?;
-    driver.on_decision(Box::new(|decision| {
+    let mut session = Session::new(controller, 1e-5)?.with_total_steps(STEPS)?;
+    session.on_decision(|decision| {
         if decision.step.is_power_of_two() {
             println!("step {:4}  loss {:9.2e}  lr {:8.2e}", decision.step, decision.loss, decision.lr);
         }
-    }));
+    });
     let mut rng = qgd::rng::stream(0, "noise");
-    let (mut x, mut kept, mut measure) = (START, START, Measure::default());
+    let mut x = [1.0f32, -2.0];
     for _ in 0..STEPS {
         let noise = rng.random_range(0.9..1.1);
         let grad = [0, 1].map(|i| noise * CURVATURE[i] * x[i]);
         let loss = 0.5 * (grad[0] * x[0] + grad[1] * x[1]);
-        match driver.step(&[loss], grad.iter().all(|g| g.is_finite()), || measure.measure(&x, &grad)) {
-            Order::Apply { lr, keep, .. } => {
-                kept = if keep { x } else { kept };
-                x = [0, 1].map(|i| x[i] - lr as f32 * grad[i]);
-            }
-            Order::Skip => {}
-            Order::RollBack => (x, _) = (kept, measure.rolled_back(&kept)),
-            Order::Restart => (x, kept, measure) = (START, START, Measure::default()),
+        if let Some(rates) = session.step(loss, &mut x, &grad)? {
+            x = [0, 1].map(|i| x[i] - rates.lr as f32 * grad[i]);
         }
     }
-    println!("{:?}, {} rollbacks; x = {x:?}", driver.counts(), driver.rollbacks());
+    println!("{:?}, {} rollbacks; x = {x:?}", session.counts(), session.rollbacks());
     Ok(())
 }

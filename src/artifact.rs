@@ -21,6 +21,7 @@
 
 mod durable;
 mod error;
+pub(crate) mod exact;
 mod place;
 
 pub use durable::{check_writable, sweep, write_bytes};

@@ -39,6 +39,8 @@ mod init;
 #[cfg(feature = "torch")]
 mod pool;
 #[cfg(feature = "torch")]
+mod predict;
+#[cfg(feature = "torch")]
 mod run;
 #[cfg(feature = "torch")]
 mod setting;
@@ -72,6 +74,9 @@ enum Command {
     /// Train the net of a task file
     #[cfg(feature = "torch")]
     Train(train::TrainArgs),
+    /// Ask a trained net about new rows
+    #[cfg(feature = "torch")]
+    Predict(predict::PredictArgs),
     /// Train the net of a task file with several controllers and schedules, from several learning rates
     #[cfg(feature = "torch")]
     Compare(compare::CompareArgs),
@@ -97,7 +102,7 @@ enum Command {
     OnLeash(tune::leash::LeashArgs),
     /// Not in this program: it was built without libtorch
     #[cfg(not(feature = "torch"))]
-    #[command(alias = "demo", alias = "compare", alias = "evaluate", alias = "init", alias = "data")]
+    #[command(alias = "demo", alias = "compare", alias = "evaluate", alias = "init", alias = "data", alias = "predict")]
     Train(without_torch::WithoutTorch),
 }
 
@@ -108,6 +113,8 @@ impl Command {
             Self::Demo(args) => args.run(),
             #[cfg(feature = "torch")]
             Self::Train(args) => args.run(),
+            #[cfg(feature = "torch")]
+            Self::Predict(args) => args.run(),
             #[cfg(feature = "torch")]
             Self::Compare(args) => args.run(),
             #[cfg(feature = "torch")]

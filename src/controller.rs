@@ -42,16 +42,26 @@ use std::sync::Arc;
 /// Pretrained controller at work: reads [`Signals`], answers with the action of the highest Q-value.
 ///
 /// ```
-/// use qgd::{Controller, Policy, Signals};
+/// use qgd::Controller;
+/// use qgd::driver::Session;
 ///
 /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
-/// let mut controller = Controller::pretrained("lr")?;
-/// let decision = controller.decide(&Signals { lr: 0.1, lr_base: 0.1, ..Signals::default() });
-/// println!("{:?}, because of {:?}", decision.action, decision.reason);
+/// let mut session = Session::new(Controller::pretrained("lr")?, 1e-6)?.with_total_steps(200)?;
+/// let mut x = vec![3.0f32; 10];
+/// for _ in 0..200 {
+///     let (loss, grad) = (0.5 * x.iter().map(|x| x * x).sum::<f32>(), x.clone());
+///     if let Some(rates) = session.step(loss, &mut x, &grad)? {
+///         x.iter_mut().zip(&grad).for_each(|(x, g)| *x -= rates.lr as f32 * g);
+///     }
+/// }
+/// println!("{x:?} at {}, after {:?}", session.lr(), session.counts());
+/// assert!(x.iter().all(|x| x.abs() < 0.1));
 /// # Ok(()) }
 /// ```
 ///
-/// A [`Driver`](crate::Driver) runs it beside a training loop.
+/// A controller alone only says what to do. Whether the net is well, when to ask, how far to go and what to go back to
+/// is for what runs it: a [`Session`](crate::driver::Session) on plain slices, a [`Driver`](crate::Driver) in a host of
+/// your own, `torch::QController` for tch.
 #[derive(Debug, Clone)]
 pub struct Controller {
     pretrained: Arc<Pretrained>,

@@ -13,16 +13,20 @@ mod chars;
 mod cifar;
 mod csv;
 mod error;
+mod fitted;
 mod idx;
 mod prepare;
 pub mod published;
 mod read;
+mod rows;
 mod spec;
 pub mod survey;
 mod tsv;
 
 pub use batches::Batches;
 pub use error::DataError;
+pub use fitted::{Fitted, Names, Scale};
+pub use rows::{Rows, RowsError, rows};
 pub use spec::{Column, DataSpec, Format};
 
 use crate::rng::fnv1a;
@@ -44,13 +48,16 @@ pub struct Dataset {
     pub n_tokens: usize,
     /// Kind of the targets.
     pub kind: TargetKind,
+    /// What the preparation found, for rows that come later.
+    pub fitted: Fitted,
 }
 
 /// Kind of the targets, which decides the loss.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum TargetKind {
     /// Class numbers: cross entropy.
+    #[default]
     Classes,
     /// Real numbers: mean squared error.
     Values,
@@ -173,6 +180,7 @@ pub fn fingerprint(spec: &DataSpec, task_dir: &Path, data_dir: Option<&Path>) ->
 struct Raw {
     inputs: RawInputs,
     targets: Targets,
+    names: Names,
 }
 
 /// Inputs before shuffle and split. Bytes become floats only when the examples are chosen, to save memory.

@@ -16,8 +16,9 @@
 //! policy is asked, and keeps what it decides within bounds. Nobody vetoes the guard. (docs/DESIGN.md, *Who may veto
 //! whom?*)
 //!
-//! It knows no framework: [`torch::QController`](crate::torch), the rollouts of meta-training and
-//! `examples/drive_by_hand.rs` are hosts of it.
+//! It knows no framework: `torch::QController`, the rollouts of meta-training, [`Session`] and
+//! `examples/momentum_by_hand.rs` are hosts of it. A loop whose parameters are plain slices needs no host of its own:
+//! a [`Session`] measures, remembers and goes back by itself.
 //!
 //! **What the loss must be.** A distance: never below 0, or below [`DriverConfig::loss_floor`] where that is given, and
 //! near it for a net that has learned all there is. Guard and controllers compare losses as ratios, in any unit, so a
@@ -36,6 +37,7 @@ mod guard;
 pub mod line_search;
 mod losses;
 mod pace;
+mod session;
 mod state;
 #[cfg(test)]
 mod tests;
@@ -46,6 +48,7 @@ pub use line_search::{
     LineSearch, LineSearchConfig, LineSearchError, LineSearchStep, Minimized, SearchDirection, minimize,
 };
 pub use pace::{Bounds, Pace};
+pub use session::{Rates, Session, SessionError, SessionState};
 pub use state::DriverState;
 pub use trace::TraceRecord;
 
@@ -54,6 +57,7 @@ use crate::policy::{Action, Decision, LossWindow, Measured, Move, Policy, Policy
 use guard::{Guard, Verdict};
 use losses::Notice;
 use pace::clamp;
+use state::State;
 use serde::{Deserialize, Serialize};
 
 /// Configuration of a [`Driver`]. The default leaves everything to the policy: a decision at every step, wide bounds,
@@ -252,7 +256,7 @@ pub struct Driver<P: Policy = Box<dyn Policy>> {
     config: DriverConfig,
     callbacks: Vec<DecisionCallback>,
     last: Option<Decision>,
-    state: DriverState,
+    state: State,
 }
 
 impl<P: Policy> Driver<P> {
@@ -266,7 +270,7 @@ impl<P: Policy> Driver<P> {
             return Err(DriverError::LineSearch);
         }
         config.check(lr, weight_decay)?;
-        let state = DriverState::new(lr, weight_decay, &config);
+        let state = State::new(lr, weight_decay, &config);
         Ok(Self { policy, config, callbacks: Vec::new(), last: None, state })
     }
 
@@ -646,7 +650,7 @@ impl<P: Policy> Driver<P> {
     /// made by the same call and given this state goes on bit-identically, if the host restores what is its own too:
     /// parameters and optimizer, its [`Measure`](crate::Measure), and the states that it keeps.
     pub fn state(&self) -> DriverState {
-        DriverState { policy: self.policy.save(), ..self.state.clone() }
+        DriverState(State { policy: self.policy.save(), ..self.state.clone() })
     }
 
     /// Goes back to a saved state.
@@ -655,6 +659,7 @@ impl<P: Policy> Driver<P> {
     /// When the state was saved with another kind of policy, under another guard or without one, or holds numbers that
     /// no run can have left there. The driver is as it was then.
     pub fn load_state(&mut self, state: DriverState) -> Result<(), DriverError> {
+        let DriverState(state) = state;
         state.check(&self.config)?;
         self.policy.load(&state.policy)?;
         self.state = state;

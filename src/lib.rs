@@ -52,6 +52,42 @@
 //!
 //! A program that embeds a pretrained controller needs none of the default features, and then compiles neither libtorch nor meta-training nor
 //! the tuner: `qgd = { version = "0.1", default-features = false }`.
+//!
+//! A program that embeds the `torch` half finds libtorch where this crate was linked with it; the linker of the program must be told
+//! so too, by a `build.rs` of one statement:
+//!
+//! ```no_run
+//! if let Ok(argument) = std::env::var("DEP_QGD_LINK_ARG") {
+//!     println!("cargo:rustc-link-arg={argument}");
+//! }
+//! ```
+//!
+//! Without it the program is built, and then does not start: `libtorch_cpu.so: cannot open shared object file`. A library between the
+//! two passes it on by a `links` key and a `build.rs` of its own. `examples/downstream` has one program with libtorch and one without.
+//!
+//! Training loops without torch: [`driver::Session`] takes plain slices, one call at every step.
+//!
+// Links to what this build leaves out.
+#![cfg_attr(not(feature = "torch"), doc = "[`torch`]: https://docs.rs/qgd/latest/qgd/torch/index.html")]
+#![cfg_attr(
+    not(feature = "torch"),
+    doc = "[`torch::QController`]: https://docs.rs/qgd/latest/qgd/torch/struct.QController.html"
+)]
+#![cfg_attr(not(feature = "torch"), doc = "[`nets`]: https://docs.rs/qgd/latest/qgd/nets/index.html")]
+#![cfg_attr(not(feature = "torch"), doc = "[`data`]: https://docs.rs/qgd/latest/qgd/data/index.html")]
+#![cfg_attr(not(feature = "torch"), doc = "[`task`]: https://docs.rs/qgd/latest/qgd/task/index.html")]
+#![cfg_attr(not(feature = "meta"), doc = "[`meta`]: https://docs.rs/qgd/latest/qgd/meta/index.html")]
+#![cfg_attr(
+    not(feature = "meta"),
+    doc = "[`meta::MetaTraining`]: https://docs.rs/qgd/latest/qgd/meta/struct.MetaTraining.html"
+)]
+#![cfg_attr(
+    not(feature = "meta"),
+    doc = "[`meta::TrainingRecipe`]: https://docs.rs/qgd/latest/qgd/meta/struct.TrainingRecipe.html"
+)]
+#![cfg_attr(not(feature = "meta"), doc = "[`report`]: https://docs.rs/qgd/latest/qgd/report/index.html")]
+#![cfg_attr(not(feature = "tuner"), doc = "[`tuner`]: https://docs.rs/qgd/latest/qgd/tuner/index.html")]
+#![cfg_attr(not(feature = "tuner"), doc = "[`tuner::Study`]: https://docs.rs/qgd/latest/qgd/tuner/struct.Study.html")]
 
 pub mod artifact;
 pub mod controller;

@@ -15,19 +15,23 @@
 mod cnn;
 mod error;
 mod evaluate;
+mod file;
 mod init;
 mod layers;
 mod mlp;
 mod rnn;
+mod saved;
 mod split;
 
 pub use error::NetError;
-pub use evaluate::{Evaluation, evaluate, loss};
+pub use evaluate::{Evaluation, evaluate, loss, outputs};
+pub use file::{NetFile, NetFileError, to_bytes};
+pub use saved::SavedValues;
 pub use split::TensorSplit;
 
 use crate::data::{Dataset, Inputs, TargetKind};
 use crate::task::{NetKind, NetSpec};
-use init::Maker;
+use init::{Maker, Source};
 use layers::Dropout;
 use rand_chacha::ChaCha8Rng;
 use tch::{Kind, Tensor, nn};
@@ -92,7 +96,23 @@ impl Net {
     /// # Errors
     /// When the net does not fit the data, is too large, or libtorch cannot allocate it.
     pub fn build(spec: &NetSpec, path: &nn::Path, dataset: &Dataset, rng: &mut ChaCha8Rng) -> Result<Self, NetError> {
-        let mut maker = Maker::new(rng);
+        Self::assemble(spec, path, dataset, Maker::new(Source::Drawn(rng)))
+    }
+
+    /// Builds the net that `spec` describes for this data, with the values of a trained one.
+    ///
+    /// # Errors
+    /// When the net does not fit the data or the values, or libtorch cannot allocate it.
+    pub fn restore(
+        spec: &NetSpec,
+        path: &nn::Path,
+        dataset: &Dataset,
+        saved: &SavedValues<'_>,
+    ) -> Result<Self, NetError> {
+        Self::assemble(spec, path, dataset, Maker::new(Source::Saved(saved)))
+    }
+
+    fn assemble(spec: &NetSpec, path: &nn::Path, dataset: &Dataset, mut maker: Maker<'_>) -> Result<Self, NetError> {
         let body = match (&spec.kind, &dataset.train.inputs) {
             (NetKind::Mlp, Inputs::Float { shape, .. }) => Body::Mlp(mlp::Mlp::build(
                 &mut maker,

@@ -30,7 +30,9 @@ use serde::{Deserialize, Serialize};
 /// assert_eq!(decision.lr_factor, 0.5);
 /// ```
 pub trait Policy: Send {
-    /// Takes one decision. The driver calls it at the steps that its [`Pace`](crate::driver::Pace) names.
+    /// Takes one decision. The driver calls it at the steps that its [`Pace`](crate::driver::Pace) names, after its guard
+    /// has found the net well. A training loop that calls it by itself has neither: it uses a
+    /// [`Session`](crate::driver::Session) or a [`Driver`](crate::Driver).
     fn decide(&mut self, signals: &Signals) -> Decision;
 
     /// Features and Q-values of the last decision, for the trace. None for a policy that has none.

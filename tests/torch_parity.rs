@@ -4,7 +4,7 @@
 #![cfg(feature = "torch")]
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking, in its helpers too")]
 
-use qgd::data::{Dataset, Inputs, Split, TargetKind, Targets};
+use qgd::data::{Dataset, Fitted, Inputs, Split, TargetKind, Targets};
 use qgd::nets::{Mode, Net, TensorSplit, evaluate};
 use qgd::rng;
 use qgd::task::{Head, NetKind, NetSpec, TaskSpec};
@@ -83,7 +83,15 @@ fn places(spec: &NetSpec, length: usize) -> usize {
 
 fn dataset(train: Split, n_outputs: usize, n_tokens: usize) -> Dataset {
     let kind = if matches!(train.targets, Targets::Values { .. }) { TargetKind::Values } else { TargetKind::Classes };
-    Dataset { validation: train.clone(), test: train.clone(), train, n_outputs, n_tokens, kind }
+    Dataset {
+        validation: train.clone(),
+        test: train.clone(),
+        train,
+        n_outputs,
+        n_tokens,
+        kind,
+        fitted: Fitted::default(),
+    }
 }
 
 impl Case {

@@ -3,8 +3,9 @@
 mod section;
 
 use super::failure::Failure;
-use super::setting;
+use super::outputs::Files;
 use anyhow::{Context, anyhow};
+use qgd::artifact;
 use qgd::data::TargetKind;
 use qgd::data::survey::{Column, Hints, Survey, Values};
 use section::{Role, data_section};
@@ -83,13 +84,16 @@ impl InitArgs {
                 "{output} is there already; --force replaces it, -o writes another file"
             )));
         }
-        setting::check_output("--output", Some(&output))?;
+        let mut files = Files::default();
+        files.reads("the table", &self.table);
+        files.writes("--output", Some(&output))?;
         let header = if self.header || self.no_header { Some(self.header) } else { None };
         let survey =
             Survey::of(&self.table, Hints { delimiter: self.delimiter, header }).map_err(Failure::bad_input)?;
         let draft = self.draft(&survey)?;
         let path = path_from(&output, &self.table).map_err(Failure::BadInput)?;
-        setting::write_file(&output, draft.task_file(&self.table, &path).as_bytes())?;
+        let text = draft.task_file(&self.table, &path);
+        artifact::write_bytes(&output, text.as_bytes()).map_err(|error| Failure::Failed(error.into()))?;
         say!("{}", draft.in_words(&self.table, self.target.is_none()));
         say!("Written: {0}. Look through it, then: qgd train {0} --controller lr", output.display());
         Ok(())

@@ -61,6 +61,9 @@ pub struct TrainArgs {
     /// Write the result as JSON
     #[arg(long, value_name = "OUT", help_heading = "Output")]
     json: Option<PathBuf>,
+    /// Write the trained net, for `qgd predict` and for whatever reads safetensors
+    #[arg(long, value_name = "NET.safetensors", help_heading = "Output")]
+    save: Option<PathBuf>,
     /// Write every decision as a line of JSON: step, loss, learning rate, action, reason, features, Q-values. Into a
     /// pipe it streams; where its reader goes away, the run goes on without it
     #[arg(long, value_name = "OUT.jsonl", help_heading = "Output")]
@@ -86,6 +89,8 @@ impl TrainArgs {
         let checkpoints = self.resume.as_deref().map(|dir| self.checkpoints(dir, &task, &decider)).transpose()?;
         let mut results = Results::default();
         let outcome = self.train(&task, &data, &decider, &mut run, checkpoints, &mut results)?;
+        let net = || Ok(qgd::nets::to_bytes(&run.vs, &task, &data.fitted)?);
+        results.write(self.save.as_deref(), net);
         results.write(self.json.as_deref(), || outcome.to_json());
         results.tell(outcome)
     }
@@ -95,6 +100,7 @@ impl TrainArgs {
         files.reads_task(task, self.machine.data_dir.as_deref())?;
         self.controller.iter().for_each(|given| files.reads_controller(given));
         files.writes_folder("--resume", self.resume.as_deref(), &checkpoint::FILE_NAMES)?;
+        files.writes("--save", self.save.as_deref())?;
         files.writes("--json", self.json.as_deref())?;
         files.writes("--trace", self.trace.as_deref())
     }

@@ -3,6 +3,9 @@
 use super::failure::Failure;
 use anyhow::anyhow;
 
+/// Version of PyTorch that our tch is made for.
+const TORCH: &str = "2.11.0";
+
 #[derive(clap::Args)]
 pub struct WithoutTorch {
     /// Whatever you wanted to train
@@ -14,7 +17,8 @@ impl WithoutTorch {
     pub fn run(&self) -> Result<(), Failure> {
         let wanted = self.arguments.join(" ");
         Err(Failure::BadInput(anyhow!(
-            "cannot train {wanted}: this qgd was built without libtorch; build it with the default features (`make libtorch && cargo build`)"
+            "cannot train {wanted}: this qgd was built without libtorch. In a checkout: `make libtorch && cargo build`. Elsewhere: \
+             `pip install torch=={TORCH}`, then `LIBTORCH_USE_PYTORCH=1 cargo install qgd`"
         )))
     }
 }

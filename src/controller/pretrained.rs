@@ -57,7 +57,7 @@ pub struct EvaluationRow {
     pub n_tasks: u32,
     /// Geometric mean over the tasks of (median over starts with the controller + 1e-2) / (tuned rival + 1e-2). The
     /// rival is cosine from its best learning rate; for controllers of the weight decay, the best fixed one
-    /// ([`ValidationSet::draw`](crate::meta::ValidationSet::draw)).
+    /// (`meta::ValidationSet::draw`).
     pub tuned_ratio: f64,
     /// Geometric mean as above, with the worst start in place of the median.
     pub worst_ratio: f64,

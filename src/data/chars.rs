@@ -3,7 +3,7 @@
 //! The characters are numbered in their Unicode order, and the text is cut into pieces of `context` that do not
 //! overlap.
 
-use super::{DataError, Raw, RawInputs, Targets, read};
+use super::{DataError, Names, Raw, RawInputs, Targets, read};
 use std::collections::BTreeSet;
 use std::path::Path;
 
@@ -17,5 +17,6 @@ pub(super) fn load(path: &Path, context: usize) -> Result<Raw, DataError> {
     }
     let n = n_examples * context;
     let inputs = RawInputs::Tokens { length: context, ids: numbers[..n].to_vec() };
-    Ok(Raw { inputs, targets: Targets::Classes { per_example: context, ids: numbers[1..=n].to_vec() } })
+    let targets = Targets::Classes { per_example: context, ids: numbers[1..=n].to_vec() };
+    Ok(Raw { inputs, targets, names: Names::default() })
 }

@@ -2,7 +2,7 @@
 //!
 //! Classes are numbered in the order of their names as text, so "10" comes before "2".
 
-use super::{Column, DataError, Raw, RawInputs, TargetKind, Targets, read};
+use super::{Column, DataError, Names, Raw, RawInputs, TargetKind, Targets, read};
 use ::csv::{ReaderBuilder, StringRecord, Trim};
 use std::collections::BTreeSet;
 use std::path::Path;
@@ -14,7 +14,7 @@ pub(super) fn load(
     target: &Column,
     kind: TargetKind,
 ) -> Result<Raw, DataError> {
-    let mut rows = if delimiter == ' ' { by_white_space(path)? } else { by_delimiter(path, delimiter)? };
+    let mut rows = rows(path, delimiter)?;
     let names = if header && !rows.is_empty() { Some(rows.remove(0).1) } else { None };
     let n_columns = names.as_ref().or(rows.first().map(|(_, row)| row)).map_or(0, StringRecord::len);
     let target = target_column(path, target, names.as_ref(), n_columns)?;
@@ -34,10 +34,21 @@ pub(super) fn load(
         }
     }
     let inputs = RawInputs::Float { shape: vec![n_columns.saturating_sub(1)], values };
-    Ok(Raw { inputs, targets: targets(path, kind, target, &answers)? })
+    let names = Names {
+        columns: names.iter().flatten().map(str::to_owned).collect(),
+        target,
+        classes: if kind == TargetKind::Classes { classes(&answers) } else { Vec::new() },
+        words: Vec::new(),
+    };
+    Ok(Raw { inputs, targets: targets(path, kind, target, &answers, &names.classes)?, names })
 }
 
-type Row = (u64, StringRecord);
+/// Cells of every line that is not blank, with the number of the line.
+pub(super) fn rows(path: &Path, delimiter: char) -> Result<Vec<Row>, DataError> {
+    if delimiter == ' ' { by_white_space(path) } else { by_delimiter(path, delimiter) }
+}
+
+pub(super) type Row = (u64, StringRecord);
 
 fn by_delimiter(path: &Path, delimiter: char) -> Result<Vec<Row>, DataError> {
     let text = read::text(path)?;
@@ -82,12 +93,24 @@ fn target_column(
     }
 }
 
-fn number(path: &Path, line: u64, column: usize, cell: &str) -> Result<f32, DataError> {
+pub(super) fn number(path: &Path, line: u64, column: usize, cell: &str) -> Result<f32, DataError> {
     let wrong = || DataError::NotANumber { path: path.into(), line, column: column + 1, cell: cell.to_owned() };
     cell.parse().ok().filter(|number: &f32| number.is_finite()).ok_or_else(wrong)
 }
 
-fn targets(path: &Path, kind: TargetKind, column: usize, answers: &[(u64, &str)]) -> Result<Targets, DataError> {
+/// Names of the classes, in the order of their numbers.
+fn classes(answers: &[(u64, &str)]) -> Vec<String> {
+    let names: BTreeSet<&str> = answers.iter().map(|(_, cell)| *cell).collect();
+    names.into_iter().map(str::to_owned).collect()
+}
+
+fn targets(
+    path: &Path,
+    kind: TargetKind,
+    column: usize,
+    answers: &[(u64, &str)],
+    classes: &[String],
+) -> Result<Targets, DataError> {
     match kind {
         TargetKind::Values => {
             let values =
@@ -95,9 +118,7 @@ fn targets(path: &Path, kind: TargetKind, column: usize, answers: &[(u64, &str)]
             Ok(Targets::Values { per_example: 1, values })
         }
         TargetKind::Classes => {
-            let classes: Vec<&str> =
-                answers.iter().map(|(_, cell)| *cell).collect::<BTreeSet<_>>().into_iter().collect();
-            let id = |cell: &str| classes.partition_point(|known| *known < cell) as i64;
+            let id = |cell: &str| classes.partition_point(|known| known.as_str() < cell) as i64;
             Ok(Targets::Classes { per_example: 1, ids: answers.iter().map(|(_, cell)| id(cell)).collect() })
         }
     }

@@ -4,22 +4,29 @@
 //! 0 0 type n_dims | n_dims sizes, 4 bytes each, big-endian | the values, row-major; type 8 = unsigned byte
 //! ```
 
-use super::{DataError, Raw, RawInputs, Targets, read};
+use super::{DataError, Names, Raw, RawInputs, Targets, read};
 use std::path::Path;
 
 const UNSIGNED_BYTE: u8 = 8;
 
 pub(super) fn load(images: &Path, labels: &Path) -> Result<Raw, DataError> {
-    let (sizes, values) = file::<3>(images)?;
+    let (shape, values) = pictures(images)?;
     let ([n_labels], ids) = file::<1>(labels)?;
-    let [n_images, height, width] = sizes;
+    let n_images = values.len() / shape.iter().product::<usize>().max(1);
     if n_images != n_labels {
         return Err(DataError::CountMismatch { path: labels.into(), images: n_images, labels: n_labels });
     }
     Ok(Raw {
-        inputs: RawInputs::Bytes { shape: vec![1, height, width], values },
+        inputs: RawInputs::Bytes { shape, values },
         targets: Targets::Classes { per_example: 1, ids: ids.into_iter().map(i64::from).collect() },
+        names: Names::default(),
     })
+}
+
+/// Shape of the pictures of a file, and their values.
+pub(super) fn pictures(images: &Path) -> Result<(Vec<usize>, Vec<u8>), DataError> {
+    let ([_, height, width], values) = file::<3>(images)?;
+    Ok((vec![1, height, width], values))
 }
 
 /// Sizes and values of a file with `N` dimensions.

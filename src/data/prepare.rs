@@ -1,7 +1,7 @@
 //! Shuffle, limit, split, standardize.
 
 use super::batches::below;
-use super::{DataError, DataSpec, Dataset, Format, Inputs, Raw, RawInputs, Split, Targets};
+use super::{DataError, DataSpec, Dataset, Fitted, Format, Inputs, Raw, RawInputs, Scale, Split, Targets};
 use crate::rng;
 use std::path::Path;
 
@@ -22,12 +22,33 @@ pub(super) fn dataset(raw: Raw, spec: &DataSpec, path: &Path, seed: u64) -> Resu
     let (train_end, validation_end) = ends(order.len(), &spec.split)?;
     let mut splits = [&order[..train_end], &order[train_end..validation_end], &order[validation_end..]]
         .map(|chosen| Split { inputs: raw.inputs.gather(chosen), targets: gather_targets(&raw.targets, chosen) });
+    let (mut inputs, mut targets) = (Vec::new(), Vec::new());
     if spec.standardize {
-        standardize_inputs(&mut splits);
-        standardize_targets(&mut splits);
+        (inputs, targets) = (standardize_inputs(&mut splits), standardize_targets(&mut splits));
     }
     let [train, validation, test] = splits;
-    Ok(Dataset { train, validation, test, n_outputs, n_tokens, kind: spec.kind })
+    let shape = raw.inputs.shape();
+    let (targets_per_example, kind) = (raw.targets.per_example(), spec.kind);
+    let fitted = Fitted { shape, kind, targets_per_example, n_outputs, n_tokens, names: raw.names, inputs, targets };
+    Ok(Dataset { train, validation, test, n_outputs, n_tokens, kind, fitted })
+}
+
+impl Targets {
+    fn per_example(&self) -> usize {
+        match self {
+            Self::Classes { per_example, .. } | Self::Values { per_example, .. } => *per_example,
+        }
+    }
+}
+
+impl RawInputs {
+    /// Shape of one example.
+    fn shape(&self) -> Vec<usize> {
+        match self {
+            Self::Float { shape, .. } | Self::Bytes { shape, .. } => shape.clone(),
+            Self::Tokens { length, .. } => vec![*length],
+        }
+    }
 }
 
 impl Raw {
@@ -120,8 +141,8 @@ fn rows<T: Copy>(table: &[T], width: usize, chosen: &[usize]) -> impl Iterator<I
 }
 
 /// Gives every column of a table, or every channel of pictures, mean 0 and deviation 1 over the training split.
-fn standardize_inputs(splits: &mut [Split; 3]) {
-    let Inputs::Float { shape, values } = &splits[0].inputs else { return };
+fn standardize_inputs(splits: &mut [Split; 3]) -> Vec<Scale> {
+    let Inputs::Float { shape, values } = &splits[0].inputs else { return Vec::new() };
     let n_groups = shape.first().copied().unwrap_or(1).max(1);
     let run = shape.iter().skip(1).product::<usize>().max(1);
     let moments = moments(values, n_groups, run);
@@ -130,33 +151,35 @@ fn standardize_inputs(splits: &mut [Split; 3]) {
             apply(values, &moments, run);
         }
     }
+    moments
 }
 
-fn standardize_targets(splits: &mut [Split; 3]) {
-    let Targets::Values { per_example, values } = &splits[0].targets else { return };
+fn standardize_targets(splits: &mut [Split; 3]) -> Vec<Scale> {
+    let Targets::Values { per_example, values } = &splits[0].targets else { return Vec::new() };
     let moments = moments(values, *per_example, 1);
     for split in splits {
         if let Targets::Values { values, .. } = &mut split.targets {
             apply(values, &moments, 1);
         }
     }
+    moments
 }
 
 /// Mean and deviation (divided by n) of each group. The groups take turns in `values`, with `run` values each time.
-fn moments(values: &[f32], n_groups: usize, run: usize) -> Vec<(f64, f64)> {
+fn moments(values: &[f32], n_groups: usize, run: usize) -> Vec<Scale> {
     let n = (values.len() / n_groups).max(1) as f64;
     let group = |k: usize| values.chunks_exact(run).skip(k).step_by(n_groups).flatten().map(|value| f64::from(*value));
     (0..n_groups)
         .map(|k| {
             let mean = group(k).sum::<f64>() / n;
             let variance = group(k).map(|value| (value - mean).powi(2)).sum::<f64>() / n;
-            (mean, variance.sqrt() + DEVIATION_FLOOR)
+            Scale { mean, deviation: variance.sqrt() + DEVIATION_FLOOR }
         })
         .collect()
 }
 
-fn apply(values: &mut [f32], moments: &[(f64, f64)], run: usize) {
-    for (part, (mean, deviation)) in values.chunks_exact_mut(run).zip(moments.iter().cycle()) {
+pub(super) fn apply(values: &mut [f32], moments: &[Scale], run: usize) {
+    for (part, Scale { mean, deviation }) in values.chunks_exact_mut(run).zip(moments.iter().cycle()) {
         part.iter_mut().for_each(|value| *value = ((f64::from(*value) - mean) / deviation) as f32);
     }
 }
@@ -170,7 +193,7 @@ mod tests {
         // Two pictures of two channels of two pixels.
         let mut values = [1.0, 3.0, 10.0, 10.0, 5.0, 7.0, 10.0, 10.0];
         let found = moments(&values, 2, 2);
-        assert!((found[0].0 - 4.0).abs() < 1e-12 && (found[0].1 - 5f64.sqrt()).abs() < 1e-7, "{found:?}");
+        assert!((found[0].mean - 4.0).abs() < 1e-12 && (found[0].deviation - 5f64.sqrt()).abs() < 1e-7, "{found:?}");
         apply(&mut values, &found, 2);
         assert!((f64::from(values[0]) + 3.0 / 5f64.sqrt()).abs() < 1e-6);
         assert_eq!(values[2].to_bits(), 0f32.to_bits());

@@ -3,7 +3,7 @@
 //! The text is taken in lower case, and a word is a run of the characters `[a-z']`. Number 0 is padding, 1 an unknown
 //! word; then come the most frequent words of the file, and of equally frequent ones the one that comes first.
 
-use super::{DataError, Raw, RawInputs, Targets, read};
+use super::{DataError, Names, Raw, RawInputs, Targets, read};
 use std::collections::HashMap;
 use std::path::Path;
 
@@ -23,13 +23,16 @@ pub(super) fn load(path: &Path, vocabulary: usize, length: usize) -> Result<Raw,
         labels.push(label);
         texts.push(text.to_lowercase());
     }
-    let numbers = vocabulary_of(&texts, vocabulary - N_SPECIAL);
+    let words = vocabulary_of(&texts, vocabulary - N_SPECIAL);
+    let numbers = numbers(&words);
     let ids = texts.iter().flat_map(|text| encode(text, &numbers, length)).collect();
     let targets = Targets::Classes { per_example: 1, ids: labels };
-    Ok(Raw { inputs: RawInputs::Tokens { length, ids }, targets })
+    let names = Names { words, ..Names::default() };
+    Ok(Raw { inputs: RawInputs::Tokens { length, ids }, targets, names })
 }
 
-fn cells<'a>(path: &Path, line: u64, row: &'a str) -> Result<(i64, &'a str), DataError> {
+/// Label and text of a line.
+pub(super) fn cells<'a>(path: &Path, line: u64, row: &'a str) -> Result<(i64, &'a str), DataError> {
     let (label, _) = row.split_once('\t').unwrap_or((row, ""));
     let (_, text) = row.rsplit_once('\t').ok_or_else(|| DataError::ColumnCount {
         path: path.into(),
@@ -46,16 +49,23 @@ fn words(text: &str) -> impl Iterator<Item = &str> {
     text.split(|c: char| !c.is_ascii_lowercase() && c != '\'').filter(|word| !word.is_empty())
 }
 
-fn vocabulary_of(texts: &[String], size: usize) -> HashMap<&str, i64> {
+/// The words that have a number, in the order of their numbers.
+fn vocabulary_of(texts: &[String], size: usize) -> Vec<String> {
     let mut counts: HashMap<&str, (usize, usize)> = HashMap::new();
     for (place, word) in texts.iter().flat_map(|text| words(text)).enumerate() {
         counts.entry(word).or_insert((0, place)).0 += 1;
     }
     let mut ranked: Vec<_> = counts.into_iter().collect();
     ranked.sort_unstable_by_key(|(_, (count, first))| (std::cmp::Reverse(*count), *first));
-    ranked.into_iter().take(size).zip(N_SPECIAL as i64..).map(|((word, _), number)| (word, number)).collect()
+    ranked.into_iter().take(size).map(|(word, _)| word.to_owned()).collect()
 }
 
-fn encode(text: &str, numbers: &HashMap<&str, i64>, length: usize) -> impl Iterator<Item = i64> {
+/// Number of each word.
+pub(super) fn numbers(words: &[String]) -> HashMap<&str, i64> {
+    words.iter().map(String::as_str).zip(N_SPECIAL as i64..).collect()
+}
+
+/// Numbers of the words of a text in lower case, cut or padded to `length`.
+pub(super) fn encode(text: &str, numbers: &HashMap<&str, i64>, length: usize) -> impl Iterator<Item = i64> {
     words(text).map(|word| numbers.get(word).copied().unwrap_or(UNKNOWN)).chain(std::iter::repeat(PADDING)).take(length)
 }

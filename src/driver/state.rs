@@ -3,12 +3,19 @@
 use super::guard::{Guard, RECOVERY_STEPS};
 use super::losses::Losses;
 use super::{DecisionCounts, DriverConfig, DriverError};
+use crate::artifact::exact;
 use crate::limits::{OutOfRange, is_count, is_positive, within};
 use serde::{Deserialize, Serialize};
 
 /// State of a driver: everything in it that later steps depend on.
+///
+/// With serde it comes back to the bit from every format: in formats of text, such as JSON, it is one text of
+/// hexadecimal digits.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct DriverState {
+pub struct DriverState(#[serde(with = "exact")] pub(super) State);
+
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub(super) struct State {
     pub(super) lr: f64,
     pub(super) lr_base: f64,
     /// Learning rate at the start or, where the first step was too long, the one after that.
@@ -32,7 +39,7 @@ pub struct DriverState {
     pub(super) policy: Vec<u8>,
 }
 
-impl DriverState {
+impl State {
     /// State at step 0.
     pub(super) fn new(lr: f64, weight_decay: f64, config: &DriverConfig) -> Self {
         Self {

@@ -346,18 +346,19 @@ fn a_state_of_other_rules_or_with_impossible_values_is_refused_and_changes_nothi
     assert!(bare.load_state(before.clone()).unwrap_err().to_string().contains("with a guard"));
     let other = GuardConfig { explosion: 3.0, ..GuardConfig::default() };
     assert!(matches!(guarded.load_state(driver(0.5, 1, Some(other)).state()), Err(DriverError::GuardConfig)));
+    let state = || before.0.clone();
     let broken = [
-        (DriverState { lr: -0.1, ..before.clone() }, "lr is -0.1"),
-        (DriverState { lr_first: f64::INFINITY, ..before.clone() }, "lr_first is inf"),
-        (DriverState { lr_base: f64::NAN, ..before.clone() }, "lr is NaN"),
-        (DriverState { step: u64::MAX, ..before.clone() }, "step is"),
-        (DriverState { next_decision: 1 << 60, ..before.clone() }, "next_decision is"),
-        (DriverState { recover_until: u64::MAX, ..before.clone() }, "recover_until is"),
-        (DriverState { rollbacks: u64::MAX, ..before.clone() }, "rollbacks is"),
-        (DriverState { policy: vec![1], ..before.clone() }, "1 bytes"),
+        (State { lr: -0.1, ..state() }, "lr is -0.1"),
+        (State { lr_first: f64::INFINITY, ..state() }, "lr_first is inf"),
+        (State { lr_base: f64::NAN, ..state() }, "lr is NaN"),
+        (State { step: u64::MAX, ..state() }, "step is"),
+        (State { next_decision: 1 << 60, ..state() }, "next_decision is"),
+        (State { recover_until: u64::MAX, ..state() }, "recover_until is"),
+        (State { rollbacks: u64::MAX, ..state() }, "rollbacks is"),
+        (State { policy: vec![1], ..state() }, "1 bytes"),
     ];
     for (state, message) in broken {
-        let error = guarded.load_state(state).unwrap_err().to_string();
+        let error = guarded.load_state(DriverState(state)).unwrap_err().to_string();
         assert!(error.contains(message), "{message}: {error}");
     }
     assert_eq!(guarded.state(), before);

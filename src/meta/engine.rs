@@ -14,7 +14,7 @@ use crate::policy::Policy;
 /// | Engine | Where | For |
 /// |---|---|---|
 /// | [`Engine::Kernel`] | plain Rust, one net on each thread, its state in cache | a CPU |
-/// | [`Engine::Tch`] | all nets of a kind at once, in batched products | a GPU, with thousands of episodes a round |
+/// | `Engine::Tch` (with feature `torch`) | all nets of a kind at once, in batched products | a GPU, with thousands of episodes a round |
 ///
 /// Both draw the same tasks and the same batches, but add up floats in different orders. So the trajectories of a task
 /// agree to rounding (unless training amplifies it), and the bytes of the results differ. With each of them, the same

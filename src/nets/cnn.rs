@@ -1,7 +1,7 @@
 //! Blocks of 3×3 convolution (padding 1), optional batch norm (Ioffe and Szegedy 2015), activation and 2×2 max-pooling,
 //! then an mlp.
 
-use super::init::{Maker, Start, buffer};
+use super::init::{Maker, Start};
 use super::layers::Dropout;
 use super::mlp::Mlp;
 use super::{Mode, NetError};
@@ -104,8 +104,8 @@ impl BatchNorm {
         Ok(Self {
             weight: maker.parameter(path, "weight", &[size], Start::Constant(1.0))?,
             bias: maker.parameter(path, "bias", &[size], Start::Constant(0.0))?,
-            running_mean: buffer(path, "running_mean", size, 0.0)?,
-            running_var: buffer(path, "running_var", size, 1.0)?,
+            running_mean: maker.buffer(path, "running_mean", size, 0.0)?,
+            running_var: maker.buffer(path, "running_var", size, 1.0)?,
         })
     }
 

@@ -51,6 +51,14 @@ pub enum NetError {
         /// Largest number that is allowed.
         allowed: usize,
     },
+    /// A file of a trained net has other tensors than this net.
+    #[error("tensor `{name}` {what}")]
+    Saved {
+        /// Name of the tensor.
+        name: String,
+        /// What is wrong with it.
+        what: String,
+    },
     /// There are no examples to compute a loss of.
     #[error("there are no examples to evaluate on")]
     NoExamples,

@@ -36,6 +36,21 @@ pub fn loss(kind: TargetKind, output: &Tensor, target: &Tensor) -> Result<Tensor
     })
 }
 
+/// Outputs of a net for inputs of any number, without dropout, 512 at a time: `[n, ..]`.
+///
+/// # Errors
+/// When there is no example, or the inputs do not fit the net.
+pub fn outputs(net: &Net, inputs: &Tensor) -> Result<Tensor, NetError> {
+    if inputs.size().first().is_none_or(|n| *n == 0) {
+        return Err(NetError::NoExamples);
+    }
+    tch::no_grad(|| {
+        let chunks = inputs.f_split(CHUNK, 0)?;
+        let outputs = chunks.iter().map(|chunk| net.forward(chunk, Mode::Eval)).collect::<Result<Vec<_>, _>>()?;
+        Ok(Tensor::f_cat(&outputs, 0)?)
+    })
+}
+
 /// Loss and accuracy over all examples, without dropout, 512 at a time.
 ///
 /// # Errors

@@ -10,7 +10,7 @@
 //! Source: `reset_parameters` of each module in PyTorch 2.11. (tch starts batch-norm weights in U(0, 1) and recurrent
 //! layers with Kaiming's bounds and zero biases, so its layers are not used.)
 
-use super::NetError;
+use super::{NetError, SavedValues};
 use crate::rng::standard_normal;
 use rand::RngExt;
 use rand_chacha::ChaCha8Rng;
@@ -30,17 +30,25 @@ pub(super) enum Start {
     Constant(f32),
 }
 
+/// Where the values of a net come from.
+pub(super) enum Source<'a> {
+    /// Initial values, drawn from this stream.
+    Drawn(&'a mut ChaCha8Rng),
+    /// The values of a trained net.
+    Saved(&'a SavedValues<'a>),
+}
+
 /// Makes the parameters of a net, one after the other, and counts them.
 pub(super) struct Maker<'a> {
-    rng: &'a mut ChaCha8Rng,
+    source: Source<'a>,
     /// Parameters with at least two dimensions: matrices, filters, embeddings.
     pub(super) weights: Vec<Tensor>,
     pub(super) n_parameters: usize,
 }
 
 impl<'a> Maker<'a> {
-    pub(super) fn new(rng: &'a mut ChaCha8Rng) -> Self {
-        Self { rng, weights: Vec::new(), n_parameters: 0 }
+    pub(super) fn new(source: Source<'a>) -> Self {
+        Self { source, weights: Vec::new(), n_parameters: 0 }
     }
 
     /// Makes a trainable variable.
@@ -54,18 +62,25 @@ impl<'a> Maker<'a> {
         let n = shape.iter().try_fold(1, |n: usize, size| n.checked_mul(*size));
         let total = n.and_then(|n| self.n_parameters.checked_add(n)).filter(|total| *total <= MAX_PARAMETERS);
         self.n_parameters = total.ok_or(NetError::TooManyParameters { allowed: MAX_PARAMETERS })?;
-        let values = values(self.rng, n.unwrap_or(0), start);
+        let values = match &mut self.source {
+            Source::Drawn(rng) => values(rng, n.unwrap_or(0), start),
+            Source::Saved(saved) => saved.of(&path.path(name), shape)?,
+        };
         let tensor = path.add(name, tensor(&values, shape, path)?, true);
         if shape.len() >= 2 {
             self.weights.push(tensor.shallow_clone());
         }
         Ok(tensor)
     }
-}
 
-/// Makes a variable that is saved and restored with the others, but not trained.
-pub(super) fn buffer(path: &nn::Path, name: &str, size: usize, value: f32) -> Result<Tensor, NetError> {
-    Ok(path.add(name, tensor(&vec![value; size], &[size], path)?, false))
+    /// Makes a variable that is saved and restored with the others, but not trained.
+    pub(super) fn buffer(&self, path: &nn::Path, name: &str, size: usize, value: f32) -> Result<Tensor, NetError> {
+        let values = match &self.source {
+            Source::Drawn(_) => vec![value; size],
+            Source::Saved(saved) => saved.of(&path.path(name), &[size])?,
+        };
+        Ok(path.add(name, tensor(&values, &[size], path)?, false))
+    }
 }
 
 fn tensor(values: &[f32], shape: &[usize], path: &nn::Path) -> Result<Tensor, NetError> {

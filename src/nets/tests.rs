@@ -1,5 +1,5 @@
 use super::*;
-use crate::data::{Split, TargetKind, Targets};
+use crate::data::{Fitted, Split, TargetKind, Targets};
 use crate::rng::stream;
 use crate::task::{Activation, Head};
 use rand::RngExt;
@@ -29,7 +29,15 @@ fn lstm(head: Head) -> NetSpec {
 fn dataset(inputs: Inputs, targets: Targets, n_outputs: usize) -> Dataset {
     let kind = if matches!(targets, Targets::Values { .. }) { TargetKind::Values } else { TargetKind::Classes };
     let train = Split { inputs, targets };
-    Dataset { validation: train.clone(), test: train.clone(), train, n_outputs, n_tokens: 7, kind }
+    Dataset {
+        validation: train.clone(),
+        test: train.clone(),
+        train,
+        n_outputs,
+        n_tokens: 7,
+        kind,
+        fitted: Fitted::default(),
+    }
 }
 
 /// `n` examples of random numbers with 3 classes.
@@ -267,7 +275,7 @@ fn wrong_inputs_and_indices_are_errors_not_panics() {
 fn initial_values_are_pytorchs_closed_form() {
     let n = 40_000;
     let mut rng = stream(3, "init");
-    let mut maker = Maker::new(&mut rng);
+    let mut maker = Maker::new(Source::Drawn(&mut rng));
     let vs = VarStore::new(Device::Cpu);
     let bound = 0.1;
     let uniform = maker.parameter(&vs.root(), "u", &[n / 100, 100], init::Start::Uniform(100)).unwrap();

@@ -22,12 +22,15 @@ mod meta_training;
 mod numbers;
 mod optuna;
 #[cfg(feature = "torch")]
-mod published;
-#[cfg(feature = "torch")]
-mod tables;
 mod outputs;
 #[cfg(feature = "torch")]
+mod predicting;
+#[cfg(feature = "torch")]
+mod published;
+#[cfg(feature = "torch")]
 mod resuming;
+#[cfg(feature = "torch")]
+mod tables;
 #[cfg(feature = "torch")]
 mod training;
 mod tuner_bad_input;
@@ -49,6 +52,9 @@ fn help_teaches_and_is_no_error() {
         &["meta-train", "--help"],
         &["train", "--help"],
         &["evaluate", "--help"],
+        ["predict", "--help"],
+        &["evaluate", "--help"],
+        ["evaluate", "--help"],
         &["tune", "--help"],
         &["worker", "--help"],
         &["study", "--help"],
