@@ -40,7 +40,7 @@ mod without_torch;
 
 use clap::{Parser, Subcommand};
 use failure::Failure;
-use std::io::{self, IsTerminal};
+use std::io;
 use std::process::ExitCode;
 use tracing_subscriber::EnvFilter;
 
@@ -114,7 +114,7 @@ impl Command {
 pub fn main() -> ExitCode {
     let cli = Cli::parse();
     let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("warn"));
-    let stderr = tracing_subscriber::fmt().with_writer(io::stderr).with_ansi(io::stderr().is_terminal());
+    let stderr = tracing_subscriber::fmt().with_writer(io::stderr).with_ansi(console::in_colors(&io::stderr()));
     stderr.with_env_filter(filter).init();
     match cli.command.run() {
         Ok(()) => ExitCode::SUCCESS,

@@ -1,7 +1,10 @@
-//! Printing that does not panic when the reader has stopped reading (`qgd inspect lr | head -1`).
+//! Printing that does not panic when the reader has stopped reading (`qgd inspect lr | head -1`), and what may be
+//! printed beside plain text: colors and progress bars are for terminals that want them.
 
+use std::env;
+use std::ffi::OsString;
 use std::fmt;
-use std::io::{self, ErrorKind, Write};
+use std::io::{self, ErrorKind, IsTerminal, Write};
 
 /// Prints a line to stdout, like `println!`.
 macro_rules! say {
@@ -30,4 +33,38 @@ pub fn to_stdout(text: fmt::Arguments<'_>) {
 /// ignored.
 pub fn to_stderr(text: fmt::Arguments<'_>) {
     let _ = writeln!(io::stderr(), "{text}");
+}
+
+/// Whether text on this stream is colored: on a terminal, unless the user has set `NO_COLOR` (no-color.org) to
+/// anything, or `TERM` is `dumb`.
+pub fn in_colors(stream: &impl IsTerminal) -> bool {
+    redraws(stream) && allows_colors(env::var_os("NO_COLOR"))
+}
+
+/// Whether a line on this stream can be drawn again, as a progress bar is: on a terminal whose `TERM` is not `dumb`.
+pub fn redraws(stream: &impl IsTerminal) -> bool {
+    stream.is_terminal() && is_able(env::var_os("TERM"))
+}
+
+fn allows_colors(no_color: Option<OsString>) -> bool {
+    no_color.is_none_or(|value| value.is_empty())
+}
+
+fn is_able(term: Option<OsString>) -> bool {
+    term.is_none_or(|term| term != "dumb")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_color_counts_unless_it_is_empty_and_only_dumb_terminals_are_dumb() {
+        let colors = [None, Some(""), Some("0"), Some("1")].map(|value| allows_colors(value.map(OsString::from)));
+        assert_eq!(colors, [true, true, false, false]);
+        assert_eq!(
+            [None, Some("dumb"), Some("xterm")].map(|term| is_able(term.map(OsString::from))),
+            [true, false, true]
+        );
+    }
 }

@@ -1,7 +1,9 @@
-//! Progress of a run: a bar on a terminal, or a line now and then in a pipe. Both go to stderr; stdout is for results.
+//! Progress of a run: a bar on a terminal, or a line now and then in a pipe and on a dumb terminal. Both go to stderr;
+//! stdout is for results.
 
+use super::console;
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
-use std::io::{self, IsTerminal};
+use std::io;
 use std::time::Duration;
 
 /// Number of lines in a pipe, about.
@@ -28,10 +30,14 @@ impl Progress {
     }
 
     fn with_tail(unit: &'static str, total: u64, every: u64, tail: &str) -> Self {
-        if !io::stderr().is_terminal() {
+        if !console::redraws(&io::stderr()) {
             return Self::Lines { unit, total };
         }
-        let template = format!("{{bar:32.cyan/238}} {{pos:>6}}/{{len}} {unit}  {tail}");
+        let (bar, tail) = match console::in_colors(&io::stderr()) {
+            true => ("{bar:32.cyan/238}", tail.to_owned()),
+            false => ("{bar:32}", tail.replace(".dim", "")),
+        };
+        let template = format!("{bar} {{pos:>6}}/{{len}} {unit}  {tail}");
         let style = ProgressStyle::with_template(&template).unwrap_or_else(|_| ProgressStyle::default_bar());
         let bar = ProgressBar::with_draw_target(Some(total), ProgressDrawTarget::stderr_with_hz(15));
         bar.set_style(style.progress_chars("━━─"));

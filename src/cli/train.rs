@@ -23,9 +23,9 @@ use trace::TraceFile;
 
 const EXAMPLES: &str = "Examples:
   A learning rate that is far too low, and the controller that notices:
-    qgd train examples/tasks/digits.toml --lr 1e-5 --controller lr
+    qgd train examples/tasks/demo.toml --lr 1e-5 --controller lr
   The same with what one would use otherwise:
-    qgd train examples/tasks/digits.toml --lr 1e-5 --schedule cosine
+    qgd train examples/tasks/demo.toml --lr 1e-5 --schedule cosine
   A run that may be killed at any time and goes on where it was; run the same line again:
     qgd train examples/tasks/digits.toml --controller lr --resume runs/digits --trace digits.jsonl --json digits.json";
 
@@ -120,9 +120,13 @@ impl TrainArgs {
         }
         let started = Instant::now();
         let wall_s = || start.wall_s + started.elapsed().as_secs_f64();
+        let (finds_at, mut lr_found) = (decider.finds_at(task.train.steps), start.lr_found);
         let progress = Progress::new("steps", task.train.steps, 16);
         for done in start.steps + 1..=task.train.steps {
             let loss = run.step()?;
+            if finds_at == Some(done) {
+                lr_found = Some(run.optimizer.lr());
+            }
             if progress.wants(done) {
                 let loss = loss.f_double_value(&[])?;
                 progress.show(done, || status(run, loss));
@@ -131,14 +135,15 @@ impl TrainArgs {
                 checkpoints.as_mut().filter(|_| done.is_multiple_of(self.checkpoint_every) || done == task.train.steps)
             {
                 let trace_bytes = trace.as_ref().map_or(Ok(0), TraceFile::sync)?;
-                checkpoints.save(run, checkpoint::Progress { steps: done, wall_s: wall_s(), trace_bytes })?;
+                checkpoints.save(run, checkpoint::Progress { steps: done, wall_s: wall_s(), trace_bytes, lr_found })?;
             }
         }
         if let Some(trace) = &trace {
             trace.sync()?;
         }
         progress.finish();
-        Outcome::of(task, decider, self, run, data, wall_s())
+        let end = checkpoint::Progress { wall_s: wall_s(), lr_found, ..start };
+        Outcome::of(task, decider, self, run, data, end)
     }
 }
 

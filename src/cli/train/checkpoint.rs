@@ -68,6 +68,8 @@ pub struct Progress {
     pub steps: u64,
     pub wall_s: f64,
     pub trace_bytes: u64,
+    /// Learning rate when the cooldown began, once it has.
+    pub lr_found: Option<f64>,
 }
 
 /// Contents of the file.
