@@ -181,7 +181,9 @@ fn table(rows: &[Row<'_>]) -> Table {
 impl Row<'_> {
     /// Learning rate at this step, counted from 1, or at the last one.
     fn lr_after(&self, step: usize) -> f64 {
-        geometric_mean(self.runs.iter().filter_map(|run| run.lrs.get(step.min(run.lrs.len()) - 1)).copied())
+        geometric_mean(
+            self.runs.iter().filter_map(|run| run.lrs.get(step.min(run.lrs.len()).saturating_sub(1))).copied(),
+        )
     }
 
     /// The line of these values, which go along the steps.
