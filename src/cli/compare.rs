@@ -3,7 +3,7 @@
 
 use super::decider::{Decider, shown};
 use super::failure::Failure;
-use super::grid::{Cell, Finished, Grid, mean_loss};
+use super::grid::{Cell, Finished, Grid, drawn, mean_loss};
 use super::setting::{self, Machine, Overrides};
 use anyhow::anyhow;
 use qgd::report::{Align, Axis, Chart, Color, Line, PAGE_WIDTH, Table, number, svg, tell_apart};
@@ -185,7 +185,7 @@ impl Swept {
     fn figures_by_seed(self, method: &Method, start: usize) -> Vec<f64> {
         let errors: Option<Vec<f64>> = method.validation_error_by_seed[start].iter().copied().collect();
         match self {
-            Self::Lr => method.train_loss_by_seed[start].clone(),
+            Self::Lr => method.train_loss_by_seed[start].iter().copied().map(drawn).collect(),
             Self::WeightDecay => errors.unwrap_or_else(|| vec![method.validation_loss[start]]),
         }
     }
@@ -244,7 +244,8 @@ impl Comparison {
             self.task, self.steps
         );
         if self.methods.iter().any(|method| method.diverged()) {
-            text += &format!("A run that diverged counts as a loss of {}.\n", number(DIVERGED_LOSS));
+            text +=
+                &format!("A run that diverged, or ended above that, counts as a loss of {}.\n", number(DIVERGED_LOSS));
         }
         text
     }
@@ -276,7 +277,7 @@ impl Method {
     }
 
     fn diverged(&self) -> bool {
-        !self.train_loss_by_seed.iter().flatten().all(|loss| loss.is_finite())
+        self.train_loss_by_seed.iter().flatten().any(|&loss| drawn(loss).is_infinite())
     }
 
     /// The method of this name with its `runs`, which go along the starts, and for each start along the seeds.

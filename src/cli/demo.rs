@@ -82,9 +82,9 @@ impl DemoArgs {
         let train = &task.train;
         let [low, high] = HOPELESS.map(number);
         format!(
-            "One net, the task '{}', {} steps of {}, {SEEDS} seeds. The learning rate starts at {low} or at {high}: both hopeless.\n\
-             Alone it stays there. With qgd a small pretrained Q-network moves it. The reference is a cosine schedule,\n\
-             its learning rate tuned over {} values on the validation split.\n",
+            "One net, the task '{}', {} steps of {}, {SEEDS} seeds. The learning rate starts at {low} or at {high}:\n\
+             both hopeless. Alone it stays there. With qgd a small pretrained Q-network moves it. The reference is a\n\
+             cosine schedule, its learning rate tuned over {} values on the validation split.\n",
             task.name(),
             train.steps,
             train.optimizer.name(),
@@ -109,18 +109,20 @@ impl DemoArgs {
         for (line, color) in table(rows).lines().iter().zip(colors) {
             say!("{}", color.map_or(line.clone(), |color| color.paint(line, colored)));
         }
-        say!(
-            "\nLosses and learning rates are geometric means over {SEEDS} seeds; losses are over the whole split, after the last"
-        );
-        say!(
-            "step. lr found: where it was when the cooldown began. Tuned cosine: the best of {} starts on the validation",
-            TUNING.len()
-        );
-        say!("split. The picture, with the learning rates beside the losses: {}", self.svg.display());
-        say!(
-            "Next: the three lines for your own program are in README.md; `qgd compare --help` tries it on your own data."
-        );
+        say!("{}", self.notes());
         Ok(())
+    }
+
+    fn notes(&self) -> String {
+        format!(
+            "\nLosses are over the whole split after the last step; they and the learning rates (lr) are geometric\n\
+             means over {SEEDS} seeds. lr found: where it was when the cooldown began, which takes it to zero by plan.\n\
+             Tuned cosine: the best of {} starts on the validation split.\n\
+             The picture, with the learning rates beside the losses: {}\n\
+             Next: README.md has the three lines for your own program; `qgd compare --help` tries your own data.",
+            TUNING.len(),
+            self.svg.display()
+        )
     }
 }
 

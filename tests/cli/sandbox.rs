@@ -96,3 +96,11 @@ pub fn shipped(path: &str) -> String {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join(path);
     path.to_str().unwrap().to_owned()
 }
+
+/// Fails unless every line fits a page of 100 columns.
+#[cfg(feature = "torch")]
+pub fn assert_page(text: &str) {
+    for line in text.lines() {
+        assert!(line.chars().count() <= 100, "{} columns: {line}", line.chars().count());
+    }
+}

@@ -1,11 +1,11 @@
 //! The result of an evaluation, in words, as JSON and as a picture; its tables stand in `tables`.
 
-use super::cache::Score;
 use super::peers::{PeerRecord, PeerRow};
 use super::runs::{MethodRuns, ProblemRuns, Start};
 use super::tables::pooled_in_words;
 use super::verdict::{Group, LEVEL, Pooled, Record, Verdict};
 use crate::cli::decider::shown;
+use crate::cli::grid::drawn;
 use qgd::report::{Axis, Chart, Color, Line, svg_in_rows, tell_apart};
 use serde::Serialize;
 
@@ -144,7 +144,7 @@ impl Report {
         let line = |method: &MethodRuns| {
             let mut starts: Vec<&Start> = method.starts.iter().collect();
             starts.sort_by(|a, b| a.lr.total_cmp(&b.lr));
-            let seeds = |start: &Start| start.cells.iter().map(Score::train).collect();
+            let seeds = |start: &Start| start.cells.iter().map(|cell| drawn(cell.train())).collect();
             let places = starts.into_iter().map(|start| (start.lr, start.train_loss, seeds(start)));
             Line::over_seeds(&shown(&method.name), Color::of_method(&method.name), places).marked()
         };

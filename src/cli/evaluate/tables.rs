@@ -39,7 +39,7 @@ pub fn in_words(deficit: f64, show: impl Fn(f64) -> String) -> String {
 pub fn pooled_in_words(pooled: &Pooled, show: impl Fn(f64) -> String, level: f64) -> String {
     let Pooled { n_pairs, mean, interval: [low, high] } = *pooled;
     let [mean, low, high] = [mean, low, high].map(|deficit| in_words(deficit, &show));
-    format!("{mean} ({:.0} %: {low} to {high}; bootstrap over {n_pairs} pairs of task and seed)", 100.0 * level)
+    format!("{mean} ({:.0} %: from {low} to {high}; bootstrap over {n_pairs} pairs of task and seed)", 100.0 * level)
 }
 
 impl Report {
@@ -279,7 +279,7 @@ mod tests {
         let words = pooled_in_words(&pooled, |points| format!("{points:.2} points"), 0.95);
         assert_eq!(
             words,
-            "0.08 points worse (95 %: 0.31 points better to 0.49 points worse; bootstrap over 21 pairs of task and seed)"
+            "0.08 points worse (95 %: from 0.31 points better to 0.49 points worse; bootstrap over 21 pairs of task and seed)"
         );
     }
 }
