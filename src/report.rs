@@ -3,11 +3,13 @@
 //! Nothing here prints. Every function returns a `String`.
 
 mod chart;
+mod palette;
 mod svg;
 mod table;
 mod terminal;
 
-pub use chart::{Axis, Chart, Color, Line, Scale};
+pub use chart::{Axis, Chart, Line, Scale, tell_apart};
+pub use palette::Color;
 pub use svg::{svg, svg_in_rows};
-pub use table::{Align, Table, duration, number};
+pub use table::{Align, PAGE_WIDTH, Table, duration, number};
 pub use terminal::plot;

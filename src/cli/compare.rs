@@ -1,14 +1,14 @@
 //! `qgd compare`: controllers and schedules on one task, from the same learning rates or weight decays, with the same
 //! seeds and batches.
 
-use super::decider::Decider;
+use super::decider::{Decider, shown};
 use super::failure::Failure;
-use super::grid::{Cell, Finished, Grid, mean_loss};
+use super::grid::{Cell, Finished, Grid, drawn, mean_loss};
 use super::outputs::{Files, Results};
 use super::setting::{Machine, Overrides};
 use anyhow::anyhow;
-use qgd::report::{Align, Axis, Chart, Color, Line, Table, number, svg};
-use qgd::statistics::{mean, median};
+use qgd::report::{Align, Axis, Chart, Color, Line, PAGE_WIDTH, Table, number, svg, tell_apart};
+use qgd::statistics::{DIVERGED_LOSS, mean, median};
 use qgd::task::TaskSpec;
 use serde::Serialize;
 use std::path::PathBuf;
@@ -25,7 +25,7 @@ const EXAMPLES: &str = "Examples:
 ///
 /// Every method sees the same split, initial weights and batches. Printed are the training losses after the last step
 /// (mean over the training split, geometric mean over seeds): from the best start, the median over the starts, and from
-/// the worst. With --weight-decays it is the validation error (the loss, in regression), mean over seeds. A controller
+/// the worst; then the test accuracy (the loss, in regression) from the same best start, and its median. With --weight-decays it is the validation error (the loss, in regression), mean over seeds. A controller
 /// that moves the weight decay is told the loss of the first 512 validation examples at each of its decisions.
 #[derive(clap::Args)]
 #[command(after_help = EXAMPLES)]
@@ -180,6 +180,15 @@ impl Swept {
         }
     }
 
+    /// The same for one start: a number for each seed.
+    fn figures_by_seed(self, method: &Method, start: usize) -> Vec<f64> {
+        let errors: Option<Vec<f64>> = method.validation_error_by_seed[start].iter().copied().collect();
+        match self {
+            Self::Lr => method.train_loss_by_seed[start].iter().copied().map(drawn).collect(),
+            Self::WeightDecay => errors.unwrap_or_else(|| vec![method.validation_loss[start]]),
+        }
+    }
+
     /// Names of the figures, of their mean over the seeds, and of the value that is swept.
     fn words(self, is_regression: bool) -> [&'static str; 3] {
         match self {
@@ -191,62 +200,85 @@ impl Swept {
 }
 
 impl Comparison {
+    fn is_regression(&self) -> bool {
+        self.methods.iter().any(|method| method.test_accuracy.contains(&None))
+    }
+
     fn words(&self) -> [&'static str; 3] {
-        self.swept.words(self.methods.iter().any(|method| method.validation_error.contains(&None)))
+        self.swept.words(self.is_regression())
     }
 
     fn table(&self) -> String {
         use Align::{Left, Right};
         let (n_seeds, n_starts) = (self.seeds.len(), self.starts.len());
+        let [what, mean, _] = self.words();
+        let test = if self.is_regression() { "test loss" } else { "test accuracy" };
         let mut table = Table::new(&[
             ("method", Left),
             ("best start", Right),
-            ("best", Right),
+            (what, Right),
             ("median", Right),
             ("worst", Right),
-            ("test acc. best", Right),
+            (test, Right),
             ("median", Right),
-        ]);
-        let percent =
-            |accuracy: Option<f64>| accuracy.map_or("-".to_owned(), |accuracy| format!("{:.1} %", 100.0 * accuracy));
+        ])
+        .with_max_width(PAGE_WIDTH);
         for method in &self.methods {
             let figures = self.swept.figures(method);
             let best = (0..n_starts).min_by(|&a, &b| figures[a].total_cmp(&figures[b])).unwrap_or(0);
-            let accuracies: Vec<f64> = method.test_accuracy.iter().copied().flatten().collect();
+            let [test_best, test_median] = method.test_in_words(best);
             table.row([
-                method.name.clone(),
+                shown(&method.name),
                 number(self.starts[best]),
                 number(figures[best]),
                 number(median(&figures)),
                 number(figures.iter().copied().fold(0.0, f64::max)),
-                percent(method.test_accuracy[best]),
-                percent((!accuracies.is_empty()).then(|| median(&accuracies))),
+                test_best,
+                test_median,
             ]);
         }
-        let [what, mean, _] = self.words();
-        format!(
-            "{}: {what} after {} steps over {n_starts} starts, {mean} of {n_seeds} seeds\n\n{table}",
+        let mut text = format!(
+            "{}: {what} after {} steps over {n_starts} starts, {mean} of {n_seeds} seeds;\n\
+             {what} and {test} from the best start, and the median over the starts\n\n{table}",
             self.task, self.steps
-        )
+        );
+        if self.methods.iter().any(|method| method.diverged()) {
+            text +=
+                &format!("A run that diverged, or ended above that, counts as a loss of {}.\n", number(DIVERGED_LOSS));
+        }
+        text
     }
 
     fn picture(&self) -> String {
-        let line = |(i, method): (usize, &Method)| {
-            let points = self.starts.iter().copied().zip(self.swept.figures(method)).collect();
-            Line::new(&method.name, Color::MANY[i % Color::MANY.len()], points).marked()
+        let line = |method: &Method| {
+            let figures = self.swept.figures(method);
+            let places = self.starts.iter().zip(figures).enumerate();
+            let places = places.map(|(i, (&start, figure))| (start, figure, self.swept.figures_by_seed(method, i)));
+            Line::over_seeds(&shown(&method.name), Color::of_method(&method.name), places).marked()
         };
-        let mut lines: Vec<Line> = self.methods.iter().enumerate().map(line).collect();
-        // The first method is what the picture is about, so it is drawn last, on top.
-        lines.reverse();
+        let mut lines: Vec<Line> = self.methods.iter().map(line).collect();
+        tell_apart(&mut lines);
         let [what, mean, along] = self.words();
-        let y = what.split(' ').next_back().unwrap_or(what);
-        let chart = Chart { title: String::new(), x: Axis::log(along), y: Axis::log(y), lines };
+        let chart = Chart { title: String::new(), x: Axis::log(along), y: Axis::log(what), lines };
         let about = format!("{what} after {} steps, {mean} of {} seeds", self.steps, self.seeds.len());
         svg(&self.task, &about, &[chart])
     }
 }
 
 impl Method {
+    /// Test accuracy, or test loss in regression: from this start, and the median over the starts.
+    fn test_in_words(&self, start: usize) -> [String; 2] {
+        let accuracies: Option<Vec<f64>> = self.test_accuracy.iter().copied().collect();
+        match accuracies {
+            Some(all) => [all[start], median(&all)].map(|accuracy| format!("{:.1} %", 100.0 * accuracy)),
+            None => [self.test_loss[start], median(&self.test_loss)].map(number),
+        }
+    }
+
+    fn diverged(&self) -> bool {
+        self.train_loss_by_seed.iter().flatten().any(|&loss| drawn(loss).is_infinite())
+    }
+
     /// The method of this name with its `runs`, which go along the starts, and for each start along the seeds.
     fn of(name: &str, runs: &[Finished], n_seeds: usize) -> Self {
         let by_start = || runs.chunks(n_seeds);

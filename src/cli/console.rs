@@ -1,7 +1,8 @@
-//! Printing that does not panic when the reader has stopped reading (`qgd inspect lr | head -1`), and what a terminal can
-//! show.
+//! Printing that does not panic when the reader has stopped reading (`qgd inspect lr | head -1`), and what may be
+//! printed beside plain text: colors and progress bars are for terminals that want them.
 
 use std::env;
+use std::ffi::OsString;
 use std::fmt;
 use std::io::{self, ErrorKind, IsTerminal, Write};
 
@@ -42,14 +43,36 @@ pub fn to_stderr(text: fmt::Arguments<'_>) {
     let _ = writeln!(io::stderr(), "{text}");
 }
 
-/// Whether what is printed to `stream` may have colors: a terminal that knows them, and `NO_COLOR` (no-color.org) is not
-/// set or empty.
+/// Whether text on this stream is colored: on a terminal, unless the user has set `NO_COLOR` (no-color.org) to
+/// anything, or `TERM` is `dumb`.
 pub fn is_colored(stream: &impl IsTerminal) -> bool {
-    let no_color = env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
-    is_screen(stream) && !no_color
+    is_screen(stream) && allows_colors(env::var_os("NO_COLOR"))
 }
 
-/// Whether `stream` is a terminal on which the cursor can be moved, as a progress bar does. `TERM=dumb` is none.
+/// Whether a line on this stream can be drawn again, as a progress bar is: on a terminal whose `TERM` is not `dumb`.
 pub fn is_screen(stream: &impl IsTerminal) -> bool {
-    stream.is_terminal() && env::var_os("TERM").is_none_or(|term| term != "dumb")
+    stream.is_terminal() && is_able(env::var_os("TERM"))
+}
+
+fn allows_colors(no_color: Option<OsString>) -> bool {
+    no_color.is_none_or(|value| value.is_empty())
+}
+
+fn is_able(term: Option<OsString>) -> bool {
+    term.is_none_or(|term| term != "dumb")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_color_counts_unless_it_is_empty_and_only_dumb_terminals_are_dumb() {
+        let colors = [None, Some(""), Some("0"), Some("1")].map(|value| allows_colors(value.map(OsString::from)));
+        assert_eq!(colors, [true, true, false, false]);
+        assert_eq!(
+            [None, Some("dumb"), Some("xterm")].map(|term| is_able(term.map(OsString::from))),
+            [true, false, true]
+        );
+    }
 }

@@ -5,6 +5,7 @@ use super::open_controller;
 use anyhow::Context;
 use qgd::controller::{OnlineConfig, Pretrained};
 use qgd::driver::Pilot;
+use qgd::report::number;
 use qgd::rng::fnv1a;
 use qgd::schedule::Schedule;
 use qgd::{Controller, Controls};
@@ -60,7 +61,7 @@ impl Decider {
         }
     }
 
-    /// Name for tables.
+    /// Name as the user gave it, and as it stands in JSON.
     pub fn name(&self) -> &str {
         match self {
             Self::Schedule(schedule) => schedule.name(),
@@ -76,6 +77,16 @@ impl Decider {
     /// Whether it moves only the weight decay.
     pub fn moves_only_weight_decay(&self) -> bool {
         matches!(self, Self::Controller(_, controller, _) if controller.recipe().controls == Controls::WeightDecay)
+    }
+
+    /// Number of the step after which the cooldown begins: the learning rate at that step is what was found. `None`
+    /// where nothing is searched for, or nothing cools down.
+    pub fn finds_at(&self, total_steps: u64) -> Option<u64> {
+        let Self::Controller(_, controller, _) = self else { return None };
+        let moves_lr = controller.recipe().controls != Controls::WeightDecay;
+        let cooldown = controller.driver_config(Some(total_steps)).pace.cooldown;
+        let before = ((1.0 - cooldown) * total_steps as f64).round() as u64;
+        Some(before).filter(|&step| moves_lr && 0 < step && step < total_steps)
     }
 
     /// Description that tells this controller from another of the same name.
@@ -111,6 +122,26 @@ impl Decider {
     }
 }
 
+/// Name of a method for tables and charts: of a schedule as it is, of a controller `qgd (NAME)` without its folder, for
+/// `lr` alone could be taken for a learning rate.
+pub fn shown(name: &str) -> String {
+    if name.parse::<Schedule>().is_ok() {
+        return name.to_owned();
+    }
+    let file = name.rsplit('/').next().filter(|file| !file.is_empty());
+    format!("qgd ({})", file.unwrap_or(name))
+}
+
+/// Learning rates of a run for people: where it began, what was found, and where it ended.
+pub fn rates_in_words(first: f64, found: Option<f64>, last: f64) -> String {
+    let [first_shown, last_shown] = [first, last].map(number);
+    match found {
+        Some(found) => format!("{first_shown}, found {}, cooled to {last_shown}", number(found)),
+        None if first_shown == last_shown => first_shown,
+        None => format!("{first_shown} → {last_shown}"),
+    }
+}
+
 /// Hash of the bytes of a pretrained controller.
 fn file_hash(name: &str) -> Result<u64, Failure> {
     if Pretrained::is_file(name) {
@@ -118,4 +149,31 @@ fn file_hash(name: &str) -> Result<u64, Failure> {
         return bytes.map(|bytes| fnv1a(&bytes)).map_err(Failure::BadInput);
     }
     Pretrained::shipped_bytes(name).map(fnv1a).map_err(Failure::bad_input)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_was_found_stands_where_the_cooldown_begins() {
+        let at = |name: &str| Decider::named(name).unwrap().finds_at(400);
+        assert_eq!(
+            ["lr", "joint", "hu-lr", "weight-decay", "cosine"].map(at),
+            [Some(200), Some(200), None, None, None]
+        );
+        assert_eq!(Decider::named("lr").unwrap().finds_at(1), None, "there is no step before the last");
+    }
+
+    #[test]
+    fn no_method_is_shown_as_lr() {
+        let names = ["lr", "lr+online", "runs/1/my.qgd", "cosine"].map(shown);
+        assert_eq!(names, ["qgd (lr)", "qgd (lr+online)", "qgd (my.qgd)", "cosine"]);
+    }
+
+    #[test]
+    fn rates_say_what_was_found() {
+        assert_eq!(rates_in_words(1e-5, Some(0.0385), 0.000241), "1e-5, found 0.0385, cooled to 0.000241");
+        assert_eq!([rates_in_words(0.01, None, 1e-7), rates_in_words(0.01, None, 0.01)], ["0.01 → 1e-7", "0.01"]);
+    }
 }

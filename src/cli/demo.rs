@@ -6,17 +6,17 @@ use super::failure::Failure;
 use super::grid::{Cell, Finished, Grid, mean_loss};
 use super::outputs::{Files, Results};
 use super::setting::{self, Machine};
-use qgd::report::{Align, Axis, Chart, Color, Line, Table, number, plot, svg};
+use qgd::report::{Align, Axis, Chart, Color, Line, PAGE_WIDTH, Table, number, plot, svg};
+use anyhow::anyhow;
 use qgd::schedule::Schedule;
-use qgd::statistics::mean;
+use qgd::statistics::{geometric_mean, mean};
 use qgd::task::TaskSpec;
 use std::io;
 use std::path::PathBuf;
 
 /// Learning rates far too low and far too high for Adam, for which 1e-3 to 1e-2 are good here.
 const HOPELESS: [f64; 2] = [1e-5, 1.0];
-/// Learning rates that the reference is tuned over, by the loss on the validation split: the training loss of digits
-/// prefers ever larger rates.
+/// Learning rates that the reference is tuned over, by the loss on the validation split, as one would.
 const TUNING: [f64; 6] = [3e-4, 1e-3, 3e-3, 1e-2, 3e-2, 1e-1];
 const SEEDS: u64 = 5;
 /// Decay of the exponential moving average of batch losses in the picture: single ones are too noisy to show anything.
@@ -24,11 +24,12 @@ const SMOOTHING: f64 = 0.9;
 
 /// Train one net on real digits from two hopeless learning rates: alone, and wrapped
 ///
-/// Compared with a cosine schedule whose learning rate was tuned. Everything ends in a table and a picture.
+/// Compared with a cosine schedule whose learning rate was tuned. Everything ends in a table and a picture. The learning
+/// rate that was found is the one when the cooldown began: from there on it falls to zero by plan.
 #[derive(clap::Args)]
 pub struct DemoArgs {
     /// Another task than the digits: a file, or one that comes with qgd, by name
-    #[arg(long, value_name = "TASK", default_value = "digits")]
+    #[arg(long, value_name = "TASK", default_value = "demo")]
     task: PathBuf,
     /// The controller to show
     #[arg(long, value_name = "NAME|FILE", default_value = "lr")]
@@ -48,8 +49,9 @@ struct Row<'a> {
     name: String,
     color: Color,
     dashed: bool,
-    lr: f64,
     runs: &'a [Finished],
+    /// Number of the step at which the learning rate has been found.
+    finds_at: Option<u64>,
 }
 
 impl DemoArgs {
@@ -70,7 +72,7 @@ impl DemoArgs {
         grid.check(&cells)?;
         note!("{}", self.introduction(&task));
         let results = grid.run(&cells, setting::jobs(self.jobs))?;
-        let rows = rows(&results);
+        let rows = rows(&results, &wrapped, task.train.steps);
         self.show(&task, &rows)
     }
 
@@ -78,9 +80,9 @@ impl DemoArgs {
         let train = &task.train;
         let [low, high] = HOPELESS.map(number);
         format!(
-            "One net, the task '{}', {} steps of {}, {SEEDS} seeds. The learning rate starts at {low} or at {high}: both hopeless.\n\
-             Alone it stays there. With qgd a small pretrained Q-network moves it. The reference is a cosine schedule,\n\
-             its learning rate tuned over {} values on the validation split.\n",
+            "One net, the task '{}', {} steps of {}, {SEEDS} seeds. The learning rate starts at {low} or at {high}:\n\
+             both hopeless. Alone it stays there. With qgd a small pretrained Q-network moves it. The reference is a\n\
+             cosine schedule, its learning rate tuned over {} values on the validation split.\n",
             task.name(),
             train.steps,
             train.optimizer.name(),
@@ -91,8 +93,13 @@ impl DemoArgs {
     fn show(&self, task: &TaskSpec, rows: &[Row<'_>]) -> Result<(), Failure> {
         let colored = is_colored(&io::stdout());
         let charts = [losses(rows), lrs(rows)];
-        let about =
-            format!("task '{}', {} steps of {}, seed 0", task.name(), task.train.steps, task.train.optimizer.name());
+        let train = &task.train;
+        let about = format!(
+            "task '{}', {} steps of {}, geometric mean of {SEEDS} seeds",
+            task.name(),
+            train.steps,
+            train.optimizer.name()
+        );
         let picture = svg("A learning rate that finds its own way", &about, &charts);
         let mut results = Results::default();
         results.write(Some(&self.svg), || Ok(picture.into()));
@@ -101,50 +108,68 @@ impl DemoArgs {
         for (line, color) in table(rows).lines().iter().zip(colors) {
             say!("{}", color.map_or(line.clone(), |color| color.paint(line, colored)));
         }
-        say!("\nLosses are geometric means over {SEEDS} seeds, over the whole split, after the last step.");
-        say!("The picture, with the learning rates beside the losses: {}", self.svg.display());
-        results.tell(
-            "Next: the three lines for your own program are in README.md; `qgd compare --help` tries it on your own data.",
+        results.tell(self.notes())
+    }
+
+    fn notes(&self) -> String {
+        format!(
+            "\nLosses are over the whole split after the last step; they and the learning rates (lr) are geometric\n\
+             means over {SEEDS} seeds. lr found: where it was when the cooldown began, which takes it to zero by plan.\n\
+             Tuned cosine: the best of {} starts on the validation split.\n\
+             The picture, with the learning rates beside the losses: {}\n\
+             Next: README.md has the three lines for your own program; `qgd compare --help` tries your own data.",
+            TUNING.len(),
+            self.svg.display()
         )
     }
 }
 
-/// Rows in the order in which they are drawn and listed. Of the runs that tune the reference, only those from the best
-/// start are shown.
-fn rows(results: &[Finished]) -> Vec<Row<'_>> {
+/// Rows in the order in which they are listed. Of the runs that tune the reference, only those from the best start are
+/// shown.
+fn rows<'a>(results: &'a [Finished], wrapped: &Decider, steps: u64) -> Vec<Row<'a>> {
     let by_start: Vec<&[Finished]> = results.chunks(SEEDS as usize).collect();
     let (shown, tuning) = by_start.split_at(2 * HOPELESS.len());
+    let (alone, with_qgd) = shown.split_at(HOPELESS.len());
     let score = |runs: &[Finished]| mean_loss(runs.iter().map(|run| run.scores.validation.loss));
     let tuned = tuning.iter().zip(TUNING).min_by(|a, b| score(a.0).total_cmp(&score(b.0)));
-    let row = |name: &str, color, i: usize| {
-        let lr = HOPELESS[i % HOPELESS.len()];
-        Row {
-            name: format!("{name}, from {}", number(lr)),
+    let pair = |name: &str, color: Color, all: &[&'a [Finished]], finds_at| {
+        let lines = [(0, color.lighter(), true), (1, color, false)];
+        lines.map(|(i, color, dashed)| Row {
+            name: format!("{name}, from {}", number(HOPELESS[i])),
             color,
-            dashed: i.is_multiple_of(HOPELESS.len()),
-            lr,
-            runs: shown[i],
-        }
+            dashed,
+            runs: all[i],
+            finds_at,
+        })
     };
-    let mut rows: Vec<Row<'_>> = tuned
-        .map(|(runs, lr)| Row { name: "tuned cosine".to_owned(), color: Color::GRAY, dashed: false, lr, runs })
-        .into_iter()
-        .collect();
-    rows.extend([row("alone", Color::LIGHT_RED, 0), row("alone", Color::RED, 1)]);
-    rows.extend([row("with qgd", Color::LIGHT_BLUE, 2), row("with qgd", Color::BLUE, 3)]);
+    let [blue, gray, red] = [wrapped.name(), "cosine", "constant"].map(Color::of_method);
+    let mut rows = Vec::from(pair("with qgd", blue, with_qgd, wrapped.finds_at(steps)));
+    rows.extend(tuned.map(|(runs, lr)| {
+        let name = format!("tuned cosine, from {}", number(lr));
+        Row { name, color: gray, dashed: false, runs, finds_at: None }
+    }));
+    rows.extend(pair("alone", red, alone, None));
     rows
 }
 
 fn table(rows: &[Row<'_>]) -> Table {
     use Align::{Left, Right};
-    let mut table =
-        Table::new(&[("", Left), ("lr", Right), ("train loss", Right), ("test loss", Right), ("test accuracy", Right)]);
+    let columns = [
+        ("", Left),
+        ("lr found", Right),
+        ("at the end", Right),
+        ("train loss", Right),
+        ("test loss", Right),
+        ("test accuracy", Right),
+    ];
+    let mut table = Table::new(&columns).with_max_width(PAGE_WIDTH);
     for row in rows {
         let scores = || row.runs.iter().map(|run| run.scores);
         let accuracies: Option<Vec<f64>> = scores().map(|scores| scores.test.accuracy).collect();
         table.row([
             row.name.clone(),
-            row.lrs_in_words(),
+            row.finds_at.map_or("-".to_owned(), |step| number(row.lr_after(step as usize))),
+            number(row.lr_after(usize::MAX)),
             number(mean_loss(scores().map(|scores| scores.train.loss))),
             number(mean_loss(scores().map(|scores| scores.test.loss))),
             accuracies.map_or("-".to_owned(), |all| format!("{:.1} %", 100.0 * mean(all))),
@@ -154,19 +179,22 @@ fn table(rows: &[Row<'_>]) -> Table {
 }
 
 impl Row<'_> {
-    fn lrs_in_words(&self) -> String {
-        let last = self.runs.first().and_then(|run| run.lrs.last()).copied().unwrap_or(self.lr);
-        if last.to_bits() == self.lr.to_bits() {
-            number(self.lr)
-        } else {
-            format!("{} → {}", number(self.lr), number(last))
-        }
+    /// Learning rate at this step, counted from 1, or at the last one.
+    fn lr_after(&self, step: usize) -> f64 {
+        geometric_mean(
+            self.runs.iter().filter_map(|run| run.lrs.get(step.min(run.lrs.len()).saturating_sub(1))).copied(),
+        )
     }
 
+    /// The line of these values, which go along the steps.
     fn line(&self, values: impl Fn(&Finished) -> Vec<f64>) -> Line {
-        let points = self.runs.first().map(values).unwrap_or_default();
-        let points = points.into_iter().zip(1u32..).map(|(value, step)| (f64::from(step), value)).collect();
-        let line = Line::new(&self.name, self.color, points);
+        let by_seed: Vec<Vec<f64>> = self.runs.iter().map(values).collect();
+        let n_steps = by_seed.iter().map(Vec::len).min().unwrap_or(0);
+        let places = (0..n_steps).map(|i| {
+            let seeds: Vec<f64> = by_seed.iter().map(|values| values[i]).collect();
+            ((i + 1) as f64, geometric_mean(seeds.iter().copied()), seeds)
+        });
+        let line = Line::over_seeds(&self.name, self.color, places);
         if self.dashed { line.dashed() } else { line }
     }
 }
@@ -178,13 +206,13 @@ fn steps(rows: &[Row<'_>]) -> Axis {
 
 fn losses(rows: &[Row<'_>]) -> Chart {
     let lines = rows.iter().map(|row| row.line(|run| smoothed(&run.losses))).collect();
-    Chart { title: "training loss, smoothed".into(), x: steps(rows), y: Axis::log("training loss, smoothed"), lines }
+    Chart { title: "Training loss, smoothed".into(), x: steps(rows), y: Axis::log("training loss"), lines }
 }
 
 fn lrs(rows: &[Row<'_>]) -> Chart {
     let lines = rows.iter().map(|row| row.line(|run| run.lrs.clone())).collect();
     let y = Axis::log("learning rate").with_bounds([1e-5, 1.0]);
-    Chart { title: "learning rate".into(), x: steps(rows), y, lines }
+    Chart { title: "Learning rate".into(), x: steps(rows), y, lines }
 }
 
 fn smoothed(losses: &[f64]) -> Vec<f64> {

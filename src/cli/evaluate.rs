@@ -6,6 +6,7 @@ mod peers;
 mod plan;
 mod report;
 mod runs;
+mod tables;
 mod verdict;
 
 use super::decider::Decider;
@@ -49,8 +50,8 @@ pub struct EvaluateArgs {
     /// Number of seeds, instead of what the suite says
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..=1000))]
     seeds: Option<u64>,
-    /// The small tasks of the suite at their own horizon, 2 seeds, one start a decade, rivals cosine, greedy and
-    /// constant
+    /// A quick look: the small tasks of the suite at their own horizon, 2 seeds, rivals cosine, greedy and constant
+    /// tried at one start a decade and not refined. Too little to say who wins
     #[arg(long)]
     quick: bool,
     #[command(flatten)]

@@ -8,7 +8,7 @@ use super::run::{Run, Scores};
 use super::setting::Machine;
 use qgd::data::Dataset;
 use qgd::report::number;
-use qgd::statistics::{counted_loss, geometric_mean};
+use qgd::statistics::{DIVERGED_LOSS, counted_loss, geometric_mean};
 use qgd::task::{OptimizerKind, TaskSpec};
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -115,6 +115,11 @@ impl Cell<'_> {
     }
 }
 
+/// Where a loss stands in a picture: above all others where it counts as that of a diverged run.
+pub fn drawn(loss: f64) -> f64 {
+    if loss < DIVERGED_LOSS { loss.max(BEST_LOSS) } else { f64::INFINITY }
+}
+
 /// What a loss counts as in means over seeds: [`BEST_LOSS`] at least, [`DIVERGED_LOSS`](qgd::statistics::DIVERGED_LOSS)
 /// at most and where the run diverged.
 pub fn counted(loss: f64) -> f64 {
@@ -134,5 +139,6 @@ mod tests {
     fn a_diverged_run_counts_as_the_worst_loss() {
         assert!((mean_loss([f64::NAN, 1e-3].into_iter()) - 1.0).abs() < 1e-12);
         assert!((mean_loss([f64::INFINITY, 1e9].into_iter()) - 1e3).abs() < 1e-6);
+        assert_eq!([0.5, 1e9, f64::NAN].map(drawn), [0.5, f64::INFINITY, f64::INFINITY]);
     }
 }

@@ -1,4 +1,5 @@
-//! Progress of a run: a bar on a terminal, or a line now and then in a pipe. Both go to stderr; stdout is for results.
+//! Progress of a run: a bar on a terminal, or a line now and then in a pipe and on a dumb terminal. Both go to stderr;
+//! stdout is for results.
 
 use super::console::{is_colored, is_screen};
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};

@@ -24,9 +24,9 @@ use trace::TraceFile;
 
 const EXAMPLES: &str = "Examples:
   A learning rate that is far too low, and the controller that notices:
-    qgd train digits --lr 1e-5 --controller lr
+    qgd train demo --lr 1e-5 --controller lr
   The same with what one would use otherwise:
-    qgd train digits --lr 1e-5 --schedule cosine
+    qgd train demo --lr 1e-5 --schedule cosine
   A run that may be killed at any time and goes on where it was; run the same line again:
     qgd train digits --controller lr --resume runs/digits --trace digits.jsonl --json digits.json";
 
@@ -141,10 +141,14 @@ impl TrainArgs {
         }
         let started = Instant::now();
         let wall_s = || start.wall_s + started.elapsed().as_secs_f64();
+        let (finds_at, mut lr_found) = (decider.finds_at(task.train.steps), start.lr_found);
         let progress = Progress::new("steps", task.train.steps, 16);
         let mut saved = Ok(());
         for done in start.steps + 1..=task.train.steps {
             let loss = run.step()?;
+            if finds_at == Some(done) {
+                lr_found = Some(run.optimizer.lr());
+            }
             if progress.wants(done) {
                 let loss = loss.f_double_value(&[])?;
                 progress.show(done, || status(run, loss));
@@ -154,7 +158,7 @@ impl TrainArgs {
             {
                 // A run without a trace keeps the one that it had before.
                 let trace = trace.as_ref().map_or(start.trace, |trace| trace.sync(done));
-                let now = checkpoint::Progress { steps: done, wall_s: wall_s(), trace };
+                let now = checkpoint::Progress { steps: done, wall_s: wall_s(), trace, lr_found };
                 let before = std::mem::replace(&mut saved, checkpoints.save(run, now));
                 if let (Ok(()), Err(failure)) = (before, &saved) {
                     note!("{failure}; the run goes on, and tries again at its next checkpoint");
@@ -167,7 +171,8 @@ impl TrainArgs {
             results.failed(failure);
         }
         let is_as_at_start = run.fingerprint()? == at_start;
-        Outcome::of(task, decider, self, run, data, is_as_at_start, wall_s())
+        let end = checkpoint::Progress { wall_s: wall_s(), lr_found, ..start };
+        Outcome::of(task, decider, self, run, data, end, is_as_at_start)
     }
 }
 

@@ -1,5 +1,6 @@
 //! A chart, whichever way it is drawn.
 
+use super::palette::Color;
 use super::table::number;
 
 /// Lines over two axes.
@@ -20,7 +21,7 @@ pub struct Chart {
     pub x: Axis,
     /// Vertical axis.
     pub y: Axis,
-    /// Lines, drawn in this order: the last one is on top.
+    /// Lines, in the order of the legend. The first one is drawn last, on top.
     pub lines: Vec<Line>,
 }
 
@@ -55,44 +56,19 @@ pub struct Line {
     pub dashed: bool,
     /// Whether every point is marked, if that can be drawn.
     pub marked: bool,
-    /// Points, in drawing order. A point that is not finite makes a gap.
+    /// Points, in drawing order. NaN makes a gap; a point at infinity has diverged, and is marked as such at the upper
+    /// end.
     pub points: Vec<(f64, f64)>,
+    /// Band behind the line, if that can be drawn: its lower and upper end at places along the horizontal axis.
+    pub band: Vec<(f64, [f64; 2])>,
 }
 
-/// A color: red, green, blue.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Color(pub u8, pub u8, pub u8);
-
-impl Color {
-    /// Blue, for what is to be looked at.
-    pub const BLUE: Self = Self(31, 111, 235);
-    /// Red, for what went wrong.
-    pub const RED: Self = Self(209, 73, 91);
-    /// A lighter blue.
-    pub const LIGHT_BLUE: Self = Self(110, 168, 254);
-    /// A lighter red.
-    pub const LIGHT_RED: Self = Self(238, 140, 152);
-    /// Gray, for what is there to compare with.
-    pub const GRAY: Self = Self(128, 134, 142);
-    /// Colors for many lines: blue and gray, then colors that colorblind people can tell apart (Okabe and Ito 2008).
-    pub const MANY: [Self; 8] = [
-        Self(31, 111, 235),
-        Self(128, 134, 142),
-        Self(213, 94, 0),
-        Self(0, 158, 115),
-        Self(204, 121, 167),
-        Self(230, 159, 0),
-        Self(86, 180, 233),
-        Self(60, 60, 60),
-    ];
-}
-
-impl Color {
-    /// The text in this color, by ANSI escapes for 24-bit color; unchanged if `colored` is false.
-    pub fn paint(self, text: &str, colored: bool) -> String {
-        let Self(red, green, blue) = self;
-        if colored { format!("\x1b[38;2;{red};{green};{blue}m{text}\x1b[0m") } else { text.to_owned() }
-    }
+/// A point of a line in relative coordinates: 0 at the lower end of each axis, 1 at the upper one.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(super) struct Spot {
+    pub x: f64,
+    pub y: f64,
+    pub diverged: bool,
 }
 
 impl Axis {
@@ -127,7 +103,28 @@ impl Axis {
 impl Line {
     /// A solid line.
     pub fn new(name: &str, color: Color, points: Vec<(f64, f64)>) -> Self {
-        Self { name: name.to_owned(), color, dashed: false, marked: false, points }
+        Self { name: name.to_owned(), color, dashed: false, marked: false, points, band: Vec::new() }
+    }
+
+    /// A line over several seeds: at each place the value that stands for all of them, and those of the single seeds,
+    /// over which the band goes. Where a seed diverged, so has the point.
+    ///
+    /// ```
+    /// use qgd::report::{Color, Line};
+    /// let line = Line::over_seeds("loss", Color::BLUE, [(0.1, 2.0, vec![1.0, 4.0]), (1.0, 30.0, vec![0.9, f64::NAN])]);
+    /// assert_eq!(line.points, [(0.1, 2.0), (1.0, f64::INFINITY)]);
+    /// assert_eq!(line.band[0], (0.1, [1.0, 4.0]));
+    /// ```
+    pub fn over_seeds(name: &str, color: Color, places: impl IntoIterator<Item = (f64, f64, Vec<f64>)>) -> Self {
+        let mut line = Self::new(name, color, Vec::new());
+        for (x, value, seeds) in places {
+            let sound = |value: f64| if value.is_finite() { value } else { f64::INFINITY };
+            let low = seeds.iter().copied().map(sound).fold(f64::INFINITY, f64::min);
+            let high = seeds.iter().copied().map(sound).fold(f64::NEG_INFINITY, f64::max);
+            line.points.push((x, if high.is_finite() { value } else { f64::INFINITY }));
+            line.band.push((x, [low, high]));
+        }
+        line
     }
 
     /// The same line, dashed.
@@ -153,23 +150,46 @@ pub(super) struct Ruler<'a> {
 impl Chart {
     /// Rulers of the horizontal and the vertical axis.
     pub(super) fn rulers(&self) -> (Ruler<'_>, Ruler<'_>) {
-        let points = || self.lines.iter().flat_map(|line| &line.points);
-        let visible = || points().filter(|(x, y)| self.x.shows(*x) && self.y.shows(*y));
-        (Ruler::new(&self.x, visible().map(|point| point.0)), Ruler::new(&self.y, visible().map(|point| point.1)))
+        let ends = |line: &Line| line.band.clone().into_iter().flat_map(|(x, ends)| ends.map(|y| (x, y)));
+        let points: Vec<(f64, f64)> =
+            self.lines.iter().flat_map(|line| line.points.iter().copied().chain(ends(line))).collect();
+        let along = points.iter().filter(|(x, y)| self.x.shows(*x) && (*y == f64::INFINITY || self.y.shows(*y)));
+        let (xs, ys) = (along.clone().map(|point| point.0), along.map(|point| point.1));
+        (Ruler::new(&self.x, xs), Ruler::new(&self.y, ys.filter(|y| self.y.shows(*y))))
     }
 
     /// A line in relative coordinates, cut into pieces at points that cannot be drawn.
-    pub(super) fn pieces(&self, line: &Line) -> Vec<Vec<(f64, f64)>> {
+    pub(super) fn pieces(&self, line: &Line) -> Vec<Vec<Spot>> {
         let (x_ruler, y_ruler) = self.rulers();
         let mut pieces = vec![Vec::new()];
         for &(x, y) in &line.points {
+            let diverged = y == f64::INFINITY;
             match pieces.last_mut() {
-                Some(piece) if self.x.shows(x) && self.y.shows(y) => piece.push((x_ruler.place(x), y_ruler.place(y))),
+                Some(piece) if self.x.shows(x) && (diverged || self.y.shows(y)) => {
+                    piece.push(Spot { x: x_ruler.place(x), y: y_ruler.place(y), diverged });
+                }
                 _ => pieces.push(Vec::new()),
             }
         }
         pieces.retain(|piece| !piece.is_empty());
         pieces
+    }
+
+    /// The outline of a line's band in relative coordinates: along its upper end, and back along the lower one.
+    pub(super) fn outline(&self, line: &Line) -> Vec<(f64, f64)> {
+        let (x_ruler, y_ruler) = self.rulers();
+        let places = line.band.iter().filter(|(x, [low, _])| self.x.shows(*x) && self.y.shows(*low));
+        let upper = places.clone().map(|(x, [_, high])| (x_ruler.place(*x), y_ruler.place(*high)));
+        let lower = places.rev().map(|(x, [low, _])| (x_ruler.place(*x), y_ruler.place(*low)));
+        upper.chain(lower).collect()
+    }
+}
+
+/// Dashes each line whose color an earlier line has.
+pub fn tell_apart(lines: &mut [Line]) {
+    for i in 1..lines.len() {
+        let color = lines[i].color;
+        lines[i].dashed |= lines[..i].iter().any(|line| line.color == color && !line.dashed);
     }
 }
 
@@ -183,7 +203,7 @@ impl<'a> Ruler<'a> {
             return Self { axis, low: 0.0, high: 1.0 };
         }
         // A single value needs some room around it.
-        let room = if high > low { 0.0 } else { 0.5 };
+        let room = if high > low { 0.0 } else { 0.5f64.max(low.abs() / 10.0) };
         Self { axis, low: low - room, high: high + room }
     }
 
@@ -192,22 +212,45 @@ impl<'a> Ruler<'a> {
         ((self.axis.position(value) - self.low) / (self.high - self.low)).clamp(0.0, 1.0)
     }
 
-    /// Round numbers along the axis, about `n` at most: the place and the label of each.
+    /// Round numbers along the axis, at least three and about `n` at most: the place and the label of each.
     pub(super) fn ticks(&self, n: usize) -> Vec<(f64, String)> {
-        let span = self.high - self.low;
-        let values: Vec<f64> = match self.axis.scale {
-            Scale::Log if span >= 1.0 => {
-                let every = (span / n as f64).ceil().max(1.0);
-                multiples(self.low, self.high, every).into_iter().map(|exponent| 10f64.powf(exponent)).collect()
-            }
-            Scale::Log => {
-                let (low, high) = (10f64.powf(self.low), 10f64.powf(self.high));
-                multiples(low, high, round_step((high - low) / n as f64))
-            }
-            Scale::Linear => multiples(self.low, self.high, round_step(span / n as f64)),
+        let values = match self.axis.scale {
+            Scale::Linear => self.even(self.low, self.high, n),
+            Scale::Log => self.decades(n).unwrap_or_else(|| self.even(10f64.powf(self.low), 10f64.powf(self.high), n)),
         };
-        values.into_iter().map(|value| (self.place(value), number(value))).collect()
+        let labels = labels(&values);
+        values.into_iter().map(|value| self.place(value)).zip(labels).collect()
     }
+
+    /// Powers of ten, if need be with 3, or with 2 and 5 between them; `None` where even these are fewer than three.
+    fn decades(&self, n: usize) -> Option<Vec<f64>> {
+        let with = |every: f64, between: &[f64]| -> Vec<f64> {
+            let powers = multiples(self.low.floor(), self.high, every).into_iter().map(|exponent| 10f64.powf(exponent));
+            let values = powers.flat_map(|power| between.iter().map(move |factor| factor * power));
+            values.filter(|value| (self.low - 1e-9..=self.high + 1e-9).contains(&value.log10())).collect()
+        };
+        let sparsest = ((self.high - self.low) / n.max(1) as f64).ceil().max(1.0) as u32;
+        let powers = (1..=sparsest).rev().map(|every| with(f64::from(every), &[1.0]));
+        let between = [&[1.0, 3.0][..], &[1.0, 2.0, 5.0]].into_iter().map(|factors| with(1.0, factors));
+        powers.chain(between).find(|values| values.len() >= 3)
+    }
+
+    /// Multiples of a round number.
+    fn even(&self, low: f64, high: f64, n: usize) -> Vec<f64> {
+        let finer = (n.max(2)..).map(|n| multiples(low, high, round_step((high - low) / n as f64)));
+        finer.take(8).find(|values| values.len() >= 3).unwrap_or_default()
+    }
+}
+
+/// Labels of ticks, with as many digits as they need to differ.
+fn labels(values: &[f64]) -> Vec<String> {
+    let short: Vec<String> = values.iter().copied().map(number).collect();
+    if short.windows(2).all(|pair| pair[0] != pair[1]) {
+        return short;
+    }
+    let step = values.windows(2).map(|pair| pair[1] - pair[0]).fold(f64::INFINITY, f64::min);
+    let decimals = (-step.log10()).ceil().clamp(0.0, 300.0) as usize;
+    values.iter().map(|value| format!("{value:.decimals$}")).collect()
 }
 
 /// The smallest of ..., 1, 2, 5, 10, 20, ... that is not below `step`.
@@ -237,6 +280,27 @@ mod tests {
         assert_eq!(labels(&Axis::linear(""), &[0.0, 400.0]), ["0", "100", "200", "300", "400"]);
         assert_eq!(labels(&Axis::log(""), &[1e-5, 1.0]), ["1e-5", "0.0001", "0.001", "0.01", "0.1", "1"]);
         assert_eq!(labels(&Axis::log(""), &[2.0, 8.0]), ["2", "4", "6", "8"]);
+        assert_eq!(labels(&Axis::log(""), &[0.03, 0.5]), ["0.03", "0.1", "0.3"]);
+        assert_eq!(labels(&Axis::log(""), &[0.09, 0.6]), ["0.1", "0.2", "0.5"]);
+        assert_eq!(
+            labels(&Axis::linear(""), &[1000.0, 1000.2]),
+            ["1000.00", "1000.05", "1000.10", "1000.15", "1000.20"]
+        );
+    }
+
+    #[test]
+    fn every_axis_has_at_least_three_ticks() {
+        for n in 1..8 {
+            for low in [1e-9, 0.004, 0.95, 1.0, 3.0, 7e5] {
+                for ratio in [1.0, 1.001, 1.1, 1.7, 2.6, 4.0, 9.0, 31.0, 250.0, 1e4, 1e9, 1e40] {
+                    for axis in [Axis::linear(""), Axis::log("")] {
+                        let labels = Ruler::new(&axis, [low, low * ratio].into_iter()).ticks(n);
+                        assert!((3..=11).contains(&labels.len()), "{low} × {ratio}, {n}: {labels:?}");
+                        assert!(labels.windows(2).all(|pair| pair[0].0 < pair[1].0 && pair[0].1 != pair[1].1));
+                    }
+                }
+            }
+        }
     }
 
     #[test]
@@ -253,6 +317,27 @@ mod tests {
     fn a_value_that_cannot_be_drawn_makes_a_gap() {
         let line = Line::new("", Color::RED, vec![(0.0, 1.0), (1.0, f64::NAN), (2.0, 0.0), (3.0, 10.0)]);
         let chart = Chart { title: String::new(), x: Axis::linear(""), y: Axis::log(""), lines: vec![line.clone()] };
-        assert_eq!(chart.pieces(&line), [vec![(0.0, 0.0)], vec![(1.0, 1.0)]]);
+        let spot = |x, y| Spot { x, y, diverged: false };
+        assert_eq!(chart.pieces(&line), [vec![spot(0.0, 0.0)], vec![spot(1.0, 1.0)]]);
+    }
+
+    #[test]
+    fn a_diverged_point_is_at_the_upper_end_and_does_not_move_it() {
+        let seeds = [(0.0, 1.0, vec![0.5, 2.0]), (1.0, 50.0, vec![2.0, f64::NAN])];
+        let line = Line::over_seeds("", Color::RED, seeds);
+        let chart = Chart { title: String::new(), x: Axis::linear(""), y: Axis::log(""), lines: vec![line.clone()] };
+        assert_eq!(
+            chart.pieces(&line),
+            [vec![Spot { x: 0.0, y: 0.5, diverged: false }, Spot { x: 1.0, y: 1.0, diverged: true }]]
+        );
+        // Clockwise: the upper ends at 2 and at the top, the lower ones at 2 and at 0.5.
+        assert_eq!(chart.outline(&line), [(0.0, 1.0), (1.0, 1.0), (1.0, 1.0), (0.0, 0.0)]);
+    }
+
+    #[test]
+    fn lines_of_one_color_are_told_apart() {
+        let mut lines = [Color::BLUE, Color::RED, Color::BLUE].map(|color| Line::new("", color, vec![]));
+        tell_apart(&mut lines);
+        assert_eq!(lines.map(|line| line.dashed), [false, false, true]);
     }
 }

@@ -13,7 +13,13 @@
 pub struct Table {
     columns: Vec<(String, Align)>,
     rows: Vec<Vec<String>>,
+    max_width: usize,
 }
+
+/// Width of a page: what the commands print is at most so many characters wide.
+pub const PAGE_WIDTH: usize = 100;
+/// Words are not shortened below this many characters.
+const SHORTEST: usize = 8;
 
 /// Side to which the text of a column is aligned.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -27,7 +33,23 @@ pub enum Align {
 impl Table {
     /// A table without rows.
     pub fn new(columns: &[(&str, Align)]) -> Self {
-        Self { columns: columns.iter().map(|(name, align)| ((*name).to_owned(), *align)).collect(), rows: Vec::new() }
+        let columns = columns.iter().map(|(name, align)| ((*name).to_owned(), *align)).collect();
+        Self { columns, rows: Vec::new(), max_width: usize::MAX }
+    }
+
+    /// The same table, at most `max_width` characters wide as far as that is possible: the longest words lose their
+    /// middle.
+    ///
+    /// ```
+    /// use qgd::report::{Align, Table};
+    ///
+    /// let mut table = Table::new(&[("file", Align::Left), ("loss", Align::Right)]).with_max_width(20);
+    /// table.row(["controllers/of-mine/first.qgd".into(), "0.122".into()]);
+    /// assert_eq!(table.to_string(), "file            loss\ncontro…st.qgd  0.122\n");
+    /// ```
+    pub fn with_max_width(mut self, max_width: usize) -> Self {
+        self.max_width = max_width;
+        self
     }
 
     /// Adds a row. Missing cells are empty; cells beyond the last column are not shown.
@@ -41,7 +63,20 @@ impl Table {
         let rows: Vec<&Vec<String>> = std::iter::once(&heading).chain(&self.rows).collect();
         let width = |i: usize| rows.iter().filter_map(|row| row.get(i)).map(|cell| cell.chars().count()).max();
         let widths: Vec<usize> = (0..self.columns.len()).map(|i| width(i).unwrap_or(0)).collect();
+        let widths = self.fitted(widths);
         rows.iter().map(|row| self.line(row, &widths)).collect()
+    }
+
+    /// The widths, with the widest columns of words narrowed until the table fits.
+    fn fitted(&self, mut widths: Vec<usize>) -> Vec<usize> {
+        while widths.iter().map(|width| width + 2).sum::<usize>() > self.max_width.saturating_add(2) {
+            let words = self.columns.iter().zip(&mut widths).filter(|(column, _)| column.1 == Align::Left);
+            match words.map(|(_, width)| width).max() {
+                Some(widest) if *widest > SHORTEST => *widest -= 1,
+                _ => break,
+            }
+        }
+        widths
     }
 
     /// The table as Markdown.
@@ -68,12 +103,23 @@ impl Table {
         let cells = self.columns.iter().zip(widths).enumerate().map(|(i, (column, &width))| {
             let cell = row.get(i).map_or("", String::as_str);
             match column.1 {
-                Align::Left => format!("{cell:<width$}"),
+                Align::Left => format!("{:<width$}", shortened(cell, width)),
                 Align::Right => format!("{cell:>width$}"),
             }
         });
         cells.collect::<Vec<_>>().join("  ").trim_end().to_owned()
     }
+}
+
+/// `text` without its middle, if it is longer than `width`.
+fn shortened(text: &str, width: usize) -> String {
+    let n = text.chars().count();
+    if n <= width {
+        return text.to_owned();
+    }
+    let tail = width / 2;
+    let head: String = text.chars().take(width.saturating_sub(tail + 1)).collect();
+    head + "…" + &text.chars().skip(n - tail).collect::<String>()
 }
 
 impl std::fmt::Display for Table {

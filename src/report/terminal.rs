@@ -1,6 +1,7 @@
 //! A chart in the terminal, drawn with Braille characters, each of 2 × 4 dots.
 
-use super::chart::{Chart, Color, Line};
+use super::chart::{Chart, Line, Spot};
+use super::palette::Color;
 use std::fmt::Write;
 
 /// Draws `chart`: `width` × `height` characters for the lines, and around them a frame, tick labels and a legend.
@@ -9,9 +10,11 @@ use std::fmt::Write;
 pub fn plot(chart: &Chart, width: usize, height: usize, colored: bool) -> String {
     let (width, height) = (width.max(20), height.max(4));
     let mut canvas = Canvas::new(width, height);
-    for line in &chart.lines {
+    let mut diverged = false;
+    for line in chart.lines.iter().rev() {
         for piece in chart.pieces(line) {
             canvas.draw(&piece, line.color);
+            diverged |= piece.iter().any(|spot| spot.diverged);
         }
     }
     let (x_ruler, y_ruler) = chart.rulers();
@@ -28,9 +31,31 @@ pub fn plot(chart: &Chart, width: usize, height: usize, colored: bool) -> String
     let _ = writeln!(out, "{:margin$} └{}", "", "─".repeat(width));
     let _ = writeln!(out, "{:margin$}  {}", "", below(&x_ruler.ticks(6), width, &chart.x.label));
     let stroke = |line: &Line| line.color.paint(if line.dashed { "╍╍" } else { "━━" }, colored);
-    let names = chart.lines.iter().map(|line| format!("{} {}", stroke(line), line.name));
-    let _ = writeln!(out, "{:margin$}  {}", "", names.collect::<Vec<_>>().join("   "));
+    let names =
+        chart.lines.iter().map(|line| (format!("{} {}", stroke(line), line.name), line.name.chars().count() + 3));
+    let names = names.chain(diverged.then(|| ("× diverged".to_owned(), 10)));
+    for row in rows(names, width) {
+        let _ = writeln!(out, "{:margin$}  {row}", "");
+    }
     out
+}
+
+/// Names in as many rows as they need; each comes with its width.
+fn rows(names: impl Iterator<Item = (String, usize)>, width: usize) -> Vec<String> {
+    let (mut rows, mut used): (Vec<String>, usize) = (Vec::new(), 0);
+    for (name, n_chars) in names {
+        match rows.last_mut() {
+            Some(row) if used + 3 + n_chars <= width => {
+                *row += &format!("   {name}");
+                used += 3 + n_chars;
+            }
+            _ => {
+                rows.push(name);
+                used = n_chars;
+            }
+        }
+    }
+    rows
 }
 
 /// Labels of the horizontal axis, each centered under its tick, followed by the name of the axis.
@@ -49,7 +74,15 @@ fn below(ticks: &[(f64, String)], width: usize, name: &str) -> String {
 struct Canvas {
     width: usize,
     height: usize,
-    cells: Vec<(u8, Color)>,
+    cells: Vec<Cell>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq)]
+struct Cell {
+    dots: u8,
+    color: Color,
+    /// Whether a line diverged here.
+    cross: bool,
 }
 
 impl Canvas {
@@ -57,14 +90,16 @@ impl Canvas {
     const BITS: [[u8; 2]; 4] = [[0x01, 0x08], [0x02, 0x10], [0x04, 0x20], [0x40, 0x80]];
 
     fn new(width: usize, height: usize) -> Self {
-        Self { width, height, cells: vec![(0, Color::GRAY); width * height] }
+        let empty = Cell { dots: 0, color: Color::GRAY, cross: false };
+        Self { width, height, cells: vec![empty; width * height] }
     }
 
-    fn draw(&mut self, points: &[(f64, f64)], color: Color) {
+    fn draw(&mut self, spots: &[Spot], color: Color) {
         let (right, bottom) = ((self.width * 2 - 1) as f64, (self.height * 4 - 1) as f64);
-        let place = |&(x, y): &(f64, f64)| (x * right, (1.0 - y) * bottom);
-        let mut previous = points.first().map(place);
-        for (x, y) in points.iter().map(place) {
+        let place = |spot: &Spot| (spot.x * right, (1.0 - spot.y) * bottom);
+        let mut previous = spots.first().map(place);
+        for spot in spots {
+            let (x, y) = place(spot);
             let (x0, y0) = previous.unwrap_or((x, y));
             let n = (x - x0).abs().max((y - y0).abs()).ceil().max(1.0);
             for i in 0..=n as usize {
@@ -72,29 +107,38 @@ impl Canvas {
                 self.dot((x0 + way * (x - x0)).round() as usize, (y0 + way * (y - y0)).round() as usize, color);
             }
             previous = Some((x, y));
+            if let Some(cell) = self.cells.get_mut(y as usize / 4 * self.width + x as usize / 2) {
+                cell.cross |= spot.diverged;
+            }
         }
     }
 
     fn dot(&mut self, x: usize, y: usize, color: Color) {
-        if let Some((bits, cell_color)) = self.cells.get_mut(y / 4 * self.width + x / 2) {
-            *bits |= Self::BITS[y % 4][x % 2];
-            *cell_color = color;
+        if let Some(cell) = self.cells.get_mut(y / 4 * self.width + x / 2) {
+            cell.dots |= Self::BITS[y % 4][x % 2];
+            cell.color = color;
         }
     }
 
     fn row(&self, row: usize, colored: bool) -> String {
         let cells = &self.cells[row * self.width..(row + 1) * self.width];
         let mut out = String::new();
-        for run in cells.chunk_by(|a, b| a.1 == b.1 && (a.0 == 0) == (b.0 == 0)) {
-            let text: String = run.iter().map(|cell| braille(cell.0)).collect();
-            out += &if run[0].0 == 0 { text } else { run[0].1.paint(&text, colored) };
+        for run in cells.chunk_by(|a, b| a.color == b.color && (a.dots == 0) == (b.dots == 0)) {
+            let text: String = run.iter().map(|cell| cell.character()).collect();
+            out += &if run[0].dots == 0 { text } else { run[0].color.paint(&text, colored) };
         }
         out.trim_end().to_owned()
     }
 }
 
-fn braille(bits: u8) -> char {
-    if bits == 0 { ' ' } else { char::from_u32(0x2800 + u32::from(bits)).unwrap_or(' ') }
+impl Cell {
+    fn character(self) -> char {
+        match self {
+            Self { cross: true, .. } => '×',
+            Self { dots: 0, .. } => ' ',
+            Self { dots, .. } => char::from_u32(0x2800 + u32::from(dots)).unwrap_or(' '),
+        }
+    }
 }
 
 #[cfg(test)]
@@ -125,5 +169,22 @@ mod tests {
     fn an_empty_chart_and_a_tiny_canvas_are_drawn_too() {
         assert!(plot(&chart(vec![]), 0, 0, false).contains("loss"));
         assert!(plot(&chart(vec![(1.0, f64::INFINITY)]), 1, 1, false).contains("step"));
+    }
+
+    #[test]
+    fn a_diverged_point_is_a_cross_at_the_upper_end_which_the_legend_explains() {
+        let text = plot(&chart(vec![(0.0, 0.0), (1.0, 1.0), (2.0, f64::INFINITY)]), 20, 5, false);
+        assert!(text.lines().nth(1).unwrap().ends_with('×') && text.ends_with("× diverged\n"), "{text}");
+        assert!(!plot(&chart(vec![(0.0, 0.0), (1.0, 1.0)]), 20, 5, false).contains('×'));
+    }
+
+    #[test]
+    fn a_long_legend_goes_into_rows() {
+        let mut many = chart(vec![(0.0, 0.0), (1.0, 1.0)]);
+        many.lines = vec![Line { name: "a long name".into(), ..many.lines[0].clone() }; 5];
+        let text = plot(&many, 40, 5, false);
+        let legend: Vec<&str> = text.lines().filter(|line| line.contains("a long name")).collect();
+        assert_eq!(legend.len(), 3, "{text}");
+        assert!(legend.iter().all(|line| line.chars().count() <= 45), "{text}");
     }
 }

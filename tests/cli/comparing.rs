@@ -1,6 +1,6 @@
 //! `qgd compare` and `qgd demo`.
 
-use crate::sandbox::{Sandbox, shipped};
+use crate::sandbox::{Sandbox, assert_page, shipped};
 use serde_json::Value;
 
 fn digits() -> String {
@@ -24,7 +24,12 @@ fn a_comparison_is_a_table_a_json_file_and_a_picture() {
     assert_eq!((json["methods"][0]["name"].as_str(), losses(0).len()), (Some("constant"), 2));
     assert!(losses(0)[0] > losses(0)[1], "1e-5 is no learning rate: {:?}", losses(0));
     assert!(losses(1)[0] < losses(0)[0], "the controller should notice: {:?} against {:?}", losses(1), losses(0));
-    assert!(sandbox.read("c.svg").starts_with("<svg") && sandbox.read("c.svg").contains("constant"));
+    // Train and test, and never a controller that could be taken for a learning rate.
+    assert!(output.stdout.contains("test accuracy") && output.stdout.contains("qgd (lr)"), "{}", output.stdout);
+    let picture = sandbox.read("c.svg");
+    assert!(picture.starts_with("<svg") && picture.contains(">training loss<") && !picture.contains(">lr<"));
+    // The legend has the order of the table, although the first line is drawn last.
+    assert!(picture.find(">constant<") < picture.find(">qgd (lr)<"));
 }
 
 #[test]
@@ -97,17 +102,57 @@ fn bad_comparisons_are_refused() {
     sandbox.refuses(&["compare", "missing.toml"], &["missing.toml"]);
 }
 
+/// The cells of the row of a table that begins with `name`.
+fn row<'a>(text: &'a str, name: &str) -> Vec<&'a str> {
+    let line = text.lines().find(|line| line.starts_with(name) && !line.contains(':'));
+    let line = line.unwrap_or_else(|| panic!("no row of {name}: {text}"));
+    line[name.len()..].split("  ").map(str::trim).filter(|cell| !cell.is_empty()).collect()
+}
+
 #[test]
 fn the_demo_shows_that_the_controller_finds_the_learning_rate() {
     let sandbox = Sandbox::new();
-    let output = sandbox.qgd(&["demo", "--task", &digits()]);
+    let output = sandbox.qgd(&["demo", "--task", &shipped("examples/tasks/demo.toml")]);
     assert_eq!(output.code, 0, "{}", output.stderr);
-    for name in ["alone, from 1e-5", "alone, from 1", "with qgd, from 1e-5", "with qgd, from 1", "tuned cosine"] {
-        assert!(output.stdout.contains(name), "{}", output.stdout);
-    }
     assert!(!output.stdout.contains('\x1b'), "no colors in a pipe");
-    assert!(sandbox.read("demo.svg").contains("with qgd, from 1e-5"));
+    assert_page(&output.stdout);
+    // lr found, lr at the end, train loss, test loss, test accuracy.
+    let figure = |name: &str, column: usize| -> f64 {
+        let cells = row(&output.stdout, name);
+        cells[column].trim_end_matches(" %").parse().unwrap_or_else(|_| panic!("{name}: {cells:?}"))
+    };
+    let cosine = output.stdout.lines().find(|line| line.starts_with("tuned cosine")).unwrap();
+    let cosine = cosine.split("  ").next().unwrap();
+    for name in ["with qgd, from 1e-5", "with qgd, from 1 "] {
+        assert!((1e-3..0.1).contains(&figure(name, 0)), "{}", output.stdout);
+        assert!(figure(name, 1) < figure(name, 0), "it cools down: {}", output.stdout);
+        assert!(figure(name, 3) < 1.1 * figure(cosine, 3), "{}", output.stdout);
+        assert!(figure(name, 4) > figure(cosine, 4) - 1.5, "{}", output.stdout);
+    }
+    for name in ["alone, from 1e-5", "alone, from 1 "] {
+        assert!(figure(name, 3) > 10.0 * figure(cosine, 3), "{}", output.stdout);
+    }
+    let picture = sandbox.read("demo.svg");
+    assert!(picture.contains("with qgd, from 1e-5") && picture.contains("<polygon"), "five seeds make bands");
     sandbox.refuses(&["demo", "--task", "missing.toml"], &["missing.toml"]);
+}
+
+#[test]
+fn tables_fit_a_page_whatever_the_methods_are_called() {
+    let sandbox = Sandbox::new();
+    let long = format!("{}.qgd", "a-controller-of-mine-".repeat(8));
+    std::fs::copy(shipped("pretrained/lr.qgd"), sandbox.path(&long)).unwrap();
+    let methods = format!("{long},constant");
+    let compare =
+        ["compare", &digits(), "--steps", "5", "--starts", "1e-5,1e30", "--seeds", "1", "--methods", &methods];
+    let output = sandbox.qgd(&[&compare[..], &["--svg", "c.svg"]].concat());
+    assert_eq!(output.code, 0, "{}", output.stderr);
+    assert_page(&output.stdout);
+    assert!(output.stdout.contains("counts as a loss of 1000") && output.stdout.contains('…'), "{}", output.stdout);
+    assert!(sandbox.read("c.svg").contains("a seed diverged"));
+    for controller in ["lr", "joint", "hu-lambda"] {
+        assert_page(&sandbox.qgd(&["inspect", controller]).stdout);
+    }
 }
 
 #[test]

@@ -1,6 +1,6 @@
 //! `qgd evaluate`.
 
-use crate::sandbox::{Output, Sandbox, shipped};
+use crate::sandbox::{Output, Sandbox, assert_page, shipped};
 use serde_json::Value;
 use std::time::{Duration, Instant};
 
@@ -35,11 +35,13 @@ fn floats(values: &Value) -> Vec<f64> {
 fn an_evaluation_is_tables_json_markdown_and_a_picture() {
     let sandbox = small();
     let output = evaluate(&sandbox, "lr", &["--json", "e.json", "--markdown", "e.md", "--svg", "e.svg"]);
-    for says in
-        ["tuned ratio", "worst ratio", "cosine", "constant", "adam, own horizon", "paired t-test", "points below"]
-    {
+    for says in ["rivals that are tuned", "best-tuned cosine", "worst over median", "constant", "adam, own horizon"] {
         assert!(output.stdout.contains(says), "{says}: {}", output.stdout);
     }
+    for says in ["paired t-test", "wins", "verdict", "Test accuracy", "worse"] {
+        assert!(output.stdout.contains(says), "{says}: {}", output.stdout);
+    }
+    assert_page(&output.stdout);
     let json = sandbox.json("e.json");
     assert_eq!(json["version"], env!("CARGO_PKG_VERSION"));
     assert_eq!(json["controller"]["name"], "lr");
@@ -66,7 +68,41 @@ fn an_evaluation_is_tables_json_markdown_and_a_picture() {
     assert!((verdict["worst_ratio"].as_f64().unwrap() - (own[5] + 0.01) / (median + 0.01)).abs() < 1e-9);
     assert_eq!(floats(&verdict["test"]["cosine"]).len(), 2);
     assert!(sandbox.read("e.md").starts_with("| task | steps |") && sandbox.read("e.md").lines().count() == 3);
-    assert!(sandbox.read("e.svg").starts_with("<svg") && sandbox.read("e.svg").contains("tiny, 20 steps of adam"));
+    let picture = sandbox.read("e.svg");
+    assert!(picture.starts_with("<svg") && picture.contains("tiny, 20 steps of adam"));
+    assert!(picture.find(">qgd (lr)<") < picture.find(">cosine<"), "the legend has the order of the table");
+    assert_eq!(picture.matches("<polygon").count(), 3, "a band over the seeds for each method");
+}
+
+#[test]
+fn a_quick_look_says_what_it_is_and_names_no_winner() {
+    let sandbox = small();
+    sandbox.write("suite.toml", suite("quick = true\n"));
+    let output = evaluate(&sandbox, "lr", &["--quick", "--markdown", "e.md"]);
+    for says in ["quick look", "2 seeds", "one start a decade", "not refined"] {
+        assert!(output.stdout.contains(says), "{says}: {}", output.stdout);
+    }
+    for unsaid in ["tuned", "win ", "tie", "loss ", "wins", "verdict", "t-test"] {
+        assert!(!output.stdout.replace("who wins takes", "").contains(unsaid), "{unsaid}: {}", output.stdout);
+    }
+    assert_page(&output.stdout);
+    assert!(!sandbox.read("e.md").contains("against cosine"));
+}
+
+#[test]
+fn accuracies_and_losses_stand_in_columns_of_their_own() {
+    let sandbox = small();
+    let regression = sandbox.read("tiny.toml").replace("classification", "regression");
+    sandbox.write("numbers.toml", regression);
+    sandbox.write("suite.toml", suite("[[task]]\nfile = \"numbers.toml\"\n"));
+    let output = evaluate(&sandbox, "lr", &["--seeds", "1", "--rivals", "cosine", "--markdown", "e.md"]);
+    let (accuracies, losses) = output.stdout.split_once("Test loss, in regression").unwrap();
+    let (_, accuracies) = accuracies.split_once("Test accuracy at").unwrap();
+    assert!(accuracies.contains("tiny") && !accuracies.contains("numbers"), "{accuracies}");
+    let (losses, _) = losses.split_once("Geometric").unwrap();
+    assert!(losses.contains("numbers") && !losses.contains("tiny"), "{losses}");
+    assert!(sandbox.read("e.md").contains("| test accuracy | cosine's | test loss | cosine's |"));
+    assert_page(&output.stdout);
 }
 
 #[test]

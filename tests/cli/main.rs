@@ -32,6 +32,8 @@ mod resuming;
 #[cfg(feature = "torch")]
 mod tables;
 #[cfg(feature = "torch")]
+mod terminals;
+#[cfg(feature = "torch")]
 mod training;
 mod tuner_bad_input;
 mod tuner_faults;

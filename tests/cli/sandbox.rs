@@ -105,3 +105,11 @@ pub fn data_dir() -> Option<String> {
     assert!(folder.is_some() || !required, "QGD_REQUIRE asks for the data, but QGD_DATA is no folder");
     folder
 }
+
+/// Fails unless every line fits a page of 100 columns.
+#[cfg(feature = "torch")]
+pub fn assert_page(text: &str) {
+    for line in text.lines() {
+        assert!(line.chars().count() <= 100, "{} columns: {line}", line.chars().count());
+    }
+}

@@ -75,6 +75,8 @@ pub struct Progress {
     pub wall_s: f64,
     /// The trace up to here; that of an earlier part of the run where this part has none.
     pub trace: Written,
+    /// Learning rate when the cooldown began, once it has.
+    pub lr_found: Option<f64>,
 }
 
 /// Contents of the file.

@@ -1,7 +1,8 @@
 //! The result of a run: for people, and as JSON.
 
 use super::TrainArgs;
-use crate::cli::decider::Decider;
+use super::checkpoint::Progress;
+use crate::cli::decider::{Decider, rates_in_words};
 use crate::cli::failure::Failure;
 use crate::cli::run::{Run, Scores};
 use qgd::data::Dataset;
@@ -36,6 +37,8 @@ pub struct Outcome {
     test_accuracy: Option<f64>,
     diverged: bool,
     lr_first: f64,
+    /// Learning rate when the cooldown began: what the controller had found. Null without a cooldown.
+    lr_found: Option<f64>,
     lr_last: f64,
     weight_decay_last: f64,
     decisions: DecisionCounts,
@@ -53,8 +56,8 @@ impl Outcome {
         args: &TrainArgs,
         run: &Run,
         data: &Dataset,
+        progress: Progress,
         is_as_at_start: bool,
-        wall_s: f64,
     ) -> Result<Self, Failure> {
         let Scores { train, validation, test } = run.evaluate(data)?;
         let optimizer = &run.optimizer;
@@ -79,12 +82,13 @@ impl Outcome {
             test_accuracy: test.accuracy,
             diverged: ![train.loss, validation.loss, test.loss].into_iter().all(f64::is_finite),
             lr_first: task.train.lr,
+            lr_found: progress.lr_found,
             lr_last: optimizer.lr(),
             weight_decay_last: optimizer.weight_decay(),
             decisions: optimizer.counts(),
             rollbacks: optimizer.rollbacks(),
             is_as_at_start,
-            wall_s,
+            wall_s: progress.wall_s,
         })
     }
 
@@ -120,12 +124,11 @@ impl fmt::Display for Outcome {
         )?;
         writeln!(f, "  train loss       {}", number(self.train_loss))?;
         writeln!(f, "  validation loss  {}", number(self.validation_loss))?;
-        write!(f, "  test loss        {}", number(self.test_loss))?;
-        match self.test_accuracy {
-            Some(accuracy) => writeln!(f, "   accuracy {:.1} %", 100.0 * accuracy)?,
-            None => writeln!(f)?,
+        writeln!(f, "  test loss        {}", number(self.test_loss))?;
+        if let Some(accuracy) = self.test_accuracy {
+            writeln!(f, "  test accuracy    {:.1} %", 100.0 * accuracy)?;
         }
-        writeln!(f, "  learning rate    {} → {}", number(self.lr_first), number(self.lr_last))?;
+        writeln!(f, "  learning rate    {}", rates_in_words(self.lr_first, self.lr_found, self.lr_last))?;
         if self.schedule.is_none() {
             let DecisionCounts { halve, accept, grow } = self.decisions;
             writeln!(

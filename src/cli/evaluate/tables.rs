@@ -1,0 +1,285 @@
+//! The tables of an evaluation. None is wider than a page, and none has accuracies and losses in one column.
+
+use super::report::{ProblemReport, Report};
+use super::verdict::{Outcome, Pooled, TestPair};
+use crate::cli::decider::shown;
+use qgd::report::{Align, PAGE_WIDTH, Table, number};
+use qgd::statistics::mean;
+
+/// The columns by which the rows of problems are told apart.
+const PROBLEM: [(&str, Align); 3] = [("task", Align::Left), ("steps", Align::Right), ("optimizer", Align::Left)];
+
+fn table(columns: &[(&str, Align)]) -> Table {
+    Table::new(columns).with_max_width(PAGE_WIDTH)
+}
+
+fn ratio(value: f64) -> String {
+    format!("{value:.2}")
+}
+
+fn percent(accuracy: f64) -> String {
+    format!("{:.1} %", 100.0 * accuracy)
+}
+
+fn maybe(value: Option<f64>, show: impl Fn(f64) -> String) -> String {
+    value.map_or("-".to_owned(), show)
+}
+
+/// A signed deficit in words: `0.31 better`, `0.08 worse`.
+pub fn in_words(deficit: f64, show: impl Fn(f64) -> String) -> String {
+    let size = show(deficit.abs());
+    if size == show(0.0) {
+        return "the same".to_owned();
+    }
+    format!("{size} {}", if deficit > 0.0 { "worse" } else { "better" })
+}
+
+/// A mean deficit with its interval in words, without the signs: what `show` makes of a size stands before `better` or
+/// `worse`.
+pub fn pooled_in_words(pooled: &Pooled, show: impl Fn(f64) -> String, level: f64) -> String {
+    let Pooled { n_pairs, mean, interval: [low, high] } = *pooled;
+    let [mean, low, high] = [mean, low, high].map(|deficit| in_words(deficit, &show));
+    format!("{mean} ({:.0} %: from {low} to {high}; bootstrap over {n_pairs} pairs of task and seed)", 100.0 * level)
+}
+
+impl Report {
+    /// Training losses from the starts of the controller, beside cosine's best.
+    pub fn losses_table(&self) -> Table {
+        use Align::{Left, Right};
+        let mut columns = PROBLEM.to_vec();
+        columns.extend(["best", "median", "worst", "cosine", "from", "ratio"].map(|name| (name, Right)));
+        if !self.quick {
+            columns.push(("verdict", Left));
+        }
+        let mut table = table(&columns);
+        for problem in &self.problems {
+            let (verdict, cosine) = (&problem.verdict, problem.verdict.against_cosine());
+            let mut row = problem.name();
+            row.extend([verdict.best, verdict.median, verdict.worst].map(number));
+            row.push(maybe(cosine.map(|cosine| cosine.best), number));
+            row.push(maybe(cosine.map(|cosine| cosine.best_start), number));
+            row.push(maybe(verdict.tuned_ratio, ratio));
+            if !self.quick {
+                row.push(problem.outcome());
+            }
+            table.row(row);
+        }
+        table
+    }
+
+    /// The best of all rivals, and how far the starts of the controller are apart.
+    pub fn best_rivals_table(&self) -> Table {
+        use Align::{Left, Right};
+        let mut columns = PROBLEM.to_vec();
+        columns.extend([
+            ("seeds", Right),
+            ("best rival", Left),
+            ("its best", Right),
+            ("from", Right),
+            ("ratio", Right),
+        ]);
+        columns.push(("worst over median", Right));
+        let mut table = table(&columns);
+        for problem in &self.problems {
+            let verdict = &problem.verdict;
+            let rival = verdict.against(&verdict.best_rival);
+            let mut row = problem.name();
+            row.extend([problem.runs.seeds.len().to_string(), shown(&verdict.best_rival)]);
+            row.push(maybe(rival.map(|rival| rival.best), number));
+            row.push(maybe(rival.map(|rival| rival.best_start), number));
+            row.extend([verdict.rivals_ratio, verdict.worst_ratio].map(ratio));
+            table.row(row);
+        }
+        table
+    }
+
+    /// Test accuracies, or test losses in regression, at the median start beside cosine's best; `None` without any.
+    pub fn test_table(&self, of_accuracy: bool) -> Option<Table> {
+        let mut columns = PROBLEM.to_vec();
+        columns.extend([("test", Align::Right), ("cosine's", Align::Right), ("difference", Align::Right)]);
+        let (mut table, mut is_empty) = (table(&columns), true);
+        for problem in &self.problems {
+            let Some(test) = problem.verdict.test.as_ref().filter(|test| test.is_accuracy == of_accuracy) else {
+                continue;
+            };
+            let [own, cosine] = [&test.own, &test.cosine].map(|values| mean(values.iter().copied()));
+            let mut row = problem.name();
+            row.extend(if of_accuracy {
+                [percent(own), percent(cosine), in_words(100.0 * (cosine - own), |points| format!("{points:.1}"))]
+            } else {
+                [number(own), number(cosine), in_words(own / cosine - 1.0, |share| format!("{:.0} %", 100.0 * share))]
+            });
+            table.row(row);
+            is_empty = false;
+        }
+        (!is_empty).then_some(table)
+    }
+
+    pub fn groups_table(&self) -> Table {
+        use Align::{Left, Right};
+        let mut table = table(&[
+            ("optimizer", Left),
+            ("problems", Right),
+            ("over cosine", Right),
+            ("largest", Right),
+            ("over best rival", Right),
+            ("worst over median", Right),
+            ("largest", Right),
+        ]);
+        for group in &self.groups {
+            table.row([
+                group.name.clone(),
+                group.n_problems.to_string(),
+                maybe(group.tuned_ratio, ratio),
+                maybe(group.largest_tuned_ratio, ratio),
+                ratio(group.rivals_ratio),
+                ratio(group.worst_ratio),
+                ratio(group.largest_worst_ratio),
+            ]);
+        }
+        table
+    }
+
+    pub fn rivals_table(&self) -> Table {
+        use Align::{Left, Right};
+        let mut columns =
+            vec![("rival", Left), ("problems", Right), ("over its best", Right), ("over its median", Right)];
+        if !self.quick {
+            columns.extend(["wins", "ties", "losses"].map(|name| (name, Right)));
+        }
+        let mut table = table(&columns);
+        for record in &self.rivals {
+            let mut row = vec![shown(&record.name), record.n_problems.to_string()];
+            row.extend([record.ratio, record.untuned_ratio].map(ratio));
+            if !self.quick {
+                row.extend([record.wins, record.ties, record.losses].map(|n| n.to_string()));
+            }
+            table.row(row);
+        }
+        table
+    }
+
+    pub fn peers_table(&self) -> Table {
+        use Align::{Left, Right};
+        let mut columns = PROBLEM.to_vec();
+        columns.extend([("rival", Left), ("best", Right), ("from", Right), ("median", Right)]);
+        columns.extend([("over its best", Right), ("its median", Right)]);
+        let mut table = table(&columns);
+        for peer in &self.peers {
+            table.row([
+                peer.task.clone(),
+                peer.steps.to_string(),
+                peer.optimizer.clone(),
+                peer.name.clone(),
+                number(peer.best),
+                number(peer.best_start),
+                number(peer.median),
+                ratio(peer.ratio),
+                ratio(peer.untuned_ratio),
+            ]);
+        }
+        table
+    }
+
+    pub fn peer_records_table(&self) -> Table {
+        use Align::{Left, Right};
+        let mut table = table(&[
+            ("rival", Left),
+            ("optimizer", Left),
+            ("tasks", Right),
+            ("over its best", Right),
+            ("largest", Right),
+            ("over its median", Right),
+        ]);
+        for record in &self.peer_records {
+            table.row([
+                record.name.clone(),
+                record.optimizer.clone(),
+                record.n_tasks.to_string(),
+                ratio(record.ratio),
+                ratio(record.largest_ratio),
+                ratio(record.untuned_ratio),
+            ]);
+        }
+        table
+    }
+
+    /// Everything about the problems in one table as Markdown, which may be as wide as it likes.
+    pub fn markdown(&self) -> String {
+        use Align::{Left, Right};
+        let mut columns = PROBLEM.to_vec();
+        columns.extend(["seeds", "best", "median", "worst", "cosine", "from", "over cosine"].map(|name| (name, Right)));
+        columns.extend([("best rival", Left), ("its best", Right), ("over best rival", Right)]);
+        columns.extend(
+            ["worst over median", "test accuracy", "cosine's", "test loss", "cosine's"].map(|name| (name, Right)),
+        );
+        if !self.quick {
+            columns.push(("against cosine", Left));
+        }
+        let mut table = Table::new(&columns);
+        for problem in &self.problems {
+            let mut row = problem.row();
+            row.extend((!self.quick).then(|| problem.outcome()));
+            table.row(row);
+        }
+        table.to_markdown()
+    }
+}
+
+impl ProblemReport {
+    /// Cells of [`PROBLEM`].
+    fn name(&self) -> Vec<String> {
+        vec![self.runs.task.clone(), self.runs.steps.to_string(), self.runs.optimizer.to_owned()]
+    }
+
+    fn outcome(&self) -> String {
+        let outcome = self.verdict.against_cosine().map(|cosine| match cosine.outcome {
+            Outcome::Win => "win",
+            Outcome::Tie => "tie",
+            Outcome::Loss => "loss",
+        });
+        outcome.unwrap_or("-").to_owned()
+    }
+
+    fn row(&self) -> Vec<String> {
+        let (runs, verdict) = (&self.runs, &self.verdict);
+        let (cosine, best_rival) = (verdict.against_cosine(), verdict.against(&verdict.best_rival));
+        let test = |of_accuracy: bool, pick: fn(&TestPair) -> &Vec<f64>| {
+            let pair = verdict.test.as_ref().filter(|test| test.is_accuracy == of_accuracy);
+            maybe(pair.map(|test| mean(pick(test).iter().copied())), if of_accuracy { percent } else { number })
+        };
+        let mut row = self.name();
+        row.push(runs.seeds.len().to_string());
+        row.extend([verdict.best, verdict.median, verdict.worst].map(number));
+        row.push(maybe(cosine.map(|cosine| cosine.best), number));
+        row.push(maybe(cosine.map(|cosine| cosine.best_start), number));
+        row.push(maybe(verdict.tuned_ratio, ratio));
+        row.push(shown(&verdict.best_rival));
+        row.push(maybe(best_rival.map(|rival| rival.best), number));
+        row.extend([verdict.rivals_ratio, verdict.worst_ratio].map(ratio));
+        row.extend([test(true, |test| &test.own), test(true, |test| &test.cosine)]);
+        row.extend([test(false, |test| &test.own), test(false, |test| &test.cosine)]);
+        row
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_deficit_is_better_worse_or_the_same() {
+        let points = |deficit: f64| in_words(deficit, |points| format!("{points:.2}"));
+        assert_eq!([0.08, -0.31, 0.001, -0.001].map(points), ["0.08 worse", "0.31 better", "the same", "the same"]);
+    }
+
+    #[test]
+    fn an_interval_has_no_signs() {
+        let pooled = Pooled { n_pairs: 21, mean: 0.08, interval: [-0.31, 0.49] };
+        let words = pooled_in_words(&pooled, |points| format!("{points:.2} points"), 0.95);
+        assert_eq!(
+            words,
+            "0.08 points worse (95 %: from 0.31 points better to 0.49 points worse; bootstrap over 21 pairs of task and seed)"
+        );
+    }
+}

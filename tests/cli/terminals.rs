@@ -1,0 +1,54 @@
+//! What is printed on a terminal: colors and progress bars where they are wanted, plain text elsewhere.
+
+use crate::sandbox::{Sandbox, shipped};
+use std::process::Command;
+
+/// Runs the rest of its arguments on a terminal of their own.
+const TERMINAL: &str = "import os, pty, sys; sys.exit(os.waitstatus_to_exitcode(pty.spawn(sys.argv[1:])))";
+
+/// Everything that a command prints on a terminal.
+fn on_a_terminal(args: &[&str], environment: &[(&str, &str)]) -> String {
+    let sandbox = Sandbox::new();
+    let qgd = sandbox.command(args);
+    let mut command = Command::new("python3");
+    command.args(["-c", TERMINAL]).arg(qgd.get_program()).args(args).current_dir(sandbox.path("."));
+    command.env_remove("RUST_LOG").env_remove("NO_COLOR").env("TERM", "xterm-256color");
+    let output = command.envs(environment.iter().copied()).stdin(std::process::Stdio::null()).output().unwrap();
+    let printed = String::from_utf8(output.stdout).unwrap();
+    assert!(output.status.success(), "{printed}{}", String::from_utf8_lossy(&output.stderr));
+    printed
+}
+
+/// Whether a text changes colors: an escape sequence that ends with `m` and is no reset.
+fn is_colored(text: &str) -> bool {
+    text.split("\x1b[").skip(1).any(|rest| {
+        let sequence: String = rest.chars().take_while(|c| c.is_ascii_digit() || *c == ';').collect();
+        rest[sequence.len()..].starts_with('m') && !["", "0"].contains(&sequence.as_str())
+    })
+}
+
+#[test]
+fn a_terminal_gets_colors_and_bars_unless_it_or_its_user_does_not_want_them() {
+    let task = shipped("examples/tasks/digits.toml");
+    let train = ["train", &task, "--steps", "30", "--controller", "lr"];
+    let lively = on_a_terminal(&train, &[]);
+    assert!(is_colored(&lively) && lively.contains("30/30"), "{lively:?}");
+    let log = ("RUST_LOG", "qgd=debug");
+    assert!(is_colored(&on_a_terminal(&[&train[..], &["--threads", "1"]].concat(), &[log])));
+    let gray = on_a_terminal(&train, &[("NO_COLOR", "1"), log]);
+    assert!(!is_colored(&gray) && gray.contains("30/30"), "{gray:?}");
+    let dumb = on_a_terminal(&train, &[("TERM", "dumb"), log]);
+    assert!(!dumb.contains('\x1b') && dumb.contains("30/30 steps") && dumb.contains("test accuracy"), "{dumb:?}");
+}
+
+#[test]
+fn the_demo_and_the_help_keep_to_it_too() {
+    let demo = ["demo", "--task", &shipped("examples/tasks/demo.toml")];
+    assert!(is_colored(&on_a_terminal(&demo, &[])));
+    let gray = on_a_terminal(&demo, &[("NO_COLOR", "1")]);
+    assert!(!is_colored(&gray) && gray.contains("━━ with qgd"), "{gray:?}");
+    for environment in [("NO_COLOR", "1"), ("TERM", "dumb")] {
+        let help = on_a_terminal(&["--help"], &[environment]);
+        assert!(!is_colored(&help) && help.contains("Usage"), "{help:?}");
+    }
+}
