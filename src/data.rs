@@ -31,7 +31,7 @@ pub use spec::{Column, DataSpec, Format};
 
 use crate::rng::fnv1a;
 use serde::{Deserialize, Serialize};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 /// Three splits of one data set.
 #[derive(Debug, Clone, PartialEq)]

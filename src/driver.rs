@@ -57,8 +57,8 @@ use crate::policy::{Action, Decision, LossWindow, Measured, Move, Policy, Policy
 use guard::{Guard, Verdict};
 use losses::Notice;
 use pace::clamp;
-use state::State;
 use serde::{Deserialize, Serialize};
+use state::State;
 
 /// Configuration of a [`Driver`]. The default leaves everything to the policy: a decision at every step, wide bounds,
 /// no guard.

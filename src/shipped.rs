@@ -72,6 +72,7 @@ macro_rules! shipped {
 
 /// Every file that may be named.
 pub const FILES: &[Shipped] = shipped! {
+    Task "demo" "examples/tasks/demo.toml"
     Task "digits" "examples/tasks/digits.toml"
     Task "letter" "examples/tasks/letter.toml"
     Task "wine" "examples/tasks/wine.toml"
@@ -220,7 +221,7 @@ mod tests {
         assert_eq!(find("examples/tasks/digits.toml").unwrap(), Path::new("examples/tasks/digits.toml"));
         for wrong in ["digits.toml", "./digits", "Digits", "folder/digits", "suite", "lr-single", ""] {
             let error = find(wrong).unwrap_err().to_string();
-            assert!(error.contains("no task") && error.contains("digits, letter, wine"), "{wrong}: {error}");
+            assert!(error.contains("no task") && error.contains("demo, digits, letter, wine"), "{wrong}: {error}");
         }
     }
 

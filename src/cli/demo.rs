@@ -7,7 +7,6 @@ use super::grid::{Cell, Finished, Grid, mean_loss};
 use super::outputs::{Files, Results};
 use super::setting::{self, Machine};
 use qgd::report::{Align, Axis, Chart, Color, Line, PAGE_WIDTH, Table, number, plot, svg};
-use anyhow::anyhow;
 use qgd::schedule::Schedule;
 use qgd::statistics::{geometric_mean, mean};
 use qgd::task::TaskSpec;

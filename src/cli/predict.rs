@@ -72,7 +72,9 @@ impl PredictArgs {
             return Ok(());
         };
         let json = predictions.to_json()?;
-        artifact::write_bytes(path, &json).with_context(|| format!("cannot write {}", path.display())).map_err(Failure::Failed)
+        artifact::write_bytes(path, &json)
+            .with_context(|| format!("cannot write {}", path.display()))
+            .map_err(Failure::Failed)
     }
 
     fn predictions(
@@ -191,7 +193,8 @@ impl Predictions {
         let (classes, predictions, probabilities) = match &self.answers {
             Answers::Values(values) => (None, values.iter().copied().map(serde_json::Value::from).collect(), None),
             Answers::Classes { numbers, probabilities } => {
-                let names = numbers.iter().map(|number| self.classes[*number].as_str().into()).collect();
+                let name = |number: &usize| serde_json::Value::from(self.classes[*number].as_str());
+                let names = numbers.iter().map(name).collect();
                 (Some(self.classes.as_slice()), names, probabilities.as_ref())
             }
         };

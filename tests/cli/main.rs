@@ -54,7 +54,7 @@ fn help_teaches_and_is_no_error() {
         &["meta-train", "--help"],
         &["train", "--help"],
         &["evaluate", "--help"],
-        ["predict", "--help"],
+        &["predict", "--help"],
         &["evaluate", "--help"],
         ["evaluate", "--help"],
         &["tune", "--help"],

@@ -8,6 +8,7 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 #[cfg(feature = "postgres")]
+#[allow(dead_code, reason = "shared with the tests of the command line")]
 #[path = "../../../tests/cli/cluster.rs"]
 mod cluster;
 
