@@ -12,7 +12,7 @@ use super::setting::{self, Machine, Overrides};
 use anyhow::anyhow;
 use checkpoint::{Checkpoints, Identity};
 use outcome::Outcome;
-use qgd::data::Dataset;
+use qgd::data::{Dataset, Fitted};
 use qgd::report::number;
 use qgd::schedule::Schedule;
 use qgd::task::TaskSpec;
@@ -90,7 +90,7 @@ impl TrainArgs {
         let checkpoints = self.resume.as_deref().map(|dir| Checkpoints::open(dir, identity)).transpose()?;
         let outcome = self.train(&task, &data, &decider, &mut run, checkpoints)?;
         if let Some(path) = &self.save {
-            setting::write_file(path, &qgd::nets::to_bytes(&run.vs, &task, &data.fitted)?)?;
+            setting::write_file(path, &qgd::nets::to_bytes(&run.vs, &task, &Fitted::of(&data))?)?;
         }
         if let Some(path) = &self.json {
             setting::write_file(path, &outcome.to_json()?)?;
