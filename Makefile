@@ -34,6 +34,8 @@ lint: libtorch ## Formatting, clippy and rustdoc, warnings are errors
 	$(CARGO) clippy --all-targets $(NO_TORCH) --features cli -- -D warnings
 	$(CARGO) clippy --all-targets $(NO_TORCH) -- -D warnings
 	RUSTDOCFLAGS="-D warnings" $(CARGO) doc --no-deps
+	RUSTDOCFLAGS="-D warnings" $(CARGO) doc --no-deps $(NO_TORCH) --features cli
+	RUSTDOCFLAGS="-D warnings" $(CARGO) doc --no-deps $(NO_TORCH)
 
 bench: libtorch ## Measure what a decision, a controlled step, an ask of the tuner and a trial cost
 	$(CARGO) bench --bench '*'

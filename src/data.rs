@@ -15,18 +15,18 @@ mod csv;
 mod error;
 mod fitted;
 mod idx;
+mod new_rows;
 mod prepare;
 pub mod published;
 mod read;
-mod rows;
 mod spec;
 pub mod survey;
 mod tsv;
 
 pub use batches::Batches;
 pub use error::DataError;
-pub use fitted::{Fitted, Names, Scale};
-pub use rows::{Rows, RowsError, rows};
+pub use fitted::{Fitted, Names, Preparation, Scale};
+pub use new_rows::{Rows, RowsError, rows};
 pub use spec::{Column, DataSpec, Format};
 
 use crate::rng::fnv1a;
@@ -48,8 +48,8 @@ pub struct Dataset {
     pub n_tokens: usize,
     /// Kind of the targets.
     pub kind: TargetKind,
-    /// What the preparation found, for rows that come later.
-    pub fitted: Fitted,
+    /// How the examples of the file became inputs and targets.
+    pub preparation: Preparation,
 }
 
 /// Kind of the targets, which decides the loss.

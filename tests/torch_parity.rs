@@ -4,7 +4,7 @@
 #![cfg(feature = "torch")]
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking, in its helpers too")]
 
-use qgd::data::{Dataset, Fitted, Inputs, Split, TargetKind, Targets};
+use qgd::data::{Dataset, Inputs, Preparation, Split, TargetKind, Targets};
 use qgd::nets::{Mode, Net, TensorSplit, evaluate};
 use qgd::rng;
 use qgd::task::{Head, NetKind, NetSpec, TaskSpec};
@@ -90,7 +90,7 @@ fn dataset(train: Split, n_outputs: usize, n_tokens: usize) -> Dataset {
         n_outputs,
         n_tokens,
         kind,
-        fitted: Fitted::default(),
+        preparation: Preparation::default(),
     }
 }
 

@@ -94,7 +94,7 @@ impl PredictArgs {
         let rows = outputs.chunks_exact(fitted.n_outputs);
         if let Some((place, _)) = places.iter().zip(rows.clone()).find(|(_, row)| !row.iter().all(|x| x.is_finite())) {
             return Err(Failure::BadInput(anyhow!(
-                "{}, line {place}: the net's output for this row is not a finite number; are its values those of the trained table's units?",
+                "{}, line {place}: the net's output for this row is not a finite number; are its values in the units of the table that the net was trained on?",
                 self.input.display()
             )));
         }
@@ -149,7 +149,7 @@ struct Json<'a> {
     n_rows: usize,
     /// Names of the classes, in the order of the probabilities.
     classes: Option<&'a [String]>,
-    predictions: serde_json::Value,
+    predictions: Vec<serde_json::Value>,
     probabilities: Option<&'a Vec<Vec<f64>>>,
     /// Null where the rows hold no targets.
     accuracy: Option<f64>,
@@ -193,8 +193,8 @@ impl Predictions {
         let (classes, predictions, probabilities) = match &self.answers {
             Answers::Values(values) => (None, values.iter().copied().map(serde_json::Value::from).collect(), None),
             Answers::Classes { numbers, probabilities } => {
-                let name = |number: &usize| serde_json::Value::from(self.classes[*number].as_str());
-                let names = numbers.iter().map(name).collect();
+                let names =
+                    numbers.iter().map(|number| serde_json::Value::from(self.classes[*number].as_str())).collect();
                 (Some(self.classes.as_slice()), names, probabilities.as_ref())
             }
         };

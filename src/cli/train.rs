@@ -13,7 +13,7 @@ use super::setting::{self, Machine, Overrides};
 use anyhow::anyhow;
 use checkpoint::{Checkpoints, Identity};
 use outcome::Outcome;
-use qgd::data::Dataset;
+use qgd::data::{Dataset, Fitted};
 use qgd::report::number;
 use qgd::schedule::Schedule;
 use qgd::task::{MAX_STEPS, TaskSpec};
@@ -89,7 +89,7 @@ impl TrainArgs {
         let checkpoints = self.resume.as_deref().map(|dir| self.checkpoints(dir, &task, &decider)).transpose()?;
         let mut results = Results::default();
         let outcome = self.train(&task, &data, &decider, &mut run, checkpoints, &mut results)?;
-        let net = || Ok(qgd::nets::to_bytes(&run.vs, &task, &data.fitted)?);
+        let net = || Ok(qgd::nets::to_bytes(&run.vs, &task, &Fitted::of(&data))?);
         results.write(self.save.as_deref(), net);
         results.write(self.json.as_deref(), || outcome.to_json());
         results.tell(outcome)

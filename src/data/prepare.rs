@@ -1,7 +1,8 @@
 //! Shuffle, limit, split, standardize.
 
 use super::batches::below;
-use super::{DataError, DataSpec, Dataset, Fitted, Format, Inputs, Raw, RawInputs, Scale, Split, Targets};
+use super::fitted::apply;
+use super::{DataError, DataSpec, Dataset, Format, Inputs, Preparation, Raw, RawInputs, Scale, Split, Targets};
 use crate::rng;
 use std::path::Path;
 
@@ -27,28 +28,8 @@ pub(super) fn dataset(raw: Raw, spec: &DataSpec, path: &Path, seed: u64) -> Resu
         (inputs, targets) = (standardize_inputs(&mut splits), standardize_targets(&mut splits));
     }
     let [train, validation, test] = splits;
-    let shape = raw.inputs.shape();
-    let (targets_per_example, kind) = (raw.targets.per_example(), spec.kind);
-    let fitted = Fitted { shape, kind, targets_per_example, n_outputs, n_tokens, names: raw.names, inputs, targets };
-    Ok(Dataset { train, validation, test, n_outputs, n_tokens, kind, fitted })
-}
-
-impl Targets {
-    fn per_example(&self) -> usize {
-        match self {
-            Self::Classes { per_example, .. } | Self::Values { per_example, .. } => *per_example,
-        }
-    }
-}
-
-impl RawInputs {
-    /// Shape of one example.
-    fn shape(&self) -> Vec<usize> {
-        match self {
-            Self::Float { shape, .. } | Self::Bytes { shape, .. } => shape.clone(),
-            Self::Tokens { length, .. } => vec![*length],
-        }
-    }
+    let preparation = Preparation { names: raw.names, inputs, targets };
+    Ok(Dataset { train, validation, test, n_outputs, n_tokens, kind: spec.kind, preparation })
 }
 
 impl Raw {
@@ -176,12 +157,6 @@ fn moments(values: &[f32], n_groups: usize, run: usize) -> Vec<Scale> {
             Scale { mean, deviation: variance.sqrt() + DEVIATION_FLOOR }
         })
         .collect()
-}
-
-pub(super) fn apply(values: &mut [f32], moments: &[Scale], run: usize) {
-    for (part, Scale { mean, deviation }) in values.chunks_exact_mut(run).zip(moments.iter().cycle()) {
-        part.iter_mut().for_each(|value| *value = ((f64::from(*value) - mean) / deviation) as f32);
-    }
 }
 
 #[cfg(test)]

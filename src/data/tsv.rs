@@ -10,7 +10,7 @@ use std::path::Path;
 const PADDING: i64 = 0;
 const UNKNOWN: i64 = 1;
 /// Number of these two.
-const N_SPECIAL: usize = 2;
+pub(super) const N_SPECIAL: usize = 2;
 /// Largest label. Chosen by us: a larger one is a sign of the wrong column.
 const MAX_LABEL: i64 = 9_999;
 

@@ -232,10 +232,9 @@ pub fn to_bytes(vs: &VarStore, task: &TaskSpec, fitted: &Fitted) -> Result<Vec<u
         "task": sections(task),
         "fitted": fitted,
     });
-    let mut tensors = Vec::new();
-    for (name, tensor) in vs.variables() {
-        tensors.push((name, HostTensor::of(&tensor)?));
-    }
+    // In any order: the file has its own, by name.
+    let on_host = vs.variables().into_iter().map(|(name, tensor)| Ok((name, HostTensor::of(&tensor)?)));
+    let tensors = on_host.collect::<Result<Vec<_>, NetError>>()?;
     let metadata = HashMap::from([(KEY.to_owned(), about.to_string())]);
     let failed =
         |error: safetensors::SafeTensorError| NetError::Saved { name: KEY.to_owned(), what: error.to_string() };

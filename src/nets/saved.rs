@@ -15,7 +15,7 @@ impl<'a> SavedValues<'a> {
     /// Says what is wrong with them.
     pub fn of_bytes(bytes: &'a [u8]) -> Result<Self, String> {
         header(bytes)?;
-        SafeTensors::deserialize(bytes).map(Self).map_err(|error| error.to_string())
+        SafeTensors::deserialize(bytes).map(Self).map_err(|error| format!("its tensors are damaged ({error})"))
     }
 
     /// Values of one tensor, which must have this shape.

@@ -1,5 +1,5 @@
 use super::*;
-use crate::data::{Fitted, Split, TargetKind, Targets};
+use crate::data::{Preparation, Split, TargetKind, Targets};
 use crate::rng::stream;
 use crate::task::{Activation, Head};
 use rand::RngExt;
@@ -36,7 +36,7 @@ fn dataset(inputs: Inputs, targets: Targets, n_outputs: usize) -> Dataset {
         n_outputs,
         n_tokens: 7,
         kind,
-        fitted: Fitted::default(),
+        preparation: Preparation::default(),
     }
 }
 

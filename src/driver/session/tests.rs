@@ -139,13 +139,15 @@ fn a_step_that_was_to_be_left_out_must_not_be_applied() {
         assert!(session.step(loss, &mut x, &[1.0]).unwrap().is_some());
         x[0] -= 0.1;
     }
-    assert_eq!(session.step(f32::NAN, &mut x, &[1.0]).unwrap(), None);
+    for _ in 0..2 {
+        assert_eq!(session.step(f32::NAN, &mut x, &[1.0]).unwrap(), None);
+    }
     assert!((x[0] - 0.9).abs() < 1e-6, "put back to where the last good loss was measured: {x:?}");
     let restored = x;
     x[0] = f32::NAN;
     let refused = session.step(f32::NAN, &mut x, &[1.0]).unwrap_err();
     assert!(refused.to_string().contains("only where `step` has answered with rates"), "{refused}");
-    assert_eq!(session.steps(), 3, "a refused step is none");
+    assert_eq!(session.steps(), 4, "a refused step is none");
     x = restored;
     session.step(0.9, &mut x, &[1.0]).unwrap();
     // The same for the moments: averages of a gradient that is not finite must not come in.
@@ -166,6 +168,8 @@ fn values_put_in_on_purpose_are_where_the_run_goes_on() {
     session.replaced();
     assert!(session.step(0.5, &mut x, &[1.0]).unwrap().is_some());
     x[0] = f32::NAN;
-    assert_eq!(session.step(f32::NAN, &mut x, &[1.0]).unwrap(), None);
-    assert_eq!(x, [7.0], "no rollback leads back behind the loaded value");
+    for _ in 0..2 {
+        assert_eq!(session.step(f32::NAN, &mut x, &[1.0]).unwrap(), None);
+    }
+    assert!((x[0] - 7.0).abs() < 1e-6, "no rollback leads back behind the loaded value");
 }

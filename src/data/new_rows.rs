@@ -4,6 +4,11 @@ use super::csv::{self, Row};
 use super::{DataError, DataSpec, Fitted, Format, Inputs, TargetKind, Targets, cifar, idx, read, tsv};
 use std::path::{Path, PathBuf};
 
+/// Largest number of classes that an error names.
+const N_LISTED: usize = 20;
+/// Largest number of words of all texts together, those for padding included: 2 GiB. Chosen by us.
+const MAX_WORDS: usize = 1 << 28;
+
 /// Rows to predict.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Rows {
@@ -87,6 +92,18 @@ pub enum RowsError {
         /// Channels, height and width of the training.
         expected: Vec<usize>,
     },
+    /// More texts than are held in memory.
+    #[error("{}: {texts} texts of {length} words are too many at once: ask about at most {allowed} texts at a time", path.display())]
+    TooMany {
+        /// Name of the file.
+        path: PathBuf,
+        /// Number of texts.
+        texts: usize,
+        /// Number of words of each.
+        length: usize,
+        /// Largest number of texts of that length.
+        allowed: usize,
+    },
     /// A format without rows.
     #[error(
         "`data.format` is \"chars\": a text that is predicted character by character has no rows; \
@@ -158,7 +175,7 @@ fn table(path: &Path, delimiter: char, header: bool, fitted: &Fitted) -> Result<
 
 fn by_count(path: &Path, (line, row): &Row, fitted: &Fitted) -> Result<Places, RowsError> {
     let (inputs, found) = (fitted.shape[0], row.len());
-    let target = fitted.names.target;
+    let target = fitted.preparation.names.target;
     if found == inputs + 1 && target <= inputs {
         return Ok(Places { inputs: (0..found).filter(|column| *column != target).collect(), target: Some(target) });
     }
@@ -174,10 +191,10 @@ fn by_name(path: &Path, (line, names): &Row, fitted: &Fitted) -> Result<Places, 
         line: *line,
         column: column.to_owned(),
         what,
-        known: fitted.names.columns.join(", "),
+        known: fitted.preparation.names.columns.join(", "),
     };
     for (place, name) in names.iter().enumerate() {
-        if !fitted.names.columns.iter().any(|known| known == name) {
+        if !fitted.preparation.names.columns.iter().any(|known| known == name) {
             return Err(wrong(name, "is none of the training"));
         }
         if names.iter().take(place).any(|former| former == name) {
@@ -186,9 +203,9 @@ fn by_name(path: &Path, (line, names): &Row, fitted: &Fitted) -> Result<Places, 
     }
     let place = |name: &str| names.iter().position(|found| found == name);
     let mut places = Places { inputs: Vec::new(), target: None };
-    for (column, name) in fitted.names.columns.iter().enumerate() {
+    for (column, name) in fitted.preparation.names.columns.iter().enumerate() {
         match place(name) {
-            found if column == fitted.names.target => places.target = found,
+            found if column == fitted.preparation.names.target => places.target = found,
             Some(found) => places.inputs.push(found),
             None => return Err(wrong(name, "is missing")),
         }
@@ -214,7 +231,11 @@ fn targets(path: &Path, answers: &[(u64, usize, &str)], fitted: &Fitted) -> Resu
 }
 
 fn class(path: &Path, line: u64, name: &str, fitted: &Fitted) -> Result<i64, RowsError> {
-    let known = || (0..fitted.n_outputs).map(|number| fitted.class(number)).collect::<Vec<_>>().join(", ");
+    let known = || {
+        let names =
+            (0..fitted.n_outputs.min(N_LISTED)).map(|number| fitted.class(number)).collect::<Vec<_>>().join(", ");
+        if fitted.n_outputs > N_LISTED { format!("{} classes: {names}, ...", fitted.n_outputs) } else { names }
+    };
     let number = fitted.class_number(name).map(|number| number as i64);
     number.ok_or_else(|| RowsError::Class { path: path.into(), line, class: name.to_owned(), known: known() })
 }
@@ -245,7 +266,13 @@ fn texts(path: &Path, fitted: &Fitted) -> Result<Rows, RowsError> {
     let text = read::text(path)?;
     let lines: Vec<(u64, &str)> = (1..).zip(text.lines()).filter(|(_, line)| !line.is_empty()).collect();
     let labeled = lines.first().is_some_and(|(_, line)| line.contains('\t'));
-    let numbers = tsv::numbers(&fitted.names.words);
+    let allowed = MAX_WORDS / length;
+    if lines.len() > allowed {
+        return Err(RowsError::TooMany { path: path.into(), texts: lines.len(), length, allowed });
+    }
+    // A word that stood in the training's texts only behind their cut has no place in the embedding.
+    let n_words = fitted.n_tokens.saturating_sub(tsv::N_SPECIAL).min(fitted.preparation.names.words.len());
+    let (numbers, last) = (tsv::numbers(&fitted.preparation.names.words[..n_words]), fitted.n_tokens as i64 - 1);
     let (mut ids, mut labels) = (Vec::with_capacity(lines.len() * length), Vec::new());
     for &(line, row) in &lines {
         let text = if labeled {
@@ -258,7 +285,7 @@ fn texts(path: &Path, fitted: &Fitted) -> Result<Rows, RowsError> {
         } else {
             row
         };
-        ids.extend(tsv::encode(&text.to_lowercase(), &numbers, length));
+        ids.extend(tsv::encode(&text.to_lowercase(), &numbers, length).map(|id| id.min(last)));
     }
     Ok(Rows {
         inputs: Inputs::Tokens { length, ids },
