@@ -5,25 +5,40 @@
 //! training split. [`Batches`] then draws mini-batches with replacement.
 //!
 //! An example is a picture `[channels, height, width]` with values in [0, 1] (before it is standardized), a row of a
-//! table `[columns]`, or a text as word or character numbers `[length]`. A hostile file gives an error: the sizes in a
-//! header allocate nothing.
+//! table `[columns]`, or a text as word or character numbers `[length]`. What was learned from the training split on
+//! the way is a [`Preparation`], which prepares other rows alike.
+//!
+//! A hostile file gives an error: the sizes in a header allocate nothing. All that is large is counted before it is
+//! allocated, against `max_memory_gb`. At the highest a table takes its file, then 4 or 8 bytes for each number in it
+//! (8 where single precision would round) and 4 bytes more for each input of the net; pictures 5 bytes for each of
+//! their bytes; texts 12 bytes for each word of their examples; plain text 20 bytes for each character.
 
+mod advice;
 mod batches;
+mod cell;
 mod chars;
 mod cifar;
-mod csv;
+mod columns;
 mod error;
 mod idx;
+mod memory;
+mod preparation;
 mod prepare;
 mod read;
+mod rows;
 mod spec;
+mod table;
 mod tsv;
+mod words;
 
 pub use batches::Batches;
-pub use error::DataError;
-pub use spec::{Column, DataSpec, Format};
+pub use error::{ColumnsProblem, DataError};
+pub(crate) use memory::in_words;
+pub use preparation::{Code, ColumnPreparation, InputPreparation, Preparation, Scale, TargetPreparation};
+pub use spec::{ClassWeights, Column, DataSpec, Format, Missing, TableSpec};
 
 use crate::rng::fnv1a;
+use memory::Memory;
 use serde::{Deserialize, Serialize};
 use std::path::{Path, PathBuf};
 
@@ -42,6 +57,10 @@ pub struct Dataset {
     pub n_tokens: usize,
     /// Kind of the targets.
     pub kind: TargetKind,
+    /// Weight of each class in the training loss, if there are any.
+    pub class_weights: Option<Vec<f32>>,
+    /// How the examples of the file became inputs and targets.
+    pub preparation: Preparation,
 }
 
 /// Kind of the targets, which decides the loss.
@@ -132,14 +151,18 @@ pub enum Targets {
 /// ```
 pub fn load(spec: &DataSpec, task_dir: &Path, data_dir: Option<&Path>, seed: u64) -> Result<Dataset, DataError> {
     let path = read::locate(&spec.path, task_dir, data_dir)?;
+    let mut memory = Memory::new(&path, spec.max_memory_gb);
     let raw = match &spec.format {
-        Format::Csv { delimiter, header, target } => csv::load(&path, *delimiter, *header, target, spec.kind)?,
-        Format::Idx { images, labels } => idx::load(&path.join(images), &path.join(labels))?,
-        Format::Cifar { files } => cifar::load(&path, files)?,
-        Format::Tsv { vocabulary, length } => tsv::load(&path, *vocabulary, *length)?,
-        Format::Chars { context } => chars::load(&path, *context)?,
+        Format::Csv(format) => {
+            let (table, target, cells) = table::load(&path, format, spec.kind, &mut memory)?;
+            Raw { inputs: RawInputs::Table { table, target }, targets: RawTargets::of_table(cells) }
+        }
+        Format::Idx { images, labels } => idx::load(&path.join(images), &path.join(labels), &mut memory)?,
+        Format::Cifar { files } => cifar::load(&path, files, &mut memory)?,
+        Format::Tsv { vocabulary, length } => tsv::load(&path, *vocabulary, *length, &mut memory)?,
+        Format::Chars { context } => chars::load(&path, *context, &mut memory)?,
     };
-    prepare::dataset(raw, spec, &path, seed)
+    prepare::dataset(raw, spec, &path, &mut memory, seed)
 }
 
 /// A number that tells data sets apart: a hash of the bytes of the files, wherever they lie.
@@ -155,23 +178,39 @@ pub fn fingerprint(spec: &DataSpec, task_dir: &Path, data_dir: Option<&Path>) ->
     };
     let mut hashes = Vec::new();
     for path in files {
-        let bytes = std::fs::read(&path).map_err(|source| DataError::Read { path, source })?;
-        hashes.extend(fnv1a(&bytes).to_le_bytes());
+        hashes.extend(read::hash(&path)?.to_le_bytes());
     }
     Ok(fnv1a(&hashes))
+}
+
+/// Bytes that the data of a task, and then one step of its training, may take: what the task file says, or half of the
+/// memory of this machine.
+pub fn memory_limit_bytes(spec: &DataSpec) -> u64 {
+    memory::allowed_bytes(spec.max_memory_gb)
 }
 
 /// A data set as it stands in its files.
 struct Raw {
     inputs: RawInputs,
-    targets: Targets,
+    targets: RawTargets,
 }
 
-/// Inputs before shuffle and split. Bytes become floats only when the examples are chosen, to save memory.
+/// Inputs before shuffle and split. They become floats only when the examples are chosen, to save memory.
 enum RawInputs {
-    Float { shape: Vec<usize>, values: Vec<f32> },
-    Bytes { shape: Vec<usize>, values: Vec<u8> },
-    Tokens { length: usize, ids: Vec<i64> },
+    Table { table: table::Table, target: usize },
+    Pictures { shape: Vec<usize>, values: Vec<u8> },
+    Words { length: usize, ids: Vec<u32>, preparation: InputPreparation },
+    Characters { context: usize, numbers: Vec<u32>, preparation: InputPreparation },
+}
+
+/// Targets before shuffle and split.
+enum RawTargets {
+    /// Class numbers; names where they are more than the numbers.
+    Classes { ids: Vec<u32>, names: Option<Vec<String>> },
+    /// Real numbers.
+    Values(table::Numbers),
+    /// The next character at every position; names of all characters.
+    Next { names: Vec<String> },
 }
 
 #[cfg(test)]

@@ -45,7 +45,7 @@
 //! | [`schedule`] | the rivals: constant, step, cosine, one-cycle, plateau, greedy, ... | no |
 //! | [`meta`] | meta-training and its tasks | only to run them batched, on a GPU |
 //! | [`tuner`] | spaces, studies, samplers, pruners, and where studies are kept | no |
-//! | [`artifact`], [`limits`] | the frame of our files; values outside their range | no |
+//! | [`artifact`], [`limits`], [`text`] | the frame of our files; values outside their range; text that people wrote | no |
 //! | [`rng`], [`statistics`], [`report`] | random streams; means, tests, intervals; tables and charts | no |
 //! | [`torch`] | `QController`, our optimizers, measurement and snapshots on the device | yes |
 //! | [`nets`], [`data`], [`task`] | target nets, loaders and task files for `qgd train` | yes |
@@ -75,6 +75,7 @@ mod simd;
 pub mod statistics;
 #[cfg(feature = "torch")]
 pub mod task;
+pub mod text;
 #[cfg(feature = "torch")]
 pub mod torch;
 #[cfg(feature = "tuner")]

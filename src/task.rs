@@ -1,9 +1,10 @@
 //! Task files: one training problem each, `[data]`, `[net]` and `[train]` in TOML.
 //!
 //! ```text
-//! [data]   format = "csv" | "idx" | "cifar" | "tsv" | "chars", path, kind, standardize, limit, split, classes
-//!          csv: delimiter, header, target      idx: images, labels      cifar: files
-//!          tsv: vocabulary, length             chars: context
+//! [data]   format = "csv" | "idx" | "cifar" | "tsv" | "chars", path, kind, standardize, limit, split, classes,
+//!          class_weights, max_memory_gb
+//!          csv: delimiter, header, decimal, target, features, ignore, categorical, missing
+//!          idx: images, labels      cifar: files      tsv: vocabulary, length      chars: context
 //! [net]    kind = "mlp" | "cnn" | "gru" | "lstm", hidden, dropout, l1
 //!          mlp: activation      cnn: channels, batch_norm, activation      gru, lstm: embedding, head
 //! [train]  optimizer, lr, weight_decay, batch_size, steps
@@ -62,7 +63,7 @@ impl TaskSpec {
     /// # Errors
     /// When the file cannot be read, is not TOML, or has a key or value that is not allowed.
     pub fn load(file: &Path) -> Result<Self, TaskError> {
-        let text = std::fs::read_to_string(file).map_err(|source| TaskError::Read { file: file.into(), source })?;
+        let text = crate::text::read(file).map_err(|source| TaskError::Read { file: file.into(), source })?;
         Self::parse(&text, file)
     }
 
@@ -103,7 +104,7 @@ impl TaskSpec {
 ///
 /// | Name | Default | Range |
 /// |---|---|---|
-/// | `hidden` | [] (gru and lstm: required, one size) | each 1 to 65,536 |
+/// | `hidden` | [] (gru and lstm: required, one size) | at most 1000, each 1 to 65,536 |
 /// | `activation` | relu | |
 /// | `dropout` | 0 | [0, 1) |
 /// | `l1` | 0 | ≥ 0 |

@@ -83,7 +83,8 @@ fn places(spec: &NetSpec, length: usize) -> usize {
 
 fn dataset(train: Split, n_outputs: usize, n_tokens: usize) -> Dataset {
     let kind = if matches!(train.targets, Targets::Values { .. }) { TargetKind::Values } else { TargetKind::Classes };
-    Dataset { validation: train.clone(), test: train.clone(), train, n_outputs, n_tokens, kind }
+    let (validation, test, preparation) = (train.clone(), train.clone(), Default::default());
+    Dataset { train, validation, test, n_outputs, n_tokens, kind, class_weights: None, preparation }
 }
 
 impl Case {

@@ -64,6 +64,9 @@ impl DemoArgs {
         let cosine = Decider::Schedule(Schedule::Cosine);
         setting::check_output("--svg", Some(&self.svg))?;
         let grid = Grid::new(&task, &self.machine, 0..SEEDS)?;
+        if !grid.has_validation() {
+            return Err(Failure::BadInput(anyhow!("`data.split` leaves no validation examples to tune by")));
+        }
         let weight_decay = task.train.weight_decay;
         let of = |decider, lrs: &[f64]| -> Vec<Cell<'_>> {
             lrs.iter().flat_map(|&lr| (0..SEEDS).map(move |seed| Cell { decider, lr, weight_decay, seed })).collect()

@@ -171,7 +171,7 @@ impl WorkerArgs {
 /// Reads a space file.
 pub fn read_space(path: &Path) -> Result<SpaceFile, Failure> {
     let named = || format!("cannot read the space {}", path.display());
-    let text = std::fs::read_to_string(path).with_context(named).map_err(Failure::BadInput)?;
+    let text = qgd::text::read(path).with_context(named).map_err(Failure::BadInput)?;
     SpaceFile::parse(&text).with_context(|| path.display().to_string()).map_err(Failure::BadInput)
 }
 

@@ -156,7 +156,7 @@ impl Recipe {
     /// # Errors
     /// When the file cannot be read, has an unknown key, or holds a value outside its range.
     pub fn load(path: &Path) -> Result<Self, RecipeError> {
-        let text = std::fs::read_to_string(path).map_err(|source| RecipeError::Io { path: path.to_owned(), source })?;
+        let text = crate::text::read(path).map_err(|source| RecipeError::Io { path: path.to_owned(), source })?;
         Self::parse(&text, &path.display().to_string())
     }
 

@@ -29,7 +29,8 @@ fn lstm(head: Head) -> NetSpec {
 fn dataset(inputs: Inputs, targets: Targets, n_outputs: usize) -> Dataset {
     let kind = if matches!(targets, Targets::Values { .. }) { TargetKind::Values } else { TargetKind::Classes };
     let train = Split { inputs, targets };
-    Dataset { validation: train.clone(), test: train.clone(), train, n_outputs, n_tokens: 7, kind }
+    let (validation, test, preparation) = (train.clone(), train.clone(), Default::default());
+    Dataset { train, validation, test, n_outputs, n_tokens: 7, kind, class_weights: None, preparation }
 }
 
 /// `n` examples of random numbers with 3 classes.

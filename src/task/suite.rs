@@ -65,7 +65,7 @@ impl SuiteSpec {
     /// # Errors
     /// When the file cannot be read, is not TOML, or has a key or value that is not allowed.
     pub fn load(file: &Path) -> Result<Self, TaskError> {
-        let text = std::fs::read_to_string(file).map_err(|source| TaskError::Read { file: file.into(), source })?;
+        let text = crate::text::read(file).map_err(|source| TaskError::Read { file: file.into(), source })?;
         Self::parse(&text, file)
     }
 

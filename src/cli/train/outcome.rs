@@ -28,11 +28,13 @@ pub struct Outcome {
     threads: u16,
     /// Mean over the whole training split after the last step, without any penalty.
     train_loss: f64,
-    validation_loss: f64,
-    /// Null in regression.
+    /// Null where the split has no examples.
+    validation_loss: Option<f64>,
+    /// Null in regression, and where the split has no examples.
     validation_accuracy: Option<f64>,
-    test_loss: f64,
-    /// Null in regression.
+    /// Null where the split has no examples.
+    test_loss: Option<f64>,
+    /// Null in regression, and where the split has no examples.
     test_accuracy: Option<f64>,
     diverged: bool,
     lr_first: f64,
@@ -55,6 +57,9 @@ impl Outcome {
     ) -> Result<Self, Failure> {
         let Scores { train, validation, test } = run.evaluate(data)?;
         let optimizer = &run.optimizer;
+        let validation_loss = (!data.validation.is_empty()).then_some(validation.loss);
+        let test_loss = (!data.test.is_empty()).then_some(test.loss);
+        let losses = [Some(train.loss), validation_loss, test_loss];
         Ok(Self {
             task: task.name(),
             controller: decider.controller_name().to_owned(),
@@ -70,11 +75,11 @@ impl Outcome {
             device: args.machine.device.clone(),
             threads: args.threads,
             train_loss: train.loss,
-            validation_loss: validation.loss,
+            validation_loss,
             validation_accuracy: validation.accuracy,
-            test_loss: test.loss,
+            test_loss,
             test_accuracy: test.accuracy,
-            diverged: ![train.loss, validation.loss, test.loss].into_iter().all(f64::is_finite),
+            diverged: !losses.into_iter().flatten().all(f64::is_finite),
             lr_first: task.train.lr,
             lr_last: optimizer.lr(),
             weight_decay_last: optimizer.weight_decay(),
@@ -104,8 +109,9 @@ impl fmt::Display for Outcome {
             self.task, self.n_parameters, self.optimizer, self.steps, self.seed
         )?;
         writeln!(f, "  train loss       {}", number(self.train_loss))?;
-        writeln!(f, "  validation loss  {}", number(self.validation_loss))?;
-        write!(f, "  test loss        {}", number(self.test_loss))?;
+        let loss = |loss: Option<f64>| loss.map_or_else(|| "none: the split has no examples".to_owned(), number);
+        writeln!(f, "  validation loss  {}", loss(self.validation_loss))?;
+        write!(f, "  test loss        {}", loss(self.test_loss))?;
         match self.test_accuracy {
             Some(accuracy) => writeln!(f, "   accuracy {:.1} %", 100.0 * accuracy)?,
             None => writeln!(f)?,

@@ -33,7 +33,7 @@ impl Keys {
     /// Reads a task file, which must be a good one as it is.
     pub fn read(file: &Path) -> Result<Self, Failure> {
         TaskSpec::load(file).map_err(Failure::bad_input)?;
-        let text = std::fs::read_to_string(file).with_context(|| file.display().to_string())?;
+        let text = qgd::text::read(file).with_context(|| file.display().to_string())?;
         Ok(Self { table: text.parse().map_err(Failure::bad_input)?, file: file.into() })
     }
 
