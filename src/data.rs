@@ -25,17 +25,18 @@ mod memory;
 mod preparation;
 mod prepare;
 mod read;
-mod rows;
+mod records;
 mod spec;
 mod table;
 mod tsv;
+mod unseen;
 mod words;
 
 pub use batches::Batches;
 pub use error::{ColumnsProblem, DataError};
-pub(crate) use memory::in_words;
 pub use preparation::{Code, ColumnPreparation, InputPreparation, Preparation, Scale, TargetPreparation};
 pub use spec::{ClassWeights, Column, DataSpec, Format, Missing, TableSpec};
+pub use unseen::Rows;
 
 use crate::rng::fnv1a;
 use memory::Memory;
@@ -154,8 +155,9 @@ pub fn load(spec: &DataSpec, task_dir: &Path, data_dir: Option<&Path>, seed: u64
     let mut memory = Memory::new(&path, spec.max_memory_gb);
     let raw = match &spec.format {
         Format::Csv(format) => {
-            let (table, target, cells) = table::load(&path, format, spec.kind, &mut memory)?;
-            Raw { inputs: RawInputs::Table { table, target }, targets: RawTargets::of_table(cells) }
+            let (table, target) = table::load(&path, format, spec.kind, &mut memory)?;
+            let inputs = RawInputs::Table { table, target: target.place, target_name: target.name };
+            Raw { inputs, targets: RawTargets::of_table(target.cells) }
         }
         Format::Idx { images, labels } => idx::load(&path.join(images), &path.join(labels), &mut memory)?,
         Format::Cifar { files } => cifar::load(&path, files, &mut memory)?,
@@ -189,6 +191,15 @@ pub fn memory_limit_bytes(spec: &DataSpec) -> u64 {
     memory::allowed_bytes(spec.max_memory_gb)
 }
 
+/// A number of bytes for people: "3.4 GB".
+pub(crate) fn in_words(bytes: u128) -> String {
+    let bytes = bytes as f64;
+    let (unit, name) =
+        [(1e9, "GB"), (1e6, "MB"), (1e3, "kB")].into_iter().find(|(unit, _)| bytes >= *unit).unwrap_or((1.0, "bytes"));
+    let number = bytes / unit;
+    if number >= 100.0 || unit < 2.0 { format!("{number:.0} {name}") } else { format!("{number:.1} {name}") }
+}
+
 /// A data set as it stands in its files.
 struct Raw {
     inputs: RawInputs,
@@ -197,7 +208,7 @@ struct Raw {
 
 /// Inputs before shuffle and split. They become floats only when the examples are chosen, to save memory.
 enum RawInputs {
-    Table { table: table::Table, target: usize },
+    Table { table: table::Table, target: usize, target_name: Option<String> },
     Pictures { shape: Vec<usize>, values: Vec<u8> },
     Words { length: usize, ids: Vec<u32>, preparation: InputPreparation },
     Characters { context: usize, numbers: Vec<u32>, preparation: InputPreparation },

@@ -2,7 +2,7 @@
 
 use super::TableSpec;
 use super::cell::{is_missing, number};
-use super::rows::{Row, Rows};
+use super::records::{Record, Records};
 use std::path::Path;
 
 /// Delimiters that are tried, the most frequent first.
@@ -17,12 +17,12 @@ pub(super) fn delimiter(text: &str) -> Option<(char, usize)> {
     let mut best: Option<(f64, char, usize)> = None;
     for delimiter in DELIMITERS {
         let rows = sample(text, delimiter);
-        let n_columns = rows.first().map_or(0, Row::len);
+        let n_columns = rows.first().map_or(0, Record::len);
         if n_columns < 2 || rows.iter().any(|row| row.len() != n_columns) {
             continue;
         }
         let is_number = |cell: &&str| number(cell, '.').or(number(cell, ',')).is_some();
-        let n_numbers = rows.iter().flat_map(Row::cells).filter(is_number).count();
+        let n_numbers = rows.iter().flat_map(Record::cells).filter(is_number).count();
         let share = n_numbers as f64 / (rows.len() * n_columns) as f64;
         if best.is_none_or(|(best, ..)| share > best) {
             best = Some((share, delimiter, n_columns));
@@ -32,11 +32,11 @@ pub(super) fn delimiter(text: &str) -> Option<(char, usize)> {
 }
 
 /// The first rows of `text`, as far as they can be cut.
-pub(super) fn sample(text: &str, delimiter: char) -> Vec<Row> {
+pub(super) fn sample(text: &str, delimiter: char) -> Vec<Record> {
     let cut = text.as_bytes().iter().take(SAMPLE_BYTES).rposition(|byte| *byte == b'\n');
     // A text that is longer than the sample ends with a whole line.
     let text = if text.len() > SAMPLE_BYTES { &text[..cut.unwrap_or(0)] } else { text };
-    let (mut rows, mut row, mut found) = (Rows::new(Path::new(""), text, delimiter), Row::default(), Vec::new());
+    let (mut rows, mut row, mut found) = (Records::new(Path::new(""), text, delimiter), Record::default(), Vec::new());
     while found.len() < SAMPLE_ROWS && rows.read(&mut row).is_ok_and(|is_row| is_row) {
         found.push(row.clone());
     }
@@ -48,7 +48,7 @@ pub(super) fn for_cell(
     text: &str,
     spec: &TableSpec,
     names: Option<&[String]>,
-    row: &Row,
+    row: &Record,
     (place, is_target): (usize, bool),
 ) -> String {
     let cell = row.cell(place);

@@ -4,7 +4,7 @@
 //! overlap.
 
 use super::memory::Memory;
-use super::{DataError, InputPreparation, Inputs, Raw, RawInputs, RawTargets, read};
+use super::{DataError, InputPreparation, Raw, RawInputs, RawTargets, read};
 use std::collections::BTreeSet;
 use std::path::Path;
 
@@ -20,28 +20,4 @@ pub(super) fn load(path: &Path, context: usize, memory: &mut Memory) -> Result<R
     let names = alphabet.iter().map(char::to_string).collect();
     let preparation = InputPreparation::Characters { alphabet, context };
     Ok(Raw { inputs: RawInputs::Characters { context, numbers, preparation }, targets: RawTargets::Next { names } })
-}
-
-/// The pieces of a text, by the numbers of the training data.
-pub(super) fn read_inputs(
-    path: &Path,
-    alphabet: &[char],
-    context: usize,
-    memory: &mut Memory,
-) -> Result<Inputs, DataError> {
-    let text = read::text(path, memory)?;
-    let n = text.chars().count() / context.max(1) * context;
-    if n == 0 {
-        return Err(DataError::TooFew { path: path.into(), found: 0, needed: 1 });
-    }
-    let mut ids = memory.vec(n)?;
-    for c in text.chars().take(n) {
-        let place = alphabet.binary_search(&c).map_err(|_| DataError::OtherData {
-            path: path.into(),
-            found: format!("a text with {c:?}"),
-            expected: format!("a text of {} characters without it", alphabet.len()),
-        })?;
-        ids.push(place as i64);
-    }
-    Ok(Inputs::Tokens { length: context, ids })
 }

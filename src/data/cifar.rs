@@ -18,11 +18,11 @@ pub(super) fn load(folder: &Path, files: &[String], memory: &mut Memory) -> Resu
     Ok(Raw { inputs, targets: RawTargets::Classes { ids, names: None } })
 }
 
-/// Shape and bytes of the pictures of one file.
-pub(super) fn pictures(path: &Path, memory: &mut Memory) -> Result<(Vec<usize>, Vec<u8>), DataError> {
+/// Shape and bytes of the pictures of one file, and their labels.
+pub(super) fn pictures(path: &Path, memory: &mut Memory) -> Result<(Vec<usize>, Vec<u8>, Vec<u32>), DataError> {
     let (mut values, mut ids) = (Vec::new(), Vec::new());
     read_file(path, &mut values, &mut ids, memory)?;
-    Ok((SHAPE.to_vec(), values))
+    Ok((SHAPE.to_vec(), values, ids))
 }
 
 fn read_file(path: &Path, values: &mut Vec<u8>, ids: &mut Vec<u32>, memory: &mut Memory) -> Result<(), DataError> {

@@ -1,6 +1,6 @@
 //! What can be wrong with a data set.
 
-use super::memory::in_words;
+use super::in_words;
 use crate::text::NotText;
 use std::path::PathBuf;
 
@@ -333,6 +333,18 @@ pub enum DataError {
         batch_size: usize,
         /// Number of examples: the largest possible batch.
         examples: usize,
+    },
+    /// A target that is none of the classes of the training.
+    #[error("{}, line {line}: class `{class}` did not occur in the training; the net knows {known}", path.display())]
+    NewClass {
+        /// Name of the file.
+        path: PathBuf,
+        /// Number of the line, from 1, or of the picture, from 0.
+        line: u64,
+        /// Name that was found.
+        class: String,
+        /// Names of the classes.
+        known: String,
     },
     /// Rows that do not have the form of those that the preparation was fitted on.
     #[error("{}: these data are {found}, but the net was trained on {expected}", path.display())]

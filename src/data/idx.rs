@@ -16,6 +16,9 @@ pub(super) fn load(images: &Path, labels: &Path, memory: &mut Memory) -> Result<
     if n_images != n_labels {
         return Err(DataError::CountMismatch { path: labels.into(), images: n_images, labels: n_labels });
     }
+    if values.is_empty() {
+        return Err(DataError::Empty { path: images.into() });
+    }
     Ok(Raw {
         inputs: RawInputs::Pictures { shape: vec![1, height, width], values },
         targets: RawTargets::Classes { ids: ids.into_iter().map(u32::from).collect(), names: None },

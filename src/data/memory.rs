@@ -75,15 +75,6 @@ fn machine_bytes() -> Option<u64> {
     machine.into_iter().chain(container).min().filter(|bytes| *bytes > 0)
 }
 
-/// A number of bytes for people: "3.4 GB".
-pub(crate) fn in_words(bytes: u128) -> String {
-    let bytes = bytes as f64;
-    let (unit, name) =
-        [(1e9, "GB"), (1e6, "MB"), (1e3, "kB")].into_iter().find(|(unit, _)| bytes >= *unit).unwrap_or((1.0, "bytes"));
-    let number = bytes / unit;
-    if number >= 100.0 || unit < 2.0 { format!("{number:.0} {name}") } else { format!("{number:.1} {name}") }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -97,11 +88,5 @@ mod tests {
         assert_eq!(memory.left_bytes(), 500_000);
         let error = memory.vec::<f64>(usize::MAX).expect_err("more than there is").to_string();
         assert!(error.contains("t.csv") && error.contains("1.0 MB") && error.contains("max_memory_gb"), "{error}");
-    }
-
-    #[test]
-    fn bytes_are_told_in_units_that_people_know() {
-        let told = [0, 999, 1500, 2_000_000, 123_456_789, 3_400_000_000].map(in_words);
-        assert_eq!(told, ["0 bytes", "999 bytes", "1.5 kB", "2.0 MB", "123 MB", "3.4 GB"]);
     }
 }

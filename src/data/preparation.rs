@@ -1,5 +1,4 @@
-//! What is learned from the training split before the net is: means and deviations, names and classes. It makes inputs
-//! of rows that the net has not seen in the same way.
+//! What is learned from the training split before the net is: means and deviations, names and classes.
 //!
 //! ```text
 //! number     (x - mean) / deviation    mean and deviation (divided by n) over the training split, in double precision
@@ -7,13 +6,13 @@
 //! no value   the mean of the column, or the shares of its names; with `indicator` also a column of its own
 //! ```
 //!
-//! A column counts as constant where its variance is no more than rounding makes of it; its deviation is 1 then. That is
-//! the rule of scikit-learn (`_is_constant_feature`): var <= n eps var + (n mean eps)^2.
+//! A column counts as constant where its variance is no more than rounding makes of it; its deviation is 1 then. That
+//! is the rule of scikit-learn (`_is_constant_feature`): var <= n eps var + (n mean eps)^2.
 
 use super::columns::Input;
 use super::memory::Memory;
-use super::table::{self, Cells, NO_NAME, Names, Numbers, Table};
-use super::{DataError, DataSpec, Format, Inputs, Missing, TableSpec};
+use super::table::{Cells, NO_NAME, Names, Numbers, Table};
+use super::{DataError, Inputs, Missing};
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
@@ -30,7 +29,7 @@ pub struct Preparation {
 impl Default for Preparation {
     /// No columns and no classes: for data that no file holds.
     fn default() -> Self {
-        let inputs = InputPreparation::Columns { n_columns: 0, target: 0, columns: Vec::new() };
+        let inputs = InputPreparation::Columns { n_columns: 0, target: 0, target_name: None, columns: Vec::new() };
         Self { inputs, targets: TargetPreparation::Classes(Vec::new()) }
     }
 }
@@ -44,6 +43,8 @@ pub enum InputPreparation {
         n_columns: usize,
         /// Place of the target in the file, from 0.
         target: usize,
+        /// Name of the target in the header.
+        target_name: Option<String>,
         /// Input columns.
         columns: Vec<ColumnPreparation>,
     },
@@ -122,8 +123,7 @@ pub struct Scale {
     pub deviation: f64,
 }
 
-/// Added to a deviation above [`FLOOR_ABOVE`]: what was measured before this was a rule of its own stays the same to the
-/// last bit.
+/// Added to a deviation above [`FLOOR_ABOVE`], as it always was: what was measured stays the same to the last bit.
 const DEVIATION_FLOOR: f64 = 1e-8;
 /// Below this deviation 1e-8 could be felt.
 const FLOOR_ABOVE: f64 = 1e-3;
@@ -290,90 +290,6 @@ fn some_of(names: &[&str]) -> String {
     const SHOWN: usize = 8;
     let shown = names.iter().take(SHOWN).map(|name| format!("`{name}`")).collect::<Vec<_>>().join(", ");
     if names.len() > SHOWN { format!("{shown} and {} more", names.len() - SHOWN) } else { shown }
-}
-
-impl Preparation {
-    /// Reads the rows of a file and makes inputs of them, as of the training data. A table may have the target column or
-    /// not; with a header, its columns may stand in another order.
-    ///
-    /// `spec` is that of the task; only its format and its memory limit are used.
-    ///
-    /// # Errors
-    /// When the file cannot be read, or does not hold what the net was trained on.
-    pub fn read(&self, spec: &DataSpec, path: &Path) -> Result<Inputs, DataError> {
-        let mut memory = Memory::new(path, spec.max_memory_gb);
-        match (&self.inputs, &spec.format) {
-            (InputPreparation::Columns { n_columns, target, columns }, Format::Csv(table)) => {
-                let choose = |names: Option<&[String]>, n| inputs_of(path, columns, (*n_columns, *target), names, n);
-                read_rows(path, table, columns, &mut memory, choose)
-            }
-            (InputPreparation::Words { words, length }, Format::Tsv { .. }) => {
-                super::tsv::read_inputs(path, words, *length, &mut memory)
-            }
-            (InputPreparation::Characters { alphabet, context }, Format::Chars { .. }) => {
-                super::chars::read_inputs(path, alphabet, *context, &mut memory)
-            }
-            (InputPreparation::Pictures { shape, channels }, Format::Idx { .. } | Format::Cifar { .. }) => {
-                let (found, bytes) = match spec.format {
-                    Format::Idx { .. } => super::idx::pictures(path, &mut memory)?,
-                    _ => super::cifar::pictures(path, &mut memory)?,
-                };
-                if found != *shape {
-                    return Err(other_data(path, format!("pictures of {found:?}"), format!("pictures of {shape:?}")));
-                }
-                let mut values = memory.vec(bytes.len())?;
-                values.extend(bytes.into_iter().map(|byte| f32::from(byte) / 255.0));
-                scale_groups(&mut values, channels, shape[1..].iter().product());
-                Ok(Inputs::Float { shape: found, values })
-            }
-            _ => Err(other_data(path, "of another format".into(), "as the task file of the training says".into())),
-        }
-    }
-}
-
-fn read_rows(
-    path: &Path,
-    spec: &TableSpec,
-    columns: &[ColumnPreparation],
-    memory: &mut Memory,
-    choose: impl FnOnce(Option<&[String]>, usize) -> Result<Vec<Input>, DataError>,
-) -> Result<Inputs, DataError> {
-    let table = table::load_inputs(path, spec, memory, choose)?;
-    let rows: Vec<usize> = (0..table.n_rows).collect();
-    warn_of_new_names(path, columns, &table, &rows);
-    apply(columns, &table, &rows, memory)
-}
-
-/// The columns of another file: by their names, or by their places, with the target or without it.
-fn inputs_of(
-    path: &Path,
-    columns: &[ColumnPreparation],
-    (n_trained, target): (usize, usize),
-    names: Option<&[String]>,
-    n_columns: usize,
-) -> Result<Vec<Input>, DataError> {
-    let place =
-        |column: &ColumnPreparation| match (names, &column.name) {
-            (Some(names), Some(name)) => names.iter().position(|found| found == name).ok_or_else(|| {
-                DataError::NoColumn { path: path.into(), column: format!("`{name}`"), allowed: names.join(", ") }
-            }),
-            _ if n_columns == n_trained => Ok(column.place),
-            _ if n_columns + 1 == n_trained => Ok(column.place - usize::from(column.place > target)),
-            _ => Err(other_data(
-                path,
-                format!("rows of {n_columns} columns"),
-                format!("rows of {n_trained} columns ({} without the target)", n_trained - 1),
-            )),
-        };
-    let input = |column: &ColumnPreparation| {
-        let is_categorical = matches!(column.code, Code::Name { .. });
-        Ok(Input { place: place(column)?, name: column.name.clone(), is_categorical })
-    };
-    columns.iter().map(input).collect()
-}
-
-fn other_data(path: &Path, found: String, expected: String) -> DataError {
-    DataError::OtherData { path: path.into(), found, expected }
 }
 
 /// Scales groups of values that take turns, with `run` values each time.

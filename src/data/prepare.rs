@@ -128,8 +128,10 @@ impl RawInputs {
         memory: &mut Memory,
     ) -> Result<([Inputs; 3], InputPreparation), DataError> {
         match (self, &spec.format) {
-            (Self::Table { table, target }, Format::Csv(format)) => {
-                prepare_table(table, *target, parts, (spec.standardize, format), path, memory)
+            (Self::Table { table, target, target_name }, Format::Csv(format)) => {
+                let (inputs, columns) = prepare_table(table, parts, (spec.standardize, format), path, memory)?;
+                let (n_columns, target, target_name) = (table.n_columns, *target, target_name.clone());
+                Ok((inputs, InputPreparation::Columns { n_columns, target, target_name, columns }))
             }
             (Self::Pictures { shape, values }, _) => prepare_pictures(shape, values, parts, spec.standardize, memory),
             (Self::Characters { context, numbers, preparation }, _) => {
@@ -151,17 +153,16 @@ impl RawInputs {
 
 fn prepare_table(
     table: &Table,
-    target: usize,
     parts: &[&[usize]; 3],
     (standardize, format): (bool, &TableSpec),
     path: &Path,
     memory: &mut Memory,
-) -> Result<([Inputs; 3], InputPreparation), DataError> {
+) -> Result<([Inputs; 3], Vec<ColumnPreparation>), DataError> {
     let fit = |input| ColumnPreparation::fit(path, input, parts[0], (standardize, format.missing));
     let columns = table.inputs.iter().map(fit).collect::<Result<Vec<_>, _>>()?;
     preparation::warn_of_new_names(path, &columns, table, &[parts[1], parts[2]].concat());
     let inputs = of_each(parts, memory, |part, memory| preparation::apply(&columns, table, part, memory))?;
-    Ok((inputs, InputPreparation::Columns { n_columns: table.n_columns, target, columns }))
+    Ok((inputs, columns))
 }
 
 fn prepare_pictures(

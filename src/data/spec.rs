@@ -16,7 +16,7 @@ use std::path::PathBuf;
 /// | `split` | [0.8, 0.1, 0.1] | each in [0, 1], sum 1, train > 0 |
 /// | `classes` | found in the data; the labels of `cifar` must be below 10 | 1 to 10,000,000 |
 /// | `class_weights` | none | "balanced", or a weight for each class: 1e-6 to 1e6 |
-/// | `max_memory_gb` | half of the machine's memory | 0.001 to 1,000,000 |
+/// | `max_memory_gb` | half of the machine's memory | 1e-6 to 1e6 |
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct DataSpec {
     /// Format of the files, with the keys that only this format has.

@@ -1,11 +1,12 @@
 //! A table as it stands in its file: column by column, before anything is fitted.
 //!
-//! Numbers are kept in single precision as long as that is exact, else in double precision, so that what is standardized
-//! is what the file says. Classes are numbered in the order of their names as text, so "10" comes before "2".
+//! Numbers are kept in single precision as long as that is exact, else in double precision, so that what is
+//! standardized is what the file says. Classes are numbered in the order of their names as text, so "10" comes before
+//! "2".
 
 use super::columns::{self, Input};
 use super::memory::Memory;
-use super::rows::{Row, Rows};
+use super::records::{Record, Records};
 use super::{Column, DataError, Missing, TableSpec, TargetKind, advice, cell, read};
 use std::collections::HashMap;
 use std::path::Path;
@@ -16,7 +17,18 @@ pub(super) struct Table {
     pub(super) inputs: Vec<(Input, Cells)>,
     /// Number of all columns in the file.
     pub(super) n_columns: usize,
-    pub(super) n_rows: usize,
+    /// Number of the line of each row, from 1.
+    pub(super) lines: Vec<u64>,
+}
+
+/// The target column.
+#[derive(Debug)]
+pub(super) struct Target {
+    /// Its place in the file, from 0.
+    pub(super) place: usize,
+    /// Its name in the header.
+    pub(super) name: Option<String>,
+    pub(super) cells: Cells,
 }
 
 /// The cells of one column.
@@ -44,13 +56,13 @@ pub(super) struct Names {
 /// The number of no name.
 pub(super) const NO_NAME: u32 = u32::MAX;
 
-/// Reads a table, with the place and the cells of its target.
+/// Reads a table with its target.
 pub(super) fn load(
     path: &Path,
     spec: &TableSpec,
     kind: Option<TargetKind>,
     memory: &mut Memory,
-) -> Result<(Table, usize, Cells), DataError> {
+) -> Result<(Table, Target), DataError> {
     let text = read::text(path, memory)?;
     let mut start = Start::of(path, &text, spec)?;
     let chosen = columns::choose(path, spec, start.names.as_deref(), start.n_columns)?;
@@ -67,23 +79,29 @@ pub(super) fn load(
             check_classes(path, place, labels)?;
         }
     }
-    Ok((table, place, target))
+    let name = start.names.map(|mut names| names.swap_remove(place));
+    Ok((table, Target { place, name, cells: target }))
 }
 
-/// Reads the inputs of a table that may have a target or not: those that `choose` finds by the names in the header, or
-/// by the number of columns.
-pub(super) fn load_inputs(
+/// Reads the inputs that `choose` finds by the names in the header, or by the number of columns, and the cells of the
+/// target as names, where there is one. They may be empty.
+pub(super) fn load_rows(
     path: &Path,
     spec: &TableSpec,
     memory: &mut Memory,
-    choose: impl FnOnce(Option<&[String]>, usize) -> Result<Vec<Input>, DataError>,
-) -> Result<Table, DataError> {
+    choose: impl FnOnce(Option<&[String]>, usize) -> Result<(Vec<Input>, Option<usize>), DataError>,
+) -> Result<(Table, Option<Names>), DataError> {
     let text = read::text(path, memory)?;
     let mut start = Start::of(path, &text, spec)?;
-    let inputs = choose(start.names.as_deref(), start.n_columns)?;
-    let table = start.read(inputs, None, memory)?;
+    let (inputs, target) = choose(start.names.as_deref(), start.n_columns)?;
+    start.needs_targets = false;
+    let mut cells = Cells::empty(true);
+    let table = start.read(inputs, target.map(|place| (place, &mut cells)), memory)?;
     memory.give_back(text.len(), 1);
-    Ok(table)
+    match cells {
+        Cells::Names(names) if target.is_some() => Ok((table, Some(names))),
+        _ => Ok((table, None)),
+    }
 }
 
 /// A table whose header and first row are read.
@@ -91,17 +109,19 @@ struct Start<'a> {
     path: &'a Path,
     text: &'a str,
     spec: &'a TableSpec,
-    rows: Rows<'a>,
-    row: Row,
+    rows: Records<'a>,
+    row: Record,
     names: Option<Vec<String>>,
     header_line: u64,
     n_columns: usize,
+    /// Whether a row without a target is refused.
+    needs_targets: bool,
 }
 
 impl<'a> Start<'a> {
     fn of(path: &'a Path, text: &'a str, spec: &'a TableSpec) -> Result<Self, DataError> {
-        let mut rows = Rows::new(path, text, spec.delimiter);
-        let mut row = Row::default();
+        let mut rows = Records::new(path, text, spec.delimiter);
+        let mut row = Record::default();
         if !rows.read(&mut row)? {
             return Err(DataError::NoRows { path: path.into(), header: false });
         }
@@ -110,7 +130,8 @@ impl<'a> Start<'a> {
         if let Some((better, columns)) = better {
             return Err(DataError::Delimiter { path: path.into(), line, delimiter: spec.delimiter, better, columns });
         }
-        let mut start = Self { path, text, spec, rows, row, names: None, header_line: line, n_columns };
+        let mut start =
+            Self { path, text, spec, rows, row, names: None, header_line: line, n_columns, needs_targets: true };
         if spec.header {
             start.read_header()?;
         }
@@ -160,7 +181,7 @@ impl<'a> Start<'a> {
             (input, cells)
         };
         let inputs = inputs.into_iter().map(with_cells).collect();
-        let mut table = Table { inputs, n_columns: self.n_columns, n_rows: 0 };
+        let mut table = Table { inputs, n_columns: self.n_columns, lines: Vec::new() };
         let fewest = 1 + usize::from(target.is_some());
         loop {
             let (found, expected) = (self.row.len(), self.n_columns.max(fewest));
@@ -174,7 +195,7 @@ impl<'a> Start<'a> {
             if let Some((place, cells)) = &mut target {
                 self.push_target(cells, *place, memory)?;
             }
-            table.n_rows += 1;
+            push(&mut table.lines, self.row.line, memory)?;
             if !self.rows.read(&mut self.row)? {
                 return Ok(table);
             }
@@ -198,11 +219,12 @@ impl<'a> Start<'a> {
 
     fn push_target(&self, cells: &mut Cells, place: usize, memory: &mut Memory) -> Result<(), DataError> {
         let text = self.row.cell(place);
-        if cell::is_missing(text) {
+        let is_missing = cell::is_missing(text);
+        if is_missing && self.needs_targets {
             return Err(self.no_value(place, "a row needs its target: give it one, or remove the row"));
         }
         match cells {
-            Cells::Names(names) => names.push(Some(text), memory),
+            Cells::Names(names) => names.push((!is_missing).then_some(text), memory),
             Cells::Numbers(numbers) => numbers.push(self.number(place, true)?, memory),
         }
     }

@@ -6,6 +6,9 @@ use std::io::Write;
 use std::path::PathBuf;
 use tempfile::TempDir;
 
+mod files;
+mod tables;
+
 const NET_AND_TRAIN: &str = "[net]\nkind = \"mlp\"\n[train]\nsteps = 1\n";
 
 /// A folder with files in it, and a task that reads them.

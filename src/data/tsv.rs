@@ -5,7 +5,7 @@
 
 use super::memory::Memory;
 use super::words::{plain, words};
-use super::{DataError, InputPreparation, Inputs, Raw, RawInputs, RawTargets, read};
+use super::{DataError, InputPreparation, Raw, RawInputs, RawTargets, read};
 use std::collections::HashMap;
 use std::path::Path;
 
@@ -39,32 +39,49 @@ pub(super) fn load(path: &Path, vocabulary: usize, length: usize, memory: &mut M
     for text in &texts {
         ids.extend(encode(text, &numbers, length));
     }
-    let preparation = InputPreparation::Words { words: known.iter().map(|word| (*word).to_owned()).collect(), length };
+    // A word that stands only behind the cut of its texts has no place in the embedding.
+    let n_used = ids.iter().max().map_or(0, |largest| (*largest as usize + 1).saturating_sub(N_SPECIAL));
+    let words = known.iter().take(n_used).map(|word| (*word).to_owned()).collect();
+    let preparation = InputPreparation::Words { words, length };
     memory.give_back(2 * text.len(), 1);
     let inputs = RawInputs::Words { length, ids, preparation };
     Ok(Raw { inputs, targets: RawTargets::Classes { ids: labels, names: None } })
 }
 
-/// The texts of a file, by the words of the training data. A line may have a label or not.
-pub(super) fn read_inputs(
+/// The texts of a file, by the words of the training data: their words, the lines where they stand, and their labels
+/// where the first line has one.
+pub(super) fn read_rows(
     path: &Path,
     words: &[String],
     length: usize,
     memory: &mut Memory,
-) -> Result<Inputs, DataError> {
+) -> Result<(Vec<i64>, Vec<u64>, Option<Vec<u32>>), DataError> {
     let text = read::text(path, memory)?;
     let known: Vec<&str> = words.iter().map(String::as_str).collect();
     let numbers = numbers_of(&known);
-    let lines = || text.lines().filter(|line| !line.is_empty());
-    let mut ids = memory.vec(lines().count().saturating_mul(length))?;
-    for line in lines() {
-        let text = line.rsplit_once('\t').map_or(line, |(_, text)| text);
-        ids.extend(encode(&plain(text), &numbers, length).map(i64::from));
-    }
-    if ids.is_empty() {
+    let lines = || (1..).zip(text.lines()).filter(|(_, line)| !line.is_empty());
+    let is_labeled = lines().next().is_some_and(|(_, line)| line.contains('\t'));
+    let n = lines().count();
+    if n == 0 {
         return Err(DataError::NoRows { path: path.into(), header: false });
     }
-    Ok(Inputs::Tokens { length, ids })
+    let (mut ids, mut places) = (memory.vec(n.saturating_mul(length))?, memory.vec(n)?);
+    let mut labels = memory.vec(if is_labeled { n } else { 0 })?;
+    for (place, line) in lines() {
+        let text = if is_labeled {
+            let (label, text) = cells(path, place, line)?;
+            labels.push(label);
+            text
+        } else if line.contains('\t') {
+            let found = line.matches('\t').count() + 1;
+            return Err(DataError::ColumnCount { path: path.into(), line: place, found, expected: 1 });
+        } else {
+            line
+        };
+        ids.extend(encode(&plain(text), &numbers, length).map(i64::from));
+        places.push(place);
+    }
+    Ok((ids, places, is_labeled.then_some(labels)))
 }
 
 fn cells<'a>(path: &Path, line: u64, row: &'a str) -> Result<(u32, &'a str), DataError> {

@@ -1,8 +1,8 @@
 //! Words of a text in any script.
 //!
 //! A word is a run of letters, with their marks and apostrophes. Scripts that put no space between words (Chinese,
-//! Japanese, Thai, Lao, Burmese, Khmer) have a word for each letter. Digits and signs are no words. Upper case counts as
-//! lower case.
+//! Japanese, Thai, Lao, Burmese, Khmer) have a word for each letter. Digits and signs are no words. Upper case counts
+//! as lower case.
 
 use std::ops::RangeInclusive;
 

@@ -283,6 +283,23 @@ fn initial_values_are_pytorchs_closed_form() {
 }
 
 #[test]
+fn class_weights_count_in_training_and_not_in_what_is_shown() {
+    let weights = [1.0, 4.0, 0.5];
+    let mut data = numbers(&[5], 8);
+    let (_vs, plain) = build(&mlp(), &data).unwrap();
+    data.class_weights = Some(weights.map(|weight| weight as f32).to_vec());
+    let (_vs, net) = build(&mlp(), &data).unwrap();
+    let split = TensorSplit::new(&data.train, Device::Cpu).unwrap();
+    let output = net.forward(&split.inputs, Mode::Eval).unwrap();
+    let found = net.training_loss(TargetKind::Classes, &output, &split.targets).unwrap().double_value(&[]);
+    let log_p = output.log_softmax(-1, Kind::Float);
+    let terms = (0..8).map(|i| (weights[i % 3], weights[i % 3] * -log_p.double_value(&[i as i64, (i % 3) as i64])));
+    let (total, sum) = terms.fold((0.0, 0.0), |(total, sum), (weight, term)| (total + weight, sum + term));
+    assert!((found - sum / total).abs() < 1e-5, "{found} {}", sum / total);
+    assert_eq!(evaluate(&net, &split).unwrap(), evaluate(&plain, &split).unwrap());
+}
+
+#[test]
 fn a_few_steps_on_the_digits_teach_the_net() {
     use nn::OptimizerConfig;
     let file = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("examples/tasks/digits.toml");

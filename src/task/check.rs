@@ -30,7 +30,7 @@ impl DataSpec {
             within((1..=MAX_CLASSES).contains(&classes), "data.classes", classes, "from 1 to 10000000")?;
         }
         if let Some(gb) = self.max_memory_gb {
-            within((0.001..=1e6).contains(&gb), "data.max_memory_gb", gb, "from 0.001 to 1000000")?;
+            within((1e-6..=1e6).contains(&gb), "data.max_memory_gb", gb, "from 0.000001 to 1000000")?;
         }
         let regression = self.kind == Some(TargetKind::Values);
         within(

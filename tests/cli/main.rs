@@ -19,6 +19,8 @@ mod merging;
 mod meta_training;
 mod optuna;
 #[cfg(feature = "torch")]
+mod tables;
+#[cfg(feature = "torch")]
 mod training;
 mod tuner_bad_input;
 mod tuner_faults;

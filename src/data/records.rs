@@ -7,7 +7,7 @@ use super::DataError;
 use std::path::Path;
 
 /// The rows of a table, one after the other.
-pub(super) struct Rows<'a> {
+pub(super) struct Records<'a> {
     path: &'a Path,
     delimiter: char,
     rest: &'a str,
@@ -17,7 +17,7 @@ pub(super) struct Rows<'a> {
 
 /// One row.
 #[derive(Debug, Clone, Default)]
-pub(super) struct Row {
+pub(super) struct Record {
     /// Number of the line where it begins, from 1.
     pub(super) line: u64,
     /// All cells, one after the other.
@@ -26,7 +26,7 @@ pub(super) struct Row {
     cells: Vec<std::ops::Range<usize>>,
 }
 
-impl Row {
+impl Record {
     /// Number of cells.
     pub(super) fn len(&self) -> usize {
         self.cells.len()
@@ -50,14 +50,14 @@ impl Row {
     }
 }
 
-impl<'a> Rows<'a> {
+impl<'a> Records<'a> {
     /// The rows of `text`. A space as delimiter stands for any run of white space.
     pub(super) fn new(path: &'a Path, text: &'a str, delimiter: char) -> Self {
         Self { path, delimiter, rest: text, line: 1 }
     }
 
     /// Reads the next row with content into `row`; false at the end.
-    pub(super) fn read(&mut self, row: &mut Row) -> Result<bool, DataError> {
+    pub(super) fn read(&mut self, row: &mut Record) -> Result<bool, DataError> {
         while !self.rest.is_empty() {
             row.line = self.line;
             row.text.clear();
@@ -74,7 +74,7 @@ impl<'a> Rows<'a> {
         Ok(false)
     }
 
-    fn read_cells(&mut self, row: &mut Row) -> Result<(), DataError> {
+    fn read_cells(&mut self, row: &mut Record) -> Result<(), DataError> {
         let delimiter = self.delimiter;
         let is_blank = |c: char| c.is_whitespace() && c != delimiter && c != '\n';
         loop {
@@ -103,7 +103,7 @@ impl<'a> Rows<'a> {
         }
     }
 
-    fn read_words(&mut self, row: &mut Row) -> Result<(), DataError> {
+    fn read_words(&mut self, row: &mut Record) -> Result<(), DataError> {
         loop {
             let start = row.text.len();
             self.rest = self.rest.trim_start_matches(|c: char| c.is_whitespace() && c != '\n');
@@ -129,7 +129,7 @@ impl<'a> Rows<'a> {
     }
 
     /// Reads a quoted cell, from its opening to its closing quote.
-    fn read_quoted(&mut self, row: &mut Row) -> Result<(), DataError> {
+    fn read_quoted(&mut self, row: &mut Record) -> Result<(), DataError> {
         let opened = self.line;
         let mut rest = &self.rest[1..];
         loop {
@@ -159,7 +159,7 @@ mod tests {
     /// Line and cells of each row.
     fn rows(text: &str, delimiter: char) -> Result<Vec<(u64, Vec<String>)>, DataError> {
         let (mut rows, mut row, mut found) =
-            (Rows::new(Path::new("t.csv"), text, delimiter), Row::default(), Vec::new());
+            (Records::new(Path::new("t.csv"), text, delimiter), Record::default(), Vec::new());
         while rows.read(&mut row)? {
             found.push((row.line, row.cells().map(str::to_owned).collect()));
         }
