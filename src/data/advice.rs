@@ -56,7 +56,8 @@ pub(super) fn for_cell(
     if names.is_some_and(|names| row.cells().eq(names.iter().map(String::as_str))) {
         return "the line repeats the header: remove it".to_owned();
     }
-    if is_first && !spec.header && row.cells().all(|cell| number(cell, '.').is_none() && !is_missing(cell)) {
+    let is_name = |cell: &str| number(cell, '.').or(number(cell, ',')).is_none() && !is_missing(cell);
+    if is_first && !spec.header && row.cells().all(is_name) {
         return "if this line names the columns, say `header = true`".to_owned();
     }
     let other = if spec.decimal == '.' { ',' } else { '.' };

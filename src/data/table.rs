@@ -65,6 +65,10 @@ pub(super) fn load(
 ) -> Result<(Table, Target), DataError> {
     let text = read::text(path, memory)?;
     let mut start = Start::of(path, &text, spec)?;
+    if start.n_columns < 2 {
+        let (line, found) = (start.header_line, start.n_columns);
+        return Err(DataError::ColumnCount { path: path.into(), line, found, expected: 2 });
+    }
     let chosen = columns::choose(path, spec, start.names.as_deref(), start.n_columns)?;
     let place = chosen.target;
     let mut target = Cells::empty(kind != Some(TargetKind::Values));
@@ -182,9 +186,8 @@ impl<'a> Start<'a> {
         };
         let inputs = inputs.into_iter().map(with_cells).collect();
         let mut table = Table { inputs, n_columns: self.n_columns, lines: Vec::new() };
-        let fewest = 1 + usize::from(target.is_some());
         loop {
-            let (found, expected) = (self.row.len(), self.n_columns.max(fewest));
+            let (found, expected) = (self.row.len(), self.n_columns);
             if found != expected {
                 let (path, line) = (self.path.into(), self.row.line);
                 return Err(DataError::ColumnCount { path, line, found, expected });

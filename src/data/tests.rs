@@ -407,7 +407,7 @@ const TSV: &str = "format = \"tsv\"\npath = \"t.tsv.gz\"\nsplit = [1.0, 0.0, 0.0
 
 #[test]
 fn words_are_numbered_by_frequency_after_padding_and_unknown() {
-    let text = gzip(b"1\t9\tid\tGood, GOOD film -- don't miss it!\n1\t8\tid\tthe good film\n");
+    let text = gzip(b"1\t9\tid\tGood, GOOD film -- don't miss it!\n0\t8\tid\tthe good film\n");
     let folder = Folder::with(&[("t.tsv.gz", &text)]);
     // good 3, film 2, don't 1, miss 1, it 1, the 1
     let found = folder.load(&format!("{TSV}\nlength = 7\nvocabulary = 6")).unwrap();
