@@ -5,31 +5,45 @@
 //! training split. [`Batches`] then draws mini-batches with replacement.
 //!
 //! An example is a picture `[channels, height, width]` with values in [0, 1] (before it is standardized), a row of a
-//! table `[columns]`, or a text as word or character numbers `[length]`. A hostile file gives an error: the sizes in a
-//! header allocate nothing.
+//! table `[columns]`, or a text as word or character numbers `[length]`. What was learned from the training split on
+//! the way is a [`Preparation`], which prepares other rows alike.
+//!
+//! A hostile file gives an error: the sizes in a header allocate nothing. All that is large is counted before it is
+//! allocated, against `max_memory_gb`. At the highest a table takes its file, then 4 or 8 bytes for each number in it
+//! (8 where single precision would round) and 4 bytes more for each input of the net; pictures 5 bytes for each of
+//! their bytes; texts 12 bytes for each word of their examples; plain text 20 bytes for each character.
 
+mod advice;
 mod batches;
+mod cell;
 mod chars;
 mod cifar;
-mod csv;
+mod columns;
 mod error;
 mod fitted;
 mod idx;
-mod new_rows;
+mod memory;
+mod preparation;
 mod prepare;
 pub mod published;
 mod read;
+mod records;
 mod spec;
 pub mod survey;
+mod table;
 mod tsv;
+mod unseen;
+mod words;
 
 pub use batches::Batches;
-pub use error::DataError;
-pub use fitted::{Fitted, Names, Preparation, Scale};
-pub use new_rows::{Rows, RowsError, rows};
-pub use spec::{Column, DataSpec, Format};
+pub use error::{ColumnsProblem, DataError};
+pub use fitted::Fitted;
+pub use preparation::{Code, ColumnPreparation, InputPreparation, Preparation, Scale, TargetPreparation};
+pub use spec::{ClassWeights, Column, DataSpec, Format, Missing, TableSpec};
+pub use unseen::Rows;
 
 use crate::rng::fnv1a;
+use memory::Memory;
 use serde::{Deserialize, Serialize};
 use std::path::{Path, PathBuf};
 
@@ -48,6 +62,8 @@ pub struct Dataset {
     pub n_tokens: usize,
     /// Kind of the targets.
     pub kind: TargetKind,
+    /// Weight of each class in the training loss, if there are any.
+    pub class_weights: Option<Vec<f32>>,
     /// How the examples of the file became inputs and targets.
     pub preparation: Preparation,
 }
@@ -141,14 +157,19 @@ pub enum Targets {
 /// ```
 pub fn load(spec: &DataSpec, task_dir: &Path, data_dir: Option<&Path>, seed: u64) -> Result<Dataset, DataError> {
     let path = read::locate(&spec.path, task_dir, data_dir)?;
+    let mut memory = Memory::new(&path, spec.max_memory_gb);
     let raw = match &spec.format {
-        Format::Csv { delimiter, header, target } => csv::load(&path, *delimiter, *header, target, spec.kind)?,
-        Format::Idx { images, labels } => idx::load(&path.join(images), &path.join(labels))?,
-        Format::Cifar { files } => cifar::load(&path, files)?,
-        Format::Tsv { vocabulary, length } => tsv::load(&path, *vocabulary, *length)?,
-        Format::Chars { context } => chars::load(&path, *context)?,
+        Format::Csv(format) => {
+            let (table, target) = table::load(&path, format, spec.kind, &mut memory)?;
+            let inputs = RawInputs::Table { table, target: target.place, target_name: target.name };
+            Raw { inputs, targets: RawTargets::of_table(target.cells) }
+        }
+        Format::Idx { images, labels } => idx::load(&path.join(images), &path.join(labels), &mut memory)?,
+        Format::Cifar { files } => cifar::load(&path, files, &mut memory)?,
+        Format::Tsv { vocabulary, length } => tsv::load(&path, *vocabulary, *length, &mut memory)?,
+        Format::Chars { context } => chars::load(&path, *context, &mut memory)?,
     };
-    prepare::dataset(raw, spec, &path, seed)
+    prepare::dataset(raw, spec, &path, &mut memory, seed)
 }
 
 /// The files of a data set, as [`load`] would read them.
@@ -169,25 +190,50 @@ pub fn fingerprint(spec: &DataSpec, task_dir: &Path, data_dir: Option<&Path>) ->
     for path in files(spec, task_dir, data_dir)? {
         let hash = match crate::shipped::bytes(&path) {
             Some(bytes) => fnv1a(bytes),
-            None => fnv1a(&std::fs::read(&path).map_err(|source| DataError::Read { path, source })?),
+            None => read::hash(&path)?,
         };
         hashes.extend(hash.to_le_bytes());
     }
     Ok(fnv1a(&hashes))
 }
 
+/// Bytes that the data of a task, and then one step of its training, may take: what the task file says, or half of the
+/// memory of this machine.
+pub fn memory_limit_bytes(spec: &DataSpec) -> u64 {
+    memory::allowed_bytes(spec.max_memory_gb)
+}
+
+/// A number of bytes for people: "3.4 GB".
+pub(crate) fn in_words(bytes: u128) -> String {
+    let bytes = bytes as f64;
+    let (unit, name) =
+        [(1e9, "GB"), (1e6, "MB"), (1e3, "kB")].into_iter().find(|(unit, _)| bytes >= *unit).unwrap_or((1.0, "bytes"));
+    let number = bytes / unit;
+    if number >= 100.0 || unit < 2.0 { format!("{number:.0} {name}") } else { format!("{number:.1} {name}") }
+}
+
 /// A data set as it stands in its files.
 struct Raw {
     inputs: RawInputs,
-    targets: Targets,
-    names: Names,
+    targets: RawTargets,
 }
 
-/// Inputs before shuffle and split. Bytes become floats only when the examples are chosen, to save memory.
+/// Inputs before shuffle and split. They become floats only when the examples are chosen, to save memory.
 enum RawInputs {
-    Float { shape: Vec<usize>, values: Vec<f32> },
-    Bytes { shape: Vec<usize>, values: Vec<u8> },
-    Tokens { length: usize, ids: Vec<i64> },
+    Table { table: table::Table, target: usize, target_name: Option<String> },
+    Pictures { shape: Vec<usize>, values: Vec<u8> },
+    Words { length: usize, ids: Vec<u32>, preparation: InputPreparation },
+    Characters { context: usize, numbers: Vec<u32>, preparation: InputPreparation },
+}
+
+/// Targets before shuffle and split.
+enum RawTargets {
+    /// Class numbers; names where they are more than the numbers.
+    Classes { ids: Vec<u32>, names: Option<Vec<String>> },
+    /// Real numbers.
+    Values(table::Numbers),
+    /// The next character at every position; names of all characters.
+    Next { names: Vec<String> },
 }
 
 #[cfg(test)]

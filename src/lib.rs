@@ -45,7 +45,7 @@
 //! | [`schedule`] | the rivals: constant, step, cosine, one-cycle, plateau, greedy, ... | no |
 //! | [`meta`] | meta-training and its tasks | only to run them batched, on a GPU |
 //! | [`tuner`] | spaces, studies, samplers, pruners, and where studies are kept | no |
-//! | [`artifact`], [`limits`], [`shipped`] | the frame of our files; values outside their range; tasks and recipes that are part of the program | no |
+//! | [`artifact`], [`limits`], [`text`], [`shipped`] | the frame of our files; values outside their range; text that people wrote; tasks and recipes that are part of the program | no |
 //! | [`rng`], [`statistics`], [`report`] | random streams; means, tests, intervals; tables and charts | no |
 //! | [`torch`] | `QController`, our optimizers, measurement and snapshots on the device | yes |
 //! | [`nets`], [`data`], [`task`] | target nets, loaders and task files for `qgd train` | yes |
@@ -119,6 +119,7 @@ mod simd;
 pub mod statistics;
 #[cfg(feature = "torch")]
 pub mod task;
+pub mod text;
 #[cfg(feature = "torch")]
 pub mod torch;
 #[cfg(feature = "tuner")]

@@ -18,6 +18,7 @@ mod evaluate;
 mod file;
 mod init;
 mod layers;
+mod memory;
 mod mlp;
 mod rnn;
 mod saved;
@@ -26,6 +27,7 @@ mod split;
 pub use error::NetError;
 pub use evaluate::{Evaluation, evaluate, loss, outputs};
 pub use file::{NetFile, NetFileError, to_bytes};
+pub use memory::check_memory;
 pub use saved::SavedValues;
 pub use split::TensorSplit;
 
@@ -64,6 +66,8 @@ pub struct Net {
     l1: f64,
     /// Parameters that the penalty `l1` is on.
     weights: Vec<Tensor>,
+    /// Weight of each class in the training loss.
+    class_weights: Option<Tensor>,
     n_parameters: usize,
 }
 
@@ -135,7 +139,11 @@ impl Net {
             (kind, inputs) => return Err(NetError::misfit(kind, inputs)),
         };
         let Maker { weights, n_parameters, .. } = maker;
-        Ok(Self { body, dropout: Dropout(spec.dropout), l1: spec.l1, weights, n_parameters })
+        let class_weights = match &dataset.class_weights {
+            Some(weights) => Some(Tensor::f_from_slice(weights)?.f_to_device(path.device())?),
+            None => None,
+        };
+        Ok(Self { body, dropout: Dropout(spec.dropout), l1: spec.l1, weights, class_weights, n_parameters })
     }
 
     /// Number of trainable parameters.
@@ -155,13 +163,13 @@ impl Net {
         })
     }
 
-    /// The loss that the net is trained on: [`loss`] plus l1 · Σ|w| over matrices, filters and embeddings (not over
-    /// biases or batch norm).
+    /// The loss that the net is trained on: [`loss`], with the class weights where there are any (the mean is then one
+    /// by weight, as PyTorch's), plus l1 · Σ|w| over matrices, filters and embeddings (not over biases or batch norm).
     ///
     /// # Errors
     /// When output and target do not fit together.
     pub fn training_loss(&self, kind: TargetKind, output: &Tensor, target: &Tensor) -> Result<Tensor, NetError> {
-        let mut total = loss(kind, output, target)?;
+        let mut total = evaluate::weighted_loss(kind, output, target, self.class_weights.as_ref())?;
         if self.l1 > 0.0 {
             for weight in &self.weights {
                 total = total.f_add(&weight.f_abs()?.f_sum(Kind::Float)?.f_mul_scalar(self.l1)?)?;

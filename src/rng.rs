@@ -64,7 +64,26 @@ pub(crate) fn pick(weights: impl IntoIterator<Item = f64>, mut u: f64) -> usize 
 
 /// The FNV-1a hash, 64 bits (Fowler, Noll and Vo): tells things apart, and is no protection against anybody.
 pub fn fnv1a(bytes: &[u8]) -> u64 {
-    bytes.iter().fold(0xcbf2_9ce4_8422_2325, |hash, &byte| (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3))
+    let mut hash = Fnv1a::new();
+    hash.add(bytes);
+    hash.value()
+}
+
+/// The hash [`fnv1a`] of bytes that come piece by piece.
+pub(crate) struct Fnv1a(u64);
+
+impl Fnv1a {
+    pub(crate) fn new() -> Self {
+        Self(0xcbf2_9ce4_8422_2325)
+    }
+
+    pub(crate) fn add(&mut self, bytes: &[u8]) {
+        self.0 = bytes.iter().fold(self.0, |hash, &byte| (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3));
+    }
+
+    pub(crate) fn value(&self) -> u64 {
+        self.0
+    }
 }
 
 #[cfg(test)]

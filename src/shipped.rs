@@ -167,7 +167,7 @@ pub fn bytes(path: &Path) -> Option<&'static [u8]> {
 pub fn text(path: &Path) -> io::Result<String> {
     match bytes(path) {
         Some(bytes) => Ok(String::from_utf8_lossy(bytes).into_owned()),
-        None => std::fs::read_to_string(path),
+        None => crate::text::read(path),
     }
 }
 

@@ -15,7 +15,7 @@ pub(crate) fn vectorized<T>(work: impl FnOnce() -> T) -> T {
 
 /// Whether all values are finite. It looks at all of them, several at once, which is faster than to look at one after
 /// the other and stop.
-#[cfg(feature = "meta")]
+#[cfg(any(feature = "meta", feature = "torch"))]
 pub(crate) fn all_finite(values: &[f32]) -> bool {
     vectorized(
         #[inline(always)]

@@ -1,9 +1,10 @@
 //! Task files: one training problem each, `[data]`, `[net]` and `[train]` in TOML.
 //!
 //! ```text
-//! [data]   format = "csv" | "idx" | "cifar" | "tsv" | "chars", path, kind, standardize, limit, split, classes
-//!          csv: delimiter, header, target      idx: images, labels      cifar: files
-//!          tsv: vocabulary, length             chars: context
+//! [data]   format = "csv" | "idx" | "cifar" | "tsv" | "chars", path, kind, standardize, limit, split, classes,
+//!          class_weights, max_memory_gb
+//!          csv: delimiter, header, decimal, target, features, ignore, categorical, missing
+//!          idx: images, labels      cifar: files      tsv: vocabulary, length      chars: context
 //! [net]    kind = "mlp" | "cnn" | "gru" | "lstm", hidden, dropout, l1
 //!          mlp: activation      cnn: channels, batch_norm, activation      gru, lstm: embedding, head
 //! [train]  optimizer, lr, weight_decay, batch_size, steps
@@ -111,7 +112,7 @@ fn read_text(file: &Path) -> Result<String, TaskError> {
 ///
 /// | Name | Default | Range |
 /// |---|---|---|
-/// | `hidden` | [] (gru and lstm: required, one size) | each 1 to 65,536 |
+/// | `hidden` | [] (gru and lstm: required, one size) | at most 1000, each 1 to 65,536 |
 /// | `activation` | relu | |
 /// | `dropout` | 0 | [0, 1) |
 /// | `l1` | 0 | 0, or 1e-30 to 1e30 |

@@ -4,7 +4,7 @@
 #![cfg(feature = "torch")]
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking, in its helpers too")]
 
-use qgd::data::{Dataset, Inputs, Preparation, Split, TargetKind, Targets};
+use qgd::data::{Dataset, Inputs, Split, TargetKind, Targets};
 use qgd::nets::{Mode, Net, TensorSplit, evaluate};
 use qgd::rng;
 use qgd::task::{Head, NetKind, NetSpec, TaskSpec};
@@ -83,15 +83,8 @@ fn places(spec: &NetSpec, length: usize) -> usize {
 
 fn dataset(train: Split, n_outputs: usize, n_tokens: usize) -> Dataset {
     let kind = if matches!(train.targets, Targets::Values { .. }) { TargetKind::Values } else { TargetKind::Classes };
-    Dataset {
-        validation: train.clone(),
-        test: train.clone(),
-        train,
-        n_outputs,
-        n_tokens,
-        kind,
-        preparation: Preparation::default(),
-    }
+    let (validation, test, preparation) = (train.clone(), train.clone(), Default::default());
+    Dataset { train, validation, test, n_outputs, n_tokens, kind, class_weights: None, preparation }
 }
 
 impl Case {

@@ -37,8 +37,10 @@ impl AskTellArgs {
         for line in io::stdin().lock().split(b'\n') {
             let line = line.context("cannot read stdin")?;
             let line = String::from_utf8_lossy(&line);
+            // Some shells begin what they pipe with a byte order mark.
+            let line = line.trim_start_matches('\u{feff}');
             if !line.trim().is_empty() {
-                let answer = served(&study, &line).unwrap_or_else(|error| json!({ "error": format!("{error:#}") }));
+                let answer = served(&study, line).unwrap_or_else(|error| json!({ "error": format!("{error:#}") }));
                 say!("{answer}");
             }
         }

@@ -125,6 +125,11 @@ impl CompareArgs {
         self.check_files(&task)?;
         let seeds: Vec<u64> = (0..self.seeds).map(|i| self.seed.wrapping_add(i)).collect();
         let grid = Grid::new(&task, &self.machine, seeds.iter().copied())?;
+        if swept == Swept::WeightDecay && !grid.has_validation() {
+            return Err(Failure::BadInput(anyhow!(
+                "`data.split` leaves no validation examples to compare weight decays by"
+            )));
+        }
         let cells: Vec<Cell<'_>> = deciders
             .iter()
             .flat_map(|decider| starts.iter().map(move |&start| (decider, start)))

@@ -6,6 +6,7 @@ use super::failure::Failure;
 use super::grid::{Cell, Finished, Grid, mean_loss};
 use super::outputs::{Files, Results};
 use super::setting::{self, Machine};
+use anyhow::anyhow;
 use qgd::report::{Align, Axis, Chart, Color, Line, PAGE_WIDTH, Table, number, plot, svg};
 use qgd::schedule::Schedule;
 use qgd::statistics::{geometric_mean, mean};
@@ -63,6 +64,9 @@ impl DemoArgs {
         files.reads_controller(&self.controller);
         files.writes("--svg", Some(&self.svg))?;
         let grid = Grid::new(&task, &self.machine, 0..SEEDS)?;
+        if !grid.has_validation() {
+            return Err(Failure::BadInput(anyhow!("`data.split` leaves no validation examples to tune by")));
+        }
         let weight_decay = task.train.weight_decay;
         let of = |decider, lrs: &[f64]| -> Vec<Cell<'_>> {
             lrs.iter().flat_map(|&lr| (0..SEEDS).map(move |seed| Cell { decider, lr, weight_decay, seed })).collect()

@@ -52,6 +52,11 @@ impl Grid {
         Ok(Self { task: task.clone(), device: machine.device()?, datasets: Arc::new(datasets) })
     }
 
+    /// Whether there are validation examples, with every seed.
+    pub fn has_validation(&self) -> bool {
+        self.datasets.values().all(|data| !data.validation.is_empty())
+    }
+
     /// The same data and net, trained by another optimizer and for another number of steps.
     pub fn trained_by(&self, optimizer: OptimizerKind, steps: u64) -> Self {
         let mut grid = self.clone();

@@ -5,7 +5,7 @@ use super::outputs::Files;
 use super::setting;
 use anyhow::{Context, anyhow};
 use qgd::artifact;
-use qgd::data::{self, Fitted, Rows, Split, TargetKind, Targets};
+use qgd::data::{Fitted, Rows, Split, TargetKind, Targets};
 use qgd::nets::{self, NetFile, NetFileError, TensorSplit};
 use qgd::task::TaskSpec;
 use serde::Serialize;
@@ -53,7 +53,7 @@ impl PredictArgs {
         files.reads("the net", &self.net);
         files.reads("the rows", &self.input);
         files.writes("--json", self.json.as_deref())?;
-        if self.probabilities && task.data.kind == TargetKind::Values {
+        if self.probabilities && task.data.kind == Some(TargetKind::Values) {
             return Err(Failure::BadInput(anyhow!(
                 "--probabilities is for classes, but `data.kind` is \"regression\""
             )));
@@ -62,7 +62,7 @@ impl PredictArgs {
         tch::set_num_threads(1);
         let file = NetFile::read(&self.net).map_err(Failure::bad_input)?;
         let (_vs, net) = file.net(&task, device).map_err(file_failure)?;
-        let rows = data::rows(&self.input, &task.data, file.fitted()).map_err(Failure::bad_input)?;
+        let rows = file.fitted().preparation.rows(&task.data, &self.input).map_err(Failure::bad_input)?;
         let predictions = self.predictions(&task, &net, file.fitted(), rows, device)?;
         if let Some(note) = predictions.note() {
             note!("{note}");
@@ -99,7 +99,7 @@ impl PredictArgs {
             )));
         }
         let values = match fitted.kind {
-            TargetKind::Values => Answers::Values(rows.map(|row| fitted.in_units(row[0].into(), 0)).collect()),
+            TargetKind::Values => Answers::Values(rows.map(|row| fitted.in_units(row[0])).collect()),
             TargetKind::Classes => {
                 let classes = rows.clone().map(largest).collect();
                 let probabilities = self.probabilities.then(|| rows.map(softmax).collect());

@@ -4,7 +4,7 @@
 use super::decider::Decider;
 use super::failure::Failure;
 use anyhow::anyhow;
-use qgd::data::{Batches, Dataset};
+use qgd::data::{Batches, Dataset, Split};
 use qgd::nets::{self, Evaluation, Mode, Net, NetError, TensorSplit};
 use qgd::rng;
 use qgd::task::{OptimizerKind, TaskSpec};
@@ -31,7 +31,8 @@ pub struct Run {
 /// Largest number of validation examples whose loss a controller is told.
 const N_WATCHED: i64 = 512;
 
-/// Losses and accuracies of a net. Losses are means over whole splits, without penalties.
+/// Losses and accuracies of a net. Losses are means over whole splits, without penalties. A split without examples has
+/// a loss of NaN, and no accuracy.
 #[derive(Debug, Clone, Copy)]
 pub struct Scores {
     pub train: Evaluation,
@@ -42,6 +43,7 @@ pub struct Scores {
 impl Run {
     /// A net with its initial values. Everything random comes from `seed`.
     pub fn new(task: &TaskSpec, data: &Dataset, decider: &Decider, seed: u64, device: Device) -> Result<Self, Failure> {
+        nets::check_memory(task, data).map_err(net_failure)?;
         let vs = nn::VarStore::new(device);
         let net = Net::build(&task.net, &vs.root(), data, &mut rng::stream(seed, "init")).map_err(net_failure)?;
         let batches = Batches::new(seed, data.train.len(), task.train.batch_size).map_err(Failure::bad_input)?;
@@ -74,12 +76,11 @@ impl Run {
 
     /// Losses and accuracies of the net on all splits.
     pub fn evaluate(&self, data: &Dataset) -> Result<Scores, Failure> {
-        let device = self.vs.device();
-        Ok(Scores {
-            train: self.score(&self.train)?,
-            validation: self.score(&TensorSplit::new(&data.validation, device)?)?,
-            test: self.score(&TensorSplit::new(&data.test, device)?)?,
-        })
+        let score = |split: &Split| match split.is_empty() {
+            true => Ok(Evaluation { loss: f64::NAN, accuracy: None }),
+            false => self.score(&TensorSplit::new(split, self.vs.device())?),
+        };
+        Ok(Scores { train: self.score(&self.train)?, validation: score(&data.validation)?, test: score(&data.test)? })
     }
 
     /// Hash of all trainable parameters.

@@ -1,6 +1,8 @@
 //! What can be wrong with a data set.
 
+use super::in_words;
 use super::published::hint;
+use crate::text::NotText;
 use std::path::PathBuf;
 
 /// A data set that cannot be used.
@@ -15,7 +17,7 @@ pub enum DataError {
         /// Places where it was looked for.
         tried: Vec<PathBuf>,
     },
-    /// The file exists but cannot be read, or is not a gzip file although its name says so.
+    /// The file exists but cannot be read, or its gzip data are damaged.
     #[error("cannot read {}", path.display())]
     Read {
         /// Name of the file.
@@ -23,31 +25,105 @@ pub enum DataError {
         /// Cause.
         source: std::io::Error,
     },
-    /// The file is larger than what is held in memory.
-    #[error("{} has more than {allowed_bytes} bytes", path.display())]
+    /// The data would take more memory than is allowed.
+    #[error(
+        "{} needs at least {} of memory, but {} are allowed; raise `data.max_memory_gb` where the machine has more, \
+         or use less of the data",
+        path.display(), in_words(*needed_bytes), in_words((*allowed_bytes).into())
+    )]
     TooLarge {
-        /// Name of the file.
+        /// Name of the file or folder.
         path: PathBuf,
-        /// Largest number of bytes that is read.
+        /// Number of bytes that are needed, as far as it is known.
+        needed_bytes: u128,
+        /// Largest number of bytes that is allowed.
         allowed_bytes: u64,
     },
-    /// The file is not UTF-8 text.
-    #[error("{} is not UTF-8 text (first wrong byte at {position})", path.display())]
+    /// The file is no text.
+    #[error("{}: {source}", path.display())]
     NotText {
         /// Name of the file.
         path: PathBuf,
-        /// Place of the first byte that is not UTF-8.
-        position: usize,
+        /// Place and cause.
+        source: NotText,
     },
-    /// A table cannot be cut into cells.
-    #[error("{}: not a table", path.display())]
-    Table {
+    /// The file has no content.
+    #[error("{} is empty; give a file with examples", path.display())]
+    Empty {
         /// Name of the file.
         path: PathBuf,
-        /// Place and cause.
-        source: ::csv::Error,
     },
-    /// The target column does not exist.
+    /// A table without rows.
+    #[error("{} has no rows{}; give a file with examples", path.display(), if *header { " below its header" } else { ": it is empty" })]
+    NoRows {
+        /// Name of the file.
+        path: PathBuf,
+        /// Whether it has a header.
+        header: bool,
+    },
+    /// A quoted cell that nothing closes.
+    #[error("{}, line {line}: the quote that opens here is never closed; close it, or remove it", path.display())]
+    OpenQuote {
+        /// Name of the file.
+        path: PathBuf,
+        /// Number of the line where the quote opens, from 1.
+        line: u64,
+    },
+    /// A quoted cell that goes on after its closing quote.
+    #[error(
+        "{}, line {line}: a quoted cell goes on after its closing quote; a quote inside a quoted cell is written twice",
+        path.display()
+    )]
+    AfterQuote {
+        /// Name of the file.
+        path: PathBuf,
+        /// Number of the line where the quote closes, from 1.
+        line: u64,
+    },
+    /// A table whose cells are separated by something else than the task says.
+    #[error(
+        "{}, line {line}: with the delimiter {delimiter:?} there is one column, with {better:?} there are {columns}; \
+         say `delimiter = {better:?}`",
+        path.display()
+    )]
+    Delimiter {
+        /// Name of the file.
+        path: PathBuf,
+        /// Number of the line, from 1.
+        line: u64,
+        /// Character that the task gives.
+        delimiter: char,
+        /// Character that fits.
+        better: char,
+        /// Number of columns with it.
+        columns: usize,
+    },
+    /// Two columns with one name.
+    #[error("{}, line {line}: two columns are called `{name}` ({first} and {second}); give each a name of its own", path.display())]
+    TwinNames {
+        /// Name of the file.
+        path: PathBuf,
+        /// Number of the line of the header, from 1.
+        line: u64,
+        /// The name.
+        name: String,
+        /// Number of the first column of that name, from 1 as in a spreadsheet.
+        first: usize,
+        /// Number of the second one.
+        second: usize,
+    },
+    /// A first line that should name the columns, but looks like a row.
+    #[error(
+        "{}, line {line}: `header = true`, but this line holds numbers, not names; say `header = false`, or name the columns",
+        path.display()
+    )]
+    NoHeader {
+        /// Name of the file.
+        path: PathBuf,
+        /// Number of the line, from 1.
+        line: u64,
+    },
+    /// A column that does not exist.
     #[error("{}: no column {column}; there are {allowed}", path.display())]
     NoColumn {
         /// Name of the file.
@@ -57,8 +133,16 @@ pub enum DataError {
         /// Columns that exist.
         allowed: String,
     },
+    /// A column that two keys want for different things, or none wants at all.
+    #[error("{}: {what}", path.display())]
+    Columns {
+        /// Name of the file.
+        path: PathBuf,
+        /// What is wrong, and what to do.
+        what: ColumnsProblem,
+    },
     /// A line with too few or too many cells.
-    #[error("{}, line {line}: {found} columns, but the table has {expected}", path.display())]
+    #[error("{}, line {line}: {found} columns, but the table has {expected}; mend the line, or remove it", path.display())]
     ColumnCount {
         /// Name of the file.
         path: PathBuf,
@@ -70,7 +154,7 @@ pub enum DataError {
         expected: usize,
     },
     /// A cell that is not a finite number.
-    #[error("{}, line {line}, column {column}: `{cell}` is not a finite number", path.display())]
+    #[error("{}, line {line}, column {column}: `{cell}` is not a finite number; {advice}", path.display())]
     NotANumber {
         /// Name of the file.
         path: PathBuf,
@@ -80,9 +164,84 @@ pub enum DataError {
         column: usize,
         /// Text of the cell.
         cell: String,
+        /// What to do.
+        advice: String,
+    },
+    /// A cell without a value.
+    #[error("{}, line {line}, column {column}: `{cell}` is no value; {advice}", path.display())]
+    NoValue {
+        /// Name of the file.
+        path: PathBuf,
+        /// Number of the line, from 1.
+        line: u64,
+        /// Number of the column, from 1 as in a spreadsheet.
+        column: usize,
+        /// Text of the cell.
+        cell: String,
+        /// What to do.
+        advice: &'static str,
+    },
+    /// A column without any value in the training split, so that it has no mean.
+    #[error("{}: column {column} has no value in the training split; say `ignore = [{column}]`", path.display())]
+    NoValues {
+        /// Name of the file.
+        path: PathBuf,
+        /// Name or number of the column, as the task file writes it.
+        column: String,
+    },
+    /// A target that looks like regression where the task does not say a kind.
+    #[error(
+        "{}, column {column}: the target looks like regression ({classes} different numbers in {examples} rows, as \
+         `{example}`); say `kind = \"regression\"`, or `kind = \"classification\"` if each number is a class",
+        path.display()
+    )]
+    Regression {
+        /// Name of the file.
+        path: PathBuf,
+        /// Number of the target column, from 1 as in a spreadsheet.
+        column: usize,
+        /// Number of different targets.
+        classes: usize,
+        /// Number of rows.
+        examples: usize,
+        /// One of the targets.
+        example: String,
+    },
+    /// All examples are of one class, so there is nothing to learn.
+    #[error(
+        "{}: all {examples} examples are of one class, `{class}`; there must be at least two (is it the right target?)",
+        path.display()
+    )]
+    OneClass {
+        /// Name of the file or folder.
+        path: PathBuf,
+        /// Number of examples.
+        examples: usize,
+        /// Name or number of the class.
+        class: String,
+    },
+    /// A weight for a class that the data do not have.
+    #[error("{}: `data.class_weights` names class `{class}`, but there are {allowed}", path.display())]
+    NoClass {
+        /// Name of the file or folder.
+        path: PathBuf,
+        /// Class that was named.
+        class: String,
+        /// Classes that exist.
+        allowed: String,
+    },
+    /// Texts without words.
+    #[error("{}: no text has a word; a word is a run of letters of any script, in the last column", path.display())]
+    NoWords {
+        /// Name of the file.
+        path: PathBuf,
     },
     /// A label that is not a class number.
-    #[error("{}, line {line}: the label `{label}` is not a class number from 0 to {max}", path.display())]
+    #[error(
+        "{}, line {line}: the label `{label}` is not a class number from 0 to {max}; number the classes, from 0, and \
+         remove a header",
+        path.display()
+    )]
     NotALabel {
         /// Name of the file.
         path: PathBuf,
@@ -156,7 +315,10 @@ pub enum DataError {
         needed: usize,
     },
     /// A split that should have examples has none.
-    #[error("the {split} split is empty: {fraction} of {examples} examples")]
+    #[error(
+        "the {split} split is empty: {fraction} of {examples} examples; give it a larger part of `data.split`, or 0 to \
+         do without it"
+    )]
     EmptySplit {
         /// Name of the split.
         split: &'static str,
@@ -172,5 +334,57 @@ pub enum DataError {
         batch_size: usize,
         /// Number of examples: the largest possible batch.
         examples: usize,
+    },
+    /// A target that is none of the classes of the training.
+    #[error("{}, line {line}: class `{class}` did not occur in the training; the net knows {known}", path.display())]
+    NewClass {
+        /// Name of the file.
+        path: PathBuf,
+        /// Number of the line, from 1, or of the picture, from 0.
+        line: u64,
+        /// Name that was found.
+        class: String,
+        /// Names of the classes.
+        known: String,
+    },
+    /// Rows that do not have the form of those that the preparation was fitted on.
+    #[error("{}: these data are {found}, but the net was trained on {expected}", path.display())]
+    OtherData {
+        /// Name of the file.
+        path: PathBuf,
+        /// Data that were found.
+        found: String,
+        /// Data that the net reads.
+        expected: String,
+    },
+}
+
+/// What is wrong with the columns that a task names.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum ColumnsProblem {
+    /// A column that is named twice, by the same key or by two.
+    #[error("column {column} stands in `{first}` and in `{second}`; leave it in one of them")]
+    Twice {
+        /// The column, as the task writes it.
+        column: String,
+        /// Key that names it first.
+        first: &'static str,
+        /// Key that names it again.
+        second: &'static str,
+    },
+    /// A categorical column that is no input.
+    #[error("column {column} stands in `categorical`, but not in `features`; add it there")]
+    NoFeature {
+        /// The column, as the task writes it.
+        column: String,
+    },
+    /// No column is left as an input.
+    #[error("no column is left as an input: of {columns}, one is the target and {ignored} are ignored")]
+    NoInputs {
+        /// Number of columns.
+        columns: usize,
+        /// Number of columns to ignore.
+        ignored: usize,
     },
 }

@@ -1,61 +1,271 @@
 //! Shuffle, limit, split, standardize.
 
 use super::batches::below;
-use super::fitted::apply;
-use super::{DataError, DataSpec, Dataset, Format, Inputs, Preparation, Raw, RawInputs, Scale, Split, Targets};
+use super::memory::Memory;
+use super::preparation::{self, ColumnPreparation, InputPreparation, Preparation, Scale, TargetPreparation};
+use super::table::{Cells, Numbers, Table};
+use super::{
+    ClassWeights, DataError, DataSpec, Dataset, Format, Inputs, Raw, RawInputs, RawTargets, Split, TableSpec,
+    TargetKind, Targets,
+};
 use crate::rng;
 use std::path::Path;
 
-/// Added to every deviation, so that a constant column is not divided by zero.
-const DEVIATION_FLOOR: f64 = 1e-8;
-
-pub(super) fn dataset(raw: Raw, spec: &DataSpec, path: &Path, seed: u64) -> Result<Dataset, DataError> {
+pub(super) fn dataset(
+    raw: Raw,
+    spec: &DataSpec,
+    path: &Path,
+    memory: &mut Memory,
+    seed: u64,
+) -> Result<Dataset, DataError> {
     let n_examples = raw.len();
     if n_examples == 0 {
         return Err(DataError::TooFew { path: path.into(), found: 0, needed: 1 });
     }
-    let n_outputs = n_outputs(&raw.targets, spec, path, n_examples)?;
-    let n_tokens = match &raw.inputs {
-        RawInputs::Tokens { ids, .. } => ids.iter().max().map_or(0, |largest| *largest as usize + 1),
-        _ => 0,
-    };
+    let n_outputs = n_outputs(&raw, spec, path, n_examples)?;
+    let n_tokens = raw.inputs.n_tokens();
     let order = shuffled(n_examples, spec.limit, seed);
+    check_two_classes(&raw, &order, path)?;
     let (train_end, validation_end) = ends(order.len(), &spec.split)?;
-    let mut splits = [&order[..train_end], &order[train_end..validation_end], &order[validation_end..]]
-        .map(|chosen| Split { inputs: raw.inputs.gather(chosen), targets: gather_targets(&raw.targets, chosen) });
-    let (mut inputs, mut targets) = (Vec::new(), Vec::new());
-    if spec.standardize {
-        (inputs, targets) = (standardize_inputs(&mut splits), standardize_targets(&mut splits));
-    }
-    let [train, validation, test] = splits;
-    let preparation = Preparation { names: raw.names, inputs, targets };
-    Ok(Dataset { train, validation, test, n_outputs, n_tokens, kind: spec.kind, preparation })
+    let parts = [&order[..train_end], &order[train_end..validation_end], &order[validation_end..]];
+    let (inputs, prepared) = raw.inputs.prepare(&parts, spec, path, memory)?;
+    let (targets, meaning) = raw.prepare_targets(&parts, spec, n_outputs, memory)?;
+    let class_weights = match (&targets[0], &meaning) {
+        (Targets::Classes { ids, .. }, TargetPreparation::Classes(names)) => {
+            weights(spec.class_weights.as_ref(), ids, (names, n_outputs), path)?
+        }
+        _ => None,
+    };
+    let kind = spec.kind.unwrap_or(TargetKind::Classes);
+    let preparation = Preparation { inputs: prepared, targets: meaning };
+    let mut splits = inputs.into_iter().zip(targets).map(|(inputs, targets)| Split { inputs, targets });
+    let mut next = || splits.next().ok_or(DataError::TooFew { path: path.into(), found: 0, needed: 1 });
+    let (train, validation, test) = (next()?, next()?, next()?);
+    Ok(Dataset { train, validation, test, n_outputs, n_tokens, kind, class_weights, preparation })
 }
 
 impl Raw {
     fn len(&self) -> usize {
-        match &self.targets {
-            Targets::Classes { per_example, ids } => ids.len() / per_example,
-            Targets::Values { per_example, values } => values.len() / per_example,
+        match (&self.targets, &self.inputs) {
+            (RawTargets::Classes { ids, .. }, _) => ids.len(),
+            (RawTargets::Values(numbers), _) => numbers.len(),
+            (RawTargets::Next { .. }, RawInputs::Characters { context, numbers, .. }) => {
+                numbers.len().saturating_sub(1) / context
+            }
+            (RawTargets::Next { .. }, _) => 0,
+        }
+    }
+
+    /// The targets of each part, and what they mean.
+    fn prepare_targets(
+        self,
+        parts: &[&[usize]; 3],
+        spec: &DataSpec,
+        n_outputs: usize,
+        memory: &mut Memory,
+    ) -> Result<([Targets; 3], TargetPreparation), DataError> {
+        Ok(match (self.targets, self.inputs) {
+            (RawTargets::Classes { ids, names }, _) => {
+                let gather = |part: &[usize], memory: &mut Memory| {
+                    let mut chosen = memory.vec(part.len())?;
+                    chosen.extend(part.iter().map(|example| i64::from(ids[*example])));
+                    Ok(Targets::Classes { per_example: 1, ids: chosen })
+                };
+                let names = names.unwrap_or_else(|| (0..n_outputs).map(|class| class.to_string()).collect());
+                (of_each(parts, memory, gather)?, TargetPreparation::Classes(names))
+            }
+            (RawTargets::Next { names }, RawInputs::Characters { context, numbers, .. }) => {
+                let gather = |part: &[usize], memory: &mut Memory| {
+                    let ids = windows(&numbers[1..], context, part, memory)?;
+                    Ok(Targets::Classes { per_example: context, ids })
+                };
+                (of_each(parts, memory, gather)?, TargetPreparation::Classes(names))
+            }
+            (RawTargets::Next { names }, _) => {
+                let none = || Targets::Classes { per_example: 1, ids: Vec::new() };
+                ([none(), none(), none()], TargetPreparation::Classes(names))
+            }
+            (RawTargets::Values(numbers), _) => {
+                let train = parts[0].iter().map(|example| numbers.get(*example));
+                let scale = if spec.standardize { Scale::of(train) } else { Scale::NONE };
+                let gather = |part: &[usize], memory: &mut Memory| {
+                    let mut values = memory.vec(part.len())?;
+                    values.extend(part.iter().map(|example| scale.apply(numbers.get(*example))));
+                    Ok(Targets::Values { per_example: 1, values })
+                };
+                (of_each(parts, memory, gather)?, TargetPreparation::Values(scale))
+            }
+        })
+    }
+}
+
+fn of_each<T>(
+    parts: &[&[usize]; 3],
+    memory: &mut Memory,
+    gather: impl Fn(&[usize], &mut Memory) -> Result<T, DataError>,
+) -> Result<[T; 3], DataError> {
+    Ok([gather(parts[0], memory)?, gather(parts[1], memory)?, gather(parts[2], memory)?])
+}
+
+impl RawInputs {
+    fn n_tokens(&self) -> usize {
+        let largest = match self {
+            Self::Words { ids, .. } => ids.iter().max(),
+            Self::Characters { context, numbers, .. } => {
+                numbers[..numbers.len().saturating_sub(1) / context * context].iter().max()
+            }
+            _ => None,
+        };
+        largest.map_or(0, |largest| *largest as usize + 1)
+    }
+
+    /// The inputs of each part, and how they were made.
+    fn prepare(
+        &self,
+        parts: &[&[usize]; 3],
+        spec: &DataSpec,
+        path: &Path,
+        memory: &mut Memory,
+    ) -> Result<([Inputs; 3], InputPreparation), DataError> {
+        match (self, &spec.format) {
+            (Self::Table { table, target, target_name }, Format::Csv(format)) => {
+                let (inputs, columns) = prepare_table(table, parts, (spec.standardize, format), path, memory)?;
+                let (n_columns, target, target_name) = (table.n_columns, *target, target_name.clone());
+                Ok((inputs, InputPreparation::Columns { n_columns, target, target_name, columns }))
+            }
+            (Self::Pictures { shape, values }, _) => prepare_pictures(shape, values, parts, spec.standardize, memory),
+            (Self::Characters { context, numbers, preparation }, _) => {
+                let gather = |part: &[usize], memory: &mut Memory| {
+                    Ok(Inputs::Tokens { length: *context, ids: windows(numbers, *context, part, memory)? })
+                };
+                Ok((of_each(parts, memory, gather)?, preparation.clone()))
+            }
+            (Self::Words { length, ids, preparation }, _) => {
+                let gather = |part: &[usize], memory: &mut Memory| {
+                    Ok(Inputs::Tokens { length: *length, ids: windows(ids, *length, part, memory)? })
+                };
+                Ok((of_each(parts, memory, gather)?, preparation.clone()))
+            }
+            (Self::Table { .. }, _) => Err(DataError::TooFew { path: path.into(), found: 0, needed: 1 }),
         }
     }
 }
 
-fn n_outputs(targets: &Targets, spec: &DataSpec, path: &Path, n_examples: usize) -> Result<usize, DataError> {
-    let (ids, per_example) = match targets {
-        Targets::Values { per_example, .. } => return Ok(*per_example),
-        Targets::Classes { per_example, ids } => (ids, *per_example),
+fn prepare_table(
+    table: &Table,
+    parts: &[&[usize]; 3],
+    (standardize, format): (bool, &TableSpec),
+    path: &Path,
+    memory: &mut Memory,
+) -> Result<([Inputs; 3], Vec<ColumnPreparation>), DataError> {
+    let fit = |input| ColumnPreparation::fit(path, input, parts[0], (standardize, format.missing));
+    let columns = table.inputs.iter().map(fit).collect::<Result<Vec<_>, _>>()?;
+    preparation::warn_of_new_names(path, &columns, table, &[parts[1], parts[2]].concat());
+    let inputs = of_each(parts, memory, |part, memory| preparation::apply(&columns, table, part, memory))?;
+    Ok((inputs, columns))
+}
+
+fn prepare_pictures(
+    shape: &[usize],
+    bytes: &[u8],
+    parts: &[&[usize]; 3],
+    standardize: bool,
+    memory: &mut Memory,
+) -> Result<([Inputs; 3], InputPreparation), DataError> {
+    let width: usize = shape.iter().product();
+    let gather = |part: &[usize], memory: &mut Memory| {
+        let mut values: Vec<f32> = memory.vec(part.len().saturating_mul(width))?;
+        for picture in part {
+            let bytes = &bytes[picture * width..(picture + 1) * width];
+            values.extend(bytes.iter().map(|byte| f32::from(*byte) / 255.0));
+        }
+        Ok(values)
     };
+    let mut values = of_each(parts, memory, gather)?;
+    let (n_channels, run) = (shape[0], shape[1..].iter().product());
+    let channels = match standardize {
+        true => preparation::scales_of(&values[0], n_channels, run),
+        false => vec![Scale::NONE; n_channels],
+    };
+    values.iter_mut().for_each(|values| preparation::scale_groups(values, &channels, run));
+    let inputs = values.map(|values| Inputs::Float { shape: shape.to_vec(), values });
+    Ok((inputs, InputPreparation::Pictures { shape: shape.to_vec(), channels }))
+}
+
+/// The chosen pieces of `length` numbers each, one after the other.
+fn windows(numbers: &[u32], length: usize, chosen: &[usize], memory: &mut Memory) -> Result<Vec<i64>, DataError> {
+    let mut ids = memory.vec(chosen.len().saturating_mul(length))?;
+    for piece in chosen {
+        ids.extend(numbers[piece * length..(piece + 1) * length].iter().map(|number| i64::from(*number)));
+    }
+    Ok(ids)
+}
+
+fn n_outputs(raw: &Raw, spec: &DataSpec, path: &Path, n_examples: usize) -> Result<usize, DataError> {
+    let ids = match (&raw.targets, &raw.inputs) {
+        (RawTargets::Values(_), _) => return Ok(1),
+        (RawTargets::Classes { ids, .. }, _) => &ids[..],
+        (RawTargets::Next { .. }, RawInputs::Characters { context, numbers, .. }) => &numbers[1..=n_examples * context],
+        (RawTargets::Next { .. }, _) => &[],
+    };
+    let per_example = ids.len() / n_examples;
     let declared = spec.classes.or(matches!(spec.format, Format::Cifar { .. }).then_some(10));
     // If the number of classes is not declared, a label above the number of examples cannot be a class. (Characters
     // come from the text itself, so they are always allowed.)
-    let allowed = declared.unwrap_or(if per_example == 1 { n_examples.max(2) } else { usize::MAX });
+    let is_label = matches!(raw.targets, RawTargets::Classes { .. });
+    let allowed = declared.unwrap_or(if is_label { n_examples.max(2) } else { usize::MAX });
     let max = i64::try_from(allowed).unwrap_or(i64::MAX) - 1;
-    if let Some(place) = ids.iter().position(|label| *label > max) {
-        let example = place / per_example;
-        return Err(DataError::LabelOutOfRange { path: path.into(), example, label: ids[place], max });
+    if let Some(place) = ids.iter().position(|label| i64::from(*label) > max) {
+        let (example, label) = (place / per_example.max(1), i64::from(ids[place]));
+        return Err(DataError::LabelOutOfRange { path: path.into(), example, label, max });
     }
     Ok(spec.classes.unwrap_or_else(|| ids.iter().max().map_or(1, |largest| *largest as usize + 1)))
+}
+
+/// Refuses examples that are all of one class: there is nothing to learn.
+fn check_two_classes(raw: &Raw, order: &[usize], path: &Path) -> Result<(), DataError> {
+    let (class, examples) = match (&raw.targets, &raw.inputs) {
+        (RawTargets::Classes { ids, names }, _) => {
+            let Some(first) = order.first().map(|example| ids[*example]) else { return Ok(()) };
+            if order.iter().any(|example| ids[*example] != first) {
+                return Ok(());
+            }
+            let name = names.as_ref().and_then(|names| names.get(first as usize).cloned());
+            (name.unwrap_or_else(|| first.to_string()), order.len())
+        }
+        (RawTargets::Next { names }, RawInputs::Characters { numbers, .. }) if names.len() == 1 => {
+            (names[0].clone(), numbers.len())
+        }
+        _ => return Ok(()),
+    };
+    Err(DataError::OneClass { path: path.into(), examples, class })
+}
+
+/// The weight of each class.
+fn weights(
+    wanted: Option<&ClassWeights>,
+    train: &[i64],
+    (names, n_outputs): (&[String], usize),
+    path: &Path,
+) -> Result<Option<Vec<f32>>, DataError> {
+    Ok(match wanted {
+        None => None,
+        Some(ClassWeights::Balanced) => {
+            let mut counts = vec![0_usize; n_outputs];
+            train.iter().for_each(|class| counts[*class as usize] += 1);
+            let n_classes = counts.iter().filter(|count| **count > 0).count();
+            let weight = |count: &usize| train.len() as f64 / (n_classes * (*count).max(1)) as f64;
+            Some(counts.iter().map(|count| weight(count) as f32).collect())
+        }
+        Some(ClassWeights::Named(named)) => {
+            if let Some(class) = named.keys().find(|class| !names.contains(class)) {
+                let allowed = names.join(", ");
+                return Err(DataError::NoClass { path: path.into(), class: class.clone(), allowed });
+            }
+            let weight = |class: usize| names.get(class).and_then(|name| named.get(name)).copied().unwrap_or(1.0);
+            Some((0..n_outputs).map(|class| weight(class) as f32).collect())
+        }
+    })
 }
 
 /// The first `limit` examples in random order (Fisher and Yates).
@@ -88,109 +298,25 @@ fn ends(examples: usize, split: &[f64; 3]) -> Result<(usize, usize), DataError> 
     Ok((train_end, validation_end))
 }
 
-impl RawInputs {
-    fn gather(&self, chosen: &[usize]) -> Inputs {
+impl RawTargets {
+    /// The targets of a table.
+    pub(super) fn of_table(cells: Cells) -> Self {
+        match cells {
+            Cells::Numbers(numbers) => Self::Values(numbers),
+            Cells::Names(labels) => {
+                let (ranks, names) = labels.sorted();
+                let ids = labels.codes.iter().map(|code| ranks[*code as usize]).collect();
+                Self::Classes { ids, names: Some(names) }
+            }
+        }
+    }
+}
+
+impl Numbers {
+    fn len(&self) -> usize {
         match self {
-            Self::Float { shape, values } => {
-                Inputs::Float { shape: shape.clone(), values: rows(values, shape.iter().product(), chosen).collect() }
-            }
-            Self::Bytes { shape, values } => {
-                let bytes = rows(values, shape.iter().product(), chosen);
-                Inputs::Float { shape: shape.clone(), values: bytes.map(|byte| f32::from(byte) / 255.0).collect() }
-            }
-            Self::Tokens { length, ids } => {
-                Inputs::Tokens { length: *length, ids: rows(ids, *length, chosen).collect() }
-            }
+            Self::Single(numbers) => numbers.len(),
+            Self::Double(numbers) => numbers.len(),
         }
-    }
-}
-
-fn gather_targets(targets: &Targets, chosen: &[usize]) -> Targets {
-    match targets {
-        Targets::Classes { per_example, ids } => {
-            Targets::Classes { per_example: *per_example, ids: rows(ids, *per_example, chosen).collect() }
-        }
-        Targets::Values { per_example, values } => {
-            Targets::Values { per_example: *per_example, values: rows(values, *per_example, chosen).collect() }
-        }
-    }
-}
-
-/// The chosen rows of a row-major table, one after the other.
-fn rows<T: Copy>(table: &[T], width: usize, chosen: &[usize]) -> impl Iterator<Item = T> {
-    chosen.iter().flat_map(move |row| table[row * width..(row + 1) * width].iter().copied())
-}
-
-/// Gives every column of a table, or every channel of pictures, mean 0 and deviation 1 over the training split.
-fn standardize_inputs(splits: &mut [Split; 3]) -> Vec<Scale> {
-    let Inputs::Float { shape, values } = &splits[0].inputs else { return Vec::new() };
-    let n_groups = shape.first().copied().unwrap_or(1).max(1);
-    let run = shape.iter().skip(1).product::<usize>().max(1);
-    let moments = moments(values, n_groups, run);
-    for split in splits {
-        if let Inputs::Float { values, .. } = &mut split.inputs {
-            apply(values, &moments, run);
-        }
-    }
-    moments
-}
-
-fn standardize_targets(splits: &mut [Split; 3]) -> Vec<Scale> {
-    let Targets::Values { per_example, values } = &splits[0].targets else { return Vec::new() };
-    let moments = moments(values, *per_example, 1);
-    for split in splits {
-        if let Targets::Values { values, .. } = &mut split.targets {
-            apply(values, &moments, 1);
-        }
-    }
-    moments
-}
-
-/// Mean and deviation (divided by n) of each group. The groups take turns in `values`, with `run` values each time.
-fn moments(values: &[f32], n_groups: usize, run: usize) -> Vec<Scale> {
-    let n = (values.len() / n_groups).max(1) as f64;
-    let group = |k: usize| values.chunks_exact(run).skip(k).step_by(n_groups).flatten().map(|value| f64::from(*value));
-    (0..n_groups)
-        .map(|k| {
-            let mean = group(k).sum::<f64>() / n;
-            let variance = group(k).map(|value| (value - mean).powi(2)).sum::<f64>() / n;
-            Scale { mean, deviation: variance.sqrt() + DEVIATION_FLOOR }
-        })
-        .collect()
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn moments_are_per_channel() {
-        // Two pictures of two channels of two pixels.
-        let mut values = [1.0, 3.0, 10.0, 10.0, 5.0, 7.0, 10.0, 10.0];
-        let found = moments(&values, 2, 2);
-        assert!((found[0].mean - 4.0).abs() < 1e-12 && (found[0].deviation - 5f64.sqrt()).abs() < 1e-7, "{found:?}");
-        apply(&mut values, &found, 2);
-        assert!((f64::from(values[0]) + 3.0 / 5f64.sqrt()).abs() < 1e-6);
-        assert_eq!(values[2].to_bits(), 0f32.to_bits());
-    }
-
-    #[test]
-    fn the_shuffle_is_a_permutation_and_depends_on_the_seed() {
-        let mut order = shuffled(100, None, 1);
-        assert_ne!(order, shuffled(100, None, 2));
-        assert_eq!(shuffled(100, Some(7), 1), order[..7]);
-        order.sort_unstable();
-        assert_eq!(order, (0..100).collect::<Vec<_>>());
-    }
-
-    #[test]
-    fn a_split_without_examples_is_an_error_only_where_some_were_asked_for() {
-        assert!(matches!(
-            ends(5, &[0.8, 0.1, 0.1]),
-            Err(DataError::EmptySplit { split: "validation", examples: 5, .. })
-        ));
-        assert!(matches!(ends(5, &[0.8, 0.0, 0.2]), Ok((4, 4))));
-        assert!(matches!(ends(7, &[0.5, 0.5, 0.0]), Ok((3, 7))));
-        assert!(matches!(ends(20000, &[0.8, 0.1, 0.1]), Ok((16000, 18000))));
     }
 }

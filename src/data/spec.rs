@@ -2,6 +2,7 @@
 
 use super::TargetKind;
 use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 /// Where the examples come from, and how they are prepared.
@@ -13,37 +14,47 @@ use std::path::PathBuf;
 /// | `standardize` | true | |
 /// | `limit` | none | ≥ 1 |
 /// | `split` | [0.8, 0.1, 0.1] | each in [0, 1], sum 1, train > 0 |
-/// | `classes` | found in the data; the labels of `cifar` must be below 10 | ≥ 1 |
+/// | `classes` | found in the data; the labels of `cifar` must be below 10 | 1 to 10,000,000 |
+/// | `class_weights` | none | "balanced", or a weight for each class: 1e-6 to 1e6 |
+/// | `max_memory_gb` | half of the machine's memory | 1e-6 to 1e6 |
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct DataSpec {
     /// Format of the files, with the keys that only this format has.
     pub format: Format,
     /// File, or folder for `idx` and `cifar`; relative to the task file or to the data folder.
     pub path: PathBuf,
-    /// Kind of the targets.
-    pub kind: TargetKind,
-    /// Whether inputs, and targets in regression, get mean 0 and deviation 1 over the training split.
+    /// Kind of the targets. `None` stands for classification, but then a target that looks like regression is refused.
+    pub kind: Option<TargetKind>,
+    /// Whether inputs, and targets in regression, get mean 0 and deviation 1 over the training split. Columns that
+    /// `categorical` and `missing` make stay 0 and 1.
     pub standardize: bool,
     /// Number of examples that are used, chosen at random; `None` for all.
     pub limit: Option<usize>,
-    /// Shares of the training, validation and test split.
+    /// Shares of the training, validation and test split. A share of 0 leaves the split out: its loss is null then.
     pub split: [f64; 3],
     /// Number of classes: every label must be below it.
     pub classes: Option<usize>,
+    /// How much the loss of an example counts in training, by its class. Losses that are shown are without weights.
+    pub class_weights: Option<ClassWeights>,
+    /// Largest memory in GB that the data, and then one training step, may take. No result depends on it.
+    #[serde(skip)]
+    pub max_memory_gb: Option<f64>,
 }
 
-/// A file format. In all of them a file whose name ends in `.gz` is decompressed.
+/// Weights of the classes in the training loss.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub enum ClassWeights {
+    /// Rare classes count more: n / (n_classes · n_c), with n_c of the n training examples in the class.
+    Balanced,
+    /// A weight for each class by its name: the label of a table, or the number of the class. Others have weight 1.
+    Named(BTreeMap<String, f64>),
+}
+
+/// A file format. In all of them a file that is gzip is unpacked.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Format {
-    /// A table of numbers with one target column.
-    Csv {
-        /// Character between cells, one ASCII character; default `,`. A space stands for any run of white space.
-        delimiter: char,
-        /// Whether the first line names the columns; default false.
-        header: bool,
-        /// Target column; by its name only if there is a header.
-        target: Column,
-    },
+    /// A table with one target column.
+    Csv(TableSpec),
     /// The format of MNIST: unsigned bytes, one file of pictures and one of labels.
     Idx {
         /// File name of the pictures, `[n, height, width]`.
@@ -70,6 +81,68 @@ pub enum Format {
     },
 }
 
+/// How a table is read. Columns are named by their header, or by their number from 0; a negative number counts from the
+/// end.
+///
+/// | Name | Default |
+/// |---|---|
+/// | `delimiter` | `,` |
+/// | `header` | false |
+/// | `decimal` | `.` |
+/// | `target` | required |
+/// | `features` | all columns but the target |
+/// | `ignore` | \[\] |
+/// | `categorical` | \[\] |
+/// | `missing` | refuse |
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TableSpec {
+    /// Character between cells, one ASCII character. A space stands for any run of white space.
+    pub delimiter: char,
+    /// Whether the first line names the columns.
+    pub header: bool,
+    /// Character between the whole and the broken part of a number: `.` or `,`.
+    pub decimal: char,
+    /// Target column; by its name only if there is a header.
+    pub target: Column,
+    /// Columns that are inputs; `None` for all but the target and those to ignore.
+    pub features: Option<Vec<Column>>,
+    /// Columns that are not read at all.
+    pub ignore: Vec<Column>,
+    /// Input columns whose cells are names: each name of the training split gets a column of 0 and 1. A name that the
+    /// training split does not have is 0 in all of them, and a warning tells it.
+    pub categorical: Vec<Column>,
+    /// What is done about cells without a value. A row without a target is always refused.
+    pub missing: Missing,
+}
+
+impl Default for TableSpec {
+    fn default() -> Self {
+        Self {
+            delimiter: ',',
+            header: false,
+            decimal: '.',
+            target: Column::Index(-1),
+            features: None,
+            ignore: Vec::new(),
+            categorical: Vec::new(),
+            missing: Missing::Refuse,
+        }
+    }
+}
+
+/// What is done about input cells without a value: empty ones, `?`, and `NA`, `N/A`, `NaN` and `null` in any case.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Missing {
+    /// The table is refused, with the line.
+    Refuse,
+    /// The cell gets the mean of its column over the training split; in a categorical column, the share of each name.
+    Mean,
+    /// As `mean`, and a further column says 1 where a cell had no value, 0 elsewhere, for each column that lacks one in
+    /// the training split. In a categorical column no value counts as a name.
+    Indicator,
+}
+
 /// A column of a table.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Column {
@@ -77,4 +150,13 @@ pub enum Column {
     Name(String),
     /// Its place, from 0; a negative one counts from the end.
     Index(i64),
+}
+
+impl std::fmt::Display for Column {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Name(name) => write!(f, "`{name}`"),
+            Self::Index(index) => write!(f, "{index}"),
+        }
+    }
 }

@@ -1,17 +1,12 @@
 //! A look at a table before anybody has said what it holds: what stands between its cells, whether it has a header, what is in
 //! its columns. `qgd init` writes a task file from it.
 
-use super::{DataError, read};
-use ::csv::{ReaderBuilder, StringRecord, Trim};
+use super::cell::{self, is_missing};
+use super::memory::Memory;
+use super::records::{Record, Records};
+use super::{DataError, advice, read};
 use std::collections::BTreeSet;
 use std::path::Path;
-
-/// What can stand between cells. The earlier one wins where two fit equally well.
-const DELIMITERS: [char; 5] = [',', ';', '\t', '|', ' '];
-/// Number of first lines by which the delimiter is found.
-const FIRST_LINES: usize = 200;
-/// What stands in a cell whose value is missing, in small letters.
-const MISSING: [&str; 7] = ["", "na", "nan", "n/a", "null", "none", "?"];
 
 /// What a table seems to hold.
 #[derive(Debug, Clone, PartialEq)]
@@ -71,10 +66,10 @@ impl Survey {
     /// # Errors
     /// When it cannot be read, has no rows, or has a row of another length than the first.
     pub fn of(path: &Path, hints: Hints) -> Result<Self, DataError> {
-        let text = read::text(path)?;
-        let delimiter = hints.delimiter.unwrap_or_else(|| delimiter(&text));
-        let mut rows =
-            rows(&text, delimiter, usize::MAX).map_err(|source| DataError::Table { path: path.into(), source })?;
+        let text = read::text(path, &mut Memory::new(path, None))?;
+        let found = || advice::delimiter(&text).map_or(',', |(delimiter, _)| delimiter);
+        let delimiter = hints.delimiter.unwrap_or_else(found);
+        let mut rows = rows(path, &text, delimiter)?;
         let n_columns = rows.first().map_or(0, |(_, row)| row.len());
         if let Some((line, row)) = rows.iter().find(|(_, row)| row.len() != n_columns || n_columns < 2) {
             let (line, found, expected) = (*line, row.len(), n_columns.max(2));
@@ -92,43 +87,13 @@ impl Survey {
     }
 }
 
-/// The rows of a table that are not blank, at most `limit`.
-fn rows(text: &str, delimiter: char, limit: usize) -> Result<Vec<Row>, ::csv::Error> {
-    let blank = |row: &Row| row.1.iter().all(String::is_empty);
-    if delimiter == ' ' {
-        let cells = |line: &str| line.split_whitespace().map(|cell| cell.trim_matches('"').to_owned()).collect();
-        let rows = (1..).zip(text.lines()).map(|(number, line)| (number, cells(line)));
-        return Ok(rows.filter(|row| !blank(row)).take(limit).collect());
+/// The rows of a table that are not blank.
+fn rows(path: &Path, text: &str, delimiter: char) -> Result<Vec<Row>, DataError> {
+    let (mut records, mut record, mut rows) = (Records::new(path, text, delimiter), Record::default(), Vec::new());
+    while records.read(&mut record)? {
+        rows.push((record.line, record.cells().map(str::to_owned).collect()));
     }
-    let mut builder = ReaderBuilder::new();
-    builder.delimiter(u8::try_from(delimiter).unwrap_or(b',')).has_headers(false).flexible(true).trim(Trim::All);
-    let mut reader = builder.from_reader(text.as_bytes());
-    let row = |record: StringRecord| {
-        (record.position().map_or(0, ::csv::Position::line), record.iter().map(str::to_owned).collect())
-    };
-    let rows = reader.records().map(|record| record.map(row));
-    rows.filter(|row| !row.as_ref().is_ok_and(blank)).take(limit).collect()
-}
-
-/// The character that cuts the first lines into the same number of cells, at least two, and into the most numbers.
-fn delimiter(text: &str) -> char {
-    let mut best = (DELIMITERS[0], [0.0, 0.0]);
-    for candidate in DELIMITERS {
-        let Ok(rows) = rows(text, candidate, FIRST_LINES) else { continue };
-        let n_columns = rows.first().map_or(0, |(_, row)| row.len());
-        if n_columns < 2 {
-            continue;
-        }
-        let comma = candidate != ',' && writes_commas(&rows);
-        let equal = rows.iter().filter(|(_, row)| row.len() == n_columns).count() as f64 / rows.len() as f64;
-        let cells = || rows.iter().flat_map(|(_, row)| row);
-        let n_numbers = cells().filter(|cell| number(cell, comma).is_some() || is_missing(cell)).count();
-        let score = [equal, n_numbers as f64 / cells().count() as f64];
-        if score > best.1 {
-            best = (candidate, score);
-        }
-    }
-    best.0
+    Ok(rows)
 }
 
 /// Whether numbers are written with a comma: some cells are numbers only then.
@@ -164,14 +129,9 @@ fn column(rows: &[Row], place: usize, name: Option<String>, decimal_comma: bool)
     Column { name, values, n_missing: missing().count(), first_missing, different: there().cloned().collect() }
 }
 
-fn is_missing(cell: &str) -> bool {
-    MISSING.iter().any(|missing| cell.eq_ignore_ascii_case(missing))
-}
-
-/// The finite number that a cell holds.
+/// The number that a cell holds.
 fn number(cell: &str, decimal_comma: bool) -> Option<f64> {
-    let text = if decimal_comma { cell.replace(',', ".") } else { cell.to_owned() };
-    text.parse().ok().filter(|value: &f64| value.is_finite())
+    cell::number(cell, if decimal_comma { ',' } else { '.' })
 }
 
 #[cfg(test)]
@@ -242,7 +202,7 @@ mod tests {
     #[test]
     fn what_is_no_table_is_refused_with_its_place() {
         for (text, says) in
-            [("", "0 examples"), ("a,b\n1,2\n3\n", "line 3: 1 columns"), ("one\ntwo\n", "line 1: 1 columns")]
+            [("", "is empty"), ("a,b\n1,2\n3\n", "line 3: 1 columns"), ("one\ntwo\n", "line 1: 1 columns")]
         {
             let error = with(text, Hints::default()).unwrap_err().to_string();
             assert!(error.contains(says), "{text}: {error}");

@@ -1,6 +1,6 @@
 //! What can be wrong with a net.
 
-use crate::data::Inputs;
+use crate::data::{Inputs, in_words};
 use crate::task::NetKind;
 
 /// A net that cannot be built or run.
@@ -58,6 +58,20 @@ pub enum NetError {
         name: String,
         /// What is wrong with it.
         what: String,
+    },
+    /// A training step would take more memory than is allowed.
+    #[error(
+        "a step of {batch_size} examples needs about {} of memory, but {} are allowed; make `train.batch_size` or the net \
+         smaller, or raise `data.max_memory_gb` where the machine has more",
+        in_words(*needed_bytes), in_words((*allowed_bytes).into())
+    )]
+    TooMuchMemory {
+        /// Number of examples of a step.
+        batch_size: usize,
+        /// Number of bytes that are needed, roughly.
+        needed_bytes: u128,
+        /// Largest number of bytes that is allowed.
+        allowed_bytes: u64,
     },
     /// There are no examples to compute a loss of.
     #[error("there are no examples to evaluate on")]

@@ -26,11 +26,21 @@ pub struct Evaluation {
 /// # Errors
 /// When output and target do not fit together.
 pub fn loss(kind: TargetKind, output: &Tensor, target: &Tensor) -> Result<Tensor, NetError> {
+    weighted_loss(kind, output, target, None)
+}
+
+/// The same with a weight for each class.
+pub(super) fn weighted_loss(
+    kind: TargetKind,
+    output: &Tensor,
+    target: &Tensor,
+    class_weights: Option<&Tensor>,
+) -> Result<Tensor, NetError> {
     Ok(match kind {
         TargetKind::Classes => {
             let n_classes = output.size().last().copied().unwrap_or(0);
             let output = output.f_reshape([-1, n_classes])?;
-            output.f_cross_entropy_loss(&target.f_reshape([-1])?, None::<&Tensor>, Reduction::Mean, -100, 0.0)?
+            output.f_cross_entropy_loss(&target.f_reshape([-1])?, class_weights, Reduction::Mean, -100, 0.0)?
         }
         TargetKind::Values => output.f_mse_loss(target, Reduction::Mean)?,
     })

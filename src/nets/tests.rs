@@ -1,5 +1,5 @@
 use super::*;
-use crate::data::{Preparation, Split, TargetKind, Targets};
+use crate::data::{Split, TargetKind, Targets};
 use crate::rng::stream;
 use crate::task::{Activation, Head};
 use rand::RngExt;
@@ -29,15 +29,8 @@ fn lstm(head: Head) -> NetSpec {
 fn dataset(inputs: Inputs, targets: Targets, n_outputs: usize) -> Dataset {
     let kind = if matches!(targets, Targets::Values { .. }) { TargetKind::Values } else { TargetKind::Classes };
     let train = Split { inputs, targets };
-    Dataset {
-        validation: train.clone(),
-        test: train.clone(),
-        train,
-        n_outputs,
-        n_tokens: 7,
-        kind,
-        preparation: Preparation::default(),
-    }
+    let (validation, test, preparation) = (train.clone(), train.clone(), Default::default());
+    Dataset { train, validation, test, n_outputs, n_tokens: 7, kind, class_weights: None, preparation }
 }
 
 /// `n` examples of random numbers with 3 classes.
@@ -287,6 +280,23 @@ fn initial_values_are_pytorchs_closed_form() {
     assert!(normal.mean(Kind::Float).double_value(&[]).abs() < 0.02);
     let fourth = normal.pow_tensor_scalar(4).mean(Kind::Float).double_value(&[]);
     assert!((fourth - 3.0).abs() < 0.2, "{fourth}");
+}
+
+#[test]
+fn class_weights_count_in_training_and_not_in_what_is_shown() {
+    let weights = [1.0, 4.0, 0.5];
+    let mut data = numbers(&[5], 8);
+    let (_vs, plain) = build(&mlp(), &data).unwrap();
+    data.class_weights = Some(weights.map(|weight| weight as f32).to_vec());
+    let (_vs, net) = build(&mlp(), &data).unwrap();
+    let split = TensorSplit::new(&data.train, Device::Cpu).unwrap();
+    let output = net.forward(&split.inputs, Mode::Eval).unwrap();
+    let found = net.training_loss(TargetKind::Classes, &output, &split.targets).unwrap().double_value(&[]);
+    let log_p = output.log_softmax(-1, Kind::Float);
+    let terms = (0..8).map(|i| (weights[i % 3], weights[i % 3] * -log_p.double_value(&[i as i64, (i % 3) as i64])));
+    let (total, sum) = terms.fold((0.0, 0.0), |(total, sum), (weight, term)| (total + weight, sum + term));
+    assert!((found - sum / total).abs() < 1e-5, "{found} {}", sum / total);
+    assert_eq!(evaluate(&net, &split).unwrap(), evaluate(&plain, &split).unwrap());
 }
 
 #[test]

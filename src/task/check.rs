@@ -1,15 +1,19 @@
 //! The range of every value of a task, whether it came from a file or from a flag.
 
 use super::{NetKind, NetSpec, TrainSpec, ValueError};
-use crate::data::{Column, DataSpec, Format, TargetKind};
+use crate::data::{ClassWeights, Column, DataSpec, Format, TableSpec, TargetKind};
 use crate::limits::RATES;
 
 /// Largest number of steps of a training: more than anybody waits for.
 pub const MAX_STEPS: u64 = 1_000_000_000_000;
 /// Largest size of one layer.
 const MAX_UNITS: usize = 65_536;
+/// Largest number of layers, far beyond those of nets that train.
+const MAX_LAYERS: usize = 1000;
+/// Largest number of classes: as large as a vocabulary may be.
+const MAX_CLASSES: usize = 10_000_000;
 
-fn within(holds: bool, key: &str, value: impl ToString, allowed: &str) -> Result<(), ValueError> {
+fn within(holds: bool, key: &str, value: impl ToString, allowed: impl ToString) -> Result<(), ValueError> {
     if holds { Ok(()) } else { Err(ValueError::new(key, value, allowed)) }
 }
 
@@ -25,9 +29,30 @@ impl DataSpec {
             "three parts in [0, 1] with sum 1, the first above 0",
         )?;
         within(self.limit != Some(0), "data.limit", 0, "at least 1")?;
-        within(self.classes != Some(0), "data.classes", 0, "at least 1")?;
-        let regression = self.kind == TargetKind::Values;
-        let table = matches!(self.format, Format::Csv { .. });
+        if let Some(classes) = self.classes {
+            within((1..=MAX_CLASSES).contains(&classes), "data.classes", classes, "from 1 to 10000000")?;
+        }
+        if let Some(gb) = self.max_memory_gb {
+            within((1e-6..=1e6).contains(&gb), "data.max_memory_gb", gb, "from 0.000001 to 1000000")?;
+        }
+        let regression = self.kind == Some(TargetKind::Values);
+        within(
+            self.class_weights.is_none() || !regression,
+            "data.class_weights",
+            "given",
+            "left out where `kind = \"regression\"`: there are no classes",
+        )?;
+        if let Some(ClassWeights::Named(weights)) = &self.class_weights {
+            for (class, weight) in weights {
+                within(
+                    (1e-6..=1e6).contains(weight),
+                    &format!("data.class_weights.{class}"),
+                    weight,
+                    "from 1e-6 to 1e6",
+                )?;
+            }
+        }
+        let table = matches!(self.format, Format::Csv(_));
         within(table || !regression, "data.kind", "\"regression\"", "\"classification\" for any format but csv")?;
         self.format.check()
     }
@@ -36,17 +61,7 @@ impl DataSpec {
 impl Format {
     pub(super) fn check(&self) -> Result<(), ValueError> {
         match self {
-            Self::Csv { delimiter, header, target } => {
-                let plain = delimiter.is_ascii() && !matches!(delimiter, '"' | '\n' | '\r');
-                within(
-                    plain,
-                    "data.delimiter",
-                    format!("{delimiter:?}"),
-                    "one ASCII character, no quote and no line end",
-                )?;
-                let Column::Name(name) = target else { return Ok(()) };
-                within(*header, "data.target", format!("\"{name}\""), "a column number where header = false")
-            }
+            Self::Csv(table) => table.check(),
             Self::Idx { .. } => Ok(()),
             Self::Cifar { files } => within(!files.is_empty(), "data.files", "[]", "at least one file name"),
             Self::Tsv { vocabulary, length } => {
@@ -57,6 +72,29 @@ impl Format {
                 within((1..=100_000).contains(context), "data.context", context, "from 1 to 100000")
             }
         }
+    }
+}
+
+impl TableSpec {
+    fn check(&self) -> Result<(), ValueError> {
+        let delimiter = self.delimiter;
+        let plain = delimiter.is_ascii() && !matches!(delimiter, '"' | '\n' | '\r' | '\0');
+        within(plain, "data.delimiter", format!("{delimiter:?}"), "one ASCII character, no quote and no line end")?;
+        within(
+            self.decimal != delimiter,
+            "data.decimal",
+            format!("{:?}", self.decimal.to_string()),
+            "another character than `data.delimiter`; say how the cells are separated, as `delimiter = \";\"`",
+        )?;
+        let lists = [("data.ignore", Some(&self.ignore)), ("data.categorical", Some(&self.categorical))];
+        let lists = [("data.features", self.features.as_ref())].into_iter().chain(lists);
+        let columns = lists.flat_map(|(key, list)| list.into_iter().flatten().map(move |column| (key, column)));
+        for (key, column) in std::iter::once(("data.target", &self.target)).chain(columns) {
+            if let Column::Name(name) = column {
+                within(self.header, key, format!("\"{name}\""), "a column number where header = false")?;
+            }
+        }
+        Ok(())
     }
 }
 
@@ -81,6 +119,8 @@ impl NetSpec {
 }
 
 fn sizes(key: &str, sizes: &[usize]) -> Result<(), ValueError> {
+    let n = sizes.len();
+    within(n <= MAX_LAYERS, key, format!("a list of {n} sizes"), format!("a list of at most {MAX_LAYERS} sizes"))?;
     let wrong = sizes.iter().find(|size| !(1..=MAX_UNITS).contains(*size));
     wrong.map_or(Ok(()), |size| Err(ValueError::new(key, size, format!("sizes from 1 to {MAX_UNITS}"))))
 }

@@ -2,7 +2,7 @@
 
 use super::section::{Section, count, float, list, text};
 use super::{Activation, Head, NetKind, NetSpec, OptimizerKind, TaskError, TaskSpec, TrainSpec};
-use crate::data::{Column, DataSpec, Format, TargetKind};
+use crate::data::{ClassWeights, Column, DataSpec, Format, Missing, TableSpec, TargetKind};
 use std::path::{Path, PathBuf};
 use toml::{Table, Value};
 
@@ -10,6 +10,8 @@ const COUNT: &str = "a whole number, not negative";
 const NUMBER: &str = "a number";
 const TRUTH: &str = "true or false";
 const NAME: &str = "a file name";
+const COLUMNS: &str = "a list of column names or numbers";
+const WEIGHTS: &str = "\"balanced\" or a table with a number for each class, as { a = 1, b = 5.5 }";
 
 pub(super) fn task(text: &str, file: &Path) -> Result<TaskSpec, TaskError> {
     let mut tables: Table =
@@ -40,11 +42,13 @@ fn data(mut keys: Section<'_>) -> Result<DataSpec, TaskError> {
     let parts = "three numbers: train, validation, test";
     let spec = DataSpec {
         path: PathBuf::from(keys.required("path", "a file or folder", text)?),
-        kind: keys.choice("kind", &kinds)?.unwrap_or(TargetKind::Classes),
+        kind: keys.choice("kind", &kinds)?,
         standardize: keys.optional("standardize", TRUTH, Value::as_bool)?.unwrap_or(true),
         limit: keys.optional("limit", COUNT, count)?,
         split: keys.optional("split", parts, |value| list(value, float)?.try_into().ok())?.unwrap_or([0.8, 0.1, 0.1]),
         classes: keys.optional("classes", COUNT, count)?,
+        class_weights: keys.optional("class_weights", WEIGHTS, class_weights)?,
+        max_memory_gb: keys.optional("max_memory_gb", NUMBER, float)?,
         format,
     };
     keys.finish()?;
@@ -55,11 +59,7 @@ fn format(keys: &mut Section<'_>) -> Result<Format, TaskError> {
     let formats = "one of \"csv\", \"idx\", \"cifar\", \"tsv\", \"chars\"";
     let format = keys.required("format", formats, |value| Some(value.clone()))?;
     Ok(match format.as_str() {
-        Some("csv") => Format::Csv {
-            delimiter: keys.optional("delimiter", "one character", character)?.unwrap_or(','),
-            header: keys.optional("header", TRUTH, Value::as_bool)?.unwrap_or(false),
-            target: keys.required("target", "a column name or number", column)?,
-        },
+        Some("csv") => Format::Csv(table(keys)?),
         Some("idx") => {
             Format::Idx { images: keys.required("images", NAME, text)?, labels: keys.required("labels", NAME, text)? }
         }
@@ -73,6 +73,33 @@ fn format(keys: &mut Section<'_>) -> Result<Format, TaskError> {
         Some("chars") => Format::Chars { context: keys.required("context", COUNT, count)? },
         _ => return Err(keys.wrong("format", &format, formats)),
     })
+}
+
+fn table(keys: &mut Section<'_>) -> Result<TableSpec, TaskError> {
+    let missing = [("refuse", Missing::Refuse), ("mean", Missing::Mean), ("indicator", Missing::Indicator)];
+    let standard = TableSpec::default();
+    Ok(TableSpec {
+        delimiter: keys.optional("delimiter", "one character", character)?.unwrap_or(standard.delimiter),
+        header: keys.optional("header", TRUTH, Value::as_bool)?.unwrap_or(standard.header),
+        decimal: keys.choice("decimal", &[(".", '.'), (",", ',')])?.unwrap_or(standard.decimal),
+        target: keys.required("target", "a column name or number", column)?,
+        features: keys.optional("features", COLUMNS, columns)?,
+        ignore: keys.optional("ignore", COLUMNS, columns)?.unwrap_or_default(),
+        categorical: keys.optional("categorical", COLUMNS, columns)?.unwrap_or_default(),
+        missing: keys.choice("missing", &missing)?.unwrap_or(standard.missing),
+    })
+}
+
+fn class_weights(value: &Value) -> Option<ClassWeights> {
+    if value.as_str() == Some("balanced") {
+        return Some(ClassWeights::Balanced);
+    }
+    let weight = |(name, weight): (&String, &Value)| Some((name.clone(), float(weight)?));
+    value.as_table()?.iter().map(weight).collect::<Option<_>>().map(ClassWeights::Named)
+}
+
+fn columns(value: &Value) -> Option<Vec<Column>> {
+    list(value, column)
 }
 
 fn character(value: &Value) -> Option<char> {

@@ -1,5 +1,5 @@
 use super::*;
-use crate::data::{Column, Format, TargetKind};
+use crate::data::{Column, Format, TableSpec, TargetKind};
 use std::path::PathBuf;
 
 const MLP: &str = "[net]\nkind = \"mlp\"\n";
@@ -23,9 +23,10 @@ fn defaults_are_those_of_the_tables() {
     let task = parse(&format!("{CSV}{MLP}{TRAIN}")).unwrap();
     assert_eq!((task.name().as_str(), task.directory()), ("some", Path::new("folder")));
     assert_eq!(task.data.split.map(f64::to_bits), [0.8, 0.1, 0.1].map(f64::to_bits));
-    assert!(task.data.standardize && task.data.kind == TargetKind::Classes && task.data.limit.is_none());
-    let Format::Csv { delimiter, header, target } = task.data.format else { panic!("csv") };
-    assert_eq!((delimiter, header, target), (',', false, Column::Index(-1)));
+    assert!(task.data.standardize && task.data.kind.is_none() && task.data.limit.is_none());
+    let Format::Csv(table) = task.data.format else { panic!("csv") };
+    assert_eq!((table.delimiter, table.header, table.target.clone()), (',', false, Column::Index(-1)));
+    assert_eq!(table, TableSpec { target: Column::Index(-1), ..TableSpec::default() });
     assert_eq!((task.net.hidden.len(), task.net.activation), (0, Activation::Relu));
     assert_eq!((task.train.optimizer, task.train.batch_size, task.train.steps), (OptimizerKind::Adam, 64, 10));
 }
@@ -50,8 +51,11 @@ fn every_example_task_is_read() {
 fn the_wine_task_says_what_its_file_says() {
     let task = TaskSpec::load(&examples().join("wine.toml")).unwrap();
     let target = Column::Name("residual sugar".to_owned());
-    assert_eq!(task.data.format, Format::Csv { delimiter: ';', header: true, target });
-    assert_eq!((task.data.kind, task.data.split), (TargetKind::Values, [0.7, 0.1, 0.2]));
+    assert_eq!(
+        task.data.format,
+        Format::Csv(TableSpec { delimiter: ';', header: true, target, ..TableSpec::default() })
+    );
+    assert_eq!((task.data.kind, task.data.split), (Some(TargetKind::Values), [0.7, 0.1, 0.2]));
     assert_eq!((task.net.hidden, task.net.activation), (vec![32, 32], Activation::Tanh));
 }
 
@@ -84,6 +88,19 @@ fn every_value_outside_its_range_is_refused_with_the_range() {
         (csv("split = [0.5, 0.5]"), MLP.to_owned(), train(""), "data.split"),
         (csv("split = [0.0, 0.5, 0.5]"), MLP.to_owned(), train(""), "data.split"),
         (csv("limit = 0"), MLP.to_owned(), train(""), "data.limit"),
+        (csv("classes = 0"), MLP.to_owned(), train(""), "data.classes"),
+        (csv("max_memory_gb = 0"), MLP.to_owned(), train(""), "data.max_memory_gb"),
+        (csv("max_memory_gb = nan"), MLP.to_owned(), train(""), "data.max_memory_gb"),
+        (csv("decimal = \";\""), MLP.to_owned(), train(""), "data.decimal"),
+        (csv("decimal = \",\""), MLP.to_owned(), train(""), "data.decimal"),
+        (csv("missing = \"drop\""), MLP.to_owned(), train(""), "data.missing"),
+        (csv("features = [\"x\"]"), MLP.to_owned(), train(""), "data.features"),
+        (csv("ignore = [\"x\"]"), MLP.to_owned(), train(""), "data.ignore"),
+        (csv("categorical = \"x\""), MLP.to_owned(), train(""), "data.categorical"),
+        (csv("class_weights = \"even\""), MLP.to_owned(), train(""), "data.class_weights"),
+        (csv("class_weights = { a = 0 }"), MLP.to_owned(), train(""), "data.class_weights.a"),
+        (csv("class_weights = \"balanced\"\nkind = \"regression\""), MLP.to_owned(), train(""), "class_weights"),
+        (csv(""), format!("[net]\nkind = \"mlp\"\nhidden = {:?}\n", [1; 1001]), train(""), "net.hidden"),
         (csv("kind = \"ranking\""), MLP.to_owned(), train(""), "data.kind"),
         (csv("delimiter = \"ab\""), MLP.to_owned(), train(""), "data.delimiter"),
         (csv("delimiter = \"é\""), MLP.to_owned(), train(""), "data.delimiter"),

@@ -14,6 +14,8 @@ mod comparing;
 #[cfg(feature = "torch")]
 mod evaluating;
 #[cfg(feature = "torch")]
+mod init;
+#[cfg(feature = "torch")]
 mod killed;
 mod listing;
 mod merging;

@@ -1,133 +1,161 @@
-//! `qgd init`: from a table to a task file that trains.
+//! Tables and files as people have them: read as they are meant, or refused with what to say.
 
-use crate::sandbox::{Output, Sandbox};
+use crate::sandbox::{Sandbox, shipped};
+use std::fmt::Write;
 
-/// Rows of a table: two numbers, and what they make.
-fn rows(n: u32, row: impl Fn(u32) -> String) -> String {
-    (0..n).map(|i| row(i) + "\n").collect()
+/// A task for `table.csv` with more keys in `[data]`.
+fn task(data: &str, hidden: &str) -> String {
+    format!(
+        "[data]\nformat = \"csv\"\npath = \"table.csv\"\ntarget = -1\nsplit = [0.6, 0.2, 0.2]\n{data}\n\
+         [net]\nkind = \"mlp\"\nhidden = {hidden}\n[train]\nbatch_size = 8\nsteps = 5\n"
+    )
 }
 
-fn init(sandbox: &Sandbox, args: &[&str]) -> Output {
-    let output = sandbox.qgd(&[&["init"], args].concat());
-    assert_eq!(output.code, 0, "{args:?}: {}", output.stderr);
-    output
+/// Rows of a number and a class.
+fn rows(n: usize) -> String {
+    (0..n).map(|row| format!("{row},{}\n", if row % 2 == 0 { "even" } else { "odd" })).collect()
 }
 
-fn trains(sandbox: &Sandbox, task: &str) {
-    let output = sandbox.qgd(&["train", task, "--steps", "5", "--controller", "lr"]);
-    assert_eq!(output.code, 0, "{}\n{}", sandbox.read(task), output.stderr);
+fn with_table(table: impl AsRef<[u8]>, data: &str) -> Sandbox {
+    let sandbox = Sandbox::new();
+    sandbox.write("table.csv", table);
+    sandbox.write("task.toml", task(data, "[4]"));
+    sandbox
+}
+
+fn trains(sandbox: &Sandbox, flags: &[&str]) -> serde_json::Value {
+    let output = sandbox.qgd(&[&["train", "task.toml", "--json", "out.json"], flags].concat());
+    assert_eq!(output.code, 0, "{}", output.stderr);
+    sandbox.json("out.json")
 }
 
 #[test]
-fn a_table_with_a_header_and_classes_trains_at_once() {
-    let sandbox = Sandbox::new();
-    let class = |i: u32| if i % 3 == 0 { "setosa" } else { "virginica" };
-    sandbox.write(
-        "iris.csv",
-        format!("length,width,species\n{}", rows(60, |i| format!("{},{}.5,{}", i % 7, i % 5, class(i)))),
-    );
-    let said = init(&sandbox, &["iris.csv"]).stdout;
-    for says in [
-        "60 rows of 3 columns",
-        "`,` between cells",
-        "the first line names the columns",
-        "`species`, 2 classes: setosa, virginica; the last column, --target names another",
-        "2: `length`, `width`",
-        "qgd train iris.toml",
-    ] {
-        assert!(said.contains(says), "{says}: {said}");
-    }
-    let task = sandbox.read("iris.toml");
-    assert!(task.contains("target = \"species\"") && task.contains("kind = \"classification\""), "{task}");
-    trains(&sandbox, "iris.toml");
-}
-
-#[test]
-fn nothing_is_replaced_unless_forced() {
-    let sandbox = Sandbox::new();
-    sandbox.write("t.csv", rows(30, |i| format!("{i},{}", i % 2)));
-    sandbox.write("t.toml", "mine");
-    sandbox.refuses(&["init", "t.csv"], &["t.toml is there already", "--force", "-o"]);
-    assert_eq!(sandbox.read("t.toml"), "mine");
-    init(&sandbox, &["t.csv", "--force"]);
-    trains(&sandbox, "t.toml");
-}
-
-#[test]
-fn delimiters_headers_and_kinds_are_found() {
-    let sandbox = Sandbox::new();
-    for (name, text, holds) in [
-        (
-            "semicolon.csv",
-            format!("a;b\n{}", rows(40, |i| format!("{i};{}.25", 3 * i))),
-            &["delimiter = \";\"", "header = true", "regression"][..],
-        ),
-        (
-            "tab.tsv",
-            rows(40, |i| format!("{i}.5\t{}", i % 2)),
-            &["delimiter = \"\\t\"", "target = 1", "classification"],
-        ),
-        ("spaces.txt", rows(40, |i| format!("  {i}   {} ", i * i)), &["delimiter = \" \"", "target = 1", "regression"]),
-        ("years.csv", rows(40, |i| format!("{},{}", 1980 + i, 7 * i % 4)), &["target = 1", "classification"]),
-    ] {
-        sandbox.write(name, text);
-        init(&sandbox, &[name, "-o", "t.toml", "--force"]);
-        let task = sandbox.read("t.toml");
-        for says in holds {
-            assert!(task.contains(says), "{name} {says}: {task}");
+fn a_split_without_examples_has_a_loss_of_null() {
+    let sandbox = with_table(rows(20), "");
+    let with_split = |split: &str| task("", "[4]").replace("[0.6, 0.2, 0.2]", split);
+    for (split, validation, test) in
+        [("[0.8, 0.0, 0.2]", true, false), ("[0.8, 0.2, 0.0]", false, true), ("[1, 0, 0]", true, true)]
+    {
+        sandbox.write("task.toml", with_split(split));
+        let found = trains(&sandbox, &[]);
+        for (name, is_null) in [("validation", validation), ("test", test)] {
+            let keys = [format!("{name}_loss"), format!("{name}_accuracy")];
+            assert!(keys.iter().all(|key| found[key].is_null() == is_null), "{split}: {found}");
         }
-        trains(&sandbox, "t.toml");
+        assert_eq!(found["diverged"], false);
+    }
+    sandbox.write("task.toml", with_split("[0.8, 0.0, 0.2]"));
+    let output = sandbox.qgd(&["train", "task.toml"]);
+    assert!(output.stdout.contains("validation loss  none"), "{}", output.stdout);
+    let compare = ["compare", "task.toml", "--methods", "constant", "--seeds", "1"];
+    let output = sandbox.qgd(&[&compare[..], &["--starts", "0.1", "--json", "all.json"]].concat());
+    assert_eq!(output.code, 0, "{}", output.stderr);
+    assert!(sandbox.json("all.json")["methods"][0]["validation_loss"][0].is_null());
+    // What needs validation examples says so.
+    sandbox.refuses(&[&compare[..], &["--weight-decays", "0.1"]].concat(), &["no validation examples"]);
+    sandbox.refuses(&["demo", "--task", "task.toml", "--svg", "new.svg"], &["no validation examples"]);
+}
+
+#[test]
+fn a_table_with_names_gaps_and_decimal_commas_is_learned() {
+    let sandbox = Sandbox::new();
+    let mut table = "id;farbe;größe;preis;ziel\n".to_owned();
+    for row in 0..200 {
+        let color = ["rot", "grün", "blau"][row % 3];
+        let size = if row % 7 == 0 { "NA".to_owned() } else { format!("{},{}", row % 10, row % 4) };
+        let class = if color == "rot" { "ja" } else { "nein" };
+        writeln!(table, "{};{color};{size};1{row},5;{class}", 1_700_000_000 + row).unwrap();
+    }
+    sandbox.write("table.csv", table);
+    let keys = "delimiter = \";\"\nheader = true\ndecimal = \",\"\ncategorical = [\"farbe\"]\nmissing = \"indicator\"\n\
+                ignore = [\"id\"]\nclass_weights = \"balanced\"";
+    sandbox.write("task.toml", task(keys, "[16]").replace("-1", "\"ziel\""));
+    let found = trains(&sandbox, &["--steps", "400", "--lr", "0.02"]);
+    assert!(found["test_accuracy"].as_f64().unwrap() > 0.95, "{found}");
+    // Three colors, a size and whether it is there, a price: six inputs, 16 hidden units, two classes.
+    assert_eq!(found["n_parameters"], 6 * 16 + 16 + 16 * 2 + 2);
+}
+
+#[test]
+fn a_name_that_the_training_split_lacks_is_told() {
+    let rows: String = (0..40).map(|row| format!("n{row},{}\n", row % 2)).collect();
+    let sandbox = with_table(rows, "categorical = [0]");
+    let output = sandbox.qgd(&["train", "task.toml"]);
+    assert_eq!(output.code, 0, "{}", output.stderr);
+    assert!(
+        output.stderr.contains("column `0` has names") && output.stderr.contains("and 8 more"),
+        "{}",
+        output.stderr
+    );
+}
+
+#[test]
+fn every_file_that_people_write_may_begin_with_a_byte_order_mark() {
+    let sandbox = with_table(rows(20), "");
+    let marked = |text: &str| [b"\xef\xbb\xbf", text.replace('\n', "\r\n").as_bytes()].concat();
+    let utf16 = |text: &str| -> Vec<u8> {
+        std::iter::once(0xfeff).chain(text.encode_utf16()).flat_map(u16::to_le_bytes).collect()
+    };
+    let plain = trains(&sandbox, &[]);
+    let space = "[params.x]\ntype = \"float\"\nlow = 0.0\nhigh = 1.0\n";
+    let suite = format!("[[task]]\nfile = '{}'\n", shipped("examples/tasks/digits.toml"));
+    let recipe = shipped("controllers/lr.toml");
+    let known = qgd::Recipe::load(recipe.as_ref()).unwrap();
+    for written in [&marked as &dyn Fn(&str) -> Vec<u8>, &utf16] {
+        sandbox.write("table.csv", written(&rows(20)));
+        sandbox.write("task.toml", written(&task("", "[4]")));
+        assert_eq!(trains(&sandbox, &[])["train_loss"], plain["train_loss"]);
+        sandbox.write("space.toml", written(space));
+        let output = sandbox.qgd(&["ask-tell", "--space", "space.toml"]);
+        assert_eq!(output.code, 0, "{}", output.stderr);
+        sandbox.write("suite.toml", written(&suite));
+        assert_eq!(qgd::task::SuiteSpec::load(&sandbox.path("suite.toml")).unwrap().tasks.len(), 1);
+        sandbox.write("recipe.toml", written(&std::fs::read_to_string(&recipe).unwrap()));
+        assert_eq!(qgd::Recipe::load(&sandbox.path("recipe.toml")).unwrap().hash(), known.hash());
+    }
+    for name in ["task.toml", "space.toml", "recipe.toml"] {
+        sandbox.write(name, b"PK\x03\x04 zipped");
+    }
+    sandbox.refuses(&["train", "task.toml"], &["task.toml", "zip archive"]);
+    sandbox.refuses(&["ask-tell", "--space", "space.toml"], &["space.toml", "zip archive"]);
+    sandbox.refuses(&["meta-train", "recipe.toml", "-o", "new.qgd"], &["recipe.toml", "zip archive"]);
+}
+
+#[test]
+fn tables_that_cannot_be_meant_are_refused_with_the_line_and_what_to_say() {
+    let cases: [(&str, &str, &[&str]); 8] = [
+        ("1,a\n2,b\n3,\n", "", &["table.csv, line 3", "needs its target"]),
+        ("1;a\n2;b\n", "", &["table.csv, line 1", "delimiter = ';'"]),
+        ("1,1.37\n2,2.74\n", "", &["kind = \"regression\""]),
+        ("1,a\n2,a\n", "", &["one class"]),
+        ("x,x\n1,a\n2,b\n", "header = true", &["two columns are called `x`"]),
+        ("1,a\n\"2,b\n", "", &["line 2", "never closed"]),
+        ("", "", &["table.csv is empty"]),
+        ("1,a\n2,b\n", "ignore = [1]", &["`target` and in `ignore`"]),
+    ];
+    for (table, keys, says) in cases {
+        with_table(table, keys).refuses(&["train", "task.toml", "--json", "out.json"], says);
     }
 }
 
 #[test]
-fn what_the_user_says_wins() {
-    let sandbox = Sandbox::new();
-    sandbox.write("t.csv", format!("a,b,c\n{}", rows(40, |i| format!("{},{},{}", i % 4, i, i % 2))));
-    init(&sandbox, &["t.csv", "--target", "a", "--kind", "regression"]);
-    let task = sandbox.read("t.toml");
-    assert!(task.contains("target = \"a\"") && task.contains("regression"), "{task}");
-    trains(&sandbox, "t.toml");
-    init(&sandbox, &["t.csv", "--target", "-2", "--force"]);
-    assert!(sandbox.read("t.toml").contains("target = \"b\""));
-    sandbox.refuses(&["init", "t.csv", "--force", "--target", "d"], &["--target d", "3 columns", "a, b, c"]);
-    sandbox.refuses(&["init", "t.csv", "--force", "--target", "3"], &["--target 3", "0 to 2"]);
-    sandbox.refuses(&["init", "t.csv", "--force", "--delimiter", "::"], &["::", "one ASCII character"]);
-    sandbox.refuses(&["init", "t.csv", "--force", "--delimiter", ";"], &["t.csv", "line 1", "1 columns"]);
-    sandbox.refuses(&["init", "t.csv", "--force", "--header", "--no-header"], &["--no-header"]);
-}
-
-#[test]
-fn a_table_in_another_folder_is_found_from_the_task_file() {
-    let sandbox = Sandbox::new();
-    std::fs::create_dir_all(sandbox.path("in/put")).unwrap();
-    std::fs::create_dir(sandbox.path("tasks")).unwrap();
-    sandbox.write("in/put/t.csv", rows(40, |i| format!("{i},{}", i % 2)));
-    for task in ["t.toml", "in/put/beside.toml", "tasks/t.toml"] {
-        init(&sandbox, &["in/put/t.csv", "-o", task]);
-        trains(&sandbox, task);
-    }
-}
-
-#[test]
-fn what_could_not_train_is_refused_before_a_file_is_written() {
-    let sandbox = Sandbox::new();
-    sandbox.refuses(&["init", "nothing.csv"], &["nothing.csv"]);
-    for (text, needles) in [
-        (String::new(), &["t.csv", "0 examples"][..]),
-        (
-            rows(40, |i| format!("{i},{}", if i == 6 { String::new() } else { (i % 2).to_string() })),
-            &["column 1", "line 7"],
-        ),
-        (rows(40, |i| format!("{i},1")), &["column 1", "same in every row"]),
-        (rows(4, |i| format!("{i},{}", i % 2)), &["4 rows are too few", "5"]),
-        (rows(40, |i| format!("1,{}", i % 2)), &["no column", "input"]),
-        (format!("1,2\n{}", rows(40, |i| format!("{i},{i},{i}"))), &["t.csv, line 2", "3 columns"]),
-    ] {
-        sandbox.write("t.csv", text);
-        sandbox.refuses(&["init", "t.csv"], needles);
-    }
-    sandbox.write("t.csv", rows(40, |i| format!("{i},{}", ["x", "y"][i as usize % 2])));
-    sandbox.refuses(&["init", "t.csv", "--kind", "regression"], &["--kind regression", "column 1", "`x`"]);
-    sandbox.refuses(&["init", "t.csv", "-o", "nowhere/t.toml"], &["nowhere/t.toml"]);
+fn no_task_asks_for_more_memory_than_there_is() {
+    let sandbox = with_table(rows(2000), "max_memory_gb = 0.05");
+    let train = ["train", "task.toml"];
+    assert_eq!(sandbox.qgd(&train).code, 0);
+    // Absurd sizes, each allowed alone: 1200 examples of 65,536 units; padding; parameters.
+    sandbox.write("task.toml", task("max_memory_gb = 0.05", "[65536]"));
+    sandbox.refuses(&["train", "task.toml", "--batch-size", "0"], &["1200 examples", "50.0 MB", "max_memory_gb"]);
+    sandbox.write("task.toml", task("max_memory_gb = 1000", "[65536, 65536]"));
+    sandbox.refuses(&train, &["parameters"]);
+    let texts: String = (0..2000).map(|row| format!("{}\tword\n", row % 2)).collect();
+    sandbox.write("table.csv", texts);
+    let text = "[data]\nformat = \"tsv\"\npath = \"table.csv\"\nlength = 100000\nvocabulary = 10000000\nmax_memory_gb = 1\n\
+                [net]\nkind = \"gru\"\nhidden = [4]\nhead = \"last\"\n[train]\nsteps = 1\n";
+    sandbox.write("task.toml", text);
+    sandbox.refuses(&train, &["table.csv", "1.0 GB", "max_memory_gb"]);
+    sandbox.write("task.toml", text.replace("length = 100000", "length = 1000"));
+    sandbox.refuses(&["train", "task.toml", "--batch-size", "0"], &["1600 examples", "GB"]);
+    sandbox.write("task.toml", task("max_memory_gb = 0", "[4]"));
+    sandbox.refuses(&train, &["data.max_memory_gb", "0.000001"]);
 }

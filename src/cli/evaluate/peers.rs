@@ -66,8 +66,8 @@ impl Peers {
     /// Reads a file of results.
     pub fn load(file: &Path, plan: &Plan) -> Result<Self, Failure> {
         let context = || format!("--merge {}", file.display());
-        let bytes = std::fs::read(file).with_context(context).map_err(Failure::BadInput)?;
-        let found: PeerFile = serde_json::from_slice(&bytes).with_context(context).map_err(Failure::BadInput)?;
+        let text = qgd::text::read(file).with_context(context).map_err(Failure::BadInput)?;
+        let found: PeerFile = serde_json::from_str(&text).with_context(context).map_err(Failure::BadInput)?;
         let task =
             PathBuf::from(&found.task).file_stem().map_or(found.task.clone(), |s| s.to_string_lossy().into_owned());
         if !plan.tasks.iter().any(|planned| planned.spec.name() == task) {

@@ -29,11 +29,13 @@ pub struct Outcome {
     threads: u16,
     /// Mean over the whole training split after the last step, without any penalty.
     train_loss: f64,
-    validation_loss: f64,
-    /// Null in regression.
+    /// Null where the split has no examples.
+    validation_loss: Option<f64>,
+    /// Null in regression, and where the split has no examples.
     validation_accuracy: Option<f64>,
-    test_loss: f64,
-    /// Null in regression.
+    /// Null where the split has no examples.
+    test_loss: Option<f64>,
+    /// Null in regression, and where the split has no examples.
     test_accuracy: Option<f64>,
     diverged: bool,
     lr_first: f64,
@@ -61,6 +63,9 @@ impl Outcome {
     ) -> Result<Self, Failure> {
         let Scores { train, validation, test } = run.evaluate(data)?;
         let optimizer = &run.optimizer;
+        let validation_loss = (!data.validation.is_empty()).then_some(validation.loss);
+        let test_loss = (!data.test.is_empty()).then_some(test.loss);
+        let losses = [Some(train.loss), validation_loss, test_loss];
         Ok(Self {
             task: task.name(),
             controller: decider.controller_name().to_owned(),
@@ -76,11 +81,11 @@ impl Outcome {
             device: args.machine.device.clone(),
             threads: args.threads,
             train_loss: train.loss,
-            validation_loss: validation.loss,
+            validation_loss,
             validation_accuracy: validation.accuracy,
-            test_loss: test.loss,
+            test_loss,
             test_accuracy: test.accuracy,
-            diverged: ![train.loss, validation.loss, test.loss].into_iter().all(f64::is_finite),
+            diverged: !losses.into_iter().flatten().all(f64::is_finite),
             lr_first: task.train.lr,
             lr_found: progress.lr_found,
             lr_last: optimizer.lr(),
@@ -123,8 +128,9 @@ impl fmt::Display for Outcome {
             self.task, self.n_parameters, self.optimizer, self.steps, self.seed
         )?;
         writeln!(f, "  train loss       {}", number(self.train_loss))?;
-        writeln!(f, "  validation loss  {}", number(self.validation_loss))?;
-        writeln!(f, "  test loss        {}", number(self.test_loss))?;
+        let loss = |loss: Option<f64>| loss.map_or_else(|| "none: the split has no examples".to_owned(), number);
+        writeln!(f, "  validation loss  {}", loss(self.validation_loss))?;
+        writeln!(f, "  test loss        {}", loss(self.test_loss))?;
         if let Some(accuracy) = self.test_accuracy {
             writeln!(f, "  test accuracy    {:.1} %", 100.0 * accuracy)?;
         }

@@ -1,0 +1,133 @@
+//! `qgd init`: from a table to a task file that trains.
+
+use crate::sandbox::{Output, Sandbox};
+
+/// Rows of a table: two numbers, and what they make.
+fn rows(n: u32, row: impl Fn(u32) -> String) -> String {
+    (0..n).map(|i| row(i) + "\n").collect()
+}
+
+fn init(sandbox: &Sandbox, args: &[&str]) -> Output {
+    let output = sandbox.qgd(&[&["init"], args].concat());
+    assert_eq!(output.code, 0, "{args:?}: {}", output.stderr);
+    output
+}
+
+fn trains(sandbox: &Sandbox, task: &str) {
+    let output = sandbox.qgd(&["train", task, "--steps", "5", "--controller", "lr"]);
+    assert_eq!(output.code, 0, "{}\n{}", sandbox.read(task), output.stderr);
+}
+
+#[test]
+fn a_table_with_a_header_and_classes_trains_at_once() {
+    let sandbox = Sandbox::new();
+    let class = |i: u32| if i % 3 == 0 { "setosa" } else { "virginica" };
+    sandbox.write(
+        "iris.csv",
+        format!("length,width,species\n{}", rows(60, |i| format!("{},{}.5,{}", i % 7, i % 5, class(i)))),
+    );
+    let said = init(&sandbox, &["iris.csv"]).stdout;
+    for says in [
+        "60 rows of 3 columns",
+        "`,` between cells",
+        "the first line names the columns",
+        "`species`, 2 classes: setosa, virginica; the last column, --target names another",
+        "2: `length`, `width`",
+        "qgd train iris.toml",
+    ] {
+        assert!(said.contains(says), "{says}: {said}");
+    }
+    let task = sandbox.read("iris.toml");
+    assert!(task.contains("target = \"species\"") && task.contains("kind = \"classification\""), "{task}");
+    trains(&sandbox, "iris.toml");
+}
+
+#[test]
+fn nothing_is_replaced_unless_forced() {
+    let sandbox = Sandbox::new();
+    sandbox.write("t.csv", rows(30, |i| format!("{i},{}", i % 2)));
+    sandbox.write("t.toml", "mine");
+    sandbox.refuses(&["init", "t.csv"], &["t.toml is there already", "--force", "-o"]);
+    assert_eq!(sandbox.read("t.toml"), "mine");
+    init(&sandbox, &["t.csv", "--force"]);
+    trains(&sandbox, "t.toml");
+}
+
+#[test]
+fn delimiters_headers_and_kinds_are_found() {
+    let sandbox = Sandbox::new();
+    for (name, text, holds) in [
+        (
+            "semicolon.csv",
+            format!("a;b\n{}", rows(40, |i| format!("{i};{}.25", 3 * i))),
+            &["delimiter = \";\"", "header = true", "regression"][..],
+        ),
+        (
+            "tab.tsv",
+            rows(40, |i| format!("{i}.5\t{}", i % 2)),
+            &["delimiter = \"\\t\"", "target = 1", "classification"],
+        ),
+        ("spaces.txt", rows(40, |i| format!("  {i}   {} ", i * i)), &["delimiter = \" \"", "target = 1", "regression"]),
+        ("years.csv", rows(40, |i| format!("{},{}", 1980 + i, 7 * i % 4)), &["target = 1", "classification"]),
+    ] {
+        sandbox.write(name, text);
+        init(&sandbox, &[name, "-o", "t.toml", "--force"]);
+        let task = sandbox.read("t.toml");
+        for says in holds {
+            assert!(task.contains(says), "{name} {says}: {task}");
+        }
+        trains(&sandbox, "t.toml");
+    }
+}
+
+#[test]
+fn what_the_user_says_wins() {
+    let sandbox = Sandbox::new();
+    sandbox.write("t.csv", format!("a,b,c\n{}", rows(40, |i| format!("{},{},{}", i % 4, i, i % 2))));
+    init(&sandbox, &["t.csv", "--target", "a", "--kind", "regression"]);
+    let task = sandbox.read("t.toml");
+    assert!(task.contains("target = \"a\"") && task.contains("regression"), "{task}");
+    trains(&sandbox, "t.toml");
+    init(&sandbox, &["t.csv", "--target", "-2", "--force"]);
+    assert!(sandbox.read("t.toml").contains("target = \"b\""));
+    sandbox.refuses(&["init", "t.csv", "--force", "--target", "d"], &["--target d", "3 columns", "a, b, c"]);
+    sandbox.refuses(&["init", "t.csv", "--force", "--target", "3"], &["--target 3", "0 to 2"]);
+    sandbox.refuses(&["init", "t.csv", "--force", "--delimiter", "::"], &["::", "one ASCII character"]);
+    sandbox.refuses(&["init", "t.csv", "--force", "--delimiter", ";"], &["t.csv", "line 1", "1 columns"]);
+    sandbox.refuses(&["init", "t.csv", "--force", "--header", "--no-header"], &["--no-header"]);
+}
+
+#[test]
+fn a_table_in_another_folder_is_found_from_the_task_file() {
+    let sandbox = Sandbox::new();
+    std::fs::create_dir_all(sandbox.path("in/put")).unwrap();
+    std::fs::create_dir(sandbox.path("tasks")).unwrap();
+    sandbox.write("in/put/t.csv", rows(40, |i| format!("{i},{}", i % 2)));
+    for task in ["t.toml", "in/put/beside.toml", "tasks/t.toml"] {
+        init(&sandbox, &["in/put/t.csv", "-o", task]);
+        trains(&sandbox, task);
+    }
+}
+
+#[test]
+fn what_could_not_train_is_refused_before_a_file_is_written() {
+    let sandbox = Sandbox::new();
+    sandbox.refuses(&["init", "nothing.csv"], &["nothing.csv"]);
+    for (text, needles) in [
+        (String::new(), &["t.csv", "0 examples"][..]),
+        (
+            rows(40, |i| format!("{i},{}", if i == 6 { String::new() } else { (i % 2).to_string() })),
+            &["column 1", "line 7"],
+        ),
+        (rows(40, |i| format!("{i},1")), &["column 1", "same in every row"]),
+        (rows(4, |i| format!("{i},{}", i % 2)), &["4 rows are too few", "5"]),
+        (rows(40, |i| format!("1,{}", i % 2)), &["no column", "input"]),
+        (format!("1,2\n{}", rows(40, |i| format!("{i},{i},{i}"))), &["t.csv, line 2", "3 columns"]),
+    ] {
+        sandbox.write("t.csv", text);
+        sandbox.refuses(&["init", "t.csv"], needles);
+    }
+    sandbox.write("t.csv", rows(40, |i| format!("{i},{}", ["x", "y"][i as usize % 2])));
+    sandbox.refuses(&["init", "t.csv", "--kind", "regression"], &["--kind regression", "column 1", "`x`"]);
+    sandbox.refuses(&["init", "t.csv", "-o", "nowhere/t.toml"], &["nowhere/t.toml"]);
+}
