@@ -26,7 +26,8 @@ impl Failure {
     /// The failure for an error of any kind: its kind decides whether the user's input caused it.
     pub fn of(error: anyhow::Error) -> Self {
         let input = error.chain().any(|cause| {
-            let other_run = matches!(cause.downcast_ref(), Some(MetaTrainingError::OtherRun { .. }));
+            let other_run =
+                matches!(cause.downcast_ref(), Some(MetaTrainingError::OtherRun { .. } | MetaTrainingError::Damaged));
             let wrong_engine =
                 matches!(cause.downcast_ref(), Some(EngineError::LineSearch { .. } | EngineError::Family { .. }));
             other_run
