@@ -59,7 +59,7 @@ fn a_nan_at_restored_parameters_does_not_halve_for_ever() {
 fn a_run_that_has_met_broken_batches_blames_the_step_only_after_four_in_a_row() {
     let mut guard = Guard::new(GuardConfig::default());
     let nan = f32::NAN;
-    [2.0, nan, 2.0].map(|loss| check(&mut guard, loss));
+    let _ = [2.0, nan, 2.0].map(|loss| check(&mut guard, loss));
     let verdicts = [nan, nan, nan, 2.0, nan, nan, 2.0].map(|loss| check(&mut guard, loss));
     assert!(!verdicts.contains(&BROKEN));
     assert_eq!(guard.broken_batches(), 6);
