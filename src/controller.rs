@@ -93,7 +93,8 @@ enum Saved {
 }
 
 impl Saved {
-    /// Whether a controller with this chooser, whose pretrained networks have the shape of `network`, can go on with it.
+    /// Whether a controller with this chooser, whose pretrained networks have the shape of `network`, can go on with
+    /// it.
     fn fits(&self, chooser: &Chooser, network: &QNetwork) -> bool {
         match self {
             Self::Frozen => true,

@@ -28,8 +28,8 @@
 //!
 //! **Losses that are not finite.** Under a guard, a step whose loss or gradient is not finite is never applied, also
 //! between two decisions. The first time it is left out ([`Order::Skip`]), and the next batch is looked at, at the same
-//! parameters. If that is sound, the batch was at fault: it is counted ([`Driver::broken_batches`]), and the rate stays.
-//! If not, the last step was: the host rolls back, and the rate is halved. (A host that can see such a loss only at the
+//! parameters. If that is sound, the batch was at fault: it is counted ([`Driver::broken_batches`]), and the rate
+//! stays. If not, the last step was: the host rolls back, and the rate is halved. (A host that can see such a loss only at the
 //! next decision, because looking would make it wait for a GPU, leaves the step out by itself and hands the loss over
 //! then, with those of the other steps.)
 
@@ -66,8 +66,8 @@ use state::State;
 pub struct DriverConfig {
     /// Budget in inner steps, where it is known. At least 1.
     pub total_steps: Option<u64>,
-    /// Value below every loss, for losses that may be negative or that a constant is part of: it is subtracted from each
-    /// before guard and policy see it, also from those of the validation. Finite, default 0.
+    /// Value below every loss, for losses that may be negative or that a constant is part of: it is subtracted from
+    /// each before guard and policy see it, also from those of the validation. Finite, default 0.
     pub loss_floor: f64,
     /// Steps at which decisions are taken. Default: every one.
     pub pace: Pace,
@@ -152,7 +152,8 @@ pub enum Order {
         /// [`Order::RollBack`] goes back to from here on.
         keep: bool,
     },
-    /// Leave the step out and change nothing. The next step looks at another batch at the same parameters.
+    /// Leave the step out and change nothing. The next step looks at another batch at the same parameters. Buffers that
+    /// the forward pass over a broken batch has spoilt (running statistics) go back to what they were.
     Skip,
     /// Leave the step out, and go back to the state that was kept last (before anything was kept: to the start).
     RollBack,
@@ -277,8 +278,8 @@ impl<P: Policy> Driver<P> {
     /// One inner step: the host tells what it saw at its parameters, and does what the answer says.
     ///
     /// - `losses`: the losses at these parameters, usually one. A host that keeps its losses on a device hands over all
-    ///   since the last decision, oldest first, when [`Driver::is_due`], and none in between; it has then left out every
-    ///   step whose loss or gradient was not finite, and shows such a step by a loss that is not finite. Without any, a
+    ///   since the last decision, oldest first, when [`Driver::is_due`], and none in between; it has then left out
+    ///   every step whose loss or gradient was not finite, and shows such a step by a loss that is not finite. Without any, a
     ///   decision that is due finds no loss to judge, which counts as one that is not finite.
     /// - `grad_is_finite`: whether all of the gradient of this step is; true where nobody looked.
     /// - `measure`: measures these parameters and the gradient at them. It is called only where a decision rests on it.

@@ -54,8 +54,9 @@ pub trait Policy: Send {
         Vec::new()
     }
 
-    /// Goes back to what [`Policy::save`] returned. Whatever bytes it accepts, the factors that it decides on after that
-    /// are finite and positive, and it allocates no more than a small multiple of their number.
+    /// Goes back to what [`Policy::save`] returned. Whatever bytes it accepts, the factors that it decides on after
+    /// that are finite and positive, and it allocates no more than a small multiple of their number, but for 1 MiB that a
+    /// list may claim.
     ///
     /// # Errors
     /// When the bytes were not written by this kind of policy with these settings, or no run can have left it so. The

@@ -32,7 +32,8 @@ impl Failure {
             return Self::Failed(error);
         }
         let input = error.chain().any(|cause| {
-            let other_run = matches!(cause.downcast_ref(), Some(MetaTrainingError::OtherRun { .. }));
+            let other_run =
+                matches!(cause.downcast_ref(), Some(MetaTrainingError::OtherRun { .. } | MetaTrainingError::Damaged));
             let wrong_engine =
                 matches!(cause.downcast_ref(), Some(EngineError::LineSearch { .. } | EngineError::Family { .. }));
             other_run

@@ -1,8 +1,8 @@
 //! Losses: what must be true of them, and what is noticed where it is not.
 //!
 //! Guard and controllers compare losses as ratios: twice the highest of late, a tenth of the first, the logarithm of
-//! one over another. So a loss must be a *distance*: at least 0 (or at least `loss_floor`, where one is given), and near
-//! that for a net that has learned all there is to learn. Two kinds are none, and each is said once:
+//! one over another. So a loss must be a *distance*: at least 0 (or `loss_floor`, where one is given), and near that for
+//! a net that has learned all there is to learn. Two kinds are none, and each is said once:
 //!
 //! - A loss below the floor (the critic of a Wasserstein GAN, a log-likelihood, a reward with its sign turned). From
 //!   there on only what is not finite counts as bad, and a controller leaves the rates as they are.

@@ -104,6 +104,19 @@ impl Polish {
         }
     }
 
+    /// Whether a polish of networks like `network` can have come to this. One that is read from a file must.
+    pub(super) fn fits(&self, network: &QNetwork) -> bool {
+        let shape = network.shape();
+        let (width, n_actions) = (shape[shape.len() - 2], network.n_actions());
+        let dim = (self.components.len() + 1) * (n_actions - 1);
+        let numbers = [&self.theta, &self.average, &self.first_moment, &self.second_moment];
+        !self.networks.is_empty()
+            && self.networks.iter().all(|own| own.is_like(network))
+            && self.reference < n_actions
+            && self.components.iter().all(|component| component.weights.len() == width)
+            && numbers.iter().all(|numbers| numbers.len() == dim && numbers.iter().all(|v| v.is_finite()))
+    }
+
     /// Number of rounds that are done.
     pub(super) fn round(&self) -> u32 {
         self.round

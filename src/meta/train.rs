@@ -17,6 +17,7 @@ use crate::artifact::{self, Kind};
 use crate::controller::{Card, Controller, Pretrained, PretrainedError};
 use crate::dqn::{Episode, Learner, QNetwork, Replay, UpdateReport};
 use crate::driver::{Driver, LineSearch};
+use crate::limits::is_count;
 use crate::parallel::parallel;
 use crate::policy::Action;
 use crate::rng::stream;
@@ -48,6 +49,24 @@ struct State {
     episodes: u64,
     best: Option<Best>,
     polish: Option<Polish>,
+}
+
+impl State {
+    /// Whether a meta-training that began as `fresh` can have left it so.
+    fn fits(&self, fresh: &Self) -> bool {
+        let network = &fresh.average[0];
+        let (n_features, n_actions) = (network.n_features(), network.n_actions());
+        let alike = |networks: &[QNetwork]| !networks.is_empty() && networks.iter().all(|own| own.is_like(network));
+        self.learner.fits(&fresh.learner, network)
+            && alike(&self.average)
+            && self.replay.fits(&fresh.replay, n_features, n_actions)
+            && self.ranges.len() == fresh.ranges.len()
+            && self.ranges.iter().all(|[low, high]| low <= high)
+            && is_count(self.inner_steps)
+            && is_count(self.episodes)
+            && self.best.as_ref().is_none_or(|best| alike(&best.networks))
+            && self.polish.as_ref().is_none_or(|polish| polish.fits(network))
+    }
 }
 
 /// Best averaged networks so far.
@@ -96,8 +115,8 @@ impl MetaTraining {
     /// Goes on from a checkpoint of the same recipe and seed. It ends in the same bytes only with the same engine.
     ///
     /// # Errors
-    /// When the checkpoint cannot be read or belongs to another recipe or seed, or the engine cannot run the recipe's
-    /// tasks.
+    /// When the checkpoint cannot be read or belongs to another recipe or seed, when no meta-training can have left it
+    /// so, or the engine cannot run the recipe's tasks.
     pub fn resume(
         path: &Path,
         recipe: TrainingRecipe,
@@ -114,8 +133,11 @@ impl MetaTraining {
         if state.seed != seed {
             return other("seed", state.seed.to_string(), seed.to_string());
         }
-        let validation = ValidationSet::draw(&recipe, seed, engine)?;
-        Ok(Self { recipe, engine, validation, state })
+        let fresh = Self::new(recipe, seed, engine)?;
+        if !state.fits(&fresh.state) {
+            return Err(MetaTrainingError::Damaged);
+        }
+        Ok(Self { state, ..fresh })
     }
 
     /// Writes a checkpoint.

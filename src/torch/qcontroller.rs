@@ -40,8 +40,8 @@ use tch::{Device, Tensor};
 /// What another optimizer trains (the other net of a GAN) goes into a `VarStore` of its own; two controllers that step
 /// one `VarStore` in turns are refused.
 ///
-/// *Weights* are loaded into the `VarStore` before the first step: that is the state that a bad first step goes back to.
-/// After weights that are loaded later, [`QController::weights_loaded`] is called; else a restart or a rollback would
+/// *Weights* are loaded into the `VarStore` before the first step: that is the state that a bad first step goes back
+/// to. After weights that are loaded later, [`QController::weights_loaded`] is called; else a restart or a rollback would
 /// undo the load. A change by other hands is noticed at the next step, and said once, as a warning of `tracing`.
 ///
 /// *The loss* must be a distance: at least 0 or the loss floor ([`QController::with_loss_floor`]), and near that for a
@@ -261,8 +261,8 @@ impl QController {
         self.losses.forget_pending();
     }
 
-    /// Takes note that weights were loaded, or changed otherwise, between two steps: the run begins here. A restart or a
-    /// rollback goes back to these parameters and to no earlier ones, the guard begins anew, and the coming step is a
+    /// Takes note that weights were loaded, or changed otherwise, between two steps: the run begins here. A restart or
+    /// a rollback goes back to these parameters and to no earlier ones, the guard begins anew, and the coming step is a
     /// decision. Rates, steps, the optimizer's moments and what the policy remembers stay as they are.
     ///
     /// ```

@@ -6,6 +6,7 @@
 use super::TorchError;
 use super::flat::FlatParams;
 use super::optim::{Optimizer, SavedTensor};
+use crate::limits::is_count;
 use serde::{Deserialize, Serialize};
 use tch::Tensor;
 
@@ -151,6 +152,13 @@ impl Snapshot {
                 what: "the number of moments and variables in the snapshot",
                 found: format!("{} and {}", state.moments.len(), state.steps.len()),
                 expected: format!("{} and {}", self.moments.len(), self.steps.len()),
+            });
+        }
+        if let Some(steps) = state.steps.iter().find(|&&steps| !is_count(steps)) {
+            return Err(TorchError::StateMismatch {
+                what: "a step count",
+                found: steps.to_string(),
+                expected: "a number of steps that a run can have".to_owned(),
             });
         }
         for (moment, saved) in self.moments.iter_mut().zip(&state.moments) {

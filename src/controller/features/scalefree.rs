@@ -18,7 +18,7 @@ use serde::{Deserialize, Serialize};
 
 /// Smallest loss that logarithms see: below it a task is solved.
 const TINY: f64 = 1e-12;
-/// First loss below which the unit of the loss is small, so that the smallest loss is taken as a share of the first one.
+/// First loss below which the unit of the loss is small, so that the smallest loss is taken as a share of the first.
 const SMALL: f64 = 1e-6;
 
 /// Smallest loss that logarithms see in a run whose first loss is `first`.

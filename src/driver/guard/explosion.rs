@@ -3,13 +3,18 @@
 //! A single batch with an outlier looks like an explosion too, and a single broken example like a wrecked net. So a bad
 //! loss is looked at twice: the first time the driver leaves the step out and measures another batch at the same
 //! parameters, and only if that is bad too it rolls back. Otherwise the batch was at fault: the guard has learned how
-//! high the losses of a good net can be, and a loss that is not finite is only counted.
+//! high the losses of a good net can be, and a loss that is not finite is only counted. Where such batches are known to
+//! be among the data, more than two must be broken in a row before the step is blamed.
 
 use super::Verdict;
 use crate::limits::is_count;
 use crate::policy::Reason;
 use serde::{Deserialize, Serialize};
 
+/// Number of batches in a row, at the same parameters, that must be broken before the step is to blame.
+const LOOKS: u64 = 2;
+/// The same in a run that has met broken batches before: where one in sixteen is, two in a row come soon.
+const LOOKS_AT_BROKEN_DATA: u64 = 4;
 /// Decay of the peak, per decision.
 const PEAK_DECAY: f64 = 0.95;
 
@@ -52,7 +57,9 @@ impl Explosion {
     /// Judges a loss or gradient that is not finite. Parameters that nothing speaks against are not blamed; others are
     /// looked at once more.
     pub fn check_broken(&mut self) -> Verdict {
-        if self.suspect.is_some() && !self.is_blameless() {
+        let looks = if self.n_broken > 0 { LOOKS_AT_BROKEN_DATA } else { LOOKS };
+        let exploded = self.suspect.is_some_and(f64::is_finite);
+        if !self.is_blameless() && (exploded || self.n_suspected + 1 >= looks) {
             return self.roll_back(Reason::NonFinite);
         }
         self.left_out();

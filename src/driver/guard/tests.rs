@@ -54,6 +54,19 @@ fn a_nan_at_restored_parameters_does_not_halve_for_ever() {
     assert_eq!(first.broken_batches(), 2);
 }
 
+/// Where one batch in sixteen is broken, two in a row come once in 256.
+#[test]
+fn a_run_that_has_met_broken_batches_blames_the_step_only_after_four_in_a_row() {
+    let mut guard = Guard::new(GuardConfig::default());
+    let nan = f32::NAN;
+    let _ = [2.0, nan, 2.0].map(|loss| check(&mut guard, loss));
+    let verdicts = [nan, nan, nan, 2.0, nan, nan, 2.0].map(|loss| check(&mut guard, loss));
+    assert!(!verdicts.contains(&BROKEN));
+    assert_eq!(guard.broken_batches(), 6);
+    assert_eq!([nan; 4].map(|loss| check(&mut guard, loss)), [SECOND_LOOK, SECOND_LOOK, SECOND_LOOK, BROKEN]);
+    assert_eq!(guard.broken_batches(), 6);
+}
+
 /// A host that looks only at decisions has left such steps out by itself.
 #[test]
 fn steps_that_were_left_out_and_told_late_are_judged_by_what_came_after_them() {

@@ -65,6 +65,12 @@ pub enum MetaTrainingError {
         /// Value that was asked for.
         expected: String,
     },
+    /// The checkpoint holds what no meta-training can have left.
+    #[error(
+        "the checkpoint is damaged: it holds networks, episodes or counts that no meta-training by this recipe can have \
+         left; remove it or use another output"
+    )]
+    Damaged,
     /// The networks and the memory do not fit each other.
     #[error("the replay memory does not fit the network")]
     Shape(#[from] ShapeError),

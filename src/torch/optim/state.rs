@@ -1,6 +1,7 @@
 //! Optimizer state that can be written to a file, exact to the bit.
 
-use super::{Algorithm, Optimizer, TorchError};
+use super::{Algorithm, OptimConfig, Optimizer, TorchError};
+use crate::limits::is_count;
 use serde::{Deserialize, Serialize};
 use tch::Tensor;
 
@@ -52,10 +53,20 @@ impl Optimizer {
         if state.moments.len() != self.moments.len() {
             return mismatch("the number of moments", state.moments.len().to_string(), self.moments.len().to_string());
         }
+        if let Some(steps) = state.steps.iter().find(|&&steps| !is_count(steps)) {
+            return mismatch("a step count", steps.to_string(), "a number of steps that a run can have".to_owned());
+        }
+        let config = OptimConfig {
+            algorithm: state.algorithm,
+            lr: state.lr,
+            weight_decay: state.weight_decay,
+            ..self.config.clone()
+        };
+        config.check()?;
         let loaded =
             state.moments.iter().zip(&self.moments).map(|(saved, here)| saved.like(here, "the shape of a moment"));
         let loaded: Vec<Tensor> = loaded.collect::<Result<_, _>>()?;
-        self.config.algorithm = state.algorithm;
+        self.config = config;
         self.moments = loaded;
         self.steps = state.steps.clone();
         self.plan = super::Plan::default();

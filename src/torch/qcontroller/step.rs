@@ -26,7 +26,8 @@ impl QController {
         Ok(())
     }
 
-    /// Takes the turn on the `VarStore`, and says it once where other hands have changed parameters since the last step.
+    /// Takes the turn on the `VarStore`, and says it once where other hands have changed parameters since the last
+    /// step.
     fn take_turn(&mut self) -> Result<(), TorchError> {
         if self.turn.take()? {
             return self.begin_here();
