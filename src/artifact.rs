@@ -68,10 +68,11 @@ impl Kind {
     pub const ALL: [Self; 4] = [Self::Controller, Self::Checkpoint, Self::MetaTraining, Self::Sampler];
 
     /// The format version that this version of the crate writes. 1: as in version 0.1. 2: controllers name their features and their parents;
-    /// runs keep the state of the rebuilt driver.
+    /// runs keep the state of the rebuilt driver. 3: checkpoints know the data and the trace of their run.
     pub fn version(self) -> u16 {
         match self {
-            Self::Controller | Self::Checkpoint | Self::MetaTraining => 2,
+            Self::Checkpoint => 3,
+            Self::Controller | Self::MetaTraining => 2,
             Self::Sampler => 1,
         }
     }

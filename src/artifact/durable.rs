@@ -2,7 +2,8 @@
 //!
 //! A name may lead elsewhere (see [`Place`]): symbolic links are followed and stay; devices and pipes are written into. A
 //! file that is replaced keeps its mode and, where the system allows it, its owner. A hard link is parted: its other names
-//! keep the old content, as copies by `cp -l` should.
+//! keep the old content, as copies by `cp -l` should. Only a file that the system does not let be replaced is overwritten
+//! where it is.
 
 use super::ArtifactError;
 use super::place::{Place, folder_of};
@@ -42,10 +43,12 @@ pub fn check_writable(path: &Path) -> Result<(), ArtifactError> {
     let io_error = |source| ArtifactError::Io { action: "write", path: path.to_path_buf(), source };
     let Place::File(file) = Place::of(path).map_err(io_error)? else { return Ok(()) };
     let try_out = || -> io::Result<()> {
-        existing(&file)?;
+        let old = existing(&file)?;
         let temporary = temporary_path(&file)?;
-        File::create_new(&temporary)?;
-        fs::remove_file(&temporary)
+        match File::create_new(&temporary) {
+            Err(error) if old.is_some() && is_fixed(&error) => Ok(()),
+            created => created.and_then(|_| fs::remove_file(&temporary)),
+        }
     };
     try_out().map_err(io_error)
 }
@@ -86,9 +89,26 @@ fn replace(path: &Path, bytes: &[u8]) -> Result<(), (&'static str, io::Error)> {
     if written.is_err() {
         // The first error is the one to report; a temporary file that cannot be removed either does no harm.
         let _ = fs::remove_file(&temporary);
-        return written;
+        return match written {
+            Err((_, error)) if old.is_some() && is_fixed(&error) => overwrite(path, bytes).map_err(write),
+            written => written,
+        };
     }
     sync_directory(folder_of(path)).map_err(|error| ("sync the directory of", error))
+}
+
+/// Whether the system refuses to replace a file, which says nothing of its content: its folder may not be written, or the
+/// file is mounted as such into a container.
+fn is_fixed(error: &io::Error) -> bool {
+    use io::ErrorKind::{PermissionDenied, ReadOnlyFilesystem, ResourceBusy};
+    matches!(error.kind(), PermissionDenied | ReadOnlyFilesystem | ResourceBusy)
+}
+
+/// Writes a file that cannot be replaced. A crash may leave part of the new content.
+fn overwrite(path: &Path, bytes: &[u8]) -> io::Result<()> {
+    let mut file = OpenOptions::new().write(true).truncate(true).open(path)?;
+    file.write_all(bytes)?;
+    file.sync_all()
 }
 
 /// What is known of the file that will be replaced, if there is one. One that may not be written is not replaced either.

@@ -64,7 +64,7 @@ fn what_goes_in_comes_out() {
 #[test]
 fn the_bytes_of_a_frame_never_change() {
     let bytes = encode(Kind::Checkpoint, &(7u16, vec![1.0f32])).unwrap();
-    assert_eq!(bytes[..16], *b"QGDF\x02\0\x02\0\x0e\0\0\0\0\0\0\0");
+    assert_eq!(bytes[..16], *b"QGDF\x03\0\x02\0\x0e\0\0\0\0\0\0\0");
     assert_eq!(bytes[16..20], crc32fast::hash(&[&bytes[..16], &bytes[20..]].concat()).to_le_bytes());
     assert_eq!(bytes[20..], [7, 0, 1, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0x80, 0x3f]);
 }

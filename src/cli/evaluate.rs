@@ -88,6 +88,7 @@ impl EvaluateArgs {
         bench::fill(&plan, &cache, &self.machine, setting::jobs(self.jobs))?;
         let report = self.report(&plan, &cache, &peers)?;
         let mut results = Results::default();
+        cache.failure().into_iter().for_each(|failure| results.failed(failure));
         results.write(self.json.as_deref(), || Ok(serde_json::to_vec_pretty(&report)?));
         results.write(self.markdown.as_deref(), || Ok(report.markdown().into()));
         results.write(self.svg.as_deref(), || Ok(report.picture().into()));

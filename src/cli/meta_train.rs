@@ -160,9 +160,13 @@ fn train(
         }
         let before = *steps_before.get_or_insert(report.inner_steps);
         show(&bar, &report, (report.inner_steps - before) as f64 / start.elapsed().as_secs_f64());
-        if let Some(log) = &mut log {
-            serde_json::to_writer(&*log, &LogLine { engine: engine_name, report: &report })?;
-            writeln!(log)?;
+        if let Some(file) = &mut log {
+            let mut line = serde_json::to_vec(&LogLine { engine: engine_name, report: &report })?;
+            line.push(b'\n');
+            if let Err(error) = file.write_all(&line) {
+                note!("cannot write the log: {error}; the training goes on without it");
+                log = None;
+            }
         }
     }
     bar.finish_and_clear();

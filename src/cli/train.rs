@@ -65,7 +65,7 @@ pub struct TrainArgs {
     /// pipe it streams; where its reader goes away, the run goes on without it
     #[arg(long, value_name = "OUT.jsonl", help_heading = "Output")]
     trace: Option<PathBuf>,
-    /// Keep a checkpoint in this folder, and go on from it if there is one
+    /// Keep a checkpoint in this folder, and go on from it if there is one. One process at a time
     #[arg(long, value_name = "DIR", help_heading = "Output")]
     resume: Option<PathBuf>,
     /// Steps between two checkpoints

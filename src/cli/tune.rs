@@ -216,7 +216,7 @@ impl WorkArgs {
         let need = |holds: bool, flag: &str, found: String, allowed: &str| {
             if holds { Ok(()) } else { Err(Failure::BadInput(anyhow!("`{flag}` is {found}, but must be {allowed}"))) }
         };
-        need((1..=1024).contains(&self.workers), "--workers", self.workers.to_string(), "from 1 to 1024")?;
+        need((1..=1024).contains(&self.workers), "--workers", self.workers.to_string(), "at least 1 and at most 1024")?;
         need(self.max_failures >= 1, "--max-failures", self.max_failures.to_string(), "at least 1")?;
         let timeout = self.timeout.unwrap_or(1.0);
         need(timeout > 0.0 && timeout <= 1e9, "--timeout", timeout.to_string(), "above 0 and at most 1e9 seconds")
