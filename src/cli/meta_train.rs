@@ -34,7 +34,7 @@ pub struct MetaTrainArgs {
     #[arg(long, default_value_t = 0)]
     seed: u64,
     /// Threads for the rollouts. The result of the kernel does not depend on it.
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=1024))]
+    #[arg(long, value_name = "N", value_parser = clap::builder::RangedU64ValueParser::<u16>::new().range(1..=1024))]
     threads: Option<u16>,
     /// Go on from FILE.checkpoint if it exists.
     #[arg(long)]
