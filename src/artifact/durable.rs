@@ -44,10 +44,9 @@ pub fn check_writable(path: &Path) -> Result<(), ArtifactError> {
     let Place::File(file) = Place::of(path).map_err(io_error)? else { return Ok(()) };
     let try_out = || -> io::Result<()> {
         let old = existing(&file)?;
-        let temporary = temporary_path(&file)?;
-        match File::create_new(&temporary) {
+        match create_temporary(&file) {
             Err(error) if old.is_some() && is_fixed(&error) => Ok(()),
-            created => created.and_then(|_| fs::remove_file(&temporary)),
+            created => created.and_then(|(temporary, _)| fs::remove_file(temporary)),
         }
     };
     try_out().map_err(io_error)
@@ -82,19 +81,25 @@ fn write_into(mut out: impl Write, bytes: &[u8]) -> io::Result<()> {
 fn replace(path: &Path, bytes: &[u8]) -> Result<(), (&'static str, io::Error)> {
     let write = |error| ("write", error);
     let old = existing(path).map_err(write)?;
-    let temporary = temporary_path(path).map_err(write)?;
-    let written = write_synced(&temporary, bytes, old.as_ref())
-        .map_err(write)
-        .and_then(|()| fs::rename(&temporary, path).map_err(|error| ("rename a temporary file to", error)));
-    if written.is_err() {
+    match renamed(path, bytes, old.as_ref()) {
+        Ok(()) => sync_directory(folder_of(path)).map_err(|error| ("sync the directory of", error)),
+        Err((_, error)) if old.is_some() && is_fixed(&error) => overwrite(path, bytes).map_err(write),
+        failed => failed,
+    }
+}
+
+/// Writes the temporary file and gives it its name. Where that fails, it is removed.
+fn renamed(path: &Path, bytes: &[u8], old: Option<&Metadata>) -> Result<(), (&'static str, io::Error)> {
+    let write = |error| ("write", error);
+    let (temporary, file) = create_temporary(path).map_err(write)?;
+    let written = write_synced(file, bytes, old).map_err(write);
+    let named =
+        written.and_then(|()| fs::rename(&temporary, path).map_err(|error| ("rename a temporary file to", error)));
+    if named.is_err() {
         // The first error is the one to report; a temporary file that cannot be removed either does no harm.
         let _ = fs::remove_file(&temporary);
-        return match written {
-            Err((_, error)) if old.is_some() && is_fixed(&error) => overwrite(path, bytes).map_err(write),
-            written => written,
-        };
     }
-    sync_directory(folder_of(path)).map_err(|error| ("sync the directory of", error))
+    named
 }
 
 /// Whether the system refuses to replace a file, which says nothing of its content: its folder may not be written, or the
@@ -120,11 +125,19 @@ fn existing(path: &Path) -> io::Result<Option<Metadata>> {
     }
 }
 
-/// Hidden, and different for every write: two writers of one file never share a temporary one.
-fn temporary_path(path: &Path) -> io::Result<PathBuf> {
+/// Makes a file that is hidden, and another one for every write: two writers of one file never share a temporary one.
+fn create_temporary(path: &Path) -> io::Result<(PathBuf, File)> {
     static WRITES: AtomicU64 = AtomicU64::new(0);
-    let (process, number) = (std::process::id(), WRITES.fetch_add(1, Ordering::Relaxed));
-    Ok(folder_of(path).join(format!("{}{process}-{number}.tmp", temporary_prefix(path)?)))
+    let (prefix, process) = (temporary_prefix(path)?, std::process::id());
+    loop {
+        let number = WRITES.fetch_add(1, Ordering::Relaxed);
+        let temporary = folder_of(path).join(format!("{prefix}{process}-{number}.tmp"));
+        match File::create_new(&temporary) {
+            // A killed process of the same number has left it: in a container, that is number 1 each time.
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
+            created => return created.map(|file| (temporary, file)),
+        }
+    }
 }
 
 fn temporary_prefix(path: &Path) -> io::Result<String> {
@@ -133,8 +146,7 @@ fn temporary_prefix(path: &Path) -> io::Result<String> {
     Ok(if short { format!(".{name}.") } else { format!(".{:08x}.", crc32fast::hash(name.as_bytes())) })
 }
 
-fn write_synced(path: &Path, bytes: &[u8], old: Option<&Metadata>) -> io::Result<()> {
-    let mut file = File::create_new(path)?;
+fn write_synced(mut file: File, bytes: &[u8], old: Option<&Metadata>) -> io::Result<()> {
     if let Some(old) = old {
         keep_owner_and_mode(&file, old)?;
     }
