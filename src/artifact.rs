@@ -69,8 +69,8 @@ impl Kind {
     pub const ALL: [Self; 4] = [Self::Controller, Self::Checkpoint, Self::MetaTraining, Self::Sampler];
 
     /// The format version that this version of the crate writes. 1: as in version 0.1. 2: controllers name their features and their parents;
-    /// runs keep the state of the rebuilt driver. 3: runs know which batches were broken, and the learning rate that was
-    /// found.
+    /// runs keep the state of the rebuilt driver. 3: runs know their data and their trace, which batches were broken, and the
+    /// learning rate that was found.
     pub fn version(self) -> u16 {
         match self {
             Self::Checkpoint => 3,

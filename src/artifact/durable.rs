@@ -2,7 +2,8 @@
 //!
 //! A name may lead elsewhere (see [`Place`]): symbolic links are followed and stay; devices and pipes are written into. A
 //! file that is replaced keeps its mode and, where the system allows it, its owner. A hard link is parted: its other names
-//! keep the old content, as copies by `cp -l` should.
+//! keep the old content, as copies by `cp -l` should. Only a file that the system does not let be replaced is overwritten
+//! where it is.
 
 use super::ArtifactError;
 use super::place::{Place, folder_of};
@@ -42,10 +43,11 @@ pub fn check_writable(path: &Path) -> Result<(), ArtifactError> {
     let io_error = |source| ArtifactError::Io { action: "write", path: path.to_path_buf(), source };
     let Place::File(file) = Place::of(path).map_err(io_error)? else { return Ok(()) };
     let try_out = || -> io::Result<()> {
-        existing(&file)?;
-        let temporary = temporary_path(&file)?;
-        File::create_new(&temporary)?;
-        fs::remove_file(&temporary)
+        let old = existing(&file)?;
+        match create_temporary(&file) {
+            Err(error) if old.is_some() && is_fixed(&error) => Ok(()),
+            created => created.and_then(|(temporary, _)| fs::remove_file(temporary)),
+        }
     };
     try_out().map_err(io_error)
 }
@@ -79,16 +81,39 @@ fn write_into(mut out: impl Write, bytes: &[u8]) -> io::Result<()> {
 fn replace(path: &Path, bytes: &[u8]) -> Result<(), (&'static str, io::Error)> {
     let write = |error| ("write", error);
     let old = existing(path).map_err(write)?;
-    let temporary = temporary_path(path).map_err(write)?;
-    let written = write_synced(&temporary, bytes, old.as_ref())
-        .map_err(write)
-        .and_then(|()| fs::rename(&temporary, path).map_err(|error| ("rename a temporary file to", error)));
-    if written.is_err() {
+    match renamed(path, bytes, old.as_ref()) {
+        Ok(()) => sync_directory(folder_of(path)).map_err(|error| ("sync the directory of", error)),
+        Err((_, error)) if old.is_some() && is_fixed(&error) => overwrite(path, bytes).map_err(write),
+        failed => failed,
+    }
+}
+
+/// Writes the temporary file and gives it its name. Where that fails, it is removed.
+fn renamed(path: &Path, bytes: &[u8], old: Option<&Metadata>) -> Result<(), (&'static str, io::Error)> {
+    let write = |error| ("write", error);
+    let (temporary, file) = create_temporary(path).map_err(write)?;
+    let written = write_synced(file, bytes, old).map_err(write);
+    let named =
+        written.and_then(|()| fs::rename(&temporary, path).map_err(|error| ("rename a temporary file to", error)));
+    if named.is_err() {
         // The first error is the one to report; a temporary file that cannot be removed either does no harm.
         let _ = fs::remove_file(&temporary);
-        return written;
     }
-    sync_directory(folder_of(path)).map_err(|error| ("sync the directory of", error))
+    named
+}
+
+/// Whether the system refuses to replace a file, which says nothing of its content: its folder may not be written, or the
+/// file is mounted as such into a container.
+fn is_fixed(error: &io::Error) -> bool {
+    use io::ErrorKind::{PermissionDenied, ReadOnlyFilesystem, ResourceBusy};
+    matches!(error.kind(), PermissionDenied | ReadOnlyFilesystem | ResourceBusy)
+}
+
+/// Writes a file that cannot be replaced. A crash may leave part of the new content.
+fn overwrite(path: &Path, bytes: &[u8]) -> io::Result<()> {
+    let mut file = OpenOptions::new().write(true).truncate(true).open(path)?;
+    file.write_all(bytes)?;
+    file.sync_all()
 }
 
 /// What is known of the file that will be replaced, if there is one. One that may not be written is not replaced either.
@@ -100,11 +125,19 @@ fn existing(path: &Path) -> io::Result<Option<Metadata>> {
     }
 }
 
-/// Hidden, and different for every write: two writers of one file never share a temporary one.
-fn temporary_path(path: &Path) -> io::Result<PathBuf> {
+/// Makes a file that is hidden, and another one for every write: two writers of one file never share a temporary one.
+fn create_temporary(path: &Path) -> io::Result<(PathBuf, File)> {
     static WRITES: AtomicU64 = AtomicU64::new(0);
-    let (process, number) = (std::process::id(), WRITES.fetch_add(1, Ordering::Relaxed));
-    Ok(folder_of(path).join(format!("{}{process}-{number}.tmp", temporary_prefix(path)?)))
+    let (prefix, process) = (temporary_prefix(path)?, std::process::id());
+    loop {
+        let number = WRITES.fetch_add(1, Ordering::Relaxed);
+        let temporary = folder_of(path).join(format!("{prefix}{process}-{number}.tmp"));
+        match File::create_new(&temporary) {
+            // A killed process of the same number has left it: in a container, that is number 1 each time.
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
+            created => return created.map(|file| (temporary, file)),
+        }
+    }
 }
 
 fn temporary_prefix(path: &Path) -> io::Result<String> {
@@ -113,8 +146,7 @@ fn temporary_prefix(path: &Path) -> io::Result<String> {
     Ok(if short { format!(".{name}.") } else { format!(".{:08x}.", crc32fast::hash(name.as_bytes())) })
 }
 
-fn write_synced(path: &Path, bytes: &[u8], old: Option<&Metadata>) -> io::Result<()> {
-    let mut file = File::create_new(path)?;
+fn write_synced(mut file: File, bytes: &[u8], old: Option<&Metadata>) -> io::Result<()> {
     if let Some(old) = old {
         keep_owner_and_mode(&file, old)?;
     }

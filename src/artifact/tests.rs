@@ -255,6 +255,19 @@ mod on_unix {
     }
 
     #[test]
+    fn what_a_killed_process_of_the_same_number_left_is_in_nobodys_way() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("net.qgd");
+        for number in 0..1000 {
+            fs::write(folder.path().join(format!(".net.qgd.{}-{number}.tmp", std::process::id())), "").unwrap();
+        }
+        check_writable(&path).unwrap();
+        write_bytes(&path, b"whole").unwrap();
+        assert_eq!(fs::read(&path).unwrap(), b"whole");
+        assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 1001);
+    }
+
+    #[test]
     fn what_a_killed_writer_left_is_swept_and_nothing_else() {
         let folder = tempfile::tempdir().unwrap();
         let at = |name: &str| folder.path().join(name);

@@ -58,7 +58,7 @@ pub struct CompareArgs {
     #[command(flatten)]
     machine: Machine,
     /// Runs at the same time, each on one thread [default: one for each core]
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..), help_heading = "Machine")]
+    #[arg(long, value_name = "N", value_parser = clap::builder::RangedU64ValueParser::<u16>::new().range(1..=1024), help_heading = "Machine")]
     jobs: Option<u16>,
     /// Write all results as JSON
     #[arg(long, value_name = "OUT", help_heading = "Output")]

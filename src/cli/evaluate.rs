@@ -57,7 +57,7 @@ pub struct EvaluateArgs {
     #[command(flatten)]
     machine: Machine,
     /// Runs at the same time, each on one thread [default: one for each core]
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..), help_heading = "Machine")]
+    #[arg(long, value_name = "N", value_parser = clap::builder::RangedU64ValueParser::<u16>::new().range(1..=1024), help_heading = "Machine")]
     jobs: Option<u16>,
     /// Where finished runs are kept
     #[arg(long, value_name = "DIR", default_value = "runs/evaluate", help_heading = "Output")]
@@ -89,6 +89,7 @@ impl EvaluateArgs {
         bench::fill(&plan, &cache, &self.machine, setting::jobs(self.jobs))?;
         let report = self.report(&plan, &cache, &peers)?;
         let mut results = Results::default();
+        cache.failure().into_iter().for_each(|failure| results.failed(failure));
         results.write(self.json.as_deref(), || Ok(serde_json::to_vec_pretty(&report)?));
         results.write(self.markdown.as_deref(), || Ok(report.markdown().into()));
         results.write(self.svg.as_deref(), || Ok(report.picture().into()));

@@ -54,6 +54,7 @@ impl Drop for Lock {
 ///
 /// # Errors
 /// When another process holds the lock: bad input, with the number of that process where the system tells it.
+#[cfg(feature = "torch")]
 pub fn hold_file(file: &File, what: &str) -> Result<(), Failure> {
     if lock(file, what)? {
         return Ok(());
@@ -86,6 +87,7 @@ fn this_process() -> String {
 }
 
 /// The process that holds a lock on the file with this inode, from Linux's list of locks.
+#[cfg(feature = "torch")]
 fn owner_of(inode: u64) -> Option<String> {
     let locks = fs::read_to_string("/proc/locks").ok()?;
     let of_file = |line: &&str| {

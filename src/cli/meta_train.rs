@@ -35,7 +35,7 @@ pub struct MetaTrainArgs {
     #[arg(long, default_value_t = 0)]
     seed: u64,
     /// Threads for the rollouts. The result of the kernel does not depend on it.
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=1024))]
+    #[arg(long, value_name = "N", value_parser = clap::builder::RangedU64ValueParser::<u16>::new().range(1..=1024))]
     threads: Option<u16>,
     /// Go on from FILE.checkpoint if it exists.
     #[arg(long)]
@@ -159,9 +159,13 @@ fn train(
             training.finish()?.save(&args.output)?;
         }
         outlook.show(&report);
-        if let Some(log) = &mut log {
-            serde_json::to_writer(&*log, &LogLine { engine: engine_name, report: &report })?;
-            writeln!(log)?;
+        if let Some(file) = &mut log {
+            let mut line = serde_json::to_vec(&LogLine { engine: engine_name, report: &report })?;
+            line.push(b'\n');
+            if let Err(error) = file.write_all(&line) {
+                note!("cannot write the log: {error}; the training goes on without it");
+                log = None;
+            }
         }
     }
     outlook.finish();

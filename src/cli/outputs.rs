@@ -4,7 +4,6 @@
 use super::failure::Failure;
 use anyhow::{Context, anyhow};
 use qgd::artifact::{self, Place};
-use std::fmt;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -79,6 +78,7 @@ impl Files {
     }
 
     /// The same for a folder, which may be made, and for the files of these names in it.
+    #[cfg(feature = "torch")]
     pub fn writes_folder(&mut self, flag: &str, folder: Option<&Path>, names: &[&str]) -> Result<(), Failure> {
         let Some(folder) = folder else { return Ok(()) };
         if folder.exists() && !folder.is_dir() {
@@ -138,11 +138,13 @@ fn without_links(path: &Path) -> std::io::Result<PathBuf> {
 }
 
 /// Results on their way to files. One that cannot be written takes neither the others along nor what is printed.
+#[cfg(feature = "torch")]
 #[derive(Debug, Default)]
 pub struct Results {
     failure: Option<Failure>,
 }
 
+#[cfg(feature = "torch")]
 impl Results {
     /// Notes that something was not written.
     pub fn failed(&mut self, failure: Failure) {
@@ -163,7 +165,7 @@ impl Results {
     }
 
     /// Prints the result, and answers what was not written.
-    pub fn tell(self, result: impl fmt::Display) -> Result<(), Failure> {
+    pub fn tell(self, result: impl std::fmt::Display) -> Result<(), Failure> {
         let Some(failure) = self.failure else {
             say!("{result}");
             return Ok(());

@@ -53,7 +53,7 @@ pub struct TrainArgs {
     #[command(flatten)]
     machine: Machine,
     /// Threads of libtorch. Small nets are fastest on one; the last bits of a result depend on it
-    #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u16).range(1..=1024), help_heading = "Machine")]
+    #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::builder::RangedU64ValueParser::<u16>::new().range(1..=1024), help_heading = "Machine")]
     threads: u16,
     /// Seed of everything random: split, initial weights, batches, dropout
     #[arg(long, value_name = "N", default_value_t = 0)]
@@ -68,7 +68,7 @@ pub struct TrainArgs {
     /// pipe it streams; where its reader goes away, the run goes on without it
     #[arg(long, value_name = "OUT.jsonl", help_heading = "Output")]
     trace: Option<PathBuf>,
-    /// Keep a checkpoint in this folder, and go on from it if there is one
+    /// Keep a checkpoint in this folder, and go on from it if there is one. One process at a time
     #[arg(long, value_name = "DIR", help_heading = "Output")]
     resume: Option<PathBuf>,
     /// Steps between two checkpoints

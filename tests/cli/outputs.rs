@@ -204,3 +204,21 @@ fn a_temporary_file_that_a_killed_process_left_is_swept() {
     let left: Vec<_> = fs::read_dir(sandbox.path("run")).unwrap().map(|entry| entry.unwrap().file_name()).collect();
     assert_eq!(left, ["checkpoint.qgd"]);
 }
+
+#[test]
+fn no_output_of_study_is_the_database() {
+    let sandbox = Sandbox::new();
+    for name in ["s.db", "s.db-wal"] {
+        sandbox.write(name, "studies");
+    }
+    symlink("s.db", sandbox.path("link")).unwrap();
+    for output in ["s.db", "./s.db", "link"] {
+        let study = ["study", "--storage", "sqlite:///s.db"];
+        for command in [&["export", "a", "-o", output][..], &["teach", "a", "-o", output]] {
+            let needle = "would overwrite the database of --storage";
+            spares(&sandbox, "s.db", &[&study[..], command].concat(), &["--output", needle]);
+        }
+    }
+    let export = ["study", "--storage", "sqlite:///s.db", "export", "a", "-o", "s.db-wal"];
+    spares(&sandbox, "s.db-wal", &export, &["would overwrite the database"]);
+}

@@ -186,3 +186,44 @@ fn a_weight_decay_of_zero_or_no_validation_split_is_refused_where_a_controller_n
     sandbox.write("line.toml", text);
     refuses("line.toml", "1e-3", &["data.split", "validation", "w.qgd"]);
 }
+
+#[test]
+fn a_run_that_has_changed_nothing_says_so_and_why() {
+    let sandbox = Sandbox::new();
+    let run = |lr: &str, controller: &str| {
+        let args = ["train", &digits(), "--lr", lr, "--controller", controller, "--steps", "10", "--json", "o"];
+        let output = sandbox.qgd(&args);
+        assert_eq!(output.code, 0, "{}", output.stderr);
+        (output.stdout, sandbox.json("o")["is_as_at_start"] == true)
+    };
+    let (said, unchanged) = run("1e20", "lr");
+    assert!(unchanged && said.contains("every step was undone") && said.contains("a lower --lr"), "{said}");
+    let (said, unchanged) = run("1e-30", "none");
+    assert!(unchanged && said.contains("no step was large enough") && said.contains("a higher --lr"), "{said}");
+    let (said, unchanged) = run("1e-3", "lr");
+    assert!(!unchanged && !said.contains("nothing learned"), "{said}");
+}
+
+/// What `qgd train` shows on a terminal, as `script` of util-linux plays one; none where there is no such program.
+fn on_a_terminal(sandbox: &Sandbox, variables: &[(&str, &str)]) -> Option<String> {
+    let train = sandbox.command(&["train", &digits(), "--steps", "300"]);
+    let words: Vec<_> = std::iter::once(train.get_program()).chain(train.get_args()).collect();
+    let line = words.iter().map(|word| word.to_str().unwrap()).collect::<Vec<_>>().join(" ");
+    let mut script = std::process::Command::new("script");
+    script.args(["-qec", &line, "/dev/null"]).current_dir(sandbox.path(".")).env_remove("RUST_LOG");
+    script.env_remove("NO_COLOR").envs(variables.iter().copied());
+    let output = script.stdin(std::process::Stdio::null()).output().ok()?;
+    Some(String::from_utf8(output.stdout).unwrap())
+}
+
+#[test]
+fn no_color_and_a_dumb_terminal_are_honored() {
+    let sandbox = Sandbox::new();
+    let colored = |text: &str| text.contains("\x1b[36m") || text.contains("\x1b[38;5;") || text.contains("\x1b[2m");
+    let Some(bar) = on_a_terminal(&sandbox, &[("TERM", "xterm-256color")]) else { return };
+    assert!(colored(&bar) && bar.contains("/300"), "{bar:?}");
+    let without = on_a_terminal(&sandbox, &[("TERM", "xterm-256color"), ("NO_COLOR", "1")]).unwrap();
+    assert!(!colored(&without) && without.contains("/300 steps"), "{without:?}");
+    let dumb = on_a_terminal(&sandbox, &[("TERM", "dumb")]).unwrap();
+    assert!(!dumb.contains('\x1b') && dumb.contains("300/300 steps  loss"), "{dumb:?}");
+}

@@ -45,6 +45,8 @@ pub struct Cache {
     known: Mutex<BTreeMap<String, Score>>,
     /// The file to append to, once [`Cache::open`] was called.
     file: Mutex<Option<File>>,
+    /// First error of a write. Later runs are known to this evaluation alone.
+    failure: Mutex<Option<Failure>>,
     /// Number of lines that could not be read.
     pub n_damaged: usize,
 }
@@ -91,7 +93,7 @@ impl Cache {
                 Err(_) => n_damaged += 1,
             }
         }
-        Ok(Self { path, known: Mutex::new(known), file: Mutex::default(), n_damaged })
+        Ok(Self { path, known: Mutex::new(known), file: Mutex::default(), failure: Mutex::default(), n_damaged })
     }
 
     /// Prepares [`Cache::put`]: creates folder and file if they are missing, and cuts off a last line that is
@@ -114,16 +116,25 @@ impl Cache {
         self.known.lock().unwrap_or_else(PoisonError::into_inner).get(key).copied()
     }
 
-    /// Appends a run, which is in the file when this returns.
+    /// Appends a run, which is in the file when this returns. Where the file cannot be written, the evaluation goes on
+    /// without it.
     pub fn put(&self, entry: Entry) -> Result<(), Failure> {
         let mut line = serde_json::to_vec(&entry)?;
         line.push(b'\n');
         let mut file = self.file.lock().unwrap_or_else(PoisonError::into_inner);
-        let file = file.as_mut().with_context(|| format!("{} is not open", self.path.display()))?;
         // One write, so that lines of two evaluations side by side do not mix.
-        file.write_all(&line).with_context(|| format!("cannot write {}", self.path.display()))?;
+        if let Some(Err(error)) = file.as_mut().map(|file| file.write_all(&line)) {
+            let failure = Failure::Failed(anyhow!("cannot write {}: {error}", self.path.display()));
+            note!("{failure}; the evaluation goes on without it");
+            (*file, *self.failure.lock().unwrap_or_else(PoisonError::into_inner)) = (None, Some(failure));
+        }
         self.known.lock().unwrap_or_else(PoisonError::into_inner).insert(entry.key, entry.score);
         Ok(())
+    }
+
+    /// Why not all runs are in the file, if they are not.
+    pub fn failure(&self) -> Option<Failure> {
+        self.failure.lock().unwrap_or_else(PoisonError::into_inner).take()
     }
 
     pub fn path(&self) -> &Path {

@@ -83,8 +83,11 @@ impl TaskObjective {
     /// The objective of this study: with its seed, and noted in it, so that no worker trains something else.
     pub fn of_study(mut self, study: &Study, timeout: Option<Duration>) -> Result<Self, Failure> {
         let (name, decider) = (self.keys.name(), &self.decider);
+        let data = self.machine.fingerprint(&self.keys.task(&BTreeMap::new())?)?;
         let controller = format!("{} {}", decider.controller_name(), decider.fingerprint());
-        study.bind_objective(&format!("{name}, controller {}", controller.trim_end())).map_err(Failure::of_tuner)?;
+        study
+            .bind_objective(&format!("{name}, data {data:016x}, controller {}", controller.trim_end()))
+            .map_err(Failure::of_tuner)?;
         let seed = study.config().seed;
         if seed != self.seed {
             (self.data, self.seed) = (self.machine.dataset(&self.keys.task(&BTreeMap::new())?, seed)?, seed);
