@@ -35,8 +35,8 @@ const MIN_SIGMA: f64 = 0.5 / 1.64;
 
 /// Names and shares of all parameters of the complete trials with finite values, the largest share first. Shares are
 /// not negative and their sum is 1; they are equal where the trials show no difference. A parameter that can have only
-/// one value has the share 0 always, so where all are such parameters, all shares are 0. `objective` is the index of the
-/// value, and `direction` its direction.
+/// one value has the share 0 always, so where all are such parameters, all shares are 0. `objective` is the index of
+/// the value, and `direction` its direction.
 ///
 /// ```
 /// use qgd::tuner::{Direction, Distribution, Parameter, Space, Study, StudyConfig, importance};

@@ -21,7 +21,8 @@ pub(super) fn tamed(costs: &[f64]) -> Vec<f64> {
     let mut sorted: Vec<f64> = costs.iter().copied().filter(|cost| cost.is_finite()).collect();
     sorted.sort_by(f64::total_cmp);
     let low = sorted.first().copied().unwrap_or_default();
-    let quartile = sorted.iter().copied().skip(sorted.len() / 4).find(|&cost| cost > low).unwrap_or(low);
+    let quartile =
+        sorted.iter().copied().skip(sorted.len().saturating_sub(1) / 4).find(|&cost| cost > low).unwrap_or(low);
     let unit = quartile - low;
     if !(unit > 0.0 && unit.is_finite()) {
         return costs.to_vec();

@@ -70,8 +70,8 @@ impl Heart {
         self.shared.lock().trials.remove(&number);
     }
 
-    /// Notes that a trial is not one of ours any more. It is remembered, so that its news do not get into another one of
-    /// its number.
+    /// Notes that a trial is not one of ours any more. It is remembered, so that its news do not get into another one
+    /// of its number.
     pub fn lose(&self, number: usize) {
         self.shared.lock().trials.entry(number).and_modify(|trial| trial.1 = true);
     }
