@@ -153,13 +153,12 @@ print(len(study.trials))";
 fn choices_that_only_optuna_has_are_shown_and_continued_or_refused_by_name() {
     let Some((sandbox, _)) = with_optuna().into_iter().next() else { return };
     let script = "
-for name, choices in [('tuples', [(1, 2), (3, 4), 'x']), ('nothing', [None, 1]), ('odd', [float('nan'), 1])]:
+for name, choices in [('lists', [[1, 2], [3, 4], 'x']), ('nothing', [None, 1]), ('odd', [float('nan'), 1])]:
     study = optuna.create_study(study_name=name, storage=url)
     study.optimize(lambda t: float(t.suggest_categorical('shape', choices) == choices[0]), n_trials=4)";
     python(&sandbox, script);
     let storage = ["--storage", "sqlite:///s.db"];
-    for look in [&["list"][..], &["show", "tuples"], &["show", "nothing"], &["show", "odd"], &["importance", "tuples"]]
-    {
+    for look in [&["list"][..], &["show", "lists"], &["show", "nothing"], &["show", "odd"], &["importance", "lists"]] {
         let output = sandbox.qgd(&[&["study"], look, &storage].concat());
         assert_eq!(output.code, 0, "{look:?}: {}", output.stderr);
     }
@@ -168,9 +167,9 @@ for name, choices in [('tuples', [(1, 2), (3, 4), 'x']), ('nothing', [None, 1]),
         let flags = ["tune", "space.toml", "--trials", "9", "--study", study];
         sandbox.qgd(&[&flags[..], &storage, &["--", "sh", "-c", "echo '{{\"value\": 1}}' # {shape}"]].concat())
     };
-    let output = tune("tuples");
+    let output = tune("lists");
     assert_eq!(output.code, 0, "{}", output.stderr);
-    assert!(trials(&sandbox, "tuples", "sqlite:///s.db").iter().any(|trial| trial["params"]["shape"] == json!([1, 2])));
+    assert!(trials(&sandbox, "lists", "sqlite:///s.db").iter().any(|trial| trial["params"]["shape"] == json!([1, 2])));
     for (study, choice) in [("nothing", "null"), ("odd", "1")] {
         let refused = tune(study);
         assert!(
@@ -180,8 +179,26 @@ for name, choices in [('tuples', [(1, 2), (3, 4), 'x']), ('nothing', [None, 1]),
         );
     }
     let more = "
-study = optuna.load_study(study_name='tuples', storage=url)
-study.optimize(lambda t: float(t.suggest_categorical('shape', [(1, 2), (3, 4), 'x']) == 'x'), n_trials=12)
+study = optuna.load_study(study_name='lists', storage=url)
+study.optimize(lambda t: float(t.suggest_categorical('shape', [[1, 2], [3, 4], 'x']) == 'x'), n_trials=12)
 print(len(study.trials))";
     assert_eq!(python(&sandbox, more), [21]);
+}
+
+#[test]
+fn every_step_that_we_propose_is_inside_the_range_as_optuna_reads_it() {
+    let Some((sandbox, _)) = with_optuna().into_iter().next() else { return };
+    let ranges = [(0.0, 0.35, 0.1), (-0.7, 0.7, 0.1), (0.05, 0.31, 0.025), (0.1, 0.9, 0.2), (0.0, 3.0, 0.7)];
+    let table = |(i, (low, high, step)): (usize, (f64, f64, f64))| {
+        format!("[params.p{i}]\ntype = 'float'\nlow = {low:?}\nhigh = {high:?}\nstep = {step:?}\n")
+    };
+    sandbox.write("space.toml", ranges.into_iter().enumerate().map(table).collect::<String>());
+    let flags = ["tune", "space.toml", "--storage", "sqlite:///s.db", "--trials", "80", "--sampler", "random"];
+    assert_eq!(sandbox.qgd(&[&flags[..], &["--", "echo", "{{\"value\": 1}}"]].concat()).code, 0);
+    let script = "
+trials = optuna.load_study(study_name='space', storage=url).trials
+high = {name: d.high for name, d in trials[0].distributions.items()}
+print(sum(t.params[name] > high[name] for t in trials for name in high))
+print(sum(any(t.params[name] == high[name] for t in trials) for name in high))";
+    assert_eq!(python(&sandbox, script), [0, 5]);
 }

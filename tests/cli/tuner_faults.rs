@@ -128,10 +128,10 @@ fn a_program_dies_with_its_worker() {
 #[test]
 fn a_worker_that_was_stopped_for_a_while_keeps_its_trials() {
     let sandbox = sandbox();
-    // Its programs go on while it stands still; two threads wait for them, and a third wants to give up whoever is
-    // silent.
-    let script = "echo x >> begun; sleep 2.5; echo '{{\"value\": 1}}'";
-    let flags = ["--trials", "4", "--workers", "2", "--lag", "4", "--heartbeat", "0.2"];
+    // Its programs end while it stands still. Then the first thread to wake up asks for the next trial, and would give
+    // up whoever has been silent.
+    let script = "echo x >> begun; sleep 1; echo '{{\"value\": 1}}'";
+    let flags = ["--trials", "4", "--workers", "2", "--lag", "4", "--heartbeat", "0.5"];
     let worker = [&["tune", "space.toml"], &flags[..], &["--", "sh", "-c", script]].concat();
     let mut workers: Vec<Child> = (0..2).map(|_| sandbox.command(&worker).spawn().unwrap()).collect();
     let begun = || std::fs::read_to_string(sandbox.path("begun")).map_or(0, |text| text.lines().count());
@@ -146,7 +146,7 @@ fn a_worker_that_was_stopped_for_a_while_keeps_its_trials() {
         }
     };
     signal("-STOP");
-    std::thread::sleep(Duration::from_millis(1500));
+    std::thread::sleep(Duration::from_millis(2500));
     signal("-CONT");
     assert!(workers.iter_mut().all(|worker| worker.wait().unwrap().success()));
     let states: Vec<_> =
