@@ -152,7 +152,9 @@ impl Distribution {
     pub fn nth(&self, index: u64) -> f64 {
         let index = index.min(self.n_values().unwrap_or(1).saturating_sub(1));
         match self {
-            // The last one may miss the end by a rounding error.
+            Self::Float { low, high, step: Some(step), .. } if index + 1 == self.n_values().unwrap_or(1) => {
+                last_step(*low, *high, *step, index)
+            }
             Self::Float { low, high, step, .. } => (low + index as f64 * step.unwrap_or(0.0)).min(*high),
             Self::Int { low, step, .. } => (i128::from(*low) + i128::from(index) * i128::from(*step)) as f64,
             Self::Categorical { .. } => index as f64,
@@ -351,6 +353,16 @@ fn whole_steps(range: f64, step: f64) -> u64 {
     (range / step + 1e-8).floor() as u64
 }
 
+/// The value `n` steps above `low`, where the range ends: `high` where that is meant, else without the rounding error that
+/// its decimals show. Optuna moves the end of a range there, so a value beyond would be outside.
+fn last_step(low: f64, high: f64, step: f64, n: u64) -> f64 {
+    let value = low + n as f64 * step;
+    let n_decimals = |number: f64| number.to_string().split_once('.').map_or(0, |(_, decimals)| decimals.len());
+    let n_decimals = n_decimals(low).max(n_decimals(step));
+    let written = format!("{value:.n_decimals$}").parse().unwrap_or(value);
+    if value > high || written > high { high } else { written }
+}
+
 /// Logarithms of the outer edges of the parts of `low` and `high`, half a number away from each, as in Optuna.
 fn log_edges(low: i64, high: i64) -> (f64, f64) {
     ((low as f64 - 0.5).ln(), (high as f64 + 0.5).ln())
@@ -468,6 +480,8 @@ mod tests {
         assert_eq!(distribution.n_values(), Some(4));
         // Three times 0.1 is more than 0.3.
         assert_eq!([distribution.nth(3), distribution.from_unit(1.0)].map(|v| v.to_string()), ["0.3", "0.3"]);
+        // Also where the range goes on.
+        assert_eq!(Distribution::stepped_float(0.0, 0.35, 0.1).nth(9).to_string(), "0.3");
         assert!(distribution.inner(&Value::Float(0.2)).is_some() && distribution.inner(&Value::Float(0.25)).is_none());
     }
 

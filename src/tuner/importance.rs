@@ -35,8 +35,8 @@ const MIN_SIGMA: f64 = 0.5 / 1.64;
 
 /// Names and shares of all parameters of the complete trials with finite values, the largest share first. Shares are
 /// not negative and their sum is 1; they are equal where the trials show no difference. A parameter that can have only
-/// one value has the share 0 always, so where all are such parameters, all shares are 0. `objective` is the index of the
-/// value, and `direction` its direction.
+/// one value has the share 0 always, so where all are such parameters, all shares are 0. `objective` is the index of
+/// the value, and `direction` its direction.
 ///
 /// ```
 /// use qgd::tuner::{Direction, Distribution, Parameter, Space, Study, StudyConfig, importance};
@@ -276,6 +276,42 @@ mod tests {
                 assert!((density.iter().sum::<f64>() - 1.0).abs() < 1e-9, "{distribution:?} {density:?}");
             }
         }
+    }
+
+    #[test]
+    fn a_parameter_with_one_value_has_no_share_whatever_the_trials_show() {
+        let single = [
+            Distribution::float(1.0, 1.0),
+            Distribution::log_float(2.0, 2.0),
+            Distribution::stepped_float(0.0, 0.4, 1.0),
+            Distribution::log_int(3, 3),
+            Distribution::categorical(["only"]),
+        ];
+        let x = Distribution::float(0.0, 1.0);
+        for same in [false, true] {
+            let costs: Vec<f64> = (0..40).map(|i| if same { 1.0 } else { f64::from(i) }).collect();
+            let of = |trial: usize, parameter: usize| match parameter {
+                0 => Some((&x, trial as f64 / 40.0)),
+                _ => Some((&single[parameter - 1], single[parameter - 1].nth(0))),
+            };
+            let shares = ranked(&costs, 1 + single.len(), of);
+            assert_eq!((shares[0].0, shares[0].1.to_string()), (0, "1".to_owned()));
+            assert!(shares[1..].iter().all(|share| share.1 <= 0.0), "{shares:?}");
+        }
+    }
+
+    #[test]
+    fn the_widest_ranges_that_optuna_makes_have_a_share_and_no_panic() {
+        let wide = [
+            Distribution::int(i64::MIN, i64::MAX),
+            Distribution::log_int(1, i64::MAX),
+            Distribution::float(f64::MIN, f64::MAX),
+            Distribution::log_float(5e-324, f64::MAX),
+        ];
+        let costs: Vec<f64> = (0..40).map(f64::from).collect();
+        let of = |trial: usize, i: usize| Some((&wide[i], wide[i].from_unit(trial as f64 / 40.0)));
+        let shares = ranked(&costs, wide.len(), of);
+        assert!(shares.iter().all(|share| (0.0..=1.0).contains(&share.1)), "{shares:?}");
     }
 
     #[test]

@@ -51,6 +51,8 @@ pub struct Draft {
     pub user_attrs: BTreeMap<String, Json>,
     /// Notes of programs about it.
     pub system_attrs: BTreeMap<String, Json>,
+    /// Seconds between the heartbeats of its worker. None for a trial that waits for one.
+    pub heartbeat_s: Option<f64>,
 }
 
 /// A change to a running trial.
@@ -133,10 +135,6 @@ pub struct Seen {
     pub unfinished: Vec<i64>,
 }
 
-/// Name of the trial attribute that holds the seconds between the heartbeats of its worker. One that is silent for
-/// twice as long is dead.
-pub(super) const HEARTBEAT: &str = "qgd:heartbeat_s";
-
 /// Keeps studies and their trials.
 ///
 /// Calls are atomic: several threads, and with a database several processes, may use one storage at the same time.
@@ -200,17 +198,13 @@ pub trait Storage: Send + Sync {
     /// As [`Storage::note`].
     fn enqueue(&self, study: &StudyRecord, draft: &Draft) -> Result<(), StorageError>;
 
-    /// Takes the first waiting trial, which is running from then on, adds `notes` of programs to it, and answers its
-    /// key. None where there is none, or where `limit` trials are complete, pruned or running.
+    /// Takes the first waiting trial, which is running from then on, with `heartbeat_s` seconds between the heartbeats
+    /// of its worker, and answers its key. None where there is none, or where `limit` trials are complete, pruned or
+    /// running.
     ///
     /// # Errors
     /// As [`Storage::note`].
-    fn claim(
-        &self,
-        study: &StudyRecord,
-        limit: usize,
-        notes: &BTreeMap<String, Json>,
-    ) -> Result<Option<TrialKey>, StorageError>;
+    fn claim(&self, study: &StudyRecord, limit: usize, heartbeat_s: f64) -> Result<Option<TrialKey>, StorageError>;
 
     /// Changes a running trial. False where it is not running, where there is no such trial in the study, or where it
     /// was begun another time than the key says: then nothing has changed.
@@ -229,9 +223,9 @@ pub trait Storage: Send + Sync {
     /// When the storage does not answer.
     fn beat(&self, study: &StudyRecord, trials: &[TrialKey]) -> Result<Vec<TrialKey>, StorageError>;
 
-    /// Fails running trials whose worker has been silent for more than twice the time that it has noted with them
-    /// ("qgd:heartbeat_s"), and adds a waiting trial for each that has not been tried `retries` times more. Trials
-    /// without that note are Optuna's, for Optuna to fail. Answers the numbers of those that failed.
+    /// Fails running trials whose worker has been silent for more than twice the time between its heartbeats, and adds
+    /// a waiting trial for each that has not been tried `retries` times more. Of Optuna's trials that time is not
+    /// known, so they are for Optuna to fail. Answers the numbers of those that failed.
     ///
     /// # Errors
     /// As [`Storage::note`].
@@ -274,8 +268,8 @@ pub fn open_existing(url: &str) -> Result<Arc<dyn Storage>, StorageError> {
     open_for(url, Purpose::Use)
 }
 
-/// Opens a storage that is there already, to look at it: nothing is written, not even by the database itself, so it may
-/// lie where nothing can be written. Methods that change something are refused.
+/// Opens a storage that is there already, to look at it: nothing is written, not even by the database itself, so a file
+/// may lie where nothing can be written. Methods that change something are not for such a storage; a file refuses them.
 ///
 /// # Errors
 /// As [`open_existing`].

@@ -110,8 +110,7 @@ impl Study {
     /// # Errors
     /// When there is none of that name, or it was not made by qgd, or the storage does not answer.
     pub fn open(storage: Arc<dyn Storage>, name: &str) -> Result<Self, TunerError> {
-        let record = settings::record(&*storage, name)?;
-        let (space, config) = settings::read(&record)?.ok_or_else(|| TunerError::NoSettings { name: name.into() })?;
+        let (space, config) = StudyConfig::stored_with_space(&*storage, name)?;
         Self::create_or_open(storage, space, config)
     }
 

@@ -40,6 +40,7 @@ mod training;
 mod tuner_bad_input;
 mod tuner_faults;
 mod tuner_postgres;
+mod tuner_values;
 mod tuning;
 #[cfg(feature = "torch")]
 mod tuning_nets;

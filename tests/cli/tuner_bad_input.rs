@@ -124,14 +124,14 @@ impl Drop for Disk {
     }
 }
 
-fn run(mut command: Command) -> Output {
+pub fn run(mut command: Command) -> Output {
     let output = command.output().unwrap();
     let text = |bytes| String::from_utf8(bytes).unwrap();
     Output { code: output.status.code().unwrap_or(-1), stdout: text(output.stdout), stderr: text(output.stderr) }
 }
 
 /// `qgd` as one who may not write what is read-only: root may, unless that is taken away.
-fn unprivileged(sandbox: &Sandbox, args: &[&str]) -> Command {
+pub fn unprivileged(sandbox: &Sandbox, args: &[&str]) -> Command {
     if std::fs::metadata("/proc/self").is_ok_and(|process| process.uid() == 0) {
         return wrapped(sandbox, &["setpriv", "--bounding-set", "-dac_override", "--"], args);
     }

@@ -5,7 +5,7 @@ use crate::sandbox::Sandbox;
 use crate::tuning::{sandbox, trials};
 use rand::RngExt;
 use std::fs::File;
-use std::process::{Child, Stdio};
+use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
 /// How much is to go wrong. QGD_FAULTS=full makes it a matter of minutes.
@@ -123,4 +123,54 @@ fn a_program_dies_with_its_worker() {
         patience();
         std::thread::sleep(Duration::from_millis(5));
     }
+}
+
+#[test]
+fn a_worker_that_was_stopped_for_a_while_keeps_its_trials() {
+    let sandbox = sandbox();
+    // Its programs end while it stands still. Then the first thread to wake up asks for the next trial, and would give
+    // up whoever has been silent.
+    let script = "echo x >> begun; sleep 1; echo '{{\"value\": 1}}'";
+    let flags = ["--trials", "4", "--workers", "2", "--lag", "4", "--heartbeat", "0.5"];
+    let worker = [&["tune", "space.toml"], &flags[..], &["--", "sh", "-c", script]].concat();
+    let mut workers: Vec<Child> = (0..2).map(|_| sandbox.command(&worker).spawn().unwrap()).collect();
+    let begun = || std::fs::read_to_string(sandbox.path("begun")).map_or(0, |text| text.lines().count());
+    let start = Instant::now();
+    while begun() < 4 {
+        assert!(start.elapsed() < Duration::from_secs(60), "nothing has happened");
+        std::thread::sleep(Duration::from_millis(5));
+    }
+    let signal = |name: &str| {
+        for worker in &workers {
+            assert!(Command::new("kill").args([name, &worker.id().to_string()]).status().unwrap().success());
+        }
+    };
+    signal("-STOP");
+    std::thread::sleep(Duration::from_millis(2500));
+    signal("-CONT");
+    assert!(workers.iter_mut().all(|worker| worker.wait().unwrap().success()));
+    let states: Vec<_> =
+        trials(&sandbox, "space", "sqlite:///qgd.db").iter().map(|trial| trial["state"].clone()).collect();
+    assert_eq!(states, ["COMPLETE"; 4]);
+}
+
+#[test]
+fn a_study_at_which_a_worker_is_is_deleted_by_force_only_and_its_worker_ends() {
+    let sandbox = sandbox();
+    let script = "echo x > begun; sleep 2; echo '{{\"value\": 1}}'";
+    let worker = sandbox.command(&["tune", "space.toml", "--trials", "3", "--", "sh", "-c", script]).spawn().unwrap();
+    let start = Instant::now();
+    while !sandbox.path("begun").exists() {
+        assert!(start.elapsed() < Duration::from_secs(60), "nothing has happened");
+        std::thread::sleep(Duration::from_millis(5));
+    }
+    let refused = sandbox.qgd(&["study", "delete", "space"]);
+    assert_eq!(refused.code, 2, "{}", refused.stderr);
+    assert!(refused.stderr.contains("1 trials whose workers are alive") && refused.stderr.contains("--force"));
+    assert_eq!(sandbox.qgd(&["study", "delete", "space", "--force"]).code, 0);
+    let output = worker.wait_with_output().unwrap();
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(output.status.code(), Some(1), "{said}");
+    assert!(said.contains("the study space is gone"), "{said}");
+    assert_eq!(sandbox.qgd(&["study", "list"]).stdout.lines().count(), 2, "a head and nothing below");
 }

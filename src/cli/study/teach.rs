@@ -4,7 +4,7 @@ use crate::cli::failure::Failure;
 use crate::cli::progress::Progress;
 use anyhow::{Context, anyhow};
 use clap::Args;
-use qgd::tuner::Study;
+use qgd::tuner::StudyConfig;
 use qgd::tuner::samplers::deep_q::{Lesson, TeachConfig, teach};
 use qgd::tuner::storage::Storage;
 use std::path::PathBuf;
@@ -53,16 +53,15 @@ impl TeachArgs {
         if let Some((name, _)) = self.data.iter().find(|(name, _)| !self.studies.contains(name)) {
             return Err(Failure::BadInput(anyhow!("--data names {name}, which is none of the studies")));
         }
-        let open = |name: &String| Study::open(storage.clone(), name).map_err(Failure::of_tuner);
-        let studies = self.studies.iter().map(open).collect::<Result<Vec<_>, _>>()?;
-        let space = studies[0].space();
-        let lesson = |study: &Study| {
-            let data = self.data.iter().find(|(name, _)| *name == study.config().name).map(|(_, data)| *data);
-            let config = study.config();
-            let trials = study.trials().map_err(Failure::of_tuner)?;
+        let settings = |name: &String| StudyConfig::stored_with_space(&**storage, name).map_err(Failure::of_tuner);
+        let studies = self.studies.iter().map(settings).collect::<Result<Vec<_>, _>>()?;
+        let space = &studies[0].0;
+        let lesson = |config: &StudyConfig| {
+            let data = self.data.iter().find(|(name, _)| *name == config.name).map(|(_, data)| *data);
+            let trials = super::find(&**storage, &config.name)?.1;
             Ok(Lesson::of_trials(config.name.clone(), &trials, config.directions[0], space, data))
         };
-        let lessons = studies.iter().map(lesson).collect::<Result<Vec<_>, Failure>>()?;
+        let lessons = studies.iter().map(|(_, config)| lesson(config)).collect::<Result<Vec<_>, Failure>>()?;
         let Self { episodes, trials, seed, .. } = *self;
         let config = TeachConfig { episodes, trials, seed, is_recurrent: self.lstm, ..TeachConfig::default() };
         let progress = Progress::new("studies", episodes as u64, 1);

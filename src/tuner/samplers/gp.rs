@@ -13,9 +13,9 @@
 //! Numbers lie in [0, 1] on their own scale; two choices are at distance 1; a parameter that is not active lies in the
 //! middle. Trials that still run count as complete, with the mean of the process as their value (Ginsbourger et al.
 //! 2010, kriging believer). Of the others only complete ones count. Costs that are far worse than the good ones are
-//! brought nearer (see `outliers`), so that one trial that diverged does not hide the rest. Those that break constraints count as worse than
-//! all others, by how much they break them. With several objectives each trial uses another weighted maximum of them
-//! (Knowles 2006, ParEGO, 10.1109/TEVC.2005.851274).
+//! brought nearer (see `outliers`), so that one trial that diverged does not hide the rest. Those that break
+//! constraints count as worse than all others, by how much they break them. With several objectives each trial uses
+//! another weighted maximum of them (Knowles 2006, ParEGO, 10.1109/TEVC.2005.851274).
 //!
 //! The parameters of the process are fitted anew each time the number of trials has grown by a sixteenth. The cost of
 //! that grows with the cube of the number of trials, so of more than `max_points` trials the process sees the better

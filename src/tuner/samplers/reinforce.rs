@@ -15,7 +15,8 @@
 //! - Its score is the gradient of π itself, without the logarithm; here it is that of equation 4.
 //! - Its recurrent net has one output layer for all parameters. Here each has its own, since they differ in their
 //!   values.
-//! - A trial that failed gets the reward of the worst one so far.
+//! - A trial that failed gets the reward of the worst one so far. Losses far worse than the good ones are brought
+//!   nearer, so that one run that diverged is not all that counts.
 //!
 //! | Name | Default | Purpose | Range |
 //! |---|---|---|---|

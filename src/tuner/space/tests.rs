@@ -114,7 +114,7 @@ fn a_file_that_is_wrong_names_the_key_and_what_is_allowed() {
     refused("log = true", "log = 1", &["`params.lr.log`", "true or false"]);
     refused("layers = [2, 3]", "layers = [4]", &["`params.drop.when.layers`", "4", "from 1 to 3"]);
     refused("layers = [2, 3]", "layer = [2]", &["`params.drop.when.layer`", "act, drop, layers, lr"]);
-    refused("'relu', 2,", "[1], 2,", &["`params.act.choices`"]);
+    refused("'relu', 2,", "1979-05-27, 2,", &["`params.act.choices`", "lists and tables"]);
     refused("high = 3\n", "high = 3\nwhen = { drop = 0.1 }\n", &["circle", "drop, layers"]);
     let error = SpaceFile::parse("params = 3").unwrap_err().to_string();
     assert!(error.contains("`params` is 3"), "{error}");

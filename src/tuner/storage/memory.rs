@@ -125,12 +125,7 @@ impl Storage for Memory {
         self.shelf().add(study, draft, TrialState::Waiting).map(|_| ())
     }
 
-    fn claim(
-        &self,
-        study: &StudyRecord,
-        limit: usize,
-        notes: &BTreeMap<String, Json>,
-    ) -> Result<Option<TrialKey>, StorageError> {
+    fn claim(&self, study: &StudyRecord, limit: usize, _heartbeat_s: f64) -> Result<Option<TrialKey>, StorageError> {
         let mut shelf = self.shelf();
         let trials = &mut shelf.study(study)?.1;
         if count(trials, &[TrialState::Complete, TrialState::Pruned, TrialState::Running]) >= limit {
@@ -139,7 +134,6 @@ impl Storage for Memory {
         let waiting = trials.iter_mut().find(|trial| trial.state == TrialState::Waiting);
         Ok(waiting.map(|trial| {
             trial.state = TrialState::Running;
-            trial.system_attrs.extend(notes.clone());
             trial.key()
         }))
     }

@@ -9,6 +9,10 @@
 //! - times in UTC, heartbeats by the clock of the database;
 //! - the number of a trial as the number of trials that the study had before it; one writer at a time ensures that.
 //!
+//! SQLite gives an id again when its row was deleted. So a study has a mark that no other one has, among its attributes
+//! ("qgd:mark"), and whoever works on a study names it with its mark. A trial is known by its study, its number and
+//! the time of its begin. How often its worker sends heartbeats is an attribute of it ("qgd:heartbeat_s:NUMBER").
+//!
 //! Every call is one transaction.
 
 mod read;
@@ -29,6 +33,10 @@ pub(super) const SCHEMA_VERSION: i64 = 12;
 
 /// Name of the study attribute that holds the mark of a study.
 const MARK: &str = "qgd:mark";
+
+/// Name of the trial attribute that holds the seconds between the heartbeats of its worker; behind a colon follows the
+/// number of the trial, for Optuna copies attributes where it tries a trial again.
+const HEARTBEAT: &str = "qgd:heartbeat_s";
 
 /// One cell of a table.
 #[derive(Debug, Clone, PartialEq)]
@@ -249,8 +257,8 @@ impl<C: Connection> Storage for Sql<C> {
         self.writing(|connection| write::enqueue(connection, study, draft))
     }
 
-    fn claim(&self, study: &StudyRecord, limit: usize, notes: &BTreeMap<String, Json>) -> Done<Option<TrialKey>> {
-        self.writing(|connection| write::claim(connection, study, limit, notes))
+    fn claim(&self, study: &StudyRecord, limit: usize, heartbeat_s: f64) -> Done<Option<TrialKey>> {
+        self.writing(|connection| write::claim(connection, study, limit, heartbeat_s))
     }
 
     fn change(&self, study: &StudyRecord, trial: &TrialKey, change: &Change) -> Done<bool> {

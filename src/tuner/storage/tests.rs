@@ -37,6 +37,7 @@ fn draft() -> Draft {
         params: BTreeMap::from([("lr".into(), lr), ("act".into(), act)]),
         user_attrs: BTreeMap::from([("who".into(), json!({"a": [1, null]}))]),
         system_attrs: BTreeMap::from([("note".into(), json!("\u{1f980} it's"))]),
+        heartbeat_s: None,
     }
 }
 
@@ -106,10 +107,10 @@ fn a_number_is_given_once_and_the_limit_holds() {
         assert!(storage.begin(&study, 1, &draft(), 1).unwrap().is_some(), "and no failed ones");
         storage.enqueue(&study, &draft()).unwrap();
         assert!(
-            storage.claim(&study, 1, &BTreeMap::new()).unwrap().is_none()
+            storage.claim(&study, 1, 10.0).unwrap().is_none()
                 && storage.begin(&study, 3, &draft(), 2).unwrap().is_none()
         );
-        assert!(storage.claim(&study, 2, &BTreeMap::new()).unwrap().is_some());
+        assert!(storage.claim(&study, 2, 10.0).unwrap().is_some());
         assert!(storage.begin(&StudyRecord { id: 99, ..study }, 0, &draft(), 9).is_err());
     });
 }
@@ -151,7 +152,7 @@ fn a_waiting_trial_is_claimed_by_one_worker_only() {
         let study = new_study(&*storage);
         (0..40).for_each(|_| storage.enqueue(&study, &draft()).unwrap());
         let claimed: Vec<Vec<TrialKey>> = std::thread::scope(|scope| {
-            let work = || std::iter::from_fn(|| storage.claim(&study, usize::MAX, &BTreeMap::new()).unwrap()).collect();
+            let work = || std::iter::from_fn(|| storage.claim(&study, usize::MAX, 10.0).unwrap()).collect();
             let threads: Vec<_> = (0..4).map(|_| scope.spawn(work)).collect();
             threads.into_iter().map(|thread| thread.join().unwrap()).collect()
         });
@@ -167,15 +168,13 @@ fn a_silent_worker_loses_its_trial_which_is_tried_again_so_many_times() {
 
 fn loses_its_trial(storage: &dyn Storage) {
     let study = new_study(storage);
-    let (retries, beats) = (2, BTreeMap::from([(HEARTBEAT.to_owned(), json!(0.15))]));
-    let mut noted = draft();
-    noted.system_attrs.extend(beats.clone());
-    storage.begin(&study, 0, &noted, 9).unwrap().unwrap();
+    let retries = 2;
+    storage.begin(&study, 0, &Draft { heartbeat_s: Some(0.15), ..draft() }, 9).unwrap().unwrap();
     for number in 0..3 {
         assert!(storage.reap(&study, retries).unwrap().is_empty(), "a fresh trial is not stale");
         std::thread::sleep(Duration::from_millis(350));
         assert_eq!(storage.reap(&study, retries).unwrap(), [number]);
-        assert_eq!(storage.claim(&study, 9, &beats).unwrap().is_some(), number < 2, "two retries");
+        assert_eq!(storage.claim(&study, 9, 0.15).unwrap().is_some(), number < 2, "two retries");
     }
     let trials = storage.trials(&study, &Seen::default()).unwrap();
     assert!(trials.iter().all(|trial| trial.state == TrialState::Fail && trial.params == draft().params));

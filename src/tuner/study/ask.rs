@@ -6,10 +6,10 @@ use crate::tuner::distribution::Value;
 use crate::tuner::error::TunerError;
 use crate::tuner::samplers::Ask;
 use crate::tuner::space::Point;
-use crate::tuner::storage::{Change, Draft, End, HEARTBEAT};
+use crate::tuner::storage::{Change, Draft, End};
 use crate::tuner::trial::{Assigned, REASON, Trial, TrialKey, TrialState};
 use rand::RngExt;
-use serde_json::{Value as Json, json};
+use serde_json::json;
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
@@ -58,9 +58,8 @@ impl Study {
                 if inner.history.needs_proposal(number, &self.space) {
                     self.check_lag(&inner.history, number)?;
                 }
-                let notes = self.heartbeat_note();
-                if let Some(key) = self.storage.claim(&self.record, limit, &notes)? {
-                    if let Some(trial) = self.claimed(&mut inner, key, &notes)? {
+                if let Some(key) = self.storage.claim(&self.record, limit, self.config.heartbeat_s)? {
+                    if let Some(trial) = self.claimed(&mut inner, key)? {
                         return Ok(Attempt::Trial(trial));
                     }
                     continue;
@@ -86,13 +85,6 @@ impl Study {
             inner.reaped = Some(Instant::now());
         }
         Ok(())
-    }
-
-    /// What is noted with every trial that begins here: how often its worker sends heartbeats, so that others know when
-    /// it has fallen silent.
-    fn heartbeat_note(&self) -> BTreeMap<String, Json> {
-        let note = || (HEARTBEAT.to_owned(), json!(self.config.heartbeat_s));
-        self.storage.outlives_workers().then(note).into_iter().collect()
     }
 
     /// Whether all trials have ended whose results trial `number` uses.
@@ -123,21 +115,16 @@ impl Study {
         let number = inner.history.trials.len();
         self.check_lag(&inner.history, number)?;
         let proposal = self.propose(inner, number).ok_or(TunerError::Exhausted { n_trials: number })?;
-        let system_attrs = self.heartbeat_note();
-        let draft = Draft { params: self.assigned(&proposal), system_attrs, ..Draft::default() };
+        let heartbeat_s = Some(self.config.heartbeat_s);
+        let draft = Draft { params: self.assigned(&proposal), heartbeat_s, ..Draft::default() };
         let Some(key) = self.storage.begin(&self.record, number, &draft, limit)? else { return Ok(None) };
         inner.history.put(Trial::begun(&key, draft));
         Ok(Some(self.active(key, &proposal)))
     }
 
     /// What to try in a trial that was waiting. None where it cannot be tried: then it has failed.
-    fn claimed(
-        &self,
-        inner: &mut Inner,
-        key: TrialKey,
-        notes: &BTreeMap<String, Json>,
-    ) -> Result<Option<ActiveTrial<'_>>, TunerError> {
-        let Some(trial) = self.claimed_trial(inner, &key, notes)? else { return Ok(None) };
+    fn claimed(&self, inner: &mut Inner, key: TrialKey) -> Result<Option<ActiveTrial<'_>>, TunerError> {
+        let Some(trial) = self.claimed_trial(inner, &key)? else { return Ok(None) };
         let number = trial.number;
         if let Some(point) = trial.point(&self.space) {
             return Ok(Some(self.active(key, &point)));
@@ -163,13 +150,8 @@ impl Study {
     }
 
     /// A trial that was just claimed.
-    fn claimed_trial(
-        &self,
-        inner: &mut Inner,
-        key: &TrialKey,
-        notes: &BTreeMap<String, Json>,
-    ) -> Result<Option<Trial>, TunerError> {
-        if let Some(number) = inner.history.claim(key, notes) {
+    fn claimed_trial(&self, inner: &mut Inner, key: &TrialKey) -> Result<Option<Trial>, TunerError> {
+        if let Some(number) = inner.history.claim(key) {
             return Ok(inner.history.trials.get(number).cloned());
         }
         // It was enqueued at this very moment.

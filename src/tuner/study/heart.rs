@@ -70,8 +70,8 @@ impl Heart {
         self.shared.lock().trials.remove(&number);
     }
 
-    /// Notes that a trial is not one of ours any more. It is remembered, so that its news do not get into another one of
-    /// its number.
+    /// Notes that a trial is not one of ours any more. It is remembered, so that its news do not get into another one
+    /// of its number.
     pub fn lose(&self, number: usize) {
         self.shared.lock().trials.entry(number).and_modify(|trial| trial.1 = true);
     }
@@ -147,5 +147,32 @@ impl Drop for Heart {
         self.shared.ended.notify_all();
         // A panic of the thread has been printed already.
         self.thread.take().map(JoinHandle::join);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::tuner::Direction;
+    use crate::tuner::storage::Memory;
+
+    #[test]
+    fn after_a_time_in_which_it_was_stopped_a_process_gives_the_others_time_to_beat() {
+        let memory = Arc::new(Memory::new());
+        memory.create("s", &[Direction::Minimize], &BTreeMap::new()).unwrap();
+        let (study, interval) = (memory.study("s").unwrap().unwrap(), Duration::from_millis(50));
+        let heart = Heart::start(memory, study, interval);
+        assert!(heart.is_ready_to_reap().unwrap());
+        let (hour, now) = (Duration::from_secs(3600), SystemTime::now());
+        let slept = Moment { steady: Instant::now() - Duration::from_millis(400), wall: now };
+        // The machine slept, the process was stopped, the clock was set back.
+        for awake in [Moment { wall: now - hour, ..Moment::now() }, slept, Moment { wall: now + hour, ..Moment::now() }]
+        {
+            heart.shared.lock().awake = awake;
+            assert!(!heart.is_ready_to_reap().unwrap());
+            std::thread::sleep(2 * interval + Duration::from_millis(5));
+            heart.shared.lock().awake = Moment::now();
+            assert!(heart.is_ready_to_reap().unwrap());
+        }
     }
 }

@@ -3,8 +3,6 @@
 use crate::tuner::space::Space;
 use crate::tuner::storage::{Change, Seen};
 use crate::tuner::trial::{Counts, Past, Trial, TrialKey, TrialState};
-use serde_json::Value as Json;
-use std::collections::BTreeMap;
 
 /// The trials of a study as they were last read or changed here, and the part of them that a sampler may see.
 #[derive(Default)]
@@ -63,14 +61,13 @@ impl History {
     }
 
     /// Takes over that a waiting trial was claimed here, and answers its number. None where it was not known to wait.
-    pub fn claim(&mut self, key: &TrialKey, notes: &BTreeMap<String, Json>) -> Option<usize> {
+    pub fn claim(&mut self, key: &TrialKey) -> Option<usize> {
         let known = self.trials.get(key.number)?;
         if known.id != key.id || known.state != TrialState::Waiting {
             return None;
         }
         let (started, state) = (key.started.clone(), TrialState::Running);
-        let mut trial = Trial { state, started, is_watched: true, ..known.clone() };
-        trial.system_attrs.extend(notes.clone());
+        let trial = Trial { state, started, is_watched: true, ..known.clone() };
         self.put(trial);
         Some(key.number)
     }

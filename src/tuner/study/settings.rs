@@ -122,6 +122,14 @@ impl StudyConfig {
         Ok(read(&record)?.map(|(_, config)| config))
     }
 
+    /// The space and the settings that a study was made with. Nothing is written.
+    ///
+    /// # Errors
+    /// As [`Study::open`](super::Study::open).
+    pub fn stored_with_space(storage: &dyn Storage, name: &str) -> Result<(Space, Self), TunerError> {
+        read(&record(storage, name)?)?.ok_or_else(|| TunerError::NoSettings { name: name.into() })
+    }
+
     /// Notes of a study that is made with these settings.
     fn notes(&self, space: &Space) -> BTreeMap<String, Json> {
         let parameters: Vec<Json> = space.parameters().iter().map(parameter_json).collect();

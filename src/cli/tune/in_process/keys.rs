@@ -117,6 +117,7 @@ fn toml_of(value: &Value) -> Toml {
         Value::Int(whole) => Toml::Integer(*whole),
         Value::Float(number) => Toml::Float(*number),
         Value::Text(text) => Toml::String(text.clone()),
+        // No key has such values: they are refused by name.
         Value::Null | Value::Other(_) => Toml::String(value.to_string()),
     }
 }

@@ -60,3 +60,23 @@ fn with_two_objectives_every_trial_weighs_them_anew() {
     }
     assert!(places.iter().max() > Some(&6) && places.iter().min() < Some(&4), "{places:?}");
 }
+
+#[test]
+fn one_value_that_diverged_does_not_blind_it() {
+    let space = Space::new(["x", "y"].map(|name| Parameter::new(name, Distribution::float(0.0, 1.0)))).unwrap();
+    let bowl = |point: &Point| point.iter().flatten().map(|x| (x - 0.3).powi(2)).sum::<f64>();
+    // The mean of the last trials shows whether it has learned where it is good.
+    let late = |big: f64| {
+        let number = std::cell::Cell::new(0);
+        let cost = |point: &Point| {
+            number.set(number.get() + 1);
+            // The first call is none of a trial.
+            vec![if number.get() == 6 { big } else { bowl(point) }]
+        };
+        let trials = minimized("gp", &space, 40, 1, cost);
+        trials[25..].iter().map(|past| bowl(&past.point)).sum::<f64>() / 15.0
+    };
+    let (without, with) = (late(1.0), late(1e4));
+    // A random point has 0.25 in the mean.
+    assert!(without < 0.05 && with < 0.05, "{without} without, {with} with one of 1e4");
+}

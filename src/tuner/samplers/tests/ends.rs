@@ -114,7 +114,10 @@ fn stays_inside(name: &str, n_spaces: usize, n_trials: usize) {
     let (mut n_refused, mut n_done, mut rng) = (0, 0, stream(7, &format!("ends/{name}")));
     while n_done < n_spaces {
         let space = drawn(&mut rng, &mut n_refused);
-        // Grid search refuses a float without a step or with too many values, say.
+        if name.starts_with("grid") && n_points(&space) > 3000 {
+            continue;
+        }
+        // CMA-ES refuses spaces of choices alone, say.
         let Ok(mut sampler) = build(name, &Setting { space: &space, directions: &directions }) else {
             n_refused += 1;
             assert!(n_refused < 60 * n_spaces, "{name} refuses nearly everything");
@@ -139,6 +142,12 @@ fn stays_inside(name: &str, n_spaces: usize, n_trials: usize) {
     eprintln!("{name}: {n_done} spaces, {n_trials} trials each, {:.1} s", begun.elapsed().as_secs_f64());
 }
 
+/// Number of points of a grid with three values of each float without a step.
+fn n_points(space: &Space) -> u64 {
+    let n_values = |parameter: &Parameter| parameter.distribution.n_values().unwrap_or(3);
+    space.parameters().iter().map(n_values).fold(1, u64::saturating_mul)
+}
+
 /// What a study does with a proposal: it shows it to the user, who may enqueue it again, and a storage keeps it.
 fn takes(name: &str, space: &Space, point: &Point) {
     assert!(space.contains(point), "{name} proposes {point:?} in {space:?}");
@@ -159,9 +168,9 @@ fn takes(name: &str, space: &Space, point: &Point) {
 #[test]
 fn every_sampler_stays_inside_the_oddest_spaces() {
     for (name, n_spaces, n_trials) in [
-        ("random", 4000, 3),
-        ("qmc", 4000, 3),
-        ("grid:n=3", 400, 12),
+        ("random", 4300, 3),
+        ("qmc", 4300, 3),
+        ("grid:n=3", 60, 40),
         ("tpe:n_startup_trials=3", 500, 10),
         ("tpe:n_startup_trials=3,multivariate=true", 300, 10),
         ("cmaes", 300, 20),

@@ -1,10 +1,10 @@
 //! Reads studies and trials from the tables.
 
-use super::{Cell, Connection, Done, MARK};
+use super::{Cell, Connection, Done, HEARTBEAT, MARK};
 use crate::tuner::direction::Direction;
 use crate::tuner::distribution::Distribution;
 use crate::tuner::python_json;
-use crate::tuner::storage::{HEARTBEAT, Seen, StorageError, StudyRecord, TrialKey};
+use crate::tuner::storage::{Seen, StorageError, StudyRecord, TrialKey};
 use crate::tuner::trial::{Assigned, Trial, TrialState};
 use serde_json::Value as Json;
 use std::collections::BTreeMap;
@@ -191,7 +191,7 @@ pub(super) fn trials(connection: &mut dyn Connection, study: &StudyRecord, seen:
         let sql = from(table, "key, value_json");
         for mut row in rows(connection, &sql, &[study.into()], &["trial_id", "key", "value_json"])? {
             let (id, key, value) = (row.int()?, row.text()?, row.json()?);
-            let Some(trial) = trials.get_mut(&id) else { continue };
+            let Some(trial) = trials.get_mut(&id).filter(|_| is_user || !key.starts_with(HEARTBEAT)) else { continue };
             let attrs = if is_user { &mut trial.user_attrs } else { &mut trial.system_attrs };
             attrs.insert(key, value);
         }
@@ -232,24 +232,31 @@ fn heads(connection: &mut dyn Connection, study: i64, wanted: &str) -> Done<BTre
     Ok(trials)
 }
 
+/// Condition that the row `note` of the attributes says how often the worker of a trial sends heartbeats.
+fn is_noted() -> String {
+    format!("note.trial_id = trials.trial_id AND note.key = '{HEARTBEAT}:' || CAST(trials.number AS VARCHAR)")
+}
+
 /// SELECT of 1 where somebody will end a trial of the table `trials`: its worker sends heartbeats. One of Optuna's that
 /// has been silent for long does not any more; those of ours are failed then.
 fn watched(connection: &mut dyn Connection) -> String {
     format!(
         "SELECT COUNT(*) FROM trial_heartbeats WHERE trial_heartbeats.trial_id = trials.trial_id AND ({} <= {PATIENCE_S:?} \
-         OR EXISTS (SELECT 1 FROM trial_system_attributes AS note WHERE note.trial_id = trials.trial_id AND note.key = '{HEARTBEAT}'))",
-        connection.dialect().silent_s
+         OR EXISTS (SELECT 1 FROM trial_system_attributes AS note WHERE {}))",
+        connection.dialect().silent_s,
+        is_noted()
     )
 }
 
-/// Number of running trials that nobody will end.
-pub(super) fn n_unwatched(connection: &mut dyn Connection, study: i64) -> Done<usize> {
+/// Number of trials of a study in each state, by its name, and of those in it that nobody will end.
+pub(super) fn counts(connection: &mut dyn Connection, study: i64) -> Done<BTreeMap<String, [usize; 2]>> {
     let sql = format!(
-        "SELECT COUNT(*) FROM trials WHERE study_id = $1 AND state = 'RUNNING' AND ({}) = 0",
+        "SELECT CAST(state AS VARCHAR), COUNT(*), SUM(CASE WHEN state = 'RUNNING' AND ({}) = 0 THEN 1 ELSE 0 END) \
+         FROM trials WHERE study_id = $1 GROUP BY state",
         watched(connection)
     );
-    let found = rows(connection, &sql, &[study.into()], &["count"])?;
-    found.into_iter().next().map_or(Ok(0), |mut row| Ok(row.int()? as usize))
+    let found = rows(connection, &sql, &[study.into()], &["trials.state", "count", "count"])?;
+    found.into_iter().map(|mut row| Ok((row.text()?, [row.int()? as usize, row.int()? as usize]))).collect()
 }
 
 fn params(connection: &mut dyn Connection, study: i64, trials: &mut BTreeMap<i64, Trial>, sql: &str) -> Done<()> {
@@ -277,14 +284,17 @@ pub(super) fn last_report(connection: &mut dyn Connection, trial: i64) -> Done<O
     found.into_iter().next().map(|mut row| row.typed_float()).transpose()
 }
 
-/// Running trials by what the time of silence of their workers is compared with: `times` the interval that they have
-/// noted.
+/// The running trials of our workers whose time of silence is `comparison` (`>` or `<=`) twice the interval that stands
+/// with them.
 fn by_silence(connection: &mut dyn Connection, study: i64, comparison: &str, lock: &str) -> Done<Vec<TrialKey>> {
+    // A database may look at this before it has left out all other attributes, which are no numbers.
+    let interval = format!("(CASE WHEN note.key LIKE '{HEARTBEAT}:%' THEN CAST(note.value_json AS FLOAT) END)");
     let sql = format!(
         "SELECT trials.trial_id, number, CAST(datetime_start AS VARCHAR) FROM trials \
          JOIN trial_heartbeats ON trial_heartbeats.trial_id = trials.trial_id \
-         JOIN trial_system_attributes AS note ON note.trial_id = trials.trial_id AND note.key = '{HEARTBEAT}' \
-         WHERE study_id = $1 AND state = 'RUNNING' AND {} {comparison} 2.0 * CAST(note.value_json AS FLOAT) ORDER BY number{lock}",
+         JOIN trial_system_attributes AS note ON {} \
+         WHERE study_id = $1 AND state = 'RUNNING' AND {} {comparison} 2.0 * {interval} ORDER BY number{lock}",
+        is_noted(),
         connection.dialect().silent_s
     );
     let found = rows(connection, &sql, &[study.into()], &["trials.trial_id", "trials.number", "start"])?;
@@ -302,8 +312,9 @@ pub(super) fn n_alive(connection: &mut dyn Connection, study: i64) -> Done<usize
     let of_optuna = format!(
         "SELECT COUNT(*) FROM trials JOIN trial_heartbeats ON trial_heartbeats.trial_id = trials.trial_id \
          WHERE study_id = $1 AND state = 'RUNNING' AND {} <= {PATIENCE_S:?} AND NOT EXISTS \
-         (SELECT 1 FROM trial_system_attributes AS note WHERE note.trial_id = trials.trial_id AND note.key = '{HEARTBEAT}')",
-        connection.dialect().silent_s
+         (SELECT 1 FROM trial_system_attributes AS note WHERE {})",
+        connection.dialect().silent_s,
+        is_noted()
     );
     let found = rows(connection, &of_optuna, &[study.into()], &["count"])?;
     let of_optuna = found.into_iter().next().map_or(Ok(0), |mut row| row.int())?;

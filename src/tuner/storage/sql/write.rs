@@ -1,12 +1,10 @@
 //! Writes studies and trials into the tables. Each public function is the work of one transaction.
 
 use super::read::{self, rows};
-use super::{Cell, Connection, Done, MARK};
+use super::{Cell, Connection, Done, HEARTBEAT, MARK};
 use crate::tuner::direction::Direction;
 use crate::tuner::python_json;
-use crate::tuner::storage::{
-    Change, Draft, End, HEARTBEAT, RUNG, Seen, StorageError, StudyRecord, TrialKey, pruned_values,
-};
+use crate::tuner::storage::{Change, Draft, End, RUNG, Seen, StorageError, StudyRecord, TrialKey, pruned_values};
 use crate::tuner::trial::{Assigned, CONSTRAINTS, REASON};
 use serde_json::{Value as Json, json};
 use std::collections::BTreeMap;
@@ -108,16 +106,10 @@ pub(super) fn delete(connection: &mut dyn Connection, study: &StudyRecord, force
 /// claims one before the transaction ends.
 fn counts(connection: &mut dyn Connection, study: &StudyRecord) -> Done<BTreeMap<String, usize>> {
     check(connection, study)?;
-    let sql = "SELECT CAST(state AS VARCHAR), COUNT(*) FROM trials WHERE study_id = $1 GROUP BY state";
-    let found = rows(connection, sql, &[study.id.into()], &["trials.state", "count"])?;
-    let mut counts: BTreeMap<String, usize> =
-        found.into_iter().map(|mut row| Ok((row.text()?, row.int()? as usize))).collect::<Done<_>>()?;
-    if let Some(running) = counts.get_mut("RUNNING") {
-        let lost = read::n_unwatched(connection, study.id)?;
-        *running -= lost.min(*running);
-        counts.insert(LOST.into(), lost);
-    }
-    Ok(counts)
+    let counts = read::counts(connection, study.id)?;
+    let n_lost = counts.values().map(|[_, n_lost]| n_lost).sum();
+    let others = counts.into_iter().map(|(state, [n, n_lost])| (state, n.saturating_sub(n_lost)));
+    Ok(others.chain([(LOST.to_owned(), n_lost)]).collect())
 }
 
 /// State in [`counts`] of running trials that nobody will end.
@@ -141,7 +133,7 @@ pub(super) fn begin(
     }
     let now = connection.dialect().now;
     let trial = insert(connection, study.id, number, draft, "RUNNING", now)?;
-    first_beat(connection, trial.id)?;
+    first_beat(connection, &trial, draft.heartbeat_s)?;
     Ok(Some(trial))
 }
 
@@ -190,7 +182,7 @@ pub(super) fn claim(
     connection: &mut dyn Connection,
     study: &StudyRecord,
     limit: usize,
-    notes: &BTreeMap<String, Json>,
+    heartbeat_s: f64,
 ) -> Done<Option<TrialKey>> {
     let counts = counts(connection, study)?;
     if sum(&counts, &["COMPLETE", "PRUNED", "RUNNING"]) >= limit {
@@ -203,13 +195,15 @@ pub(super) fn claim(
         connection.dialect().now
     );
     let Some(trial) = first_key(connection, &sql, &[study.id.into()])? else { return Ok(None) };
-    attributes(connection, "trial_system_attributes", "trial_id", trial.id, notes)?;
-    first_beat(connection, trial.id)?;
+    first_beat(connection, &trial, Some(heartbeat_s))?;
     Ok(Some(trial))
 }
 
-/// Begins the heartbeats of a trial.
-fn first_beat(connection: &mut dyn Connection, trial: i64) -> Done<()> {
+/// Begins the heartbeats of a trial, and notes how often they come.
+fn first_beat(connection: &mut dyn Connection, trial: &TrialKey, heartbeat_s: Option<f64>) -> Done<()> {
+    let TrialKey { id: trial, number, .. } = *trial;
+    let note = heartbeat_s.map(|seconds| (format!("{HEARTBEAT}:{number}"), json!(seconds)));
+    attributes(connection, "trial_system_attributes", "trial_id", trial, &note.into_iter().collect())?;
     let sql = format!(
         "INSERT INTO trial_heartbeats (trial_id, heartbeat) VALUES ($1, {}) \
          ON CONFLICT (trial_id) DO UPDATE SET heartbeat = excluded.heartbeat",
@@ -291,8 +285,8 @@ fn give_back(connection: &mut dyn Connection, trial: i64) -> Done<()> {
     for table in ["trial_intermediate_values", "trial_heartbeats"] {
         connection.query(&format!("DELETE FROM {table} WHERE trial_id = $1"), &[trial.into()])?;
     }
-    let sql = format!("DELETE FROM trial_system_attributes WHERE trial_id = $1 AND (key LIKE '{RUNG}%' OR key = $2)");
-    connection.query(&sql, &[trial.into(), HEARTBEAT.into()])?;
+    let notes = format!("(key LIKE '{RUNG}%' OR key LIKE '{HEARTBEAT}:%')");
+    connection.query(&format!("DELETE FROM trial_system_attributes WHERE trial_id = $1 AND {notes}"), &[trial.into()])?;
     let sql = "UPDATE trials SET state = 'WAITING', datetime_start = NULL WHERE trial_id = $1";
     connection.query(sql, &[trial.into()]).map(|_| ())
 }
@@ -327,8 +321,8 @@ pub(super) fn reap(connection: &mut dyn Connection, study: &StudyRecord, retries
         if history.len() <= retries {
             system_attrs.entry(FAILED.into()).or_insert(json!(number));
             system_attrs.insert(HISTORY.into(), Json::Array(history));
-            // The rungs that the failed trial has reached are its own, and so is the interval of its worker.
-            system_attrs.retain(|key, _| !key.starts_with(RUNG) && key != HEARTBEAT);
+            // The rungs that the failed trial has reached are its own.
+            system_attrs.retain(|key, _| !key.starts_with(RUNG));
             let draft = Draft { system_attrs, ..Draft::default() };
             let retry = insert(connection, study.id, n_trials, &draft, "WAITING", "NULL")?;
             copy(connection, id, retry.id, "trial_params", "param_name, param_value, distribution_json")?;

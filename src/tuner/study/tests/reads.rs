@@ -57,8 +57,8 @@ impl Storage for Counting {
         self.memory.enqueue(study, draft)
     }
 
-    fn claim(&self, study: &StudyRecord, limit: usize, notes: &BTreeMap<String, Json>) -> Done<Option<TrialKey>> {
-        self.memory.claim(study, limit, notes)
+    fn claim(&self, study: &StudyRecord, limit: usize, heartbeat_s: f64) -> Done<Option<TrialKey>> {
+        self.memory.claim(study, limit, heartbeat_s)
     }
 
     fn change(&self, study: &StudyRecord, trial: &TrialKey, change: &Change) -> Done<bool> {
