@@ -15,9 +15,11 @@ mod comparing;
 mod evaluating;
 #[cfg(feature = "torch")]
 mod killed;
+mod machines;
 mod merging;
 mod meta_training;
 mod optuna;
+mod programs;
 #[cfg(feature = "torch")]
 mod training;
 mod tuner_bad_input;
