@@ -4,6 +4,7 @@ use super::failure::Failure;
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Mutex, PoisonError};
+use std::thread::Builder;
 
 /// Does `work(0), ..., work(n - 1)`, `n_jobs` at a time. The answers are in order. After a failure nothing new is
 /// begun; of several failures the one with the smallest index is answered.
@@ -26,7 +27,13 @@ pub fn side_by_side<T: Send>(
             answers.lock().unwrap_or_else(PoisonError::into_inner).insert(i, answer);
         }
     };
-    std::thread::scope(|scope| (0..n_jobs.clamp(1, n.max(1))).for_each(|_| _ = scope.spawn(thread)));
+    std::thread::scope(|scope| {
+        // Fewer threads than were asked for do the work too.
+        let begun = |_: &usize| Builder::new().spawn_scoped(scope, thread).is_ok();
+        if (0..n_jobs.clamp(1, n.max(1))).take_while(begun).count() == 0 {
+            thread();
+        }
+    });
     answers.into_inner().unwrap_or_else(PoisonError::into_inner).into_values().collect()
 }
 

@@ -18,11 +18,13 @@ mod init;
 #[cfg(feature = "torch")]
 mod killed;
 mod listing;
+mod machines;
 mod merging;
 mod meta_training;
 #[cfg(feature = "torch")]
 mod numbers;
 mod optuna;
+mod programs;
 #[cfg(feature = "torch")]
 mod outputs;
 #[cfg(feature = "torch")]

@@ -70,9 +70,10 @@ fn parameters_come_as_arguments_and_in_the_environment_and_the_log_is_kept() {
     assert_eq!(output.code, 0, "{}", output.stderr);
     for trial in default_trials(&sandbox) {
         let (params, number) = (&trial["params"], trial["trial"].as_u64().unwrap());
-        let units = params.get("units").map(Value::to_string).unwrap_or_default();
+        // An argument whose parameter is not active is left out.
+        let units = params.get("units").map(|units| format!("u{units}")).unwrap_or_default();
         let expected =
-            format!("{0} {1} u{units} {0} {number} {params}\n{{\"value\": 1}}\n", params["x"], params["layers"]);
+            format!("{0} {1} {units} {0} {number} {params}\n{{\"value\": 1}}\n", params["x"], params["layers"]);
         assert_eq!(sandbox.read(&format!("space-logs/{number:06}.log")), expected);
         assert_eq!(params["layers"] == 1, units.is_empty());
     }

@@ -8,6 +8,7 @@
 use crate::cli::failure::Failure;
 use anyhow::anyhow;
 use qgd::tuner::{ActiveTrial, Space, Value};
+use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 
 /// Arguments of a command, the program first.
@@ -182,12 +183,17 @@ fn check_choice(argument: &str, pieces: &[Piece], space: &Space) -> Result<(), F
 fn check_program(program: &str) -> Result<(), Failure> {
     let path = std::env::var_os("PATH").unwrap_or_default();
     let mut folders = std::env::split_paths(&path);
+    let is_program = |path: &Path| path.metadata().is_ok_and(|file| file.is_file() && file.mode() & 0o111 != 0);
     let is_there = if program.contains('/') {
-        Path::new(program).is_file()
+        is_program(Path::new(program))
     } else {
-        !program.is_empty() && folders.any(|folder| folder.join(program).is_file())
+        !program.is_empty() && folders.any(|folder| is_program(&folder.join(program)))
     };
-    let missing = || Failure::BadInput(anyhow!("there is no program `{program}`, neither as a path nor in PATH"));
+    let missing = || {
+        Failure::BadInput(anyhow!(
+            "there is no program `{program}` that can be executed, neither as a path nor in PATH; scripts need `chmod +x`, or their interpreter before them"
+        ))
+    };
     is_there.then_some(()).ok_or_else(missing)
 }
 

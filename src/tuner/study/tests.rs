@@ -222,3 +222,29 @@ fn an_objective_that_always_fails_does_not_go_on_for_ever() {
     assert!(error.contains("20 trials in a row") && error.contains("no luck"), "{error}");
     assert_eq!(study.trials().unwrap().len(), 20);
 }
+
+/// An interruption changes nothing: the same trials come, with the same numbers.
+#[test]
+fn a_trial_that_is_given_back_is_tried_again_and_one_with_a_wrong_number_of_values_fails_alone() {
+    let run = |interrupt: bool| {
+        let study = Study::in_memory(space(), StudyConfig { sampler: "tpe".into(), ..StudyConfig::default() }).unwrap();
+        let (n_begun, options) = (AtomicUsize::new(0), Optimize { n_trials: 15, ..Optimize::default() });
+        study
+            .optimize(&options, |trial| {
+                let n_begun = n_begun.fetch_add(1, Ordering::Relaxed);
+                trial.report(1, 9.0)?;
+                Ok(if interrupt && n_begun % 4 == 3 { Outcome::given_back() } else { trial.float("x")?.into() })
+            })
+            .unwrap();
+        study.trials().unwrap()
+    };
+    let [plain, interrupted] = [false, true].map(run);
+    assert_eq!(plain, interrupted);
+    let study = Study::in_memory(space(), StudyConfig::default()).unwrap();
+    let values = |number: usize| vec![1.0; if number == 2 { 3 } else { 1 }];
+    let objective = |trial: &ActiveTrial<'_>| Ok(values(trial.number()).into());
+    study.optimize(&Optimize { n_trials: 5, ..Optimize::default() }, objective).unwrap();
+    let trials = study.trials().unwrap();
+    assert_eq!((trials.len(), trials[2].state), (6, TrialState::Fail));
+    assert_eq!(trials[2].system_attrs[REASON], "trial 2 was told 3 values, but the study has 1 objectives");
+}
