@@ -11,7 +11,7 @@ const DELIMITERS: [char; 5] = [',', ';', '\t', '|', ' '];
 /// Number of first lines by which the delimiter is found.
 const FIRST_LINES: usize = 200;
 /// What stands in a cell whose value is missing, in small letters.
-const MISSING: [&str; 7] = ["", "na", "nan", "n/a", "null", "none", "?"];
+const MISSING: [&str; 6] = ["", "na", "nan", "n/a", "null", "?"];
 
 /// What a table seems to hold.
 #[derive(Debug, Clone, PartialEq)]
