@@ -56,6 +56,28 @@ fn an_engine_that_cannot_do_it_is_refused_before_anything_is_written() {
     }
 }
 
+#[test]
+fn what_it_will_take_is_said_before_and_what_is_left_from_the_first_round_on() {
+    let sandbox = Sandbox::new();
+    recipe(&sandbox, 3);
+    let output = sandbox.qgd(&["meta-train", "recipe.toml", "-o", "out.qgd"]);
+    assert_eq!(output.code, 0, "{}", output.stderr);
+    // The rival from 11 starts, 3 rounds of 6 nets, one validation from 5 starts.
+    let before = "3 rounds with 6 nets each; 1 × 5 nets for validation: 34 nets";
+    let says = [
+        before,
+        "tuned with 11 nets ...",
+        "round 1 of 3 has begun ...",
+        "round    1/3  about 0 s left",
+        "round    3/3",
+    ];
+    let mut rest = &output.stderr[..];
+    for words in says {
+        let Some(place) = rest.find(words) else { panic!("no '{words}' in its place: {}", output.stderr) };
+        rest = &rest[place..];
+    }
+}
+
 #[cfg(feature = "torch")]
 #[test]
 fn batched_in_tch_a_killed_meta_training_goes_on_to_the_same_bytes_and_the_log_names_the_engine() {

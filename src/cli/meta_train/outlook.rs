@@ -113,7 +113,7 @@ fn in_words(workload: &Workload) -> String {
     };
     let n_validations = (0..workload.n_rounds()).filter(|&round| workload.validates(round)).count();
     format!(
-        "{learning_rounds} rounds with {} nets each{polish}; {n_validations} validations with {validation_nets} nets each: \
+        "{learning_rounds} rounds with {} nets each{polish}; {n_validations} × {validation_nets} nets for validation: \
          {} nets and about {:.1} million inner steps in all. How long that takes is estimated from the first round on.",
         workload.nets_of_round(0),
         workload.n_nets(),
@@ -181,7 +181,7 @@ mod tests {
     #[test]
     fn what_it_takes_is_said_in_numbers() {
         let says = in_words(&workload());
-        let expected = "100 rounds with 128 nets each, then 100 rounds of polish with 192 each; 4 validations with 640 nets each: 35968 nets";
+        let expected = "100 rounds with 128 nets each, then 100 rounds of polish with 192 each; 4 × 640 nets for validation: 35968 nets";
         assert!(says.starts_with(expected), "{says}");
     }
 
