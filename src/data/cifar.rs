@@ -5,7 +5,8 @@ use super::memory::Memory;
 use super::{DataError, Raw, RawInputs, RawTargets, read};
 use std::path::Path;
 
-const SHAPE: [usize; 3] = [3, 32, 32];
+/// Channels, height and width of a picture.
+pub(super) const SHAPE: [usize; 3] = [3, 32, 32];
 const PIXELS: usize = 3 * 32 * 32;
 const RECORD: usize = 1 + PIXELS;
 
@@ -18,11 +19,11 @@ pub(super) fn load(folder: &Path, files: &[String], memory: &mut Memory) -> Resu
     Ok(Raw { inputs, targets: RawTargets::Classes { ids, names: None } })
 }
 
-/// Shape and bytes of the pictures of one file, and their labels.
-pub(super) fn pictures(path: &Path, memory: &mut Memory) -> Result<(Vec<usize>, Vec<u8>, Vec<u32>), DataError> {
+/// Bytes of the pictures of one file, and their labels.
+pub(super) fn pictures(path: &Path, memory: &mut Memory) -> Result<(Vec<u8>, Vec<u32>), DataError> {
     let (mut values, mut ids) = (Vec::new(), Vec::new());
     read_file(path, &mut values, &mut ids, memory)?;
-    Ok((SHAPE.to_vec(), values, ids))
+    Ok((values, ids))
 }
 
 fn read_file(path: &Path, values: &mut Vec<u8>, ids: &mut Vec<u32>, memory: &mut Memory) -> Result<(), DataError> {

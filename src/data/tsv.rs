@@ -48,14 +48,18 @@ pub(super) fn load(path: &Path, vocabulary: usize, length: usize, memory: &mut M
     Ok(Raw { inputs, targets: RawTargets::Classes { ids: labels, names: None } })
 }
 
-/// The texts of a file, by the words of the training data: their words, the lines where they stand, and their labels
-/// where the first line has one.
-pub(super) fn read_rows(
-    path: &Path,
-    words: &[String],
-    length: usize,
-    memory: &mut Memory,
-) -> Result<(Vec<i64>, Vec<u64>, Option<Vec<u32>>), DataError> {
+/// Texts that the net has not seen.
+pub(super) struct Texts {
+    /// Word numbers, `[n_texts, length]`.
+    pub(super) ids: Vec<i64>,
+    /// Number of the line of each text, from 1.
+    pub(super) places: Vec<u64>,
+    /// Labels, where the first line has one.
+    pub(super) labels: Option<Vec<u32>>,
+}
+
+/// The texts of a file, by the words of the training data.
+pub(super) fn read_rows(path: &Path, words: &[String], length: usize, memory: &mut Memory) -> Result<Texts, DataError> {
     let text = read::text(path, memory)?;
     let known: Vec<&str> = words.iter().map(String::as_str).collect();
     let numbers = numbers_of(&known);
@@ -81,7 +85,7 @@ pub(super) fn read_rows(
         ids.extend(encode(&plain(text), &numbers, length).map(i64::from));
         places.push(place);
     }
-    Ok((ids, places, is_labeled.then_some(labels)))
+    Ok(Texts { ids, places, labels: is_labeled.then_some(labels) })
 }
 
 fn cells<'a>(path: &Path, line: u64, row: &'a str) -> Result<(u32, &'a str), DataError> {

@@ -34,7 +34,7 @@ impl Preparation {
                 self.table(path, table, columns, &mut memory)
             }
             (InputPreparation::Words { words, length }, Format::Tsv { .. }) => {
-                let (ids, places, labels) = tsv::read_rows(path, words, *length, &mut memory)?;
+                let tsv::Texts { ids, places, labels } = tsv::read_rows(path, words, *length, &mut memory)?;
                 let targets = labels.map(|labels| self.classes(path, &labels, &places)).transpose()?;
                 Ok(Rows { inputs: Inputs::Tokens { length: *length, ids }, targets, places })
             }
@@ -43,8 +43,8 @@ impl Preparation {
                 self.pictures(path, (shape, channels), (found, bytes, None), &mut memory)
             }
             (InputPreparation::Pictures { shape, channels }, Format::Cifar { .. }) => {
-                let (found, bytes, labels) = cifar::pictures(path, &mut memory)?;
-                self.pictures(path, (shape, channels), (found, bytes, Some(labels)), &mut memory)
+                let (bytes, labels) = cifar::pictures(path, &mut memory)?;
+                self.pictures(path, (shape, channels), (cifar::SHAPE.to_vec(), bytes, Some(labels)), &mut memory)
             }
             (InputPreparation::Characters { .. }, _) => {
                 Err(other_data(path, "rows".into(), "a text character by character, which has no rows".into()))
