@@ -116,7 +116,7 @@ impl Report {
         }
         if !self.quick {
             lines.push(
-                "Wins and losses: two-sided paired t-test over the seeds, level 0.05; a tie is what it cannot tell apart."
+                "Verdicts: two-sided paired t-test over the seeds, level 0.05; a tie is what it cannot tell apart."
                     .to_owned(),
             );
         }
