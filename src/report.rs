@@ -11,5 +11,5 @@ mod terminal;
 pub use chart::{Axis, Chart, Line, Scale, tell_apart};
 pub use palette::Color;
 pub use svg::{svg, svg_in_rows};
-pub use table::{Align, PAGE_WIDTH, Table, duration, number};
+pub use table::{Align, PAGE_WIDTH, Table, duration, number, wrapped};
 pub use terminal::plot;

@@ -8,6 +8,7 @@ mod report;
 mod runs;
 mod tables;
 mod verdict;
+mod words;
 
 use super::decider::Decider;
 use super::failure::Failure;

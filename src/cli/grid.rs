@@ -144,6 +144,6 @@ mod tests {
     fn a_diverged_run_counts_as_the_worst_loss() {
         assert!((mean_loss([f64::NAN, 1e-3].into_iter()) - 1.0).abs() < 1e-12);
         assert!((mean_loss([f64::INFINITY, 1e9].into_iter()) - 1e3).abs() < 1e-6);
-        assert_eq!([0.5, 1e9, f64::NAN].map(drawn), [0.5, f64::INFINITY, f64::INFINITY]);
+        assert!((drawn(0.5) - 0.5).abs() < 1e-12 && [1e9, f64::NAN].map(drawn).iter().all(|loss| loss.is_infinite()));
     }
 }

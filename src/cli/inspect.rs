@@ -5,7 +5,7 @@ use clap::Args;
 use qgd::controller::{Card, EvaluationRow};
 use qgd::dqn::Judge;
 use qgd::meta::{Portrait, TrainingRecipe};
-use qgd::report::{Align, Table};
+use qgd::report::{Align, PAGE_WIDTH, Table, number, wrapped};
 use qgd::{Controls, Recipe};
 use serde_json::json;
 
@@ -36,8 +36,11 @@ pub fn run(args: &InspectArgs) -> Result<()> {
     Ok(())
 }
 
+/// What stands before a line that goes on with the one above it.
+const INDENT: &str = "            ";
+
 fn print_recipe(recipe: &Recipe, card: &Card) {
-    say!("{}: {}\n", recipe.name, recipe.description);
+    say!("{}\n", wrapped(&format!("{}: {}", recipe.name, recipe.description), "", PAGE_WIDTH));
     let d = &recipe.pace;
     let later =
         d.fixed.map_or(format!("{} per doubling of the step count", d.per_doubling), |n| format!("every {n} steps"));
@@ -50,12 +53,11 @@ fn print_recipe(recipe: &Recipe, card: &Card) {
     };
     say!("controls    {:?}: {:?}", recipe.controls, recipe.moves);
     say!("sees        {:?}, {} features", recipe.features, recipe.features.names().len());
-    say!("decides     {decides}");
+    say!("{}", wrapped(&format!("decides     {decides}"), INDENT, PAGE_WIDTH));
     if let Some(evidence) = recipe.halve_evidence {
-        say!(
-            "            in the first {} it halves only where the loss has been lower by {evidence} standard errors",
-            d.probe_steps
-        );
+        let rule = "it halves only where the loss has been lower by";
+        let text = format!("{INDENT}in the first {} {rule} {evidence} standard errors", d.probe_steps);
+        say!("{}", wrapped(&text, INDENT, PAGE_WIDTH));
     }
     say!("network     {:?}, dueling {}", recipe.network.hidden, recipe.network.dueling);
     if !card.parents.is_empty() {
@@ -88,7 +90,9 @@ fn print_card(recipe: &TrainingRecipe, card: &Card) {
         return;
     }
     let (judged, rival) = measured_by(recipe);
-    say!("On validation tasks that meta-training never drew (final {judged} + 0.01, over that of {rival}):");
+    let heading =
+        format!("On validation tasks that meta-training never drew (final {judged} + 0.01, over that of {rival}):");
+    say!("{}", wrapped(&heading, "", PAGE_WIDTH));
     let mut table = Table::new(&[
         ("family", Align::Left),
         ("tasks", Align::Right),
@@ -114,9 +118,10 @@ fn print_portrait(portrait: &Portrait) {
         return;
     }
     let value = portrait.value;
-    say!(
-        "What it does (share of halve / accept / grow, and {value} at the end of the phase over the {value} it started with):"
+    let heading = format!(
+        "What it does (percent of halve / accept / grow, and {value} at the end of the phase over the {value} it started with):"
     );
+    say!("{}", wrapped(&heading, "", PAGE_WIDTH));
     let mut table = Table::new(&[
         ("run", Align::Left),
         ("start", Align::Right),
@@ -127,15 +132,16 @@ fn print_portrait(portrait: &Portrait) {
         ("second half", Align::Right),
         (value, Align::Right),
         ("loss", Align::Right),
-    ]);
+    ])
+    .with_max_width(PAGE_WIDTH);
     for row in &portrait.rows {
         let mut cells = vec![row.run.clone(), format!("{:.0e}", row.start)];
         for phase in &row.phases {
             let shares: Vec<String> = phase.shares.iter().map(|s| format!("{:.0}", 100.0 * s)).collect();
             cells.push(shares.join(" / "));
-            cells.push(format!("x{:.3e}", phase.ratio));
+            cells.push(format!("×{}", number(phase.ratio)));
         }
-        cells.push(format!("{:.3} to {:.3}", row.losses[0], row.losses[1]));
+        cells.push(format!("{} to {}", number(row.losses[0]), number(row.losses[1])));
         table.row(cells);
     }
     say!("{table}");

@@ -167,6 +167,27 @@ pub fn duration(seconds: f64) -> String {
     }
 }
 
+/// A text in lines of at most `width` characters, as far as its words allow; each line but the first begins with
+/// `indent`. White space at the beginning of the text stays.
+///
+/// ```
+/// use qgd::report::wrapped;
+/// assert_eq!(wrapped("decides  at each step", "         ", 17), "decides  at each\n         step");
+/// ```
+pub fn wrapped(text: &str, indent: &str, width: usize) -> String {
+    let (mut lines, mut line) = (Vec::new(), String::new());
+    for word in text.split_inclusive(' ') {
+        let n_chars = line.chars().count() + word.trim_end().chars().count();
+        if n_chars > width && !line.trim().is_empty() {
+            lines.push(line.trim_end().to_owned());
+            line = indent.to_owned();
+        }
+        line += word;
+    }
+    lines.push(line.trim_end().to_owned());
+    lines.join("\n")
+}
+
 fn trimmed(digits: &str) -> &str {
     if digits.contains('.') { digits.trim_end_matches('0').trim_end_matches('.') } else { digits }
 }

@@ -150,7 +150,7 @@ fn tables_fit_a_page_whatever_the_methods_are_called() {
     assert_page(&output.stdout);
     assert!(output.stdout.contains("counts as a loss of 1000") && output.stdout.contains('…'), "{}", output.stdout);
     assert!(sandbox.read("c.svg").contains("a seed diverged"));
-    for controller in ["lr", "joint", "hu-lambda"] {
+    for controller in ["lr", "joint", "hu-lambda", "weight-decay", "lr-line-search"] {
         assert_page(&sandbox.qgd(&["inspect", controller]).stdout);
     }
 }

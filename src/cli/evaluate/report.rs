@@ -2,8 +2,8 @@
 
 use super::peers::{PeerRecord, PeerRow};
 use super::runs::{MethodRuns, ProblemRuns, Start};
-use super::tables::pooled_in_words;
 use super::verdict::{Group, LEVEL, Pooled, Record, Verdict};
+use super::words::pooled_in_words;
 use crate::cli::decider::shown;
 use crate::cli::grid::drawn;
 use qgd::report::{Axis, Chart, Color, Line, svg_in_rows, tell_apart};
@@ -116,7 +116,7 @@ impl Report {
         }
         if !self.quick {
             lines.push(
-                "Wins and losses: two-sided paired t-test over the seeds, level 0.05; a tie is what it cannot tell apart."
+                "Verdicts: two-sided paired t-test over the seeds, level 0.05; a tie is what it cannot tell apart."
                     .to_owned(),
             );
         }
