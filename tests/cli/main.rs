@@ -24,11 +24,11 @@ mod meta_training;
 #[cfg(feature = "torch")]
 mod numbers;
 mod optuna;
-mod programs;
 #[cfg(feature = "torch")]
 mod outputs;
 #[cfg(feature = "torch")]
 mod predicting;
+mod programs;
 #[cfg(feature = "torch")]
 mod published;
 #[cfg(feature = "torch")]

@@ -98,17 +98,18 @@ fn a_reader_is_told_what_is_new_and_what_was_not_finished() {
 fn what_is_given_back_waits_as_if_nobody_had_begun_it() {
     each(|name, storage| {
         let study = new_study(&*storage);
-        let id = storage.begin(study, 0, &draft(), 9).unwrap().unwrap();
-        storage.change(id, &Change::Report { step: 1, value: 0.5 }).unwrap();
-        let rung = BTreeMap::from([("completed_rung_0".into(), json!(0.5))]);
-        storage.change(id, &Change::SystemAttrs(rung)).unwrap();
+        let begun = storage.begin(&study, 0, &draft(), 9).unwrap().unwrap();
+        let change = |key: &TrialKey, change: &Change| storage.change(&study, key, change).unwrap();
+        change(&begun, &Change::Report { step: 1, value: 0.5 });
+        change(&begun, &Change::SystemAttrs(BTreeMap::from([("completed_rung_0".into(), json!(0.5))])));
         let back = Change::Finish { end: End::GivenBack, system_attrs: BTreeMap::new() };
-        assert!(storage.change(id, &back).unwrap() && !storage.change(id, &back).unwrap(), "{name}");
-        let trial = storage.trials(study, &Seen::default()).unwrap().remove(0);
+        assert!(change(&begun, &back) && !change(&begun, &back), "{name}");
+        let trial = storage.trials(&study, &Seen::default()).unwrap().remove(0);
         assert_eq!((trial.state, trial.intermediate.len(), trial.started), (TrialState::Waiting, 0, None), "{name}");
         assert_eq!((&trial.params, &trial.system_attrs), (&draft().params, &draft().system_attrs));
-        assert_eq!(storage.claim(study, 9).unwrap(), Some(id));
-        assert!(storage.change(id, &finish(vec![1.0, 2.0])).unwrap());
+        let claimed = storage.claim(&study, 9, 60.0).unwrap().unwrap();
+        assert_eq!((claimed.id, claimed.number), (begun.id, 0), "{name}");
+        assert!(change(&claimed, &finish(vec![1.0, 2.0])), "{name}");
     });
 }
 

@@ -286,7 +286,8 @@ fn give_back(connection: &mut dyn Connection, trial: i64) -> Done<()> {
         connection.query(&format!("DELETE FROM {table} WHERE trial_id = $1"), &[trial.into()])?;
     }
     let notes = format!("(key LIKE '{RUNG}%' OR key LIKE '{HEARTBEAT}:%')");
-    connection.query(&format!("DELETE FROM trial_system_attributes WHERE trial_id = $1 AND {notes}"), &[trial.into()])?;
+    connection
+        .query(&format!("DELETE FROM trial_system_attributes WHERE trial_id = $1 AND {notes}"), &[trial.into()])?;
     let sql = "UPDATE trials SET state = 'WAITING', datetime_start = NULL WHERE trial_id = $1";
     connection.query(sql, &[trial.into()]).map(|_| ())
 }
