@@ -54,8 +54,8 @@ impl Runner {
         let mut program = Program::start(&self.leash, &self.order(trial, number.0)?, file)?;
         let heard = self.listen(&mut program, trial);
         let said_late = program.end();
-        if matches!(program.ending, Some(Ending::Unknown(_))) {
-            self.leash.clean_up();
+        if program.ending == Some(Ending::Lost) {
+            self.leash.replace(program.generation);
         }
         let why = match heard? {
             Heard::Interrupted => return Ok(Outcome::given_back()),
@@ -144,8 +144,8 @@ fn judged(ending: Option<&Ending>, result: Option<Outcome>, would_prune: bool) -
         Some(Ending::Code(0)) => result.ok_or_else(|| "it printed no line like {\"value\": 0.5}".to_owned()),
         Some(Ending::Code(code)) => Err(format!("exit code {code}")),
         Some(Ending::Signal(signal)) => Err(format!("killed by signal {signal}")),
-        Some(Ending::Unknown(what)) => Err(what.clone()),
-        None => Err("nobody knows how it ended".into()),
+        Some(Ending::NotBegun(why)) => Err(why.clone()),
+        Some(Ending::Lost) | None => Err("the process that started it was killed".into()),
     }
 }
 
@@ -162,6 +162,7 @@ enum Event {
 struct Program {
     events: Receiver<Event>,
     control: UnixStream,
+    generation: usize,
     ending: Option<Ending>,
     endings: Receiver<Ending>,
     is_silent: bool,
@@ -169,7 +170,7 @@ struct Program {
 
 impl Program {
     fn start(leash: &Leash, order: &Order, log: File) -> Result<Self, Error> {
-        let Started { stdout, control } = leash.run(order, &log)?;
+        let Started { stdout, control, generation } = leash.run(order, &log)?;
         let (sender, events) = mpsc::sync_channel(QUEUE);
         let (tells_ending, endings) = mpsc::sync_channel(1);
         let (is_over, heard) = (Arc::new(AtomicBool::new(false)), control.try_clone()?);
@@ -185,7 +186,7 @@ impl Program {
             lines::copy(stdout, log, &is_over, |said| tell(&sender, Event::Said(said)));
             tell(&sender, Event::Silent);
         })?;
-        Ok(Self { events, control, ending: None, endings, is_silent: false })
+        Ok(Self { events, control, generation, ending: None, endings, is_silent: false })
     }
 
     /// The next event; None where there is none for a moment.

@@ -62,13 +62,15 @@ pub struct Leash {
 struct Held {
     process: Child,
     orders: UnixStream,
+    /// Number of processes that were there before it.
+    generation: usize,
 }
 
 impl Leash {
     pub fn start() -> anyhow::Result<Self> {
         // Should the process between be killed, its programs become children of this one.
         become_the_parent_of_orphans()?;
-        Ok(Self { held: Mutex::new(Held::start()?) })
+        Ok(Self { held: Mutex::new(Held::start(0)?) })
     }
 
     /// Starts a program, whose stderr is `log`.
@@ -77,17 +79,18 @@ impl Leash {
         let (control, far_control) = UnixStream::pair()?;
         let files = [far_stdout.as_fd(), log.as_fd(), far_control.as_fd()];
         let mut held = self.held();
-        if !held.is_alive() {
+        if order::send(&held.orders, order, files).is_err() {
             held.replace()?;
+            order::send(&held.orders, order, files).context("the process that starts programs does not answer")?;
         }
-        order::send(&held.orders, order, files).context("the process that starts programs does not answer")?;
-        Ok(Started { stdout, control })
+        Ok(Started { stdout, control, generation: held.generation })
     }
 
-    /// Ends what is left of the programs, where the process between is dead.
-    pub fn clean_up(&self) {
+    /// Ends what is left of programs that were lost, and sees to it that others can be started.
+    pub fn replace(&self, generation: usize) {
         let mut held = self.held();
-        if !held.is_alive() {
+        // Another trial may have done it already.
+        if held.generation == generation {
             held.replace().unwrap_or_else(|error| tracing::warn!("{error:#}"));
         }
     }
@@ -98,7 +101,7 @@ impl Leash {
 }
 
 impl Held {
-    fn start() -> anyhow::Result<Self> {
+    fn start(generation: usize) -> anyhow::Result<Self> {
         let (orders, theirs) = UnixStream::pair()?;
         // On Linux the very file that runs, even if another has replaced it meanwhile.
         let program = if cfg!(target_os = "linux") { "/proc/self/exe".into() } else { std::env::current_exe()? };
@@ -108,16 +111,15 @@ impl Held {
         command.arg0("leash").arg(NAME).process_group(0);
         command.stdin(OwnedFd::from(theirs)).stdout(Stdio::null());
         let process = command.spawn().context("cannot start the process that starts programs")?;
-        Ok(Self { process, orders })
-    }
-
-    fn is_alive(&mut self) -> bool {
-        matches!(self.process.try_wait(), Ok(None))
+        Ok(Self { process, orders, generation })
     }
 
     fn replace(&mut self) -> anyhow::Result<()> {
+        // Its sockets are closed a moment before it is dead.
+        let _ = self.process.kill();
+        let _ = self.process.wait();
         kin::end_all(|| {});
-        *self = Self::start()?;
+        *self = Self::start(self.generation + 1)?;
         Ok(())
     }
 }
@@ -134,6 +136,8 @@ impl Drop for Held {
 pub struct Started {
     pub stdout: PipeReader,
     pub control: UnixStream,
+    /// Which process has started it.
+    pub generation: usize,
 }
 
 /// How a program ended.
@@ -141,8 +145,10 @@ pub struct Started {
 pub enum Ending {
     Code(i32),
     Signal(i32),
-    /// It never began, or nobody knows.
-    Unknown(String),
+    /// It never began.
+    NotBegun(String),
+    /// Nobody knows: the process that started it is gone.
+    Lost,
 }
 
 /// Asks a program to end, and what it started with it. What does not end in time is killed.
@@ -160,8 +166,8 @@ pub fn watch(control: UnixStream, has_ended: impl FnOnce(Ending)) {
     has_ended(match (number("code "), number("signal "), said.trim()) {
         (Some(code), _, _) => Ending::Code(code),
         (_, Some(signal), _) => Ending::Signal(signal),
-        (_, _, "") => Ending::Unknown("the process that started it was killed".into()),
-        (_, _, other) => Ending::Unknown(other.into()),
+        (_, _, "") => Ending::Lost,
+        (_, _, other) => Ending::NotBegun(other.into()),
     });
     let _ = control.read_line(&mut said);
 }
