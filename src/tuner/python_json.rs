@@ -6,6 +6,7 @@ use serde_json::{Value as Json, json};
 const WORDS: [(&str, f64); 3] = [("-Infinity", f64::NEG_INFINITY), ("Infinity", f64::INFINITY), ("NaN", f64::NAN)];
 
 /// Begin of a string that stands for a bare word in [`read_marked`], as JSON spells it.
+#[cfg(any(feature = "sqlite", feature = "postgres", test))]
 const MARK: &str = "\\u0000";
 
 /// Reads JSON as Python's `json` writes it, also with the bare words NaN, Infinity and -Infinity: they become strings.
@@ -15,7 +16,7 @@ pub fn read(text: &str) -> Option<Json> {
 }
 
 /// Reads a text, so that [`marked_number`] tells bare words from strings that spell the same.
-#[cfg(any(feature = "sqlite", feature = "postgres"))]
+#[cfg(any(feature = "sqlite", feature = "postgres", test))]
 pub(super) fn read_marked(text: &str) -> Option<Json> {
     serde_json::from_str(text).ok().or_else(|| serde_json::from_str(&quoted(text, MARK)).ok())
 }
