@@ -33,7 +33,10 @@
 //! next decision, because looking would make it wait for a GPU, leaves the step out by itself and hands the loss over
 //! then, with those of the other steps.)
 
+mod config;
+mod error;
 mod guard;
+mod host;
 pub mod line_search;
 mod losses;
 mod pace;
@@ -43,6 +46,8 @@ mod state;
 mod tests;
 mod trace;
 
+pub use config::{DriverConfig, Pilot};
+pub use error::DriverError;
 pub use guard::{GuardConfig, RECOVERY_STEPS};
 pub use line_search::{
     LineSearch, LineSearchConfig, LineSearchError, LineSearchStep, Minimized, SearchDirection, minimize,
@@ -52,91 +57,12 @@ pub use session::{Rates, Session, SessionError, SessionState};
 pub use state::DriverState;
 pub use trace::TraceRecord;
 
-use crate::limits::{OutOfRange, is_positive, within};
-use crate::policy::{Action, Decision, LossWindow, Measured, Move, Policy, PolicyStateError, Reason, Signals};
+use crate::policy::{Action, Decision, LossWindow, Measured, Move, Policy, Reason, Signals};
 use guard::{Guard, Verdict};
 use losses::Notice;
 use pace::clamp;
 use serde::{Deserialize, Serialize};
 use state::State;
-
-/// Configuration of a [`Driver`]. The default leaves everything to the policy: a decision at every step, wide bounds,
-/// no guard.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct DriverConfig {
-    /// Budget in inner steps, where it is known. At least 1.
-    pub total_steps: Option<u64>,
-    /// Value below every loss, for losses that may be negative or that a constant is part of: it is subtracted from
-    /// each before guard and policy see it, also from those of the validation. Finite, default 0.
-    pub loss_floor: f64,
-    /// Steps at which decisions are taken. Default: every one.
-    pub pace: Pace,
-    /// Bounds of the controlled values.
-    pub bounds: Bounds,
-    /// Rules that undo steps after explosions and NaN. Default none.
-    pub guard: Option<GuardConfig>,
-}
-
-impl Default for DriverConfig {
-    fn default() -> Self {
-        Self { total_steps: None, loss_floor: 0.0, pace: Pace::every(1), bounds: Bounds::default(), guard: None }
-    }
-}
-
-impl DriverConfig {
-    /// Checks every field, and the start values of a run.
-    pub(crate) fn check(&self, lr: f64, weight_decay: f64) -> Result<(), OutOfRange> {
-        within("lr", lr, is_positive(lr), "a positive number")?;
-        let decays = weight_decay.is_finite() && weight_decay >= 0.0;
-        within("weight_decay", weight_decay, decays, "zero or a positive number")?;
-        within("total_steps", 0.0, self.total_steps != Some(0), "at least 1")?;
-        within("loss_floor", self.loss_floor, (self.loss_floor as f32).is_finite(), "finite in single precision")?;
-        self.pace.check().map_err(|error| error.under("pace"))?;
-        self.bounds.check().map_err(|error| error.under("bounds"))?;
-        self.guard.as_ref().map_or(Ok(()), GuardConfig::check).map_err(|error| error.under("guard"))
-    }
-}
-
-/// A policy, with the configuration of the driver that goes with it: what steers a run.
-///
-/// ```
-/// use qgd::driver::{GuardConfig, Pilot};
-/// use qgd::{Decision, DriverConfig, Policy, Signals};
-///
-/// struct Constant;
-/// impl Policy for Constant {
-///     fn decide(&mut self, _: &Signals) -> Decision {
-///         Decision::scheduled(1.0)
-///     }
-/// }
-/// let guarded = DriverConfig { guard: Some(GuardConfig::default()), ..DriverConfig::default() };
-/// let pilot = Pilot::new(Constant).with_config(guarded);
-/// assert!(pilot.config.guard.is_some());
-/// ```
-pub struct Pilot {
-    /// Policy that decides.
-    pub policy: Box<dyn Policy>,
-    /// Budget, loss floor, pace, bounds, guard.
-    pub config: DriverConfig,
-}
-
-impl Pilot {
-    /// Makes a pilot of a policy and the default configuration: a decision at every step, wide bounds, no guard.
-    pub fn new(policy: impl Policy + 'static) -> Self {
-        Self { policy: Box::new(policy), config: DriverConfig::default() }
-    }
-
-    /// Replaces the configuration.
-    pub fn with_config(self, config: DriverConfig) -> Self {
-        Self { config, ..self }
-    }
-}
-
-impl From<(Box<dyn Policy>, DriverConfig)> for Pilot {
-    fn from((policy, config): (Box<dyn Policy>, DriverConfig)) -> Self {
-        Self { policy, config }
-    }
-}
 
 /// Order to the host: what it does at a step. See [`Driver::step`].
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -160,36 +86,6 @@ pub enum Order {
     /// Leave the step out, and go back to the state that was kept first, which is now also the one that was kept last.
     /// Measure as if the run were new.
     Restart,
-}
-
-/// Error: a driver was asked for something impossible.
-#[derive(Debug, Clone, PartialEq, thiserror::Error)]
-#[non_exhaustive]
-pub enum DriverError {
-    /// A start value or a field of the configuration is outside its range.
-    #[error(transparent)]
-    OutOfRange(#[from] OutOfRange),
-    /// The policy was made for a line search.
-    #[error(
-        "this policy was trained for a line search, which retries every step on the same batch: run it with driver::LineSearch \
-         (for tch: torch::QLineSearch) instead of a Driver or QController"
-    )]
-    LineSearch,
-    /// A saved state of a driver with other rules.
-    #[error("the saved state was made {saved} a guard, and this driver was made otherwise")]
-    Guard {
-        /// `with` or `without`.
-        saved: &'static str,
-    },
-    /// A saved state of a driver whose guard had other settings.
-    #[error("the saved state was made under a guard with other settings than this driver's")]
-    GuardConfig,
-    /// A saved state that no run can have left.
-    #[error("the saved state is damaged: it holds numbers that no run can have left there")]
-    Damaged,
-    /// The saved state of the policy does not fit.
-    #[error(transparent)]
-    PolicyState(#[from] PolicyStateError),
 }
 
 /// Number of times that each action was taken, those of the guard included.
@@ -500,170 +396,4 @@ impl<P: Policy> Driver<P> {
 /// Factor of a decision; 1 for one that no rate can take, whatever policy it is from.
 fn sound(factor: f64) -> f64 {
     if factor.is_nan() || factor < 0.0 { 1.0 } else { factor.min(f64::MAX) }
-}
-
-impl<P: Policy> Driver<P> {
-    /// Changes the configuration. A guard whose configuration changes begins anew.
-    ///
-    /// # Errors
-    /// When a field is outside its range. The driver then is as it was before.
-    pub fn set_config(&mut self, config: DriverConfig) -> Result<(), DriverError> {
-        config.check(self.state.lr_base, self.state.weight_decay_base)?;
-        if config.guard != self.config.guard {
-            self.state.guard = config.guard.clone().map(Guard::new);
-        }
-        self.config = config;
-        Ok(())
-    }
-
-    /// The configuration.
-    pub fn config(&self) -> &DriverConfig {
-        &self.config
-    }
-
-    /// Sets a new base learning rate. The ratio of the present rate to the base stays as the policy made it.
-    ///
-    /// # Errors
-    /// When `lr` is not a positive number.
-    pub fn set_lr(&mut self, lr: f64) -> Result<(), DriverError> {
-        self.config.check(lr, 0.0)?;
-        let ratio = self.state.lr / self.state.lr_base;
-        self.state.lr_base = lr;
-        self.state.lr = clamp(lr * ratio, self.config.bounds.lr, lr);
-        Ok(())
-    }
-
-    /// Sets the weight decay, also as the one that the run started with.
-    ///
-    /// # Errors
-    /// When it is negative or not finite.
-    pub fn set_weight_decay(&mut self, weight_decay: f64) -> Result<(), DriverError> {
-        self.config.check(self.state.lr_base, weight_decay)?;
-        self.state.weight_decay = weight_decay;
-        self.state.weight_decay_base = weight_decay;
-        Ok(())
-    }
-
-    /// Takes note of the newest validation loss or error, for the policy. Like the training losses, it is shown less
-    /// the floor under them.
-    pub fn observe_validation(&mut self, error: f64) {
-        self.state.validation = Some(error - self.config.loss_floor);
-    }
-
-    /// Stops the policy from learning and exploring.
-    pub fn freeze(&mut self) {
-        self.policy.freeze();
-    }
-
-    /// Adds a callback that is called with every decision.
-    pub fn on_decision(&mut self, callback: DecisionCallback) {
-        self.callbacks.push(callback);
-    }
-
-    /// Whether the coming step starts with a decision.
-    pub fn is_due(&self) -> bool {
-        self.state.step >= self.state.next_decision
-    }
-
-    /// Whether a guard watches the losses.
-    pub fn is_guarded(&self) -> bool {
-        self.state.guard.is_some()
-    }
-
-    /// Whether a later step may still be answered with [`Order::Restart`]. Only then the state that was kept first is
-    /// still needed.
-    pub fn may_restart(&self) -> bool {
-        self.state.first_is_kept && self.state.guard.as_ref().is_some_and(Guard::may_restart)
-    }
-
-    /// Takes note that the host can no longer go back to the state that was kept first (its net has other variables
-    /// now). [`Order::Restart`] is not given from here on.
-    pub fn forget_first(&mut self) {
-        self.state.first_is_kept = false;
-    }
-
-    /// Takes note that the host begins anew from the parameters that it has now, because weights were loaded or changed
-    /// by other hands: they are what was kept first and last. The guard begins anew, and the coming step is a decision.
-    /// Rates, policy and steps go on. The host measures as if the run were new.
-    pub fn begin_here(&mut self) {
-        let state = &mut self.state;
-        state.guard = self.config.guard.clone().map(Guard::new);
-        if state.losses.below_floor() {
-            state.guard.iter_mut().for_each(Guard::losses_are_below_floor);
-        }
-        state.window.clear();
-        (state.untold, state.first_is_kept, state.next_decision) = (0, true, state.step);
-    }
-
-    /// Learning rate to use now.
-    pub fn lr(&self) -> f64 {
-        self.state.lr * self.config.pace.base_factor(self.state.step, self.config.total_steps)
-    }
-
-    /// Weight decay to use now (PyTorch's: the gradient of the penalty is `weight_decay * x`).
-    pub fn weight_decay(&self) -> f64 {
-        self.state.weight_decay
-    }
-
-    /// Number of inner steps so far, those that were skipped or undone included.
-    pub fn steps(&self) -> u64 {
-        self.state.step
-    }
-
-    /// Budget in inner steps, where it is known.
-    pub fn total_steps(&self) -> Option<u64> {
-        self.config.total_steps
-    }
-
-    /// The last decision, be it of the policy or of the guard.
-    pub fn last_decision(&self) -> Option<Decision> {
-        self.last
-    }
-
-    /// Number of times that each action was taken.
-    pub fn counts(&self) -> DecisionCounts {
-        self.state.counts
-    }
-
-    /// Number of times that the guard had the host go back, restarts included.
-    pub fn rollbacks(&self) -> u64 {
-        self.state.rollbacks
-    }
-
-    /// Number of batches that were left out because their loss or gradient was not finite, though the parameters are
-    /// sound. A broken example or an overflow in the host's own arithmetic is behind them; the rate is not halved for
-    /// them. Only a guard counts them.
-    pub fn broken_batches(&self) -> u64 {
-        self.state.guard.as_ref().map_or(0, Guard::broken_batches)
-    }
-
-    /// The policy.
-    pub fn policy(&self) -> &P {
-        &self.policy
-    }
-
-    /// Gives the policy back.
-    pub fn into_policy(self) -> P {
-        self.policy
-    }
-
-    /// State of the driver and its policy, for serde or [`artifact::to_bytes`](crate::artifact::to_bytes). A driver that is
-    /// made by the same call and given this state goes on bit-identically, if the host restores what is its own too:
-    /// parameters and optimizer, its [`Measure`](crate::Measure), and the states that it keeps.
-    pub fn state(&self) -> DriverState {
-        DriverState(State { policy: self.policy.save(), ..self.state.clone() })
-    }
-
-    /// Goes back to a saved state.
-    ///
-    /// # Errors
-    /// When the state was saved with another kind of policy, under another guard or without one, or holds numbers that
-    /// no run can have left there. The driver is as it was then.
-    pub fn load_state(&mut self, state: DriverState) -> Result<(), DriverError> {
-        let DriverState(state) = state;
-        state.check(&self.config)?;
-        self.policy.load(&state.policy)?;
-        self.state = state;
-        Ok(())
-    }
 }

@@ -254,9 +254,9 @@ impl Session {
     }
 
     /// Takes note that the caller has put other parameters in (loaded weights, a net that grew): the next step begins at
-    /// them, and no rollback leads back behind them. Rates and decisions go on.
+    /// them with a decision, and no rollback leads back behind them. Rates, policy and steps go on.
     pub fn replaced(&mut self) {
-        self.driver.forget_first();
+        self.driver.begin_here();
         self.measure = Measure::default();
         self.sizes = Vec::new();
         (self.kept, self.first, self.untouched) = (None, None, None);

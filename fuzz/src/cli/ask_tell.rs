@@ -1,0 +1,2 @@
+#[path = "../../../src/cli/ask_tell/protocol.rs"]
+pub mod protocol;

@@ -1,0 +1,4 @@
+#[path = "../../../src/cli/tune/output.rs"]
+pub mod output;
+#[path = "../../../src/cli/tune/template.rs"]
+pub mod template;
