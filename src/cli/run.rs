@@ -43,10 +43,10 @@ pub struct Scores {
 impl Run {
     /// A net with its initial values. Everything random comes from `seed`.
     pub fn new(task: &TaskSpec, data: &Dataset, decider: &Decider, seed: u64, device: Device) -> Result<Self, Failure> {
+        let batches = Batches::new(seed, data.train.len(), task.train.batch_size).map_err(Failure::bad_input)?;
         nets::check_memory(task, data).map_err(net_failure)?;
         let vs = nn::VarStore::new(device);
         let net = Net::build(&task.net, &vs.root(), data, &mut rng::stream(seed, "init")).map_err(net_failure)?;
-        let batches = Batches::new(seed, data.train.len(), task.train.batch_size).map_err(Failure::bad_input)?;
         let optimizer = optimizer(task, &vs, decider, seed)?;
         let train = TensorSplit::new(&data.train, device).map_err(net_failure)?;
         let watched = watched(task, data, decider, device)?;

@@ -114,7 +114,7 @@ fn what_could_not_train_is_refused_before_a_file_is_written() {
     let sandbox = Sandbox::new();
     sandbox.refuses(&["init", "nothing.csv"], &["nothing.csv"]);
     for (text, needles) in [
-        (String::new(), &["t.csv", "0 examples"][..]),
+        (String::new(), &["t.csv is empty"][..]),
         (
             rows(40, |i| format!("{i},{}", if i == 6 { String::new() } else { (i % 2).to_string() })),
             &["column 1", "line 7"],

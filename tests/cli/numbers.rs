@@ -50,7 +50,7 @@ fn absurd_counts_are_refused_with_their_limits() {
     sandbox.refuses(&["meta-train", "r.toml", "-o", "o", "--threads", most], &["--threads", most, "1..=1024"]);
     sandbox.write("space.toml", "[params.lr]\ntype = \"float\"\nlow = 0.1\nhigh = 1.0\n");
     let tune = ["tune", "space.toml", "--storage", "memory:", "--workers", most, "--", "true", "{lr}"];
-    sandbox.refuses(&tune, &["--workers", most, "at most 1024"]);
+    sandbox.refuses(&tune, &["--workers", most, "at most 512"]);
 }
 
 #[test]

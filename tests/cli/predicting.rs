@@ -68,15 +68,14 @@ fn with_a_header_columns_are_found_by_their_names() {
     sandbox.write("rows.csv", "weight,size,kind\n20,3,\n");
     assert_eq!(predicts(&sandbox, "signs.toml", &[]).stderr, "", "an empty target column holds no targets");
     for (rows, needle) in [
-        ("size,kind\n3,high\n", "column `weight` is missing"),
-        ("size,weight,colour\n3,4,5\n", "column `colour` is none of the training"),
-        ("size,weight,size\n3,4,5\n", "column `size` stands in the header twice"),
+        ("size,kind\n3,high\n", "no column `weight`; there are size, kind"),
+        ("size,weight,size\n3,4,5\n", "line 1: two columns are called `size`"),
     ] {
         sandbox.write("rows.csv", rows);
-        refuses(&sandbox, "signs.toml", &["rows.csv, line 1", needle, "size, weight, kind"]);
+        refuses(&sandbox, "signs.toml", &["rows.csv", needle]);
     }
     sandbox.write("rows.csv", "size,weight\n1,2\n3\n");
-    refuses(&sandbox, "signs.toml", &["rows.csv, line 3: 1 columns, but the first line has 2"]);
+    refuses(&sandbox, "signs.toml", &["rows.csv, line 3: 1 columns, but the table has 2"]);
 }
 
 #[test]
@@ -84,10 +83,10 @@ fn rows_that_the_net_does_not_know_are_refused_with_their_line() {
     let sandbox = Sandbox::new();
     signs(&sandbox, false);
     for (rows, needles) in [
-        ("1\n", &["rows.csv, line 1: 1 columns", "trained on 2 (or 3"][..]),
-        ("1,2,high,4\n", &["rows.csv, line 1: 4 columns"]),
-        ("1,2\n1,2,high\n", &["rows.csv, line 2: 3 columns, but the first line has 2"]),
-        ("1,2,high\n1,2,middle\n", &["rows.csv, line 2: class `middle`", "high, low, down"]),
+        ("1\n", &["rows.csv", "rows of 1 columns", "trained on rows of 3 columns (2 without the target)"][..]),
+        ("1,2,high,4\n", &["rows.csv", "rows of 4 columns"]),
+        ("1,2\n1,2,high\n", &["rows.csv, line 2: 3 columns, but the table has 2"]),
+        ("1,2,high\n1,2,middle\n", &["rows.csv, line 2: class `middle`", "the net knows"]),
         ("1,2,high\n1,2,\n", &["rows.csv, line 2: class ``"]),
         ("1,2\n1,x\n", &["rows.csv, line 2, column 2: `x`"]),
         ("1,nan\n", &["rows.csv, line 1, column 2"]),

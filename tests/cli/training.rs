@@ -191,7 +191,7 @@ fn a_weight_decay_of_zero_or_no_validation_split_is_refused_where_a_controller_n
 fn a_run_that_has_changed_nothing_says_so_and_why() {
     let sandbox = Sandbox::new();
     let run = |lr: &str, controller: &str| {
-        let args = ["train", &digits(), "--lr", lr, "--controller", controller, "--steps", "10", "--json", "o"];
+        let args = ["train", &digits(), "--lr", lr, "--controller", controller, "--steps", "12", "--json", "o"];
         let output = sandbox.qgd(&args);
         assert_eq!(output.code, 0, "{}", output.stderr);
         (output.stdout, sandbox.json("o")["is_as_at_start"] == true)
