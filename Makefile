@@ -2,10 +2,12 @@
 # After that plain `cargo build`, `cargo test` and `cargo run` work too, with no environment variable.
 
 .DEFAULT_GOAL := help
-.PHONY: help libtorch demo data test lint bench
+.PHONY: help libtorch demo data test lint fuzz bench
 
 CARGO ?= cargo
 NO_TORCH := --no-default-features
+FUZZ_TARGETS := $(basename $(notdir $(wildcard fuzz/targets/*.rs)))
+SECONDS_EACH ?= 60
 EXAMPLES := $(basename $(notdir $(wildcard examples/*.rs)))
 
 help: ## Show this list
@@ -25,17 +27,23 @@ data: libtorch ## Say where the data of the tasks are published; `cargo run -- d
 test: libtorch ## Run every test and every example, with libtorch and without
 	$(CARGO) test
 	@set -e; for example in $(EXAMPLES); do echo "== example $$example"; $(CARGO) run --quiet --example $$example; done
+	$(CARGO) test --package qgd-fuzz
 	$(CARGO) test $(NO_TORCH) --features cli
 	$(CARGO) test $(NO_TORCH) --lib --test decide --test formats
 
 lint: libtorch ## Formatting, clippy and rustdoc, warnings are errors
 	$(CARGO) fmt --all --check
-	$(CARGO) clippy --all-targets -- -D warnings
+	$(CARGO) clippy --workspace --all-targets -- -D warnings
 	$(CARGO) clippy --all-targets $(NO_TORCH) --features cli -- -D warnings
 	$(CARGO) clippy --all-targets $(NO_TORCH) -- -D warnings
+	@if $(CARGO) deny --version >/dev/null 2>&1; then $(CARGO) deny --all-features check licenses bans sources; \
+	 else echo "cargo-deny is not installed: licences and sources are not checked"; fi
 	RUSTDOCFLAGS="-D warnings" $(CARGO) doc --no-deps
 	RUSTDOCFLAGS="-D warnings" $(CARGO) doc --no-deps $(NO_TORCH) --features cli
 	RUSTDOCFLAGS="-D warnings" $(CARGO) doc --no-deps $(NO_TORCH)
+
+fuzz: libtorch ## Let libFuzzer search for inputs that break something, SECONDS_EACH=60 for each kind (needs cargo-fuzz)
+	@cd fuzz; set -e; for target in $(FUZZ_TARGETS); do ./search $$target $(SECONDS_EACH); done
 
 bench: libtorch ## Measure what a decision, a controlled step, an ask of the tuner and a trial cost
 	$(CARGO) bench --bench '*'

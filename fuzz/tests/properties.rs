@@ -1,4 +1,5 @@
 //! The properties with a fixed number of mutated seeds, the same ones every time. `QGD_FUZZ_CASES` sets another number.
+//! With `QGD_FUZZ_SEEDS=FOLDER` the seeds are written there, for the fuzzer to begin with.
 
 use qgd_fuzz as check;
 use rand_chacha::ChaCha8Rng;
@@ -7,7 +8,7 @@ use std::path::{Path, PathBuf};
 
 /// Number of cases of each kind of input.
 fn n_cases() -> usize {
-    std::env::var("QGD_FUZZ_CASES").ok().and_then(|text| text.parse().ok()).unwrap_or(3000)
+    std::env::var("QGD_FUZZ_CASES").ok().and_then(|text| text.parse().ok()).unwrap_or(10_000)
 }
 
 /// Files of the repository, and the inputs that went wrong once.
@@ -25,6 +26,12 @@ fn try_all(name: &str, mut seeds: Vec<Vec<u8>>, property: fn(&[u8])) {
     seeds.extend(files(&format!("fuzz/seeds/{name}"), &[""]));
     assert!(!seeds.is_empty(), "there is nothing to begin with");
     seeds.iter().for_each(|seed| property(seed));
+    if let Some(folder) = std::env::var_os("QGD_FUZZ_SEEDS") {
+        let folder = Path::new(&folder).join(name);
+        std::fs::create_dir_all(&folder).unwrap();
+        let write = |(i, seed): (usize, &Vec<u8>)| std::fs::write(folder.join(format!("seed-{i}")), seed).unwrap();
+        seeds.iter().enumerate().for_each(write);
+    }
     let mut rng = ChaCha8Rng::seed_from_u64(seeds.len() as u64);
     for case in 0..n_cases() {
         let mut bytes = seeds[case % seeds.len()].clone();

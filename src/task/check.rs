@@ -129,7 +129,7 @@ impl TrainSpec {
     pub(super) fn check(&self) -> Result<(), ValueError> {
         within(RATES.contains(&self.lr), "train.lr", show(self.lr), RATE)?;
         within(is_zero_or_rate(self.weight_decay), "train.weight_decay", show(self.weight_decay), ZERO_OR_RATE)?;
-        within((1..=MAX_STEPS).contains(&self.steps), "train.steps", self.steps, &format!("from 1 to {MAX_STEPS}"))
+        within((1..=MAX_STEPS).contains(&self.steps), "train.steps", self.steps, format!("from 1 to {MAX_STEPS}"))
     }
 }
 

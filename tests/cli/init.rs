@@ -21,7 +21,7 @@ fn trains(sandbox: &Sandbox, task: &str) {
 #[test]
 fn a_table_with_a_header_and_classes_trains_at_once() {
     let sandbox = Sandbox::new();
-    let class = |i: u32| if i % 3 == 0 { "setosa" } else { "virginica" };
+    let class = |i: u32| if i.is_multiple_of(3) { "setosa" } else { "virginica" };
     sandbox.write(
         "iris.csv",
         format!("length,width,species\n{}", rows(60, |i| format!("{},{}.5,{}", i % 7, i % 5, class(i)))),
