@@ -3,12 +3,16 @@
 //! A trial is an ask with 7 parameters and a tell with one value, the parameters drawn at random on both sides, so that
 //! what is measured is the storage. Optuna is the one that `python3` imports; PostgreSQL is a server of its own, on
 //! this machine, if it is installed. Both write to the same kind of place with the same settings.
+//!
+//! `cargo bench --bench storage -- growth` measures instead what a trial costs when a study in PostgreSQL has 1,000,
+//! 10,000 and 50,000 of them, with 64 workers that have a connection each and an objective that costs nothing. That
+//! takes minutes.
 
 #[allow(dead_code, clippy::unwrap_used, reason = "shared with the tests")]
 #[path = "../tests/cli/cluster.rs"]
 mod cluster;
 
-use qgd::tuner::{Distribution, Parameter, Space, Study, StudyConfig, storage};
+use qgd::tuner::{Distribution, Optimize, Parameter, Space, Study, StudyConfig, storage};
 use std::process::Command;
 use std::time::Instant;
 
@@ -30,7 +34,13 @@ for _ in range(200):
 print(1000 * (time.perf_counter() - start) / 200)
 ";
 
+/// Number of workers of the growing study.
+const N_WORKERS: usize = 64;
+
 fn main() -> Result<(), Box<dyn std::error::Error>> {
+    if std::env::args().any(|argument| argument == "growth") {
+        return growth();
+    }
     let folder = tempfile::tempdir()?;
     let file = |name: &str| format!("sqlite:///{}", folder.path().join(name).display());
     println!("milliseconds a trial (ask with {} parameters, tell), mean of {N_TRIALS}", PARAMETERS.len());
@@ -49,6 +59,38 @@ fn compare(name: &str, url: &str, theirs: &str) -> Result<(), Box<dyn std::error
         Some(theirs) => println!("{name:<11} ours {ours:>8.4}   Optuna {theirs:>8.3}   ratio {:.0}", theirs / ours),
         None => println!("{name:<11} ours {ours:>8.4}   (python3 has no optuna to compare with)"),
     }
+    Ok(())
+}
+
+/// Prints the milliseconds of a trial while a study grows.
+fn growth() -> Result<(), Box<dyn std::error::Error>> {
+    let Some(cluster) = cluster::Cluster::start() else { return Ok(()) };
+    let url = cluster.database();
+    println!("milliseconds a trial, {N_WORKERS} workers on one machine, mean of the last 1,000 trials");
+    for n_trials in [1_000, 10_000, 50_000] {
+        work(&url, n_trials - 1_000)?;
+        let start = Instant::now();
+        work(&url, n_trials)?;
+        println!("{n_trials:>6} trials  {:>7.2}", start.elapsed().as_secs_f64());
+    }
+    Ok(())
+}
+
+/// Lets the workers make trials until the study has `n_trials`.
+fn work(url: &str, n_trials: usize) -> Result<(), Box<dyn std::error::Error>> {
+    let worker = || -> Result<(), String> {
+        let said = |error: &dyn std::fmt::Display| error.to_string();
+        let space = Space::new([Parameter::new("x", Distribution::float(0.0, 1.0))]).map_err(|error| said(&error))?;
+        let config = StudyConfig { sampler: "random".into(), lag: N_WORKERS, ..StudyConfig::default() };
+        let storage = storage::open(url).map_err(|error| said(&error))?;
+        let study = Study::create_or_open(storage, space, config).map_err(|error| said(&error))?;
+        let options = Optimize { n_trials, ..Optimize::default() };
+        study.optimize(&options, |trial| Ok(trial.float("x")?.into())).map_err(|error| said(&error))
+    };
+    std::thread::scope(|scope| {
+        let workers: Vec<_> = (0..N_WORKERS).map(|_| scope.spawn(worker)).collect();
+        workers.into_iter().try_for_each(|worker| worker.join().unwrap_or_else(|_| Err("a worker broke".to_owned())))
+    })?;
     Ok(())
 }
 

@@ -102,21 +102,30 @@ pub(super) fn delete(connection: &mut dyn Connection, study: &StudyRecord, force
     Ok(())
 }
 
-/// Number of trials of a study in each state, those that nobody will end as a state of their own. Nobody else adds or
-/// claims one before the transaction ends.
-fn counts(connection: &mut dyn Connection, study: &StudyRecord) -> Done<BTreeMap<String, usize>> {
+/// Number of trials of a study in whatever state. Nobody else adds or claims one before the transaction ends.
+fn n_trials(connection: &mut dyn Connection, study: &StudyRecord) -> Done<usize> {
     check(connection, study)?;
-    let counts = read::counts(connection, study.id)?;
-    let n_lost = counts.values().map(|[_, n_lost]| n_lost).sum();
-    let others = counts.into_iter().map(|(state, [n, n_lost])| (state, n.saturating_sub(n_lost)));
-    Ok(others.chain([(LOST.to_owned(), n_lost)]).collect())
+    // By the number of the newest: to count them takes the longer the more there are.
+    let sql = "SELECT number FROM trials WHERE study_id = $1 ORDER BY trial_id DESC LIMIT 1";
+    let newest = first_int(connection, sql, &[study.id.into()])?;
+    Ok(newest.and_then(|number| usize::try_from(number).ok()).map_or(0, |number| number.saturating_add(1)))
 }
 
-/// State in [`counts`] of running trials that nobody will end.
-const LOST: &str = "LOST";
-
-fn sum(counts: &BTreeMap<String, usize>, states: &[&str]) -> usize {
-    states.iter().filter_map(|state| counts.get(*state)).sum()
+/// Whether at least `limit` of the `n_trials` trials of a study are in one of these states, those left out that nobody
+/// will end.
+fn is_full(
+    connection: &mut dyn Connection,
+    study: &StudyRecord,
+    n_trials: usize,
+    limit: usize,
+    states: &[&str],
+) -> Done<bool> {
+    if n_trials < limit {
+        return Ok(false);
+    }
+    let counts = read::counts(connection, study.id)?;
+    let of_state = |state: &&str| counts.get(*state).map(|[n, n_lost]| n.saturating_sub(*n_lost));
+    Ok(states.iter().filter_map(of_state).sum::<usize>() >= limit)
 }
 
 pub(super) fn begin(
@@ -126,9 +135,8 @@ pub(super) fn begin(
     draft: &Draft,
     limit: usize,
 ) -> Done<Option<TrialKey>> {
-    let counts = counts(connection, study)?;
-    let wanted = sum(&counts, &["COMPLETE", "PRUNED", "RUNNING", "WAITING"]);
-    if counts.values().sum::<usize>() != number || wanted >= limit {
+    let n_trials = n_trials(connection, study)?;
+    if n_trials != number || is_full(connection, study, n_trials, limit, &["COMPLETE", "PRUNED", "RUNNING", "WAITING"])? {
         return Ok(None);
     }
     let now = connection.dialect().now;
@@ -138,7 +146,7 @@ pub(super) fn begin(
 }
 
 pub(super) fn enqueue(connection: &mut dyn Connection, study: &StudyRecord, draft: &Draft) -> Done<()> {
-    let number = counts(connection, study)?.values().sum();
+    let number = n_trials(connection, study)?;
     insert(connection, study.id, number, draft, "WAITING", "NULL").map(|_| ())
 }
 
@@ -184,8 +192,8 @@ pub(super) fn claim(
     limit: usize,
     heartbeat_s: f64,
 ) -> Done<Option<TrialKey>> {
-    let counts = counts(connection, study)?;
-    if sum(&counts, &["COMPLETE", "PRUNED", "RUNNING"]) >= limit {
+    let n_trials = n_trials(connection, study)?;
+    if is_full(connection, study, n_trials, limit, &["COMPLETE", "PRUNED", "RUNNING"])? {
         return Ok(None);
     }
     let sql = format!(
@@ -303,7 +311,7 @@ fn encoded(value: f64) -> (Cell, &'static str) {
 
 /// Fails trials whose worker has fallen silent, and adds their retries as Optuna's own retry callback does.
 pub(super) fn reap(connection: &mut dyn Connection, study: &StudyRecord, retries: usize) -> Done<Vec<usize>> {
-    let mut n_trials: usize = counts(connection, study)?.values().sum();
+    let mut n_trials = n_trials(connection, study)?;
     // The worker may tell its result or beat at this very moment. With the lock, who comes second sees what the first
     // has done.
     let lock = connection.dialect().for_update;
