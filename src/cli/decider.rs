@@ -2,7 +2,7 @@
 
 use super::failure::Failure;
 use super::open_controller;
-use anyhow::Context;
+use anyhow::{Context, anyhow};
 use qgd::controller::{OnlineConfig, Pretrained};
 use qgd::driver::Pilot;
 use qgd::report::number;
@@ -42,6 +42,15 @@ impl Decider {
 
     /// The schedule of this name, or else the controller.
     pub fn named(name: &str) -> Result<Self, Failure> {
+        let is_known = Schedule::ALL.iter().any(|schedule| schedule.name() == name)
+            || Pretrained::NAMES.contains(&name.strip_suffix(ONLINE).unwrap_or(name))
+            || Pretrained::is_file(name.strip_suffix(ONLINE).unwrap_or(name));
+        if !is_known && name != "none" {
+            let (schedules, controllers) = (Schedule::ALL.map(Schedule::name).join(", "), Pretrained::NAMES.join(", "));
+            return Err(Failure::BadInput(anyhow!(
+                "`{name}` is no schedule ({schedules}), no controller ({controllers}) and no file"
+            )));
+        }
         name.parse().map(Self::Schedule).or_else(|_| Self::controller(name))
     }
 

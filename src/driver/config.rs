@@ -6,7 +6,7 @@ use crate::limits::{OutOfRange, is_positive, within};
 use crate::policy::Policy;
 use serde::{Deserialize, Serialize};
 
-/// Configuration of a [`Driver`]. The default leaves everything to the policy: a decision at every step, wide bounds,
+/// Configuration of a [`Driver`](super::Driver). The default leaves everything to the policy: a decision at every step, wide bounds,
 /// no guard.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct DriverConfig {

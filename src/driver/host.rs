@@ -73,14 +73,14 @@ impl<P: Policy> Driver<P> {
         self.state.guard.is_some()
     }
 
-    /// Whether a later step may still be answered with [`Order::Restart`]. Only then the state that was kept first is
+    /// Whether a later step may still be answered with [`Order::Restart`](super::Order::Restart). Only then the state that was kept first is
     /// still needed.
     pub fn may_restart(&self) -> bool {
         self.state.first_is_kept && self.state.guard.as_ref().is_some_and(Guard::may_restart)
     }
 
     /// Takes note that the host can no longer go back to the state that was kept first (its net has other variables
-    /// now). [`Order::Restart`] is not given from here on.
+    /// now). [`Order::Restart`](super::Order::Restart) is not given from here on.
     pub fn forget_first(&mut self) {
         self.state.first_is_kept = false;
     }

@@ -204,7 +204,7 @@ impl LineSearch {
     }
 
     /// Checks that a search of `other`'s configuration can have left this one so. A search that is read from a file
-    /// must pass; [`QLineSearch`](crate::torch::QLineSearch) sees to it.
+    /// must pass; `torch::QLineSearch` sees to it.
     ///
     /// # Errors
     /// When it searches by another configuration, or holds numbers that no search can have left there.

@@ -136,7 +136,8 @@ pub(super) fn begin(
     limit: usize,
 ) -> Done<Option<TrialKey>> {
     let n_trials = n_trials(connection, study)?;
-    if n_trials != number || is_full(connection, study, n_trials, limit, &["COMPLETE", "PRUNED", "RUNNING", "WAITING"])? {
+    if n_trials != number || is_full(connection, study, n_trials, limit, &["COMPLETE", "PRUNED", "RUNNING", "WAITING"])?
+    {
         return Ok(None);
     }
     let now = connection.dialect().now;
