@@ -40,7 +40,7 @@ pub use error::{ColumnsProblem, DataError};
 pub use fitted::Fitted;
 pub use preparation::{Code, ColumnPreparation, InputPreparation, Preparation, Scale, TargetPreparation};
 pub use spec::{ClassWeights, Column, DataSpec, Format, Missing, TableSpec};
-pub use unseen::Rows;
+pub use unseen::{RowTargets, Rows};
 
 use crate::rng::fnv1a;
 use memory::Memory;

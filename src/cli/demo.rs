@@ -120,7 +120,7 @@ impl DemoArgs {
              means over {SEEDS} seeds. lr found: where it was when the cooldown began, which takes it to zero by plan.\n\
              Tuned cosine: the best of {} starts on the validation split.\n\
              The picture, with the learning rates beside the losses: {}\n\
-             Next: `qgd init TABLE.csv` for a table of your own; the README has the three lines for your own program.",
+             Next: `qgd init TABLE.csv` for a table of yours; README.md has three lines for your own program.",
             TUNING.len(),
             self.svg.display()
         )

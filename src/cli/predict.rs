@@ -5,7 +5,7 @@ use super::outputs::Files;
 use super::setting;
 use anyhow::{Context, anyhow};
 use qgd::artifact;
-use qgd::data::{Fitted, Rows, Split, TargetKind, Targets};
+use qgd::data::{Fitted, RowTargets, Rows, Split, TargetKind, Targets};
 use qgd::nets::{self, NetFile, NetFileError, TensorSplit};
 use qgd::task::TaskSpec;
 use serde::Serialize;
@@ -138,7 +138,7 @@ struct Predictions {
     task: String,
     classes: Vec<String>,
     answers: Answers,
-    targets: Option<Targets>,
+    targets: Option<RowTargets>,
 }
 
 /// The predictions as JSON. What does not belong to the kind of task is null.
@@ -159,8 +159,7 @@ struct Json<'a> {
 impl Predictions {
     /// Share of the rows whose class was met, where the rows hold it.
     fn accuracy(&self) -> Option<f64> {
-        let (Answers::Classes { numbers, .. }, Some(Targets::Classes { ids, .. })) = (&self.answers, &self.targets)
-        else {
+        let (Answers::Classes { numbers, .. }, Some(RowTargets::Classes(ids))) = (&self.answers, &self.targets) else {
             return None;
         };
         let hits = numbers.iter().zip(ids).filter(|(number, id)| **number as i64 == **id).count();
@@ -169,10 +168,10 @@ impl Predictions {
 
     /// Distance from the targets in the units of the table, where the rows hold them.
     fn root_mean_squared_error(&self) -> Option<f64> {
-        let (Answers::Values(found), Some(Targets::Values { values, .. })) = (&self.answers, &self.targets) else {
+        let (Answers::Values(found), Some(RowTargets::Values(values))) = (&self.answers, &self.targets) else {
             return None;
         };
-        let squares = found.iter().zip(values).map(|(found, target)| (found - f64::from(*target)).powi(2));
+        let squares = found.iter().zip(values).map(|(found, target)| (found - target).powi(2));
         Some((squares.sum::<f64>() / values.len() as f64).sqrt())
     }
 

@@ -123,6 +123,14 @@ pub enum DataError {
         /// Number of the line, from 1.
         line: u64,
     },
+    /// A row that is the header again, as where files were put one behind the other.
+    #[error("{}, line {line}: the line repeats the header: remove it", path.display())]
+    HeaderAgain {
+        /// Name of the file.
+        path: PathBuf,
+        /// Number of the line, from 1.
+        line: u64,
+    },
     /// A column that does not exist.
     #[error("{}: no column {column}; there are {allowed}", path.display())]
     NoColumn {

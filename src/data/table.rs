@@ -192,6 +192,9 @@ impl<'a> Start<'a> {
                 let (path, line) = (self.path.into(), self.row.line);
                 return Err(DataError::ColumnCount { path, line, found, expected });
             }
+            if self.names.as_ref().is_some_and(|names| self.row.cells().eq(names.iter().map(String::as_str))) {
+                return Err(DataError::HeaderAgain { path: self.path.into(), line: self.row.line });
+            }
             for (input, cells) in &mut table.inputs {
                 self.push_input(cells, input.place, memory)?;
             }

@@ -4,7 +4,7 @@ use super::columns::Input;
 use super::memory::Memory;
 use super::preparation::{self, Code, ColumnPreparation, InputPreparation, Preparation, Scale, TargetPreparation};
 use super::table::{NO_NAME, Names};
-use super::{DataError, DataSpec, Format, Inputs, TableSpec, Targets, cell, cifar, idx, table, tsv};
+use super::{DataError, DataSpec, Format, Inputs, TableSpec, cell, cifar, idx, table, tsv};
 use std::path::Path;
 
 /// Rows to predict.
@@ -13,9 +13,18 @@ pub struct Rows {
     /// Inputs, prepared as those of the training were.
     pub inputs: Inputs,
     /// Targets that stand beside them, where they do: class numbers, or values in the units of the table.
-    pub targets: Option<Targets>,
+    pub targets: Option<RowTargets>,
     /// Where each row stands: the number of its line, from 1, or that of the picture, from 0.
     pub places: Vec<u64>,
+}
+
+/// Targets of rows, as they stand in the file.
+#[derive(Debug, Clone, PartialEq)]
+pub enum RowTargets {
+    /// Class numbers.
+    Classes(Vec<i64>),
+    /// Values in the units of the table.
+    Values(Vec<f64>),
 }
 
 impl Preparation {
@@ -71,16 +80,21 @@ impl Preparation {
         Ok(Rows { inputs, targets, places: table.lines })
     }
 
-    fn targets_of(&self, path: &Path, spec: &TableSpec, labels: &Names, lines: &[u64]) -> Result<Targets, DataError> {
+    fn targets_of(
+        &self,
+        path: &Path,
+        spec: &TableSpec,
+        labels: &Names,
+        lines: &[u64],
+    ) -> Result<RowTargets, DataError> {
         let cells = labels.codes.iter().map(|code| labels.names.get(*code as usize).map_or("", String::as_str));
         let cells = cells.zip(lines);
         if let TargetPreparation::Classes(_) = self.targets {
             let ids = cells.map(|(cell, line)| self.class_number(path, *line, cell)).collect::<Result<_, _>>()?;
-            return Ok(Targets::Classes { per_example: 1, ids });
+            return Ok(RowTargets::Classes(ids));
         }
         let value = |(text, line): (&str, &u64)| {
-            let number = cell::number(text, spec.decimal).map(|number| number as f32);
-            number.ok_or_else(|| DataError::NotANumber {
+            cell::number(text, spec.decimal).ok_or_else(|| DataError::NotANumber {
                 path: path.into(),
                 line: *line,
                 column: self.target_column(),
@@ -88,7 +102,7 @@ impl Preparation {
                 advice: "give every row a target, or none".to_owned(),
             })
         };
-        Ok(Targets::Values { per_example: 1, values: cells.map(value).collect::<Result<_, _>>()? })
+        Ok(RowTargets::Values(cells.map(value).collect::<Result<_, _>>()?))
     }
 
     /// Number of the target column in the table of the training, from 1 as in a spreadsheet.
@@ -96,9 +110,9 @@ impl Preparation {
         if let InputPreparation::Columns { target, .. } = self.inputs { target + 1 } else { 1 }
     }
 
-    fn classes(&self, path: &Path, labels: &[u32], places: &[u64]) -> Result<Targets, DataError> {
+    fn classes(&self, path: &Path, labels: &[u32], places: &[u64]) -> Result<RowTargets, DataError> {
         let ids = labels.iter().zip(places).map(|(label, line)| self.class_number(path, *line, &label.to_string()));
-        Ok(Targets::Classes { per_example: 1, ids: ids.collect::<Result<_, _>>()? })
+        Ok(RowTargets::Classes(ids.collect::<Result<_, _>>()?))
     }
 
     fn class_number(&self, path: &Path, line: u64, class: &str) -> Result<i64, DataError> {
@@ -150,12 +164,12 @@ fn columns_of(
     let InputPreparation::Columns { n_columns: n_trained, target, target_name, columns } = trained else {
         return Ok((Vec::new(), None));
     };
+    // Several columns may have no name: then their places count.
+    let is_unique = |names: &[String], name: &String| names.iter().filter(|found| *found == name).count() < 2;
     let place_of = |names: &[String], name: &String| names.iter().position(|found| found == name);
     let place = |column: &ColumnPreparation| match (names, &column.name) {
-        (Some(names), Some(name)) if !name.is_empty() => place_of(names, name).ok_or_else(|| DataError::NoColumn {
-            path: path.into(),
-            column: format!("`{name}`"),
-            allowed: names.join(", "),
+        (Some(names), Some(name)) if is_unique(names, name) => place_of(names, name).ok_or_else(|| {
+            DataError::NoColumn { path: path.into(), column: format!("`{name}`"), allowed: names.join(", ") }
         }),
         _ if n_columns == *n_trained => Ok(column.place),
         _ if n_columns + 1 == *n_trained => Ok(column.place - usize::from(column.place > *target)),
@@ -171,7 +185,7 @@ fn columns_of(
     };
     let inputs = columns.iter().map(input).collect::<Result<_, DataError>>()?;
     let target = match (names, target_name) {
-        (Some(names), Some(name)) if !name.is_empty() => place_of(names, name),
+        (Some(names), Some(name)) if is_unique(names, name) => place_of(names, name),
         _ => (n_columns == *n_trained).then_some(*target),
     };
     Ok((inputs, target))

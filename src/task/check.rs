@@ -63,7 +63,11 @@ impl Format {
         match self {
             Self::Csv(table) => table.check(),
             Self::Idx { .. } => Ok(()),
-            Self::Cifar { files } => within(!files.is_empty(), "data.files", "[]", "at least one file name"),
+            Self::Cifar { files } => {
+                within(!files.is_empty(), "data.files", "[]", "at least one file name")?;
+                let twin = (1..files.len()).find(|&i| files[..i].contains(&files[i]));
+                twin.map_or(Ok(()), |i| within(false, "data.files", &files[i], "each file once"))
+            }
             Self::Tsv { vocabulary, length } => {
                 within((3..=10_000_000).contains(vocabulary), "data.vocabulary", vocabulary, "from 3 to 10000000")?;
                 within((1..=100_000).contains(length), "data.length", length, "from 1 to 100000")

@@ -42,6 +42,17 @@ impl Value {
             _ => self == other,
         }
     }
+
+    /// Whether Python, and so Optuna, takes both for the same: `True` is 1 there, `False` is 0.
+    pub(super) fn is_same_in_python(&self, other: &Self) -> bool {
+        let number = |value: &Self| match value {
+            Self::Bool(truth) => Some(f64::from(u8::from(*truth))),
+            Self::Int(whole) => Some(*whole as f64),
+            Self::Float(number) => Some(*number),
+            _ => None,
+        };
+        number(self).zip(number(other)).is_some_and(|(a, b)| (a - b).abs() <= 0.0)
+    }
 }
 
 impl fmt::Display for Value {

@@ -322,9 +322,11 @@ fn check(parameter: &Parameter) -> Result<(), SpaceError> {
             let few = choices.len() <= MAX_CHOICES;
             need(few, "choices", &format!("a list of {}", choices.len()), format!("a list of at most {MAX_CHOICES}"))?;
             let finite = |choice: &Value| !matches!(choice, Value::Float(number) if !number.is_finite());
-            let repeated = |(i, c): (usize, &Value)| !finite(c) || choices[..i].iter().any(|other| other.means(c));
+            let repeated = |(i, c): (usize, &Value)| {
+                !finite(c) || choices[..i].iter().any(|other| other.means(c) || other.is_same_in_python(c))
+            };
             let wrong = choices.iter().enumerate().find(|&pair| repeated(pair));
-            wrong.map_or(Ok(()), |(_, c)| need(false, "choices", c, "finite values, each of them once".into()))
+            wrong.map_or(Ok(()), |(_, c)| need(false, "choices", c, "finite values, each of them once (Python takes True for 1)".into()))
         }
     }
 }

@@ -263,3 +263,37 @@ fn has_safetensors() -> bool {
     eprintln!("skipped: python3 cannot import safetensors and numpy");
     false
 }
+
+#[test]
+fn errors_of_large_values_are_those_of_the_values_as_they_stand_in_the_file() {
+    let sandbox = Sandbox::new();
+    let rows: String = (0..60).map(|i| format!("{i},{}\n", 1_700_000_000 + i)).collect();
+    sandbox.write("line.csv", format!("x,y\n{rows}"));
+    sandbox.write(
+        "line.toml",
+        "[data]\nformat = 'csv'\npath = 'line.csv'\nheader = true\ntarget = 'y'\nkind = 'regression'\n\
+         [net]\nkind = 'mlp'\n[train]\nlr = 0.1\nbatch_size = 0\nsteps = 300\n",
+    );
+    trains(&sandbox, "line.toml");
+    sandbox.write("rows.csv", format!("x,y\n{rows}"));
+    let said = predicts(&sandbox, "line.toml", &[]).stderr;
+    let error: f64 = said.split_whitespace().nth(4).unwrap().parse().unwrap();
+    assert!(error < 1.0, "{said}");
+}
+
+#[test]
+fn a_column_without_a_name_is_found_by_having_none() {
+    let sandbox = Sandbox::new();
+    let row = |i: i32| format!("{i},{},{}\n", i % 9, if i % 9 > 4 { "high" } else { "low" });
+    sandbox.write("signs.csv", format!(",x,c\n{}", (0..60).map(row).collect::<String>()));
+    sandbox.write(
+        "signs.toml",
+        "[data]\nformat = 'csv'\npath = 'signs.csv'\nheader = true\ntarget = 'c'\n\
+         [net]\nkind = 'mlp'\n[train]\nsteps = 20\nbatch_size = 8\n",
+    );
+    trains(&sandbox, "signs.toml");
+    sandbox.write("rows.csv", "x,\n3,1\n");
+    assert_eq!(predicts(&sandbox, "signs.toml", &[]).stdout.lines().count(), 2);
+    sandbox.write("rows.csv", "x,foo\n3,1\n");
+    refuses(&sandbox, "signs.toml", &["rows.csv", "no column ``"]);
+}

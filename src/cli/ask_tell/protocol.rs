@@ -23,6 +23,18 @@ fn served(study: &Study, line: &str) -> Result<Json> {
     let object = json.as_object().filter(|object| object.len() == 1);
     let (verb, about) =
         object.and_then(|object| object.iter().next()).ok_or_else(|| anyhow!("give an object with {verbs}"))?;
+    let known: &[&str] = match verb.as_str() {
+        "report" => &["trial", "step", "value"],
+        "tell" => &["trial", "value", "values", "constraints", "state"],
+        "enqueue" => &["params"],
+        _ => &[],
+    };
+    if let Some(key) =
+        about.as_object().into_iter().flatten().map(|(key, _)| key).find(|key| !known.contains(&key.as_str()))
+    {
+        let known = if known.is_empty() { "nothing".to_owned() } else { known.join(", ") };
+        return Err(anyhow!("`{verb}` has no `{key}`; it may have {known}"));
+    }
     match verb.as_str() {
         "ask" => {
             let trial = study.ask()?;
@@ -59,6 +71,9 @@ fn trial_of(about: &Json) -> Result<usize> {
 
 fn outcome(about: &Json) -> Result<Outcome> {
     match about.get("state").map(|state| state.as_str().unwrap_or_default()) {
+        Some(state @ ("fail" | "pruned")) if about.get("values").or(about.get("value")).is_some() => {
+            Err(anyhow!("`tell` has values and `state` {state:?}: only a complete trial has values"))
+        }
         Some("fail") => Ok(Outcome::failed("the program said so")),
         Some("pruned") => Ok(Outcome::pruned()),
         None | Some("complete") => Outcome::read(about)

@@ -13,8 +13,21 @@ pub enum Said {
 }
 
 /// Meaning of a line; None for any other line.
+///
+/// A line that is meant as a result and cannot be read fails the trial, if no other result follows: what an earlier line
+/// said is not the result then.
 pub fn read(line: &str) -> Option<Said> {
-    let json = read_python_json(line.trim())?;
+    let line = line.trim().trim_start_matches('\u{feff}');
+    understood(line).or_else(|| {
+        let is_meant = line.contains("{\"value") || line.starts_with('{') && line.contains("\"value");
+        let is_result = is_meant && !line.contains("\"step\"");
+        let shown: String = line.chars().take(120).collect();
+        is_result.then(|| Said::Result(Outcome::failed(format!("its line `{shown}` has a value that is no number"))))
+    })
+}
+
+fn understood(line: &str) -> Option<Said> {
+    let json = read_python_json(line)?;
     if let Some(step) = json.get("step") {
         return Some(Said::Step(step.as_i64()?, json.get("value").and_then(Outcome::number)?));
     }
@@ -34,8 +47,25 @@ mod tests {
         let constrained = Outcome::complete(vec![1.0]).with_constraints(vec![-1.0, 2.0]);
         assert_eq!(read(r#"{"value": 1, "constraints": [-1, 2]}"#), Some(Said::Result(constrained)));
         assert!(matches!(read(r#"{"step": 1, "value": NaN}"#), Some(Said::Step(1, value)) if value.is_nan()));
-        for other in ["", "loss 0.5", "0.5", "[1]", "{", r#"{"value": "good"}"#, r#"{"loss": 1}"#, r#"{"step": 1}"#] {
+        for other in
+            ["", "loss 0.5", "0.5", "[1]", "{", r#"{"loss": 1}"#, r#"{"step": 1}"#, r#"{"step": 1, "value": null}"#]
+        {
             assert_eq!(read(other), None, "{other}");
+        }
+    }
+
+    #[test]
+    fn a_result_that_cannot_be_read_is_a_failure_and_not_nothing() {
+        for broken in [
+            r#"{"value": "good"}"#,
+            r#"{"value": null}"#,
+            r#"{"value": nan}"#,
+            r#"{"value": 0.7"#,
+            r#"{"value": 0.7}{"value": 0.9}"#,
+            "100%|###| {\"value\": 0.9}",
+        ] {
+            let Some(Said::Result(outcome)) = read(broken) else { panic!("{broken}") };
+            assert!(format!("{outcome:?}").contains("has a value that is no number"), "{outcome:?}");
         }
     }
 }

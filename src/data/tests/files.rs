@@ -173,7 +173,7 @@ fn rows_of_another_file_are_prepared_as_the_training_data_were() {
     let reordered = |order: &[usize]| with_header.lines().map(|line| cells(line, order)).collect::<String>();
     assert_eq!((all.places[0], all.places.len()), (2, 30));
     let labels: Vec<i64> = (0..30).map(|row| row % 3).collect();
-    assert_eq!(all.targets, Some(Targets::Classes { per_example: 1, ids: labels }));
+    assert_eq!(all.targets, Some(RowTargets::Classes(labels)));
     assert_eq!(read(&reordered(&[3, 2, 0, 1])).unwrap(), all);
     for order in [&[0, 1, 2][..], &[2, 1]] {
         let found = read(&reordered(order)).unwrap();
@@ -199,7 +199,7 @@ fn rows_without_a_header_go_by_their_places_with_or_without_the_target() {
     let other = Folder::with(&[("with", b"9,1,5\n"), ("without", b"1,5\n"), ("single", b"1\n")]);
     let read = |name| found.preparation.rows(&task.data, &other.0.path().join(name));
     assert_eq!(read("with").unwrap().inputs, read("without").unwrap().inputs);
-    assert_eq!(read("with").unwrap().targets, Some(Targets::Classes { per_example: 1, ids: vec![1] }));
+    assert_eq!(read("with").unwrap().targets, Some(RowTargets::Classes(vec![1])));
     let error = read("single").unwrap_err().to_string();
     assert!(error.contains("rows of 1 columns") && error.contains("3 columns (2 without the target)"), "{error}");
 }
@@ -229,7 +229,7 @@ fn texts_and_pictures_of_another_file_are_prepared_too() {
         (Inputs::Tokens { length: 3, ids: vec![5, 1, 2, 3, 0, 0] }, None, vec![1, 3])
     );
     let labels = prepared(tsv, "t.csv").unwrap().targets;
-    assert_eq!(labels, Some(Targets::Classes { per_example: 1, ids: vec![0, 1] }));
+    assert_eq!(labels, Some(RowTargets::Classes(vec![0, 1])));
     // A word behind the cut has no number.
     let cut = tsv.replace("length = 3", "length = 2");
     assert_eq!(prepared(&cut, "rows").unwrap().inputs, Inputs::Tokens { length: 2, ids: vec![1, 1, 3, 0] });

@@ -170,12 +170,17 @@ fn rare_classes_can_count_more() {
 
 #[test]
 fn a_table_that_the_task_describes_wrongly_is_refused_with_what_to_say() {
-    let cases: [(&str, &str, &[&str]); 18] = [
+    let cases: [(&str, &str, &[&str]); 19] = [
         ("1;2;a\n3;4;b\n", "target = 2", &["line 1", "delimiter = ';'", "3"]),
         ("1\t2\n3\t4\n", "target = 0", &["delimiter = '\\t'"]),
         ("1,2\n3,4\n", "target = 0\ndelimiter = \";\"", &["delimiter = ','"]),
         ("1 2\n3 4\n", "target = 0", &["delimiter = ' '"]),
         ("x,y,z\n1,2,a\n", "target = 2", &["line 1, column 1", "header = true"]),
+        (
+            "x,z\nred,a\nx,z\nblue,b\n",
+            "target = \"z\"\nheader = true\ncategorical = [\"x\"]",
+            &["line 3", "repeats the header"],
+        ),
         ("x,z\n1,a\nx,z\n2,b\n", "target = 1\nheader = true", &["line 3", "repeats the header"]),
         ("1.5,2,a\n1,2,b\n", "target = 2\nheader = true", &["line 1", "header = false"]),
         ("2,2,a\n1,2,b\n", "target = 2\nheader = true", &["line 1", "header = false"]),

@@ -139,7 +139,7 @@ fn a_step_that_was_to_be_left_out_must_not_be_applied() {
         assert!(session.step(loss, &mut x, &[1.0]).unwrap().is_some());
         x[0] -= 0.1;
     }
-    for _ in 0..4 {
+    for _ in 0..2 {
         assert_eq!(session.step(f32::NAN, &mut x, &[1.0]).unwrap(), None);
     }
     assert!((x[0] - 0.9).abs() < 1e-6, "put back to where the last good loss was measured: {x:?}");

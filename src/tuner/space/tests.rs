@@ -119,3 +119,13 @@ fn a_file_that_is_wrong_names_the_key_and_what_is_allowed() {
     let error = SpaceFile::parse("params = 3").unwrap_err().to_string();
     assert!(error.contains("`params` is 3"), "{error}");
 }
+
+#[test]
+fn choices_that_python_takes_for_the_same_are_refused() {
+    for choices in ["[1, true]", "[0, false]", "[true, 1.0]", "[2, 2.0]"] {
+        let text = format!("[params.k]\ntype = \"categorical\"\nchoices = {choices}\n");
+        let error = SpaceFile::parse(&text).unwrap_err().to_string();
+        assert!(error.contains("params.k.choices") || error.contains("choices"), "{error}");
+    }
+    assert!(SpaceFile::parse("[params.k]\ntype = \"categorical\"\nchoices = [2, true, \"1\"]\n").is_ok());
+}
