@@ -326,7 +326,9 @@ fn check(parameter: &Parameter) -> Result<(), SpaceError> {
                 !finite(c) || choices[..i].iter().any(|other| other.means(c) || other.is_same_in_python(c))
             };
             let wrong = choices.iter().enumerate().find(|&pair| repeated(pair));
-            wrong.map_or(Ok(()), |(_, c)| need(false, "choices", c, "finite values, each of them once (Python takes True for 1)".into()))
+            wrong.map_or(Ok(()), |(_, c)| {
+                need(false, "choices", c, "finite values, each of them once (Python takes True for 1)".into())
+            })
         }
     }
 }
