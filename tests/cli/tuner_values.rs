@@ -70,6 +70,10 @@ fn ask_tell_takes_the_same_values_as_a_program_may_print() {
         r#"{"ask": {}}"#,
         r#"{"tell": {"trial": 2, "value": "-Infinity", "constraints": [NaN]}}"#,
         r#"{"best": {}}"#,
+        r#"{"ask": {}}"#,
+        r#"{"tell": {"trial": 3, "values": [0], "constraint": [1]}}"#,
+        r#"{"tell": {"trial": 3, "values": [0], "state": "fail"}}"#,
+        r#"{"tell": {"trial": 3, "state": "fail"}}"#,
     ];
     let mut command = sandbox.command(&["ask-tell", "--space", "space.toml", "--storage", STORAGE]);
     let mut child = command.stdin(std::process::Stdio::piped()).spawn().unwrap();
@@ -82,8 +86,10 @@ fn ask_tell_takes_the_same_values_as_a_program_may_print() {
     assert!(error(3).contains("`step` is 3000000000") && error(3).contains("to 2147483647"), "{answers:?}");
     assert_eq!(answers[4], json!({ "prune": false }));
     assert_eq!(answers[10]["best"]["trial"], 1, "{answers:?}");
+    assert!(error(12).contains("has no `constraint`") && error(13).contains("only a complete trial has values"));
+    assert_eq!(answers[14], json!({ "ok": true }));
     let states: Vec<Value> = trials(&sandbox, "space", STORAGE).iter().map(|trial| trial["state"].clone()).collect();
-    assert_eq!(states, ["FAIL", "COMPLETE", "FAIL"]);
+    assert_eq!(states, ["FAIL", "COMPLETE", "FAIL", "FAIL"]);
 }
 
 /// Changes the database as another program would.
