@@ -242,10 +242,12 @@ fn python_and_tch_read_the_net() {
          w = {k: f.get_tensor(k) for k in f.keys()}\n\
          fitted = json.loads(f.metadata()['qgd'])['fitted']\n\
          x = np.array([[-3., 20.], [3., 20.]])\n\
-         x = (x - [s['mean'] for s in fitted['preparation']['inputs']]) / [s['deviation'] for s in fitted['preparation']['inputs']]\n\
+         columns = fitted['preparation']['inputs']['Columns']['columns']\n\
+         scales = [column['code']['Number']['scale'] for column in columns]\n\
+         x = (x - [s['mean'] for s in scales]) / [s['deviation'] for s in scales]\n\
          h = np.maximum(x @ w['hidden_0.weight'].T + w['hidden_0.bias'], 0)\n\
          y = h @ w['head.weight'].T + w['head.bias']\n\
-         print([fitted['preparation']['names']['classes'][i] for i in y.argmax(1)])\n",
+         print([fitted['preparation']['targets']['Classes'][i] for i in y.argmax(1)])\n",
     );
     let output = Command::new("python3").arg("forward.py").current_dir(sandbox.path("")).output().unwrap();
     let (said, wrong) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
