@@ -188,11 +188,7 @@ pub fn files(spec: &DataSpec, task_dir: &Path, data_dir: Option<&Path>) -> Resul
 pub fn fingerprint(spec: &DataSpec, task_dir: &Path, data_dir: Option<&Path>) -> Result<u64, DataError> {
     let mut hashes = Vec::new();
     for path in files(spec, task_dir, data_dir)? {
-        let hash = match crate::shipped::bytes(&path) {
-            Some(bytes) => fnv1a(bytes),
-            None => read::hash(&path)?,
-        };
-        hashes.extend(hash.to_le_bytes());
+        hashes.extend(read::hash(&path)?.to_le_bytes());
     }
     Ok(fnv1a(&hashes))
 }

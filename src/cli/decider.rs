@@ -42,16 +42,17 @@ impl Decider {
 
     /// The schedule of this name, or else the controller.
     pub fn named(name: &str) -> Result<Self, Failure> {
-        let is_known = Schedule::ALL.iter().any(|schedule| schedule.name() == name)
-            || Pretrained::NAMES.contains(&name.strip_suffix(ONLINE).unwrap_or(name))
-            || Pretrained::is_file(name.strip_suffix(ONLINE).unwrap_or(name));
-        if !is_known && name != "none" {
+        if let Ok(schedule) = name.parse() {
+            return Ok(Self::Schedule(schedule));
+        }
+        let file = name.strip_suffix(ONLINE).unwrap_or(name);
+        if name != "none" && !Pretrained::NAMES.contains(&file) && !Pretrained::is_file(file) {
             let (schedules, controllers) = (Schedule::ALL.map(Schedule::name).join(", "), Pretrained::NAMES.join(", "));
             return Err(Failure::BadInput(anyhow!(
                 "`{name}` is no schedule ({schedules}), no controller ({controllers}) and no file"
             )));
         }
-        name.parse().map(Self::Schedule).or_else(|_| Self::controller(name))
+        Self::controller(name)
     }
 
     /// Name of the controller, `none` for a schedule.

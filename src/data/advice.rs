@@ -53,9 +53,6 @@ pub(super) fn for_cell(
 ) -> String {
     let cell = row.cell(place);
     let is_first = sample(text, spec.delimiter).first().is_some_and(|first| first.line == row.line);
-    if names.is_some_and(|names| row.cells().eq(names.iter().map(String::as_str))) {
-        return "the line repeats the header: remove it".to_owned();
-    }
     let is_name = |cell: &str| number(cell, '.').or(number(cell, ',')).is_none() && !is_missing(cell);
     if is_first && !spec.header && row.cells().all(is_name) {
         return "if this line names the columns, say `header = true`".to_owned();

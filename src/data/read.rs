@@ -39,7 +39,7 @@ pub(super) fn text(path: &Path, memory: &mut Memory) -> Result<String, DataError
 /// A hash of the bytes of a file as it lies on the disk.
 pub(super) fn hash(path: &Path) -> Result<u64, DataError> {
     let failed = |source| DataError::Read { path: path.into(), source };
-    let mut file = BufReader::with_capacity(1 << 16, File::open(path).map_err(failed)?);
+    let mut file = BufReader::with_capacity(1 << 16, source(path).map_err(failed)?);
     let mut hash = Fnv1a::new();
     loop {
         let chunk = file.fill_buf().map_err(failed)?;
@@ -52,16 +52,20 @@ pub(super) fn hash(path: &Path) -> Result<u64, DataError> {
     }
 }
 
+/// The bytes of a file as they lie on the disk, or in the program where the file is part of it.
+fn source(path: &Path) -> io::Result<Box<dyn Read>> {
+    Ok(match shipped::bytes(path) {
+        Some(bytes) => Box::new(bytes),
+        None => Box::new(File::open(path)?),
+    })
+}
+
 fn open(path: &Path) -> Result<Box<dyn Read>, DataError> {
     let failed = |source: io::Error| match source.kind() {
         io::ErrorKind::NotFound => DataError::NotFound { path: path.into(), tried: vec![path.into()] },
         _ => DataError::Read { path: path.into(), source },
     };
-    let source: Box<dyn Read> = match shipped::bytes(path) {
-        Some(bytes) => Box::new(bytes),
-        None => Box::new(File::open(path).map_err(failed)?),
-    };
-    let mut file = BufReader::with_capacity(1 << 16, source);
+    let mut file = BufReader::with_capacity(1 << 16, source(path).map_err(failed)?);
     // The first bytes decide, and not the name: browsers unpack and leave the name as it was.
     let first = file.fill_buf().map_err(failed)?;
     let says_gzip = path.extension().is_some_and(|ending| ending.eq_ignore_ascii_case("gz"));

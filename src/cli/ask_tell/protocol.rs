@@ -23,24 +23,15 @@ fn served(study: &Study, line: &str) -> Result<Json> {
     let object = json.as_object().filter(|object| object.len() == 1);
     let (verb, about) =
         object.and_then(|object| object.iter().next()).ok_or_else(|| anyhow!("give an object with {verbs}"))?;
-    let known: &[&str] = match verb.as_str() {
-        "report" => &["trial", "step", "value"],
-        "tell" => &["trial", "value", "values", "constraints", "state"],
-        "enqueue" => &["params"],
-        _ => &[],
-    };
-    if let Some(key) =
-        about.as_object().into_iter().flatten().map(|(key, _)| key).find(|key| !known.contains(&key.as_str()))
-    {
-        let known = if known.is_empty() { "nothing".to_owned() } else { known.join(", ") };
-        return Err(anyhow!("`{verb}` has no `{key}`; it may have {known}"));
-    }
+    let only = |known: &[&str]| only(verb, about, known);
     match verb.as_str() {
         "ask" => {
+            only(&[])?;
             let trial = study.ask()?;
             Ok(json!({ "trial": trial.number(), "params": trial.params() }))
         }
         "report" => {
+            only(&["trial", "step", "value"])?;
             let trial = trial_of(about)?;
             let step = about["step"].as_i64().ok_or_else(|| anyhow!("`report.step` must be a whole number"))?;
             let value = Outcome::number(&about["value"]).ok_or_else(|| anyhow!("`report.value` must be a number"))?;
@@ -49,18 +40,35 @@ fn served(study: &Study, line: &str) -> Result<Json> {
             Ok(json!({ "prune": prune }))
         }
         "tell" => {
+            only(&["trial", "value", "values", "constraints", "state"])?;
             study.tell(trial_of(about)?, outcome(about)?)?;
             Ok(json!({ "ok": true }))
         }
         "enqueue" => {
+            only(&["params"])?;
             let fixed: BTreeMap<String, Value> =
                 serde_json::from_value(about["params"].clone()).context("`enqueue.params`")?;
             study.enqueue(&fixed)?;
             Ok(json!({ "ok": true }))
         }
-        "best" if study.config().directions.len() == 1 => Ok(json!({ "best": study.best()?.as_ref().map(short_json) })),
-        "best" => Ok(json!({ "best": study.best_trials()?.iter().map(short_json).collect::<Vec<_>>() })),
+        "best" => {
+            only(&[])?;
+            Ok(match study.config().directions.len() {
+                1 => json!({ "best": study.best()?.as_ref().map(short_json) }),
+                _ => json!({ "best": study.best_trials()?.iter().map(short_json).collect::<Vec<_>>() }),
+            })
+        }
         other => Err(anyhow!("`{other}` is nothing that can be asked for; give {verbs}")),
+    }
+}
+
+/// Refuses keys that are not known: what they say would be lost.
+fn only(verb: &str, about: &Json, known: &[&str]) -> Result<()> {
+    let mut keys = about.as_object().into_iter().flat_map(|object| object.keys());
+    match keys.find(|key| !known.contains(&key.as_str())) {
+        Some(key) if known.is_empty() => Err(anyhow!("`{verb}` has no `{key}`; it may have nothing")),
+        Some(key) => Err(anyhow!("`{verb}` has no `{key}`; it may have {}", known.join(", "))),
+        None => Ok(()),
     }
 }
 
