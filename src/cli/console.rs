@@ -54,6 +54,13 @@ pub fn is_screen(stream: &impl IsTerminal) -> bool {
     stream.is_terminal() && is_able(env::var_os("TERM"))
 }
 
+/// The colors of help and of errors about arguments: on a terminal as everywhere, except that clap alone would color a dumb
+/// terminal where `CI` is set.
+pub fn help_colors() -> clap::ColorChoice {
+    let wanted = allows_colors(env::var_os("NO_COLOR")) && is_able(env::var_os("TERM"));
+    if wanted { clap::ColorChoice::Auto } else { clap::ColorChoice::Never }
+}
+
 fn allows_colors(no_color: Option<OsString>) -> bool {
     no_color.is_none_or(|value| value.is_empty())
 }

@@ -48,7 +48,9 @@ fn the_demo_and_the_help_keep_to_it_too() {
     let gray = on_a_terminal(&demo, &[("NO_COLOR", "1")]);
     assert!(!is_colored(&gray) && gray.contains("━━ with qgd"), "{gray:?}");
     for environment in [("NO_COLOR", "1"), ("TERM", "dumb")] {
-        let help = on_a_terminal(&["--help"], &[environment]);
-        assert!(!is_colored(&help) && help.contains("Usage"), "{help:?}");
+        for elsewhere in [("CI", ""), ("CI", "true")] {
+            let help = on_a_terminal(&["--help"], &[environment, elsewhere]);
+            assert!(!is_colored(&help) && help.contains("Usage"), "{help:?}");
+        }
     }
 }
