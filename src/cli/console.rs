@@ -46,7 +46,7 @@ pub fn to_stderr(text: fmt::Arguments<'_>) {
 /// Whether text on this stream is colored: on a terminal, unless the user has set `NO_COLOR` (no-color.org) to
 /// anything, or `TERM` is `dumb`.
 pub fn is_colored(stream: &impl IsTerminal) -> bool {
-    is_screen(stream) && allows_colors(env::var_os("NO_COLOR"))
+    stream.is_terminal() && may_be_colored()
 }
 
 /// Whether a line on this stream can be drawn again, as a progress bar is: on a terminal whose `TERM` is not `dumb`.
@@ -54,11 +54,9 @@ pub fn is_screen(stream: &impl IsTerminal) -> bool {
     stream.is_terminal() && is_able(env::var_os("TERM"))
 }
 
-/// The colors of help and of errors about arguments: on a terminal as everywhere, except that clap alone would color a dumb
-/// terminal where `CI` is set.
-pub fn help_colors() -> clap::ColorChoice {
-    let wanted = allows_colors(env::var_os("NO_COLOR")) && is_able(env::var_os("TERM"));
-    if wanted { clap::ColorChoice::Auto } else { clap::ColorChoice::Never }
+/// Whether the user allows colors, wherever they go.
+pub fn may_be_colored() -> bool {
+    allows_colors(env::var_os("NO_COLOR")) && is_able(env::var_os("TERM"))
 }
 
 fn allows_colors(no_color: Option<OsString>) -> bool {
