@@ -193,7 +193,7 @@ fn a_signal_stops_the_children_of_children_and_gives_the_trial_back() {
             "[ $QGD_TRIAL = 1 ] && [ ! -e again ] || {{{{ echo '{{{{\"value\": 1}}}}'; exit; }}}}; \
              echo '{{{{\"step\": 1, \"value\": 5}}}}'; setsid sleep {nap} & (sleep {nap} &); touch there; sleep {nap}"
         );
-        let worker = sandbox.command(&shell(&["--trials", "3"], &script)).spawn().unwrap();
+        let worker = sandbox.listening(&shell(&["--trials", "3"], &script)).spawn().unwrap();
         eventually("the second trial has not begun", || sandbox.path("there").exists());
         let before = found(&sandbox);
         signal(&worker, name);
@@ -216,7 +216,7 @@ fn a_signal_that_reaches_the_programs_too_and_one_that_comes_twice() {
     let sandbox = sandbox(SPACE);
     // As batch systems do: the program gets the signal first.
     let script = "[ $QGD_TRIAL = 0 ] && echo '{{\"value\": 1}}' && exit; echo $$ > pid; exec sleep 4731";
-    let worker = sandbox.command(&shell(&["--trials", "9"], script)).spawn().unwrap();
+    let worker = sandbox.listening(&shell(&["--trials", "9"], script)).spawn().unwrap();
     let written = || std::fs::read_to_string(sandbox.path("pid")).ok().filter(|text| text.ends_with('\n'));
     eventually("the program has not begun", || written().is_some());
     assert!(Command::new("kill").args(["-TERM", written().unwrap().trim()]).status().unwrap().success());
@@ -226,7 +226,7 @@ fn a_signal_that_reaches_the_programs_too_and_one_that_comes_twice() {
     // A program that does not listen is killed when a second signal says that there is no time.
     std::fs::remove_file(sandbox.path("pid")).unwrap();
     let deaf = "trap '' TERM; echo $$ > pid; while :; do sleep 4732; done";
-    let worker = sandbox.command(&shell(&["--trials", "9", "--study", "deaf"], deaf)).spawn().unwrap();
+    let worker = sandbox.listening(&shell(&["--trials", "9", "--study", "deaf"], deaf)).spawn().unwrap();
     eventually("the deaf program has not begun", || written().is_some());
     signal(&worker, "-INT");
     std::thread::sleep(Duration::from_millis(300));

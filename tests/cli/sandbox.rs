@@ -54,6 +54,16 @@ impl Sandbox {
         command
     }
 
+    /// A command that listens to signals even where these tests run in the background of a script, whose programs ignore
+    /// SIGINT from the beginning.
+    pub fn listening(&self, args: &[&str]) -> Command {
+        let qgd = self.command(args);
+        let mut command = Command::new("env");
+        command.arg("--default-signal=HUP,INT,TERM").arg(qgd.get_program()).args(args).current_dir(self.folder.path());
+        command.env_remove("RUST_LOG").stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        command
+    }
+
     /// Runs `qgd` to its end, and fails if it panicked.
     pub fn qgd(&self, args: &[&str]) -> Output {
         let output = self.command(args).output().unwrap();
