@@ -15,6 +15,7 @@ mod comparing;
 mod evaluating;
 #[cfg(feature = "torch")]
 mod init;
+mod interrupted;
 #[cfg(feature = "torch")]
 mod killed;
 mod listing;
