@@ -7,6 +7,7 @@
 #[macro_use]
 mod console;
 mod ask_tell;
+mod ending;
 mod failure;
 mod help;
 mod inspect;

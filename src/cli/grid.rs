@@ -1,8 +1,8 @@
 //! Many runs of one task side by side: each on its own thread, on which libtorch uses no further threads.
 
 use super::decider::Decider;
+use super::ending;
 use super::failure::Failure;
-use super::interrupt;
 use super::pool::side_by_side;
 use super::progress::Progress;
 use super::run::{Run, Scores};
@@ -117,9 +117,12 @@ impl Grid {
         };
         let kept = || {
             let done = n_done.load(Ordering::Relaxed);
-            format!("nothing is kept of {done} of {} runs: results are written in the end", cells.len())
+            format!(
+                "nothing is kept of {done} of {} runs: results are written in the end; the same line begins anew",
+                cells.len()
+            )
         };
-        let results = interrupt::ending(kept, || side_by_side(cells.len(), n_jobs, run));
+        let results = ending::by_signal(kept, || side_by_side(cells.len(), n_jobs, run));
         progress.finish();
         results?
     }

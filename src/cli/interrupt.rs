@@ -1,6 +1,5 @@
-//! SIGINT, SIGTERM and SIGHUP: trials are given back, and the program says how far it came and what is kept.
+//! SIGINT, SIGTERM and SIGHUP: trials are given back, and the program says how far it came.
 
-use super::{lock, progress};
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 use signal_hook::iterator::{Handle, Signals};
 use std::io;
@@ -60,20 +59,6 @@ impl Drop for Watch {
     fn drop(&mut self) {
         self.0.close();
     }
-}
-
-/// Does `work`, which a signal ends there and then. `kept` says what is kept of it and how to go on. Files are safe:
-/// those that are replaced are replaced as a whole, and those that grow line by line are read without a last line that
-/// is not whole.
-pub fn ending<T>(kept: impl Fn() -> String + Sync, work: impl FnOnce() -> T) -> io::Result<T> {
-    let end = || {
-        progress::clear();
-        lock::remove_all();
-        let signal = signal().unwrap_or(SIGTERM);
-        note!("interrupted by {}: {}", name(signal), kept());
-        signal_hook::low_level::exit(exit_code(signal).into());
-    };
-    watching(end, work)
 }
 
 /// The signals that this process ignores, a bit for each; none where nobody says so.

@@ -2,8 +2,8 @@
 
 mod outlook;
 
+use super::ending;
 use super::failure::Failure;
-use super::interrupt;
 use super::lock::Lock;
 use super::outputs::Files;
 use anyhow::{Context, Result, anyhow};
@@ -132,11 +132,13 @@ pub fn run(args: &MetaTrainArgs) -> Result<(), Failure> {
     files.writes("--output", Some(&args.output))?;
     files.writes("--output (its checkpoint)", Some(&checkpoint))?;
     files.writes("--log", args.log.as_deref())?;
-    let _lock = Lock::hold(&lock, &format!("--output {}", args.output.display()))?;
     let (n_kept, n_rounds) = (AtomicU32::new(0), Workload::of(&recipe).n_rounds());
     let kept = || in_words(&checkpoint, n_kept.load(Ordering::Relaxed), n_rounds);
-    let work = || train(args, recipe, engine, &name, &checkpoint, &n_kept);
-    interrupt::ending(kept, work)?.map_err(Failure::of)
+    let work = || {
+        let _lock = Lock::hold(&lock, &format!("--output {}", args.output.display()))?;
+        train(args, recipe, engine, &name, &checkpoint, &n_kept).map_err(Failure::of)
+    };
+    ending::by_signal(kept, work)?
 }
 
 /// What an interrupted meta-training leaves, and how to go on.

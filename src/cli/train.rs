@@ -5,8 +5,8 @@ mod outcome;
 mod trace;
 
 use super::decider::Decider;
+use super::ending;
 use super::failure::Failure;
-use super::interrupt;
 use super::outputs::{Files, Results};
 use super::progress::Progress;
 use super::run::Run;
@@ -96,7 +96,7 @@ impl TrainArgs {
             Ok::<_, Failure>((outcome, run, data))
         };
         let kept = || self.kept_in_words(n_kept.load(Ordering::Relaxed), task.train.steps);
-        let (outcome, run, data) = interrupt::ending(kept, work)??;
+        let (outcome, run, data) = ending::by_signal(kept, work)??;
         let net = || Ok(qgd::nets::to_bytes(&run.vs, &task, &Fitted::of(&data))?);
         results.write(self.save.as_deref(), net);
         results.write(self.json.as_deref(), || outcome.to_json());

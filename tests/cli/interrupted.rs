@@ -5,7 +5,7 @@ use std::process::Command;
 use std::time::{Duration, Instant};
 
 /// Starts a command, sends it a signal as soon as `file` has something in it, and answers its exit code and what it said.
-fn interrupted(sandbox: &Sandbox, args: &[&str], file: &str, signal: &str) -> (i32, String) {
+pub fn interrupted(sandbox: &Sandbox, args: &[&str], file: &str, signal: &str) -> (i32, String) {
     let mut child = sandbox.command(args).spawn().unwrap();
     let begun = Instant::now();
     while std::fs::metadata(sandbox.path(file)).map_or(true, |there| there.len() == 0) {

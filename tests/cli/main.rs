@@ -33,6 +33,8 @@ mod programs;
 #[cfg(feature = "torch")]
 mod published;
 #[cfg(feature = "torch")]
+mod readme;
+#[cfg(feature = "torch")]
 mod resuming;
 #[cfg(feature = "torch")]
 mod tables;

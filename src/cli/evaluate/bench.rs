@@ -2,9 +2,9 @@
 
 use super::cache::{Cache, Entry, Score};
 use super::plan::{Cell, Plan, Task};
+use crate::cli::ending;
 use crate::cli::failure::Failure;
 use crate::cli::grid::{self, Grid};
-use crate::cli::interrupt;
 use crate::cli::pool::side_by_side;
 use crate::cli::progress::Progress;
 use crate::cli::setting::Machine;
@@ -71,7 +71,7 @@ pub fn fill(plan: &Plan, cache: &Cache, machine: &Machine, n_jobs: usize) -> Res
         bench.progress.finish();
         all
     };
-    interrupt::ending(kept, work)?
+    ending::by_signal(kept, work)?
 }
 
 impl Missing {
