@@ -6,9 +6,8 @@ use crate::sandbox::{Sandbox, shipped};
 /// The blocks of a document in this language, one after the other.
 fn blocks(document: &str, language: &str) -> Vec<String> {
     let text = std::fs::read_to_string(shipped(document)).unwrap();
-    let parts =
-        text.split(&format!("```{language}\n")).skip(1).map(|rest| rest.split("```").next().unwrap().to_owned());
-    parts.collect()
+    let begin = format!("```{language}\n");
+    text.split(&begin).skip(1).map(|rest| rest.split("```").next().unwrap().to_owned()).collect()
 }
 
 /// The lines that begin with `qgd`, without their comments.
