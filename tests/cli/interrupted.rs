@@ -4,7 +4,7 @@ use crate::sandbox::Sandbox;
 use std::process::Command;
 use std::time::{Duration, Instant};
 
-/// Starts a command, sends it a signal as soon as `file` has something in it, and answers its exit code and what it said.
+/// Starts a command, sends it a signal (SIGTERM: SIGINT is ignored by what a script starts in the background) as soon as `file` has something in it, and answers its exit code and what it said.
 pub fn interrupted(sandbox: &Sandbox, args: &[&str], file: &str, signal: &str) -> (i32, String) {
     let mut child = sandbox.command(args).spawn().unwrap();
     let begun = Instant::now();
@@ -24,8 +24,8 @@ pub fn interrupted(sandbox: &Sandbox, args: &[&str], file: &str, signal: &str) -
 fn a_meta_training_names_its_checkpoint_and_leaves_no_lock() {
     let sandbox = Sandbox::new();
     let args = ["meta-train", "lr-single", "-o", "out.qgd", "--threads", "2"];
-    let (code, said) = interrupted(&sandbox, &args, "out.qgd.lock", "-INT");
-    assert!(code == 130 && said.contains("interrupted by SIGINT: nothing is kept"), "{code}: {said}");
+    let (code, said) = interrupted(&sandbox, &args, "out.qgd.lock", "-TERM");
+    assert!(code == 143 && said.contains("interrupted by SIGTERM: nothing is kept"), "{code}: {said}");
     assert!(sandbox.listing().is_empty(), "{:?}", sandbox.listing());
     sandbox.write("out.qgd.checkpoint", "of an earlier run");
     let (code, said) = interrupted(&sandbox, &args, "out.qgd.lock", "-TERM");
@@ -39,8 +39,8 @@ fn a_training_names_the_step_that_is_kept_and_goes_on_from_there() {
     let sandbox = Sandbox::new();
     let train = ["train", "digits", "--schedule", "greedy", "--steps", "8000", "--checkpoint-every", "50"];
     let resumed = [&train[..], &["--resume", "run"]].concat();
-    let (code, said) = interrupted(&sandbox, &resumed, "run/checkpoint.qgd", "-INT");
-    assert_eq!(code, 130, "{said}");
+    let (code, said) = interrupted(&sandbox, &resumed, "run/checkpoint.qgd", "-TERM");
+    assert_eq!(code, 143, "{said}");
     let kept = said.split("run has ").nth(1).and_then(|rest| rest.split(' ').next()?.parse::<u64>().ok());
     assert!(kept.is_some_and(|steps| steps > 0 && steps.is_multiple_of(50)), "{said}");
     assert!(said.contains(" of 8000 steps; the same line goes on"), "{said}");
@@ -51,8 +51,8 @@ fn a_training_names_the_step_that_is_kept_and_goes_on_from_there() {
     assert!(output.stderr.contains(&going_on), "{}", output.stderr);
 
     let alone = [&train[..], &["--trace", "t.jsonl"]].concat();
-    let (code, said) = interrupted(&sandbox, &alone, "t.jsonl", "-INT");
-    assert!(code == 130 && said.contains("nothing is kept; with --resume DIR"), "{code}: {said}");
+    let (code, said) = interrupted(&sandbox, &alone, "t.jsonl", "-TERM");
+    assert!(code == 143 && said.contains("nothing is kept; with --resume DIR"), "{code}: {said}");
 }
 
 #[cfg(feature = "torch")]
@@ -60,8 +60,8 @@ fn a_training_names_the_step_that_is_kept_and_goes_on_from_there() {
 fn a_comparison_keeps_nothing_and_an_evaluation_every_run() {
     let sandbox = Sandbox::new();
     let evaluate = ["evaluate", "lr", "--quick", "--jobs", "1"];
-    let (code, said) = interrupted(&sandbox, &evaluate, "runs/evaluate/cells.jsonl", "-INT");
-    assert_eq!(code, 130, "{said}");
+    let (code, said) = interrupted(&sandbox, &evaluate, "runs/evaluate/cells.jsonl", "-TERM");
+    assert_eq!(code, 143, "{said}");
     let runs = sandbox.read("runs/evaluate/cells.jsonl").lines().count();
     let kept = |n| said.contains(&format!("{n} of 144 runs are in runs/evaluate/cells.jsonl; the same line goes on"));
     assert!(kept(runs) || kept(runs - 1), "{runs} runs: {said}");
@@ -79,8 +79,8 @@ fn a_comparison_keeps_nothing_and_an_evaluation_every_run() {
         assert!(begun.elapsed() < Duration::from_secs(120), "nothing is said");
         std::thread::sleep(Duration::from_millis(5));
     }
-    assert!(Command::new("kill").args(["-INT", &child.id().to_string()]).status().unwrap().success());
+    assert!(Command::new("kill").args(["-TERM", &child.id().to_string()]).status().unwrap().success());
     let (code, said) = (child.wait_with_output().unwrap().status.code(), sandbox.read("said"));
-    assert!(code == Some(130) && said.contains("nothing is kept of "), "{code:?}: {said}");
+    assert!(code == Some(143) && said.contains("nothing is kept of "), "{code:?}: {said}");
     assert!(said.contains(" of 16 runs: results are written in the end"), "{said}");
 }

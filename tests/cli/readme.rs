@@ -49,8 +49,8 @@ fn every_line_of_the_readme_works_where_there_is_no_checkout() {
             _ => None,
         };
         if let Some(file) = begun {
-            let (code, said) = interrupted(&sandbox, &args, file, "-INT");
-            assert_eq!(code, 130, "{line}: {said}");
+            let (code, said) = interrupted(&sandbox, &args, file, "-TERM");
+            assert_eq!(code, 143, "{line}: {said}");
             continue;
         }
         let output = sandbox.qgd(&args);

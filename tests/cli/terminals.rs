@@ -8,9 +8,10 @@ const TERMINAL: &str = "import os, pty, sys; sys.exit(os.waitstatus_to_exitcode(
 
 /// The same, but what it runs is interrupted (Ctrl-C) as soon as its bar shows ten steps.
 const INTERRUPTED: &str = "
-import os, pty, sys
+import os, pty, signal, sys
 pid, terminal = pty.fork()
 if pid == 0:
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
     os.execvp(sys.argv[1], sys.argv[1:])
 said, sent = b'', False
 while True:
