@@ -4,7 +4,8 @@ use crate::sandbox::Sandbox;
 use std::process::Command;
 use std::time::{Duration, Instant};
 
-/// Starts a command, sends it a signal (SIGTERM: SIGINT is ignored by what a script starts in the background) as soon as `file` has something in it, and answers its exit code and what it said.
+/// Starts a command, sends it a signal as soon as `file` has something in it, and answers its exit code and what it said.
+/// SIGINT is no such signal: what a script starts in the background ignores it, and so do the tests there.
 pub fn interrupted(sandbox: &Sandbox, args: &[&str], file: &str, signal: &str) -> (i32, String) {
     let mut child = sandbox.command(args).spawn().unwrap();
     let begun = Instant::now();
