@@ -69,7 +69,7 @@ fn a_comparison_keeps_nothing_and_an_evaluation_every_run() {
 
     // A name without a content: what is printed is what is waited for.
     let compare =
-        "compare digits --steps 3000 --seeds 1 --starts 0.1,0.2,0.3,0.4,0.5,0.6,0.7,0.8 --methods constant,lr --jobs 1";
+        "compare digits --steps 1000 --seeds 1 --starts 0.1,0.2,0.3,0.4,0.5,0.6,0.7,0.8 --methods constant,lr --jobs 1";
     let script = format!("exec \"$0\" {compare} 2>said");
     let mut command = Command::new("sh");
     let qgd = sandbox.command(&[]);
