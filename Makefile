@@ -6,7 +6,6 @@
 
 CARGO ?= cargo
 NO_TORCH := --no-default-features
-FUZZ_TARGETS := $(basename $(notdir $(wildcard fuzz/targets/*.rs)))
 SECONDS_EACH ?= 60
 EXAMPLES := $(basename $(notdir $(wildcard examples/*.rs)))
 
@@ -43,7 +42,7 @@ lint: libtorch ## Formatting, clippy and rustdoc, warnings are errors
 	RUSTDOCFLAGS="-D warnings" $(CARGO) doc --no-deps $(NO_TORCH)
 
 fuzz: libtorch ## Let libFuzzer search for inputs that break something, SECONDS_EACH=60 for each kind (needs cargo-fuzz)
-	@cd fuzz; set -e; for target in $(FUZZ_TARGETS); do ./search $$target $(SECONDS_EACH); done
+	@fuzz/search $(SECONDS_EACH)
 
 bench: libtorch ## Measure what a decision, a controlled step, an ask of the tuner and a trial cost
 	$(CARGO) bench --bench '*'

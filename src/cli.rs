@@ -7,6 +7,7 @@
 #[macro_use]
 mod console;
 mod ask_tell;
+mod ending;
 mod failure;
 mod help;
 mod inspect;
@@ -59,7 +60,7 @@ use tracing_subscriber::EnvFilter;
 #[derive(Parser)]
 #[command(version, max_term_width = 100, arg_required_else_help = true)]
 #[command(
-    after_help = "Keys of the files: qgd help task, qgd help suite, qgd help space, qgd help recipe.\nSet RUST_LOG=qgd=debug to see every decision on stderr.\nExit codes: 0 fine, 1 failed, 2 bad usage or bad input."
+    after_help = "Keys of the files: qgd help task, qgd help suite, qgd help space, qgd help recipe.\nSet RUST_LOG=qgd=debug to see every decision on stderr.\nExit codes: 0 fine, 1 failed, 2 bad usage or bad input, 130 ended by Ctrl-C."
 )]
 struct Cli {
     #[command(subcommand)]

@@ -27,7 +27,7 @@ mod split;
 pub use error::NetError;
 pub use evaluate::{Evaluation, evaluate, loss, outputs};
 pub use file::{NetFile, NetFileError, to_bytes};
-pub use memory::check_memory;
+pub use memory::{check_memory, check_memory_of_runs};
 pub use saved::SavedValues;
 pub use split::TensorSplit;
 

@@ -4,13 +4,17 @@
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 use qgd::artifact;
-use qgd::controller::OnlineConfig;
+use qgd::controller::{FeatureSet, OnlineConfig};
+use qgd::dqn::{AgentConfig, Episode, Exploration, Explorer, Learner, QNetwork, Replay, ReplayConfig};
 use qgd::driver::{DriverState, GuardConfig, LineSearch, minimize};
 use qgd::rng::stream;
 use qgd::schedule::Schedule;
-use qgd::{Controller, Driver, DriverConfig, LossWindow, Measured, Order, Policy, Signals};
+use qgd::{Controller, Controls, Driver, DriverConfig, LossWindow, Measure, Measured, Order, Policy, Signals};
 use rand::RngExt;
 use rand_chacha::ChaCha8Rng;
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+use serde_json::Value;
 
 /// Bytes that a state may allocate for each of its own, and beyond that: a list that claims to be long is given 1 MiB at
 /// most before its elements are read, and lists lie up to four deep.
@@ -246,6 +250,63 @@ fn a_mutated_line_search_is_refused_by_one_of_its_kind_or_steps_soundly() {
     assert!(n_accepted > 20, "{n_accepted} accepted");
 }
 
+/// The state after a way through JSON, and that through the wire format of files: both are the state to the bit. JSON holds
+/// whole numbers alone: others lose their last bits with some readers, and NaN with all of them.
+fn there_and_back<T: Serialize + DeserializeOwned>(what: &str, state: &T) -> [T; 2] {
+    fn has_fractions(value: &Value) -> bool {
+        match value {
+            Value::Number(number) => number.is_f64(),
+            Value::Array(all) => all.iter().any(has_fractions),
+            Value::Object(all) => all.values().any(has_fractions),
+            _ => false,
+        }
+    }
+    let (text, bytes) = (serde_json::to_value(state).unwrap(), artifact::to_bytes(state));
+    assert!(!has_fractions(&text), "{what}: {text}");
+    let back = [serde_json::from_value(text).unwrap(), artifact::from_bytes(&bytes).unwrap()];
+    assert!(back.iter().all(|back| artifact::to_bytes(back) == bytes), "{what} has changed");
+    back
+}
+
+#[test]
+fn what_a_run_remembers_is_the_same_bits_after_json_and_after_bytes() {
+    let mut rng = stream(7, "memory");
+    let mut measure = Measure::default();
+    measure.measure(&[0.1, f32::NAN], &[f32::INFINITY, 0.3]);
+    there_and_back("measure", &measure);
+    let [low, high] = [0.1, 1.0 / 3.0];
+    for set in [FeatureSet::Scalefree, FeatureSet::Hansen6, FeatureSet::ScalefreeValidation] {
+        there_and_back("features", &set.tracker(Controls::Both));
+    }
+    let odd = Exploration::Softmax { temperature: low * 3.0 };
+    there_and_back("explorer", &Explorer::new(odd, &[low, high, high]).unwrap());
+    let network = QNetwork::new(2, &[3], 2, true, &mut rng);
+    there_and_back("network", &network);
+    there_and_back("learner", &Learner::new(vec![network], AgentConfig::default()));
+    let mut replay = Replay::new(ReplayConfig::Uniform { capacity: 9 });
+    replay.push(Episode {
+        n_features: 1,
+        observations: vec![f32::NAN, 0.1],
+        actions: vec![1],
+        rewards: vec![f32::NEG_INFINITY],
+        discount: 0.9,
+        terminated: false,
+    });
+    there_and_back("replay", &replay);
+    let config = Controller::pretrained("hu-lr").unwrap().recipe().line_search.unwrap();
+    let mut search = LineSearch::new(low * 3.0, high * 1e-3, config, guarded(200)).unwrap();
+    let step = |search: &mut LineSearch, n: usize| {
+        let mut policy = Controller::pretrained("hu-lr").unwrap();
+        let measured = Measured::default();
+        (0..n).for_each(|i| _ = search.next_step(&mut policy, high / (i + 1) as f64, &measured, true).unwrap());
+        artifact::to_bytes(search)
+    };
+    step(&mut search, 14);
+    let back = there_and_back("line search", &search);
+    let expected = step(&mut search, 9);
+    back.into_iter().for_each(|mut back| assert!(step(&mut back, 9) == expected));
+}
+
 /// The file with its payload mutated, and a header that says nothing of it.
 #[cfg(feature = "meta")]
 fn mutated_file(file: &[u8], rng: &mut ChaCha8Rng) -> Vec<u8> {
@@ -288,6 +349,7 @@ fn a_mutated_checkpoint_of_a_meta_training_is_refused_or_goes_on() {
 #[cfg(feature = "torch")]
 mod with_tch {
     use super::*;
+    use qgd::data::Batches;
     use qgd::driver::Pilot;
     use qgd::torch::{Algorithm, OptimConfig, Optimizer, QController, QControllerState, QLineSearch, QLineSearchState};
     use tch::nn::{self, VarStore};
@@ -346,6 +408,60 @@ mod with_tch {
             }
         }
         assert!(n_accepted > 10, "{n_accepted} accepted");
+    }
+
+    #[test]
+    fn a_controlled_run_goes_on_to_the_bit_after_json_and_after_bytes() {
+        tch::set_num_threads(1);
+        let (whole, mut rng) = (net(), stream(8, "batches"));
+        let mut run = controller(&whole);
+        let mut batches = Batches::new(3, 40, 4).unwrap();
+        let steps = |net: &Net, run: &mut QController, batches: &mut Batches| {
+            for _ in 0..20 {
+                let drawn: i64 = batches.draw().unwrap().iter().sum();
+                let broken = if drawn % 7 == 0 { f64::NAN } else { drawn as f64 / 80.0 };
+                run.backward_step(&(net.loss() * broken)).unwrap();
+            }
+            (artifact::to_bytes(&run.state().unwrap()), artifact::to_bytes(batches))
+        };
+        (0..rng.random_range(2..4)).for_each(|_| _ = steps(&whole, &mut run, &mut batches));
+        let states = there_and_back("run", &run.state().unwrap());
+        let rests = there_and_back("batches", &batches);
+        let expected = steps(&whole, &mut run, &mut batches);
+        for (state, mut batches) in states.into_iter().zip(rests) {
+            let net = net();
+            let mut run = controller(&net);
+            run.load_state(state).unwrap();
+            assert!(steps(&net, &mut run, &mut batches) == expected, "it has gone another way");
+        }
+        let optimizer = Optimizer::new(&whole.vs, OptimConfig::new(Algorithm::ADAM, 0.1 * 3.0)).unwrap();
+        there_and_back("optimizer", &optimizer.state().unwrap());
+    }
+
+    #[test]
+    fn a_line_search_on_a_net_goes_on_to_the_bit_after_json_and_after_bytes() {
+        tch::set_num_threads(1);
+        let new = |net: &Net| {
+            let sgd = Optimizer::new(&net.vs, OptimConfig::new(Algorithm::SGD, 0.3)).unwrap();
+            let controller = Controller::pretrained("hu-lr").unwrap();
+            let config = controller.recipe().line_search.unwrap();
+            QLineSearch::new(sgd, controller, config).unwrap()
+        };
+        let steps = |net: &Net, search: &mut QLineSearch| {
+            (0..15).for_each(|_| _ = search.backward_step(&net.loss()).unwrap());
+            artifact::to_bytes(&search.state().unwrap())
+        };
+        let whole = net();
+        let mut search = new(&whole);
+        steps(&whole, &mut search);
+        let states = there_and_back("line search", &search.state().unwrap());
+        let expected = steps(&whole, &mut search);
+        for state in states {
+            let net = net();
+            let mut search = new(&net);
+            search.load_state(state).unwrap();
+            assert!(steps(&net, &mut search) == expected, "it has gone another way");
+        }
     }
 
     #[test]

@@ -124,7 +124,8 @@ impl CompareArgs {
         }
         self.check_files(&task)?;
         let seeds: Vec<u64> = (0..self.seeds).map(|i| self.seed.wrapping_add(i)).collect();
-        let grid = Grid::new(&task, &self.machine, seeds.iter().copied())?;
+        let n_jobs = super::setting::jobs(self.jobs).min(deciders.len() * starts.len() * seeds.len());
+        let grid = Grid::new(&task, &self.machine, &seeds, n_jobs, 0)?;
         if swept == Swept::WeightDecay && !grid.has_validation() {
             return Err(Failure::BadInput(anyhow!(
                 "`data.split` leaves no validation examples to compare weight decays by"
@@ -139,7 +140,7 @@ impl CompareArgs {
             })
             .collect();
         grid.check(&cells)?;
-        let results = grid.run(&cells, super::setting::jobs(self.jobs))?;
+        let results = grid.run(&cells, n_jobs)?;
         let by_method = results.chunks(starts.len() * seeds.len()).zip(&deciders);
         let methods = by_method.map(|(runs, decider)| Method::of(decider.name(), runs, seeds.len())).collect();
         let version = env!("CARGO_PKG_VERSION");

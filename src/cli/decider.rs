@@ -31,6 +31,13 @@ impl Decider {
         }
         let file = name.strip_suffix(ONLINE).unwrap_or(name);
         let controller = open_controller(file).map_err(Failure::bad_input)?;
+        if controller.recipe().line_search.is_some() {
+            return Err(Failure::BadInput(anyhow!(
+                "the controller {name} searches along lines: it tries one full batch again and again by plain gradient descent, \
+                 which the tasks of qgd do not; it runs in Rust alone, by torch::QLineSearch. Those that move a task's rates are {}",
+                of_tasks()
+            )));
+        }
         let mut hash = file_hash(file)?;
         if file.len() < name.len() {
             controller.clone().online(OnlineConfig::default(), 0).map_err(Failure::bad_input)?;
@@ -47,7 +54,7 @@ impl Decider {
         }
         let file = name.strip_suffix(ONLINE).unwrap_or(name);
         if name != "none" && !Pretrained::NAMES.contains(&file) && !Pretrained::is_file(file) {
-            let (schedules, controllers) = (Schedule::ALL.map(Schedule::name).join(", "), Pretrained::NAMES.join(", "));
+            let (schedules, controllers) = (Schedule::ALL.map(Schedule::name).join(", "), of_tasks());
             return Err(Failure::BadInput(anyhow!(
                 "`{name}` is no schedule ({schedules}), no controller ({controllers}) and no file"
             )));
@@ -132,6 +139,12 @@ impl Decider {
     }
 }
 
+/// The shipped controllers that can train a task: those that do not search along lines.
+fn of_tasks() -> String {
+    let can = |name: &&str| Pretrained::shipped(name).is_ok_and(|shipped| shipped.recipe().line_search.is_none());
+    Pretrained::NAMES.into_iter().filter(can).collect::<Vec<_>>().join(", ")
+}
+
 /// Name of a method for tables and charts: of a schedule as it is, of a controller `qgd (NAME)` without its folder, for
 /// `lr` alone could be taken for a learning rate.
 pub fn shown(name: &str) -> String {
@@ -168,10 +181,7 @@ mod tests {
     #[test]
     fn what_was_found_stands_where_the_cooldown_begins() {
         let at = |name: &str| Decider::named(name).unwrap().finds_at(400);
-        assert_eq!(
-            ["lr", "joint", "hu-lr", "weight-decay", "cosine"].map(at),
-            [Some(200), Some(200), None, None, None]
-        );
+        assert_eq!(["lr", "joint", "weight-decay", "cosine"].map(at), [Some(200), Some(200), None, None]);
         assert_eq!(Decider::named("lr").unwrap().finds_at(1), None, "there is no step before the last");
     }
 

@@ -6,18 +6,22 @@ use super::failure::Failure;
 use super::grid::{Cell, Finished, Grid, mean_loss};
 use super::outputs::{Files, Results};
 use super::setting::{self, Machine};
-use anyhow::anyhow;
+use anyhow::{Context, anyhow};
 use qgd::report::{Align, Axis, Chart, Color, Line, PAGE_WIDTH, Table, number, plot, svg};
 use qgd::schedule::Schedule;
 use qgd::statistics::{geometric_mean, mean};
 use qgd::task::TaskSpec;
 use std::io;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 /// Learning rates far too low and far too high for Adam, for which 1e-3 to 1e-2 are good here.
 const HOPELESS: [f64; 2] = [1e-5, 1.0];
 /// Learning rates that the reference is tuned over, by the loss on the validation split, as one would.
 const TUNING: [f64; 6] = [3e-4, 1e-3, 3e-3, 1e-2, 3e-2, 1e-1];
+/// Where the picture goes if nobody says where.
+const PICTURE: &str = "demo.svg";
+/// Title of the picture.
+const TITLE: &str = "A learning rate that finds its own way";
 const SEEDS: u64 = 5;
 /// Decay of the exponential moving average of batch losses in the picture: single ones are too noisy to show anything.
 const SMOOTHING: f64 = 0.9;
@@ -34,9 +38,9 @@ pub struct DemoArgs {
     /// The controller to show
     #[arg(long, value_name = "NAME|FILE", default_value = "lr")]
     controller: String,
-    /// Where the picture goes
-    #[arg(long, value_name = "OUT.svg", default_value = "demo.svg")]
-    svg: PathBuf,
+    /// Where the picture goes [default: demo.svg, which replaces that of an earlier demo alone]
+    #[arg(long, value_name = "OUT.svg")]
+    svg: Option<PathBuf>,
     #[command(flatten)]
     machine: Machine,
     /// Runs at the same time, each on one thread [default: one for each core]
@@ -62,8 +66,10 @@ impl DemoArgs {
         let mut files = Files::default();
         files.reads_task(&task, self.machine.data_dir.as_deref())?;
         files.reads_controller(&self.controller);
-        files.writes("--svg", Some(&self.svg))?;
-        let grid = Grid::new(&task, &self.machine, 0..SEEDS)?;
+        files.writes("--svg", Some(self.svg()))?;
+        self.check_default()?;
+        let n_jobs = setting::jobs(self.jobs);
+        let grid = Grid::new(&task, &self.machine, &(0..SEEDS).collect::<Vec<_>>(), n_jobs, 0)?;
         if !grid.has_validation() {
             return Err(Failure::BadInput(anyhow!("`data.split` leaves no validation examples to tune by")));
         }
@@ -74,9 +80,29 @@ impl DemoArgs {
         let cells = [of(&alone, &HOPELESS), of(&wrapped, &HOPELESS), of(&cosine, &TUNING)].concat();
         grid.check(&cells)?;
         note!("{}", self.introduction(&task));
-        let results = grid.run(&cells, setting::jobs(self.jobs))?;
+        let results = grid.run(&cells, n_jobs)?;
         let rows = rows(&results, &wrapped, task.train.steps);
         self.show(&task, &rows)
+    }
+
+    /// Where the picture goes.
+    fn svg(&self) -> &Path {
+        self.svg.as_deref().unwrap_or(Path::new(PICTURE))
+    }
+
+    /// Refuses to replace a file that nobody has named, unless an earlier demo has drawn it.
+    fn check_default(&self) -> Result<(), Failure> {
+        if self.svg.is_some() || !Path::new(PICTURE).exists() {
+            return Ok(());
+        }
+        let there = std::fs::read(PICTURE).with_context(|| format!("cannot read {PICTURE}"))?;
+        if !String::from_utf8_lossy(&there).contains(TITLE) {
+            return Err(Failure::BadInput(anyhow!(
+                "{PICTURE} is there already, and no picture of `qgd demo`; --svg FILE draws into another file, or into this one"
+            )));
+        }
+        note!("The picture of an earlier demo, {PICTURE}, will be replaced.");
+        Ok(())
     }
 
     fn introduction(&self, task: &TaskSpec) -> String {
@@ -103,9 +129,9 @@ impl DemoArgs {
             train.steps,
             train.optimizer.name()
         );
-        let picture = svg("A learning rate that finds its own way", &about, &charts);
+        let picture = svg(TITLE, &about, &charts);
         let mut results = Results::default();
-        results.write(Some(&self.svg), || Ok(picture.into()));
+        results.write(Some(self.svg()), || Ok(picture.into()));
         say!("{}", plot(&charts[0], 72, 18, colored));
         let colors = std::iter::once(None).chain(rows.iter().map(|row| Some(row.color)));
         for (line, color) in table(rows).lines().iter().zip(colors) {
@@ -122,7 +148,7 @@ impl DemoArgs {
              The picture, with the learning rates beside the losses: {}\n\
              Next: `qgd init TABLE.csv` for a table of yours; README.md has three lines for your own program.",
             TUNING.len(),
-            self.svg.display()
+            self.svg().display()
         )
     }
 }

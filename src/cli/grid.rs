@@ -1,12 +1,15 @@
 //! Many runs of one task side by side: each on its own thread, on which libtorch uses no further threads.
 
 use super::decider::Decider;
+use super::ending;
 use super::failure::Failure;
 use super::pool::side_by_side;
 use super::progress::Progress;
 use super::run::{Run, Scores};
 use super::setting::Machine;
+use anyhow::Context;
 use qgd::data::Dataset;
+use qgd::nets;
 use qgd::report::number;
 use qgd::statistics::{DIVERGED_LOSS, counted_loss, geometric_mean};
 use qgd::task::{OptimizerKind, TaskSpec};
@@ -24,6 +27,8 @@ pub struct Grid {
     task: TaskSpec,
     device: Device,
     datasets: Arc<BTreeMap<u64, Dataset>>,
+    /// Bytes of the data.
+    bytes: u128,
 }
 
 /// One run.
@@ -46,10 +51,31 @@ pub struct Finished {
 }
 
 impl Grid {
-    /// Reads the data once for each seed.
-    pub fn new(task: &TaskSpec, machine: &Machine, seeds: impl Iterator<Item = u64>) -> Result<Self, Failure> {
-        let datasets = seeds.map(|seed| Ok((seed, machine.dataset(task, seed)?))).collect::<Result<_, Failure>>()?;
-        Ok(Self { task: task.clone(), device: machine.device()?, datasets: Arc::new(datasets) })
+    /// Reads the data once for each seed, for `n_jobs` runs at a time. Refuses more than may be in memory, beside
+    /// `beside_bytes`: each seed splits the data in its own way, and each run has a copy of its training split.
+    pub fn new(
+        task: &TaskSpec,
+        machine: &Machine,
+        seeds: &[u64],
+        n_jobs: usize,
+        beside_bytes: u128,
+    ) -> Result<Self, Failure> {
+        let n_seeds = seeds.len();
+        let (mut datasets, mut bytes) = (BTreeMap::new(), 0);
+        for &seed in seeds {
+            let data = machine.dataset(task, seed)?;
+            if datasets.is_empty() {
+                let checked = nets::check_memory_of_runs(task, &data, n_seeds, n_jobs, beside_bytes);
+                bytes = checked.context("--jobs and --seeds").map_err(Failure::BadInput)?;
+            }
+            datasets.insert(seed, data);
+        }
+        Ok(Self { task: task.clone(), device: machine.device()?, datasets: Arc::new(datasets), bytes })
+    }
+
+    /// Bytes of the data.
+    pub fn bytes(&self) -> u128 {
+        self.bytes
     }
 
     /// Whether there are validation examples, with every seed.
@@ -81,16 +107,24 @@ impl Grid {
     pub fn run(&self, cells: &[Cell<'_>], n_jobs: usize) -> Result<Vec<Finished>, Failure> {
         let progress = Progress::new("runs", cells.len() as u64, 1);
         let n_done = AtomicU64::new(0);
-        let results = side_by_side(cells.len(), n_jobs, |i| {
+        let run = |i: usize| {
             let finished = self.train(&cells[i])?;
             let done = n_done.fetch_add(1, Ordering::Relaxed) + 1;
             if progress.wants(done) {
                 progress.show(done, || cells[i].in_words(&finished.scores));
             }
             Ok(finished)
-        });
+        };
+        let kept = || {
+            let done = n_done.load(Ordering::Relaxed);
+            format!(
+                "nothing is kept of {done} of {} runs: results are written in the end; the same line begins anew",
+                cells.len()
+            )
+        };
+        let results = ending::by_signal(kept, || side_by_side(cells.len(), n_jobs, run));
         progress.finish();
-        results
+        results?
     }
 
     /// The run of a cell before its first step, and its data.

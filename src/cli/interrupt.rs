@@ -1,7 +1,7 @@
 //! SIGINT, SIGTERM and SIGHUP: trials are given back, and the program says how far it came.
 
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
-use signal_hook::iterator::Signals;
+use signal_hook::iterator::{Handle, Signals};
 use std::io;
 use std::sync::atomic::{AtomicI32, Ordering};
 
@@ -35,8 +35,9 @@ pub fn watching<T>(on_signal: impl Fn() + Sync, work: impl FnOnce() -> T) -> io:
     // What is ignored from the beginning stays so: `nohup`, and SIGINT of what a script starts in the background.
     let ignored = ignored();
     let mut signals = Signals::new(SIGNALS.iter().filter(|&&signal| ignored >> (signal - 1) & 1 == 0))?;
-    let handle = signals.handle();
+    let watch = Watch(signals.handle());
     Ok(std::thread::scope(|scope| {
+        let watch = watch;
         scope.spawn(|| {
             for signal in signals.forever() {
                 if CAME.swap(signal, Ordering::Relaxed) != 0 {
@@ -46,9 +47,18 @@ pub fn watching<T>(on_signal: impl Fn() + Sync, work: impl FnOnce() -> T) -> io:
             }
         });
         let done = work();
-        handle.close();
+        drop(watch);
         done
     }))
+}
+
+/// Ends the thread that waits for signals, also where the work panics.
+struct Watch(Handle);
+
+impl Drop for Watch {
+    fn drop(&mut self) {
+        self.0.close();
+    }
 }
 
 /// The signals that this process ignores, a bit for each; none where nobody says so.

@@ -3,10 +3,10 @@
 use super::failure::Failure;
 use anyhow::Context;
 use clap::ValueEnum;
-use qgd::Pretrained;
 use qgd::schedule::Schedule;
 use qgd::shipped::{FILES, Kind};
 use qgd::tuner::{pruners, samplers};
+use qgd::{Controls, Pretrained};
 use serde::Serialize;
 use std::collections::BTreeMap;
 
@@ -81,7 +81,7 @@ impl What {
     /// Where a name of this kind goes.
     fn used_by(self) -> &'static str {
         match self {
-            Self::Controllers => "qgd train TASK --controller NAME",
+            Self::Controllers => "qgd train TASK --controller NAME, unless it says otherwise",
             Self::Schedules => "qgd train TASK --schedule NAME",
             Self::Tasks => "qgd train NAME; where their data are: qgd data",
             Self::Suites => "qgd evaluate CONTROLLER --suite NAME",
@@ -122,5 +122,15 @@ impl What {
 
 fn controller(name: &str) -> Result<Named, Failure> {
     let pretrained = Pretrained::shipped(name).with_context(|| format!("the shipped controller {name}"))?;
-    Ok(Named { name: name.to_owned(), about: pretrained.recipe().description.clone() })
+    let recipe = pretrained.recipe();
+    let where_used = if recipe.line_search.is_some() {
+        " Not for `qgd train`: in Rust alone, by torch::QLineSearch."
+    } else if recipe.controls == Controls::WeightDecay {
+        " For tasks with a weight decay and a validation split."
+    } else if recipe.watches_validation() {
+        " For tasks with a validation split."
+    } else {
+        ""
+    };
+    Ok(Named { name: name.to_owned(), about: format!("{}{where_used}", recipe.description) })
 }

@@ -9,6 +9,17 @@ use std::fs::{self, File, OpenOptions};
 use std::io::{Read, Write};
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
+use std::sync::{Mutex, PoisonError};
+
+/// The files of all locks that this process holds.
+static HELD: Mutex<Vec<PathBuf>> = Mutex::new(Vec::new());
+
+/// Removes the files of all locks: the process ends here, and drops nothing.
+pub fn remove_all() {
+    for path in HELD.lock().unwrap_or_else(PoisonError::into_inner).drain(..) {
+        let _ = fs::remove_file(path);
+    }
+}
 
 /// A lock that is a file of its own, in which the process writes its number. It is removed in the end.
 pub struct Lock {
@@ -37,6 +48,7 @@ impl Lock {
             if fs::metadata(path).is_ok_and(|there| id(&there) == id(&mine)) {
                 file.set_len(0).with_context(context)?;
                 writeln!(file, "{}", this_process()).with_context(context)?;
+                HELD.lock().unwrap_or_else(PoisonError::into_inner).push(path.to_owned());
                 return Ok(Self { path: path.to_owned(), _file: file });
             }
         }
@@ -45,6 +57,7 @@ impl Lock {
 
 impl Drop for Lock {
     fn drop(&mut self) {
+        HELD.lock().unwrap_or_else(PoisonError::into_inner).retain(|held| *held != self.path);
         // A file that stays is no lock.
         let _ = fs::remove_file(&self.path);
     }

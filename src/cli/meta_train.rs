@@ -2,17 +2,19 @@
 
 mod outlook;
 
+use super::ending;
 use super::failure::Failure;
 use super::lock::Lock;
 use super::outputs::Files;
 use anyhow::{Context, Result, anyhow};
 use clap::{Args, ValueEnum};
-use outlook::Outlook;
+use outlook::Tuning;
 use qgd::meta::{Engine, MetaTraining, RoundReport, TrainingRecipe, Workload};
 use serde::Serialize;
 use std::fs::{File, OpenOptions};
 use std::io::Write;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU32, Ordering};
 
 /// Train a controller from a recipe.
 ///
@@ -130,8 +132,23 @@ pub fn run(args: &MetaTrainArgs) -> Result<(), Failure> {
     files.writes("--output", Some(&args.output))?;
     files.writes("--output (its checkpoint)", Some(&checkpoint))?;
     files.writes("--log", args.log.as_deref())?;
-    let _lock = Lock::hold(&lock, &format!("--output {}", args.output.display()))?;
-    train(args, recipe, engine, &name, &checkpoint).map_err(Failure::of)
+    let (n_kept, n_rounds) = (AtomicU32::new(0), Workload::of(&recipe).n_rounds());
+    let kept = || in_words(&checkpoint, n_kept.load(Ordering::Relaxed), n_rounds);
+    let work = || {
+        let _lock = Lock::hold(&lock, &format!("--output {}", args.output.display()))?;
+        train(args, recipe, engine, &name, &checkpoint, &n_kept).map_err(Failure::of)
+    };
+    ending::by_signal(kept, work)?
+}
+
+/// What an interrupted meta-training leaves, and how to go on.
+fn in_words(checkpoint: &Path, n_kept: u32, n_rounds: u32) -> String {
+    let name = checkpoint.display();
+    match n_kept {
+        0 if checkpoint.exists() => format!("{name} is as it was; the same line with --resume goes on from there"),
+        0 => "nothing is kept, for no round was done; the same line begins anew".to_owned(),
+        _ => format!("{name} has {n_kept} of {n_rounds} rounds; the same line with --resume goes on"),
+    }
 }
 
 fn train(
@@ -140,21 +157,25 @@ fn train(
     engine: Engine,
     engine_name: &str,
     checkpoint: &Path,
+    n_kept: &AtomicU32,
 ) -> Result<()> {
     let mut log = args.log.as_deref().map(open_log).transpose()?;
     let (seed, threads) = (args.seed, engine.n_threads());
     let (name, hash) = (&recipe.controller.name, recipe.whole().hash());
     note!("meta-training {name} (recipe {hash}, seed {seed}, {engine_name}, {threads} threads)");
-    let outlook = Outlook::begin(Workload::of(&recipe));
+    let tuning = Tuning::begin(Workload::of(&recipe));
+    let on_net = || tuning.count();
     let mut training = if args.resume && checkpoint.exists() {
-        MetaTraining::resume(checkpoint, recipe, seed, engine)?
+        MetaTraining::resume_telling(checkpoint, recipe, seed, engine, &on_net)?
     } else {
-        MetaTraining::new(recipe, seed, engine)?
+        MetaTraining::new_telling(recipe, seed, engine, &on_net)?
     };
-    let mut outlook = outlook.rounds_from(training.rounds_done());
+    n_kept.store(training.rounds_done(), Ordering::Relaxed);
+    let mut outlook = tuning.rounds_from(training.rounds_done());
     while !training.is_finished() {
         let report = training.round()?;
         training.checkpoint(checkpoint)?;
+        n_kept.store(training.rounds_done(), Ordering::Relaxed);
         if report.is_best {
             training.finish()?.save(&args.output)?;
         }

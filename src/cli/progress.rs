@@ -4,7 +4,23 @@
 use super::console::{is_colored, is_screen};
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use std::io;
+use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
+
+/// The bar that is on the terminal, if there is one.
+static SHOWN: Mutex<Option<ProgressBar>> = Mutex::new(None);
+
+/// Notes a bar that was put on the terminal.
+pub fn shown(bar: &ProgressBar) {
+    *SHOWN.lock().unwrap_or_else(PoisonError::into_inner) = Some(bar.clone());
+}
+
+/// Removes the bar that is on the terminal, if there is one.
+pub fn clear() {
+    if let Some(bar) = SHOWN.lock().unwrap_or_else(PoisonError::into_inner).take() {
+        bar.finish_and_clear();
+    }
+}
 
 /// Number of lines in a pipe, about.
 const LINES: u64 = 10;
@@ -40,6 +56,7 @@ impl Progress {
         let bar = ProgressBar::with_draw_target(Some(total), ProgressDrawTarget::stderr_with_hz(15));
         bar.set_style(style.progress_chars("━━─"));
         bar.enable_steady_tick(Duration::from_millis(200));
+        shown(&bar);
         Self::Bar(bar, every)
     }
 
@@ -65,8 +82,8 @@ impl Progress {
 
     /// Removes the bar.
     pub fn finish(&self) {
-        if let Self::Bar(bar, _) = self {
-            bar.finish_and_clear();
+        if let Self::Bar(..) = self {
+            clear();
         }
     }
 }

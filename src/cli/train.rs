@@ -5,6 +5,7 @@ mod outcome;
 mod trace;
 
 use super::decider::Decider;
+use super::ending;
 use super::failure::Failure;
 use super::outputs::{Files, Results};
 use super::progress::Progress;
@@ -19,6 +20,7 @@ use qgd::schedule::Schedule;
 use qgd::task::{MAX_STEPS, TaskSpec};
 use qgd::{Action, Move};
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Instant;
 use trace::TraceFile;
 
@@ -84,15 +86,36 @@ impl TrainArgs {
         self.check_files(&task)?;
         let device = self.machine.device()?;
         tch::set_num_threads(self.threads.into());
-        let data = self.machine.dataset(&task, self.seed)?;
-        let mut run = Run::new(&task, &data, &decider, self.seed, device)?;
-        let checkpoints = self.resume.as_deref().map(|dir| self.checkpoints(dir, &task, &decider)).transpose()?;
+        let n_kept = AtomicU64::new(0);
         let mut results = Results::default();
-        let outcome = self.train(&task, &data, &decider, &mut run, checkpoints, &mut results)?;
+        let work = || {
+            let data = self.machine.dataset(&task, self.seed)?;
+            let mut run = Run::new(&task, &data, &decider, self.seed, device)?;
+            let checkpoints = self.resume.as_deref().map(|dir| self.checkpoints(dir, &task, &decider)).transpose()?;
+            let outcome = self.train(&task, &data, &decider, &mut run, (checkpoints, &n_kept), &mut results)?;
+            Ok::<_, Failure>((outcome, run, data))
+        };
+        let kept = || self.kept_in_words(n_kept.load(Ordering::Relaxed), task.train.steps);
+        let (outcome, run, data) = ending::by_signal(kept, work)??;
         let net = || Ok(qgd::nets::to_bytes(&run.vs, &task, &Fitted::of(&data))?);
         results.write(self.save.as_deref(), net);
         results.write(self.json.as_deref(), || outcome.to_json());
         results.tell(outcome)
+    }
+
+    /// What an interrupted run leaves, and how to go on.
+    fn kept_in_words(&self, n_kept: u64, n_steps: u64) -> String {
+        match (&self.resume, n_kept) {
+            (None, _) => "nothing is kept; with --resume DIR a run keeps checkpoints and goes on from them".to_owned(),
+            (Some(dir), 0) => format!(
+                "no checkpoint was written to {} yet (--checkpoint-every {}); the same line begins anew",
+                dir.display(),
+                self.checkpoint_every
+            ),
+            (Some(dir), _) => {
+                format!("{} has {n_kept} of {n_steps} steps; the same line goes on from there", dir.display())
+            }
+        }
     }
 
     fn check_files(&self, task: &TaskSpec) -> Result<(), Failure> {
@@ -127,14 +150,15 @@ impl TrainArgs {
         data: &Dataset,
         decider: &Decider,
         run: &mut Run,
-        mut checkpoints: Option<Checkpoints>,
+        (mut checkpoints, n_kept): (Option<Checkpoints>, &AtomicU64),
         results: &mut Results,
     ) -> Result<Outcome, Failure> {
         let at_start = run.fingerprint()?;
         let start = match &mut checkpoints {
-            Some(checkpoints) => checkpoints.restore(run)?,
+            Some(checkpoints) => checkpoints.restore(run, task.train.steps)?,
             None => checkpoint::Progress::default(),
         };
+        n_kept.store(start.steps, Ordering::Relaxed);
         let trace = self.trace.as_deref().map(|path| TraceFile::open(path, start.steps, start.trace)).transpose()?;
         if let Some(trace) = &trace {
             run.optimizer.on_decision(trace.callback());
@@ -160,6 +184,9 @@ impl TrainArgs {
                 let trace = trace.as_ref().map_or(start.trace, |trace| trace.sync(done));
                 let now = checkpoint::Progress { steps: done, wall_s: wall_s(), trace, lr_found };
                 let before = std::mem::replace(&mut saved, checkpoints.save(run, now));
+                if saved.is_ok() {
+                    n_kept.store(done, Ordering::Relaxed);
+                }
                 if let (Ok(()), Err(failure)) = (before, &saved) {
                     note!("{failure}; the run goes on, and tries again at its next checkpoint");
                 }

@@ -28,6 +28,7 @@ pub use hansen6::Hansen6;
 pub use scalefree::ScaleFree;
 pub use validated::Validated;
 
+use crate::artifact::exact;
 use crate::policy::{Action, Controls, Signals};
 use serde::{Deserialize, Serialize};
 
@@ -35,11 +36,11 @@ use serde::{Deserialize, Serialize};
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub enum Features {
     /// Features that do not depend on the unit of the loss.
-    ScaleFree(Box<ScaleFree>),
+    ScaleFree(#[serde(with = "exact")] Box<ScaleFree>),
     /// The six features of Hu, Zhang and Shi.
-    Hansen6(Box<Hansen6>),
+    Hansen6(#[serde(with = "exact")] Box<Hansen6>),
     /// The features of [`ScaleFree`], and ten more about weight decay and validation.
-    Validated(Box<Validated>),
+    Validated(#[serde(with = "exact")] Box<Validated>),
 }
 
 /// Name of a feature set, as a recipe gives it.

@@ -1,6 +1,7 @@
 //! Which examples the next step sees.
 
 use super::DataError;
+use crate::artifact::exact;
 use crate::rng;
 use rand::Rng;
 use rand_chacha::ChaCha8Rng;
@@ -20,6 +21,7 @@ use serde::{Deserialize, Serialize};
 /// ```
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Batches {
+    #[serde(with = "exact")]
     rng: ChaCha8Rng,
     n_examples: usize,
     batch_size: usize,
@@ -35,6 +37,20 @@ impl Batches {
             return Err(DataError::BatchTooLarge { batch_size, examples: n_examples });
         }
         Ok(Self { rng: rng::stream(seed, "batches"), n_examples, batch_size })
+    }
+
+    /// Whether these are batches of the same size, out of as many examples, as `other`'s. Batches that are read from a file
+    /// must be, for a run to go on with them.
+    ///
+    /// ```
+    /// # fn main() -> Result<(), qgd::data::DataError> {
+    /// use qgd::data::Batches;
+    /// let run = Batches::new(0, 1000, 64)?;
+    /// assert!(Batches::new(7, 1000, 64)?.fits(&run) && !Batches::new(0, 1001, 64)?.fits(&run));
+    /// # Ok(()) }
+    /// ```
+    pub fn fits(&self, other: &Self) -> bool {
+        (self.n_examples, self.batch_size) == (other.n_examples, other.batch_size)
     }
 
     /// Numbers of the examples of the next step; `None` means all of them.

@@ -7,6 +7,7 @@ pub use config::{ActionPrior, EpsilonGreedy, Exploration, ExplorationError};
 pub use epsilon::{DecayShape, DynamicEpsilon, EpsilonSchedule, VarianceEffect};
 
 use super::formulas::{argmax, softmax, thompson, upper_bound};
+use crate::artifact::exact;
 use crate::limits::is_count;
 use crate::rng::{pick, standard_normal};
 use rand::RngExt;
@@ -41,9 +42,12 @@ impl Choice {
 /// ```
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Explorer {
+    #[serde(with = "exact")]
     exploration: Exploration,
     /// Probability of each action in a random choice.
+    #[serde(with = "exact")]
     prior: Vec<f64>,
+    #[serde(with = "exact")]
     epsilon_power: f64,
     stuck_at: Option<usize>,
     /// How often each action was taken.

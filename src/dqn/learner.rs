@@ -8,6 +8,7 @@
 use super::formulas::argmax;
 use super::network::QNetwork;
 use super::replay::{Batch, Replay};
+use crate::artifact::exact;
 use crate::limits::{OutOfRange, is_count, is_positive, within};
 use crate::parallel::parallel;
 use crate::simd::vectorized;
@@ -109,6 +110,7 @@ pub struct UpdateReport {
 /// An ensemble of networks that learns from a [`Replay`].
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Learner {
+    #[serde(with = "exact")]
     config: AgentConfig,
     members: Vec<Member>,
     n_updates: u64,

@@ -2,6 +2,7 @@
 //!
 //! n_step returns are summed when a transition is drawn, so a stored episode serves any n.
 
+use crate::artifact::exact;
 use crate::limits::{OutOfRange, within};
 use rand::RngExt;
 use rand_chacha::ChaCha8Rng;
@@ -54,12 +55,15 @@ pub struct Episode {
     /// Width of an observation.
     pub n_features: usize,
     /// `[len + 1, n_features]`: the observation before every action, and the one after the last.
+    #[serde(with = "exact")]
     pub observations: Vec<f32>,
     /// The action taken at each observation but the last.
     pub actions: Vec<u8>,
     /// Reward of each action.
+    #[serde(with = "exact")]
     pub rewards: Vec<f32>,
     /// γ, the discount per decision.
+    #[serde(with = "exact")]
     pub discount: f32,
     /// Whether the episode *ended*, so that nothing follows. A truncated one goes on unseen, so its last state is
     /// bootstrapped.

@@ -34,6 +34,7 @@ mod reference;
 pub use reference::{Minimized, minimize};
 
 use super::{DecisionCounts, DriverConfig, TraceRecord, clamp};
+use crate::artifact::exact;
 use crate::limits::{OutOfRange, is_count, within};
 use crate::policy::{Action, Decision, LossWindow, Measured, Policy, Reason, Signals};
 use serde::{Deserialize, Serialize};
@@ -163,12 +164,18 @@ impl LineSearchStep {
 pub struct LineSearch {
     config: LineSearchConfig,
     /// Budget, loss floor and bounds. Pace and guard are not used.
+    #[serde(with = "exact")]
     bounds: DriverConfig,
+    #[serde(with = "exact")]
     lr: f64,
+    #[serde(with = "exact")]
     lr_base: f64,
+    #[serde(with = "exact")]
     weight_decay: f64,
+    #[serde(with = "exact")]
     weight_decay_base: f64,
     /// Weight decay of the cached direction, for the literal reading.
+    #[serde(with = "exact")]
     accepted_weight_decay: f64,
     step: u64,
     counts: DecisionCounts,

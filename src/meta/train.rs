@@ -12,7 +12,7 @@ use super::polish::{COMPONENTS, Polish, PolishConfig};
 use super::recipe::TrainingRecipe;
 use super::rollout::Run;
 use super::tasks::Task;
-use super::validation::{self, Score, ValidationSet};
+use super::validation::{self, OnNet, Score, ValidationSet};
 use crate::artifact::{self, Kind};
 use crate::controller::{Card, Controller, Pretrained, PretrainedError};
 use crate::dqn::{Episode, Learner, QNetwork, Replay, UpdateReport};
@@ -89,8 +89,22 @@ impl MetaTraining {
     /// # Errors
     /// When the engine cannot run the recipe's tasks.
     pub fn new(recipe: TrainingRecipe, seed: u64, engine: impl Into<Engine>) -> Result<Self, MetaTrainingError> {
+        Self::new_telling(recipe, seed, engine, &|| ())
+    }
+
+    /// [`MetaTraining::new`], which calls `on_net` whenever one of the [`Workload::rival_nets`] begins that the rival is
+    /// tuned with: with the kernel one after the other, with tch all of them before any is trained.
+    ///
+    /// # Errors
+    /// As [`MetaTraining::new`].
+    pub fn new_telling(
+        recipe: TrainingRecipe,
+        seed: u64,
+        engine: impl Into<Engine>,
+        on_net: &OnNet<'_>,
+    ) -> Result<Self, MetaTrainingError> {
         let engine = engine.into();
-        let validation = ValidationSet::draw(&recipe, seed, engine)?;
+        let validation = ValidationSet::draw_telling(&recipe, seed, engine, on_net)?;
         let (n_features, n_actions) = (recipe.controller.features.names().len(), recipe.controller.actions().len());
         let (shape, training) = (&recipe.controller.network, &recipe.training);
         let mut rng = stream(seed, "q-network");
@@ -123,7 +137,20 @@ impl MetaTraining {
         seed: u64,
         engine: impl Into<Engine>,
     ) -> Result<Self, MetaTrainingError> {
-        let engine = engine.into();
+        Self::resume_telling(path, recipe, seed, engine, &|| ())
+    }
+
+    /// [`MetaTraining::resume`], which calls `on_net` as [`MetaTraining::new_telling`] does: the rival is tuned again.
+    ///
+    /// # Errors
+    /// As [`MetaTraining::resume`].
+    pub fn resume_telling(
+        path: &Path,
+        recipe: TrainingRecipe,
+        seed: u64,
+        engine: impl Into<Engine>,
+        on_net: &OnNet<'_>,
+    ) -> Result<Self, MetaTrainingError> {
         let state: State = artifact::read(path, Kind::MetaTraining)?;
         let other = |what, found, expected| Err(MetaTrainingError::OtherRun { what, found, expected });
         let hash = recipe.whole().hash();
@@ -133,7 +160,7 @@ impl MetaTraining {
         if state.seed != seed {
             return other("seed", state.seed.to_string(), seed.to_string());
         }
-        let fresh = Self::new(recipe, seed, engine)?;
+        let fresh = Self::new_telling(recipe, seed, engine, on_net)?;
         if !state.fits(&fresh.state) {
             return Err(MetaTrainingError::Damaged);
         }

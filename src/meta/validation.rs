@@ -20,6 +20,9 @@ use std::sync::Arc;
 /// Number of starts, spread log-evenly over the range of the controlled value.
 pub(super) const N_STARTS: usize = 5;
 
+/// What is called whenever a net of the rival begins, on the thread that trains it.
+pub(super) type OnNet<'a> = dyn Fn() + Sync + 'a;
+
 /// Fixed validation tasks, with the losses of the tuned rival.
 #[derive(Debug, Clone)]
 pub struct ValidationSet {
@@ -60,7 +63,16 @@ impl ValidationSet {
     /// # Errors
     /// When the engine cannot run the tasks.
     pub fn draw(recipe: &TrainingRecipe, seed: u64, engine: impl Into<Engine>) -> Result<Self, EngineError> {
-        let engine = engine.into();
+        Self::draw_telling(recipe, seed, engine.into(), &|| ())
+    }
+
+    /// [`ValidationSet::draw`], which calls `on_net` whenever a net of the rival begins.
+    pub(super) fn draw_telling(
+        recipe: &TrainingRecipe,
+        seed: u64,
+        engine: Engine,
+        on_net: &OnNet<'_>,
+    ) -> Result<Self, EngineError> {
         engine.check(recipe)?;
         let n = recipe.training.validation_tasks as usize;
         let (own, controller) = (&recipe.training.tasks, &recipe.controller);
@@ -83,7 +95,7 @@ impl ValidationSet {
             })
             .collect();
         let starts = tasks.iter().map(|task| rival::starts(controller.controls, &config, task)).collect();
-        let rivals = rival::tune(engine, controller.controls, &config, &tasks)?;
+        let rivals = rival::tune(engine, controller.controls, &config, &tasks, on_net)?;
         let (rival_best, rival_median) = rivals.into_iter().unzip();
         Ok(Self { tasks, starts, rival_best, rival_median })
     }

@@ -45,6 +45,22 @@ pub enum NetError {
         /// Sizes that were given.
         found: Vec<usize>,
     },
+    /// Runs side by side take more memory than is allowed.
+    #[error(
+        "{n_runs} runs at a time, with the data of {n_seeds} seeds, take {}, more than the {} that they may take; take fewer of \
+         either, or raise `data.max_memory_gb`",
+        in_words(*needed_bytes), in_words((*allowed_bytes).into())
+    )]
+    TooManyRuns {
+        /// Number of runs at a time.
+        n_runs: usize,
+        /// Number of seeds.
+        n_seeds: usize,
+        /// Number of bytes that are needed.
+        needed_bytes: u128,
+        /// Largest number of bytes that is allowed.
+        allowed_bytes: u64,
+    },
     /// The net has more parameters than are held in memory.
     #[error("the net has more than {allowed} parameters")]
     TooManyParameters {

@@ -17,16 +17,44 @@ const FLOAT: u128 = size_of::<f32>() as u128;
 /// # Errors
 /// When it does, with both numbers.
 pub fn check_memory(task: &TaskSpec, data: &Dataset) -> Result<(), NetError> {
-    let batch_size = match task.train.batch_size {
-        0 => data.train.len(),
-        batch_size => batch_size,
-    };
-    check(&task.net, &task.data, data, batch_size)
+    check(&task.net, &task.data, data, batch_size(task, data))
+}
+
+/// Refuses `n_runs` runs of a task side by side where they, and the data of `n_seeds` seeds, take more memory than
+/// `data.max_memory_gb` allows, beside bytes that are taken already. Answers the bytes of the data of all seeds.
+///
+/// # Errors
+/// When they do, with both numbers.
+pub fn check_memory_of_runs(
+    task: &TaskSpec,
+    data: &Dataset,
+    n_seeds: usize,
+    n_runs: usize,
+    beside_bytes: u128,
+) -> Result<u128, NetError> {
+    let split_by_seeds =
+        n_seeds as u128 * [&data.train, &data.validation, &data.test].map(split_bytes).iter().sum::<u128>();
+    let run = run_bytes(&task.net, data, batch_size(task, data));
+    let needed_bytes = beside_bytes + split_by_seeds + n_runs as u128 * run;
+    let allowed_bytes = data::memory_limit_bytes(&task.data);
+    if needed_bytes > u128::from(allowed_bytes) {
+        return Err(NetError::TooManyRuns { n_runs, n_seeds, needed_bytes, allowed_bytes });
+    }
+    Ok(split_by_seeds)
+}
+
+fn batch_size(task: &TaskSpec, data: &Dataset) -> usize {
+    if task.train.batch_size == 0 { data.train.len() } else { task.train.batch_size }
+}
+
+/// Bytes that a run takes: its copy of the training split, and one step.
+fn run_bytes(net: &NetSpec, data: &Dataset, batch_size: usize) -> u128 {
+    let n_examples = batch_size.max(CHUNK.min(data.train.len()));
+    split_bytes(&data.train) + n_examples as u128 * example_floats(net, data) * FLOAT
 }
 
 fn check(net: &NetSpec, spec: &DataSpec, data: &Dataset, batch_size: usize) -> Result<(), NetError> {
-    let n_examples = batch_size.max(CHUNK.min(data.train.len()));
-    let needed_bytes = split_bytes(&data.train) + n_examples as u128 * example_floats(net, data) * FLOAT;
+    let needed_bytes = run_bytes(net, data, batch_size);
     let allowed_bytes = data::memory_limit_bytes(spec);
     if needed_bytes > u128::from(allowed_bytes) {
         return Err(NetError::TooMuchMemory { batch_size, needed_bytes, allowed_bytes });
@@ -79,7 +107,7 @@ mod tests {
     use super::*;
     use std::path::Path;
 
-    fn refusal(hidden: &str, batch_size: usize, gb: f64) -> Result<(), String> {
+    fn digits(hidden: &str, batch_size: usize, gb: f64) -> (TaskSpec, Dataset) {
         let text = format!(
             "[data]\nformat = \"csv\"\npath = \"../data/digits.csv.gz\"\ntarget = -1\nmax_memory_gb = {gb}\n\
              [net]\nkind = \"mlp\"\nhidden = {hidden}\n[train]\nsteps = 1\nbatch_size = {batch_size}\n"
@@ -87,7 +115,24 @@ mod tests {
         let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("examples/tasks/x.toml");
         let task = TaskSpec::parse(&text, &file).unwrap();
         let data = data::load(&task.data, task.directory(), None, 0).unwrap();
+        (task, data)
+    }
+
+    fn refusal(hidden: &str, batch_size: usize, gb: f64) -> Result<(), String> {
+        let (task, data) = digits(hidden, batch_size, gb);
         check_memory(&task, &data).map_err(|error| error.to_string())
+    }
+
+    #[test]
+    fn runs_side_by_side_and_the_data_of_every_seed_count() {
+        let (task, data) = digits("[64]", 64, 0.005);
+        let runs = |n_seeds, n_runs, beside| check_memory_of_runs(&task, &data, n_seeds, n_runs, beside);
+        // 1437 of 1797 examples are for training, each of 64 floats and a class number of 8 bytes.
+        assert_eq!(runs(2, 1, 0).unwrap(), 2 * 1797 * (64 * 4 + 8));
+        assert!(runs(2, 1, 2_000_000).is_ok() && runs(2, 1, 3_900_000).is_err());
+        let error = runs(9, 2, 0).unwrap_err().to_string();
+        assert!(error.contains("2 runs") && error.contains("9 seeds") && error.contains("5.0 MB"), "{error}");
+        assert!(runs(2, 9, 0).is_err());
     }
 
     #[test]

@@ -1,6 +1,7 @@
 //! Measurements of a host's net at a decision: directions and norms, from the parameters and the gradient.
 
 use super::signals::Measured;
+use crate::artifact::exact;
 use crate::simd::vectorized;
 use serde::{Deserialize, Serialize};
 
@@ -57,10 +58,15 @@ impl Measured {
 /// Measures at every decision, and remembers on the host what the next measurement needs.
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
 pub struct Measure {
+    #[serde(with = "exact")]
     x_first: Vec<f32>,
+    #[serde(with = "exact")]
     x_prev: Vec<f32>,
+    #[serde(with = "exact")]
     update_prev: Vec<f32>,
+    #[serde(with = "exact")]
     grad_prev: Vec<f32>,
+    #[serde(with = "exact")]
     grad_ema: Vec<f32>,
 }
 

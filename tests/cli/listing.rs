@@ -42,6 +42,46 @@ fn everything_that_has_a_name_is_listed_with_a_sentence() {
 }
 
 #[test]
+fn every_controller_says_where_it_can_be_used_and_the_others_are_refused_in_words_of_the_command_line() {
+    let sandbox = Sandbox::new();
+    let lists: serde_json::Value =
+        serde_json::from_str(&sandbox.qgd(&["list", "controllers", "--json"]).stdout).unwrap();
+    for controller in lists["controllers"].as_array().unwrap() {
+        let (name, about) = (controller["name"].as_str().unwrap(), controller["about"].as_str().unwrap());
+        let is_for_train = !about.contains("Not for `qgd train`");
+        assert_eq!(is_for_train, ["lr", "weight-decay", "joint"].contains(&name), "{name}: {about}");
+        #[cfg(feature = "torch")]
+        for args in [
+            &["train", "demo", "--steps", "2", "--weight-decay", "0.1", "--controller", name][..],
+            &[
+                "compare",
+                "digits",
+                "--steps",
+                "2",
+                "--starts",
+                "0.01",
+                "--seeds",
+                "1",
+                "--weight-decay",
+                "0.1",
+                "--methods",
+                name,
+            ],
+            &["demo", "--controller", name],
+            &["evaluate", name, "--quick"],
+            &["tune", "net", "--task", "digits", "--trials", "0", "--controller", name],
+        ] {
+            if !is_for_train {
+                sandbox.refuses(args, &[name, "searches along lines", "are lr, weight-decay, joint"]);
+            } else if ["train", "compare"].contains(&args[0]) {
+                let output = sandbox.qgd(args);
+                assert_eq!(output.code, 0, "{args:?}: {}", output.stderr);
+            }
+        }
+    }
+}
+
+#[test]
 fn the_help_of_the_tuner_names_every_sampler_and_pruner() {
     let sandbox = Sandbox::new();
     for help in ["--help", "-h"] {

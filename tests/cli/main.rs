@@ -15,6 +15,7 @@ mod comparing;
 mod evaluating;
 #[cfg(feature = "torch")]
 mod init;
+mod interrupted;
 #[cfg(feature = "torch")]
 mod killed;
 mod listing;
@@ -31,6 +32,8 @@ mod predicting;
 mod programs;
 #[cfg(feature = "torch")]
 mod published;
+#[cfg(feature = "torch")]
+mod readme;
 #[cfg(feature = "torch")]
 mod resuming;
 #[cfg(feature = "torch")]

@@ -156,3 +156,26 @@ fn a_trace_into_a_pipe_streams_and_a_reader_that_goes_away_stops_nothing() {
     assert!(stderr.contains("the run goes on without it"), "{stderr}");
     assert_eq!(sandbox.json("o")["steps"], 3000);
 }
+
+#[test]
+fn a_checkpoint_whose_batches_are_of_other_data_is_refused() {
+    let (sandbox, digits) = (Sandbox::new(), digits());
+    let train = ["train", &digits, "--steps", "20", "--checkpoint-every", "7", "--resume", "run"];
+    assert_eq!(sandbox.qgd(&train).code, 0);
+    let whole = fs::read(sandbox.path("run/checkpoint.qgd")).unwrap();
+    // 1437 examples in batches of 64.
+    let numbers = [1437u64.to_le_bytes(), 64u64.to_le_bytes()].concat();
+    let places: Vec<usize> = (20..whole.len() - 16).filter(|&at| whole[at..at + 16] == numbers).collect();
+    assert_eq!(places.len(), 1);
+    for (offset, odd) in [(0, 99_999u64), (0, 0), (8, 1 << 40), (8, 0)] {
+        let mut bytes = whole.clone();
+        bytes[places[0] + offset..][..8].copy_from_slice(&odd.to_le_bytes());
+        let checksum = crc32fast::hash(&[&bytes[..16], &bytes[20..]].concat());
+        bytes[16..20].copy_from_slice(&checksum.to_le_bytes());
+        fs::write(sandbox.path("run/checkpoint.qgd"), bytes).unwrap();
+        sandbox.refuses(&train, &["run/checkpoint.qgd does not fit this run", "its batches"]);
+    }
+    fs::write(sandbox.path("run/checkpoint.qgd"), whole).unwrap();
+    let output = sandbox.qgd(&train);
+    assert!(output.code == 0 && output.stderr.contains("going on at step 20 of 20"), "{}", output.stderr);
+}

@@ -6,6 +6,42 @@ use std::process::Command;
 /// Runs the rest of its arguments on a terminal of their own.
 const TERMINAL: &str = "import os, pty, sys; sys.exit(os.waitstatus_to_exitcode(pty.spawn(sys.argv[1:])))";
 
+/// The same, but what it runs is interrupted (Ctrl-C) as soon as its bar shows ten steps.
+const INTERRUPTED: &str = "
+import os, pty, signal, sys
+pid, terminal = pty.fork()
+if pid == 0:
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+    os.execvp(sys.argv[1], sys.argv[1:])
+said, sent = b'', False
+while True:
+    try:
+        more = os.read(terminal, 65536)
+    except OSError:
+        break
+    if not more:
+        break
+    said += more
+    if not sent and said.count(b'steps') > 3:
+        sent = os.write(terminal, bytes([3])) > 0
+os.write(1, said)
+sys.exit(os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]))";
+
+#[test]
+fn ctrl_c_on_a_terminal_clears_the_bar_before_it_says_what_is_kept() {
+    let sandbox = Sandbox::new();
+    let args = ["train", "digits", "--controller", "lr", "--steps", "1000000"];
+    let qgd = sandbox.command(&args);
+    let mut command = Command::new("python3");
+    command.args(["-c", INTERRUPTED]).arg(qgd.get_program()).args(args).current_dir(sandbox.path("."));
+    let output = command.env("TERM", "xterm-256color").stdin(std::process::Stdio::null()).output().unwrap();
+    let printed = String::from_utf8(output.stdout).unwrap();
+    assert_eq!(output.status.code(), Some(130), "{printed:?}{}", String::from_utf8_lossy(&output.stderr));
+    let end = &printed[printed.rfind('━').unwrap()..];
+    let (bar, said) = end.split_once("interrupted by SIGINT: nothing is kept").unwrap();
+    assert!(bar.contains("\x1b[2K") && !said.contains("steps  "), "{end:?}");
+}
+
 /// Everything that a command prints on a terminal.
 fn on_a_terminal(args: &[&str], environment: &[(&str, &str)]) -> String {
     let sandbox = Sandbox::new();

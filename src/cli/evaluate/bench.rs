@@ -1,7 +1,8 @@
 //! Makes the runs that the cache does not have yet.
 
 use super::cache::{Cache, Entry, Score};
-use super::plan::{Cell, Plan};
+use super::plan::{Cell, Plan, Task};
+use crate::cli::ending;
 use crate::cli::failure::Failure;
 use crate::cli::grid::{self, Grid};
 use crate::cli::pool::side_by_side;
@@ -55,15 +56,22 @@ pub fn fill(plan: &Plan, cache: &Cache, machine: &Machine, n_jobs: usize) -> Res
         note!("all {n_cells} runs are in {place}: 0 to run");
         return Ok(());
     }
-    let bench = Bench::new(plan, cache, machine, &missing)?;
-    let time = duration(bench.all_s() / n_jobs as f64);
-    note!("{} of {n_cells} runs are in {place}: {n_runs} to run, about {time}", n_cells - n_runs);
-    cache.open()?;
-    let coarse = bench.run(missing.coarse, n_jobs);
-    // Now every best start is known.
-    let all = coarse.and_then(|()| bench.run(Missing::of(plan, cache).refined, n_jobs));
-    bench.progress.finish();
-    all
+    let kept = || {
+        let n_kept = n_cells - Missing::of(plan, cache).n_runs();
+        format!("{n_kept} of {n_cells} runs are in {place}; the same line goes on with the others")
+    };
+    let work = || {
+        let bench = Bench::new(plan, cache, machine, n_jobs, &missing)?;
+        let time = duration(bench.all_s() / n_jobs as f64);
+        note!("{} of {n_cells} runs are in {place}: {n_runs} to run, about {time}", n_cells - n_runs);
+        cache.open()?;
+        let coarse = bench.run(missing.coarse.clone(), n_jobs);
+        // Now every best start is known.
+        let all = coarse.and_then(|()| bench.run(Missing::of(plan, cache).refined, n_jobs));
+        bench.progress.finish();
+        all
+    };
+    ending::by_signal(kept, work)?
 }
 
 impl Missing {
@@ -96,7 +104,13 @@ impl Missing {
 
 impl<'a> Bench<'a> {
     /// Reads the data and starts every method once, so that bad input is found before hours of work.
-    fn new(plan: &'a Plan, cache: &'a Cache, machine: &Machine, missing: &Missing) -> Result<Self, Failure> {
+    fn new(
+        plan: &'a Plan,
+        cache: &'a Cache,
+        machine: &Machine,
+        n_jobs: usize,
+        missing: &Missing,
+    ) -> Result<Self, Failure> {
         let mut bench = Self {
             plan,
             cache,
@@ -110,7 +124,10 @@ impl<'a> Bench<'a> {
         let tasks: BTreeSet<usize> =
             missing.by_problem().iter().map(|&(problem, _)| plan.problems[problem].task).collect();
         for task in tasks {
-            let grid = Grid::new(&plan.tasks[task].spec, machine, 0..plan.tasks[task].n_seeds)?;
+            let beside_bytes = bench.grids.values().map(Grid::bytes).sum();
+            let Task { spec, n_seeds, .. } = &plan.tasks[task];
+            let seeds: Vec<u64> = (0..*n_seeds).collect();
+            let grid = Grid::new(spec, machine, &seeds, n_jobs, beside_bytes)?;
             bench.grids.insert(task, grid);
             let pace_s = bench.try_out(task)?;
             bench.pace_s.insert(task, pace_s);

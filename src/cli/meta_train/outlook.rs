@@ -1,9 +1,11 @@
 //! What a meta-training will take, said beforehand, and how far it is, said from the first seconds on.
 
 use crate::cli::console::is_screen;
+use crate::cli::progress::{self, Progress};
 use indicatif::{ProgressBar, ProgressStyle};
 use qgd::meta::{RoundReport, Stage, Workload};
 use std::io;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 /// Longest silence between two rounds in a pipe.
@@ -29,40 +31,22 @@ struct Pace {
 }
 
 impl Outlook {
-    /// Says what there is to do, and that the rival is tuned first.
-    pub fn begin(workload: Workload) -> Self {
-        note!("{}", in_words(&workload));
-        let n_rounds = workload.n_rounds().into();
-        let bar = if is_screen(&io::stderr()) { ProgressBar::new(n_rounds) } else { ProgressBar::hidden() };
+    /// Says that the rounds begin, of which `done` are done. The rival was tuned in so long.
+    pub fn rounds_from(done: u32, workload: Workload, tuning: Duration) -> Self {
+        let n_rounds = workload.n_rounds();
+        let bar = if is_screen(&io::stderr()) { ProgressBar::new(n_rounds.into()) } else { ProgressBar::hidden() };
         let style = ProgressStyle::with_template("{bar:30} round {pos}/{len}  {elapsed}  {msg}");
         bar.set_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()));
-        let first = format!("first the rival is tuned with {} nets", workload.rival_nets);
+        let begun = format!("the rival is tuned, in {}; round {} of {n_rounds} has begun", duration(tuning), done + 1);
         if bar.is_hidden() {
-            note!("{first} ...")
-        } else {
-            bar.set_message(first)
-        }
-        bar.enable_steady_tick(Duration::from_millis(200));
-        Self { workload, bar, pace: [Pace::default(); 2], since: Instant::now(), said: None }
-    }
-
-    /// Says that the rounds begin, of which `done` are done.
-    pub fn rounds_from(mut self, done: u32) -> Self {
-        let tuning = self.since.elapsed();
-        let begun = format!(
-            "the rival is tuned, in {}; round {} of {} has begun",
-            duration(tuning),
-            done + 1,
-            self.workload.n_rounds()
-        );
-        if self.bar.is_hidden() {
             note!("{begun} ...")
         } else {
-            self.bar.set_message(begun)
+            bar.set_message(begun)
         }
-        self.bar.set_position(done.into());
-        self.since = Instant::now();
-        self
+        bar.set_position(done.into());
+        bar.enable_steady_tick(Duration::from_millis(200));
+        progress::shown(&bar);
+        Self { workload, bar, pace: [Pace::default(); 2], since: Instant::now(), said: None }
     }
 
     /// Shows what the last round did: on a terminal in the bar; in a pipe the first round, every validation, and a line after each
@@ -101,7 +85,41 @@ impl Outlook {
 
     /// Removes the bar.
     pub fn finish(&self) {
-        self.bar.finish_and_clear();
+        progress::clear();
+    }
+}
+
+/// The tuning of the rival, before the first round.
+pub struct Tuning {
+    workload: Workload,
+    progress: Progress,
+    n_begun: AtomicU64,
+    since: Instant,
+}
+
+impl Tuning {
+    /// Says what there is to do in all, and that the rival is tuned first.
+    pub fn begin(workload: Workload) -> Self {
+        note!("{}", in_words(&workload));
+        note!("first the rival is tuned with {} nets ...", workload.rival_nets);
+        let progress = Progress::new("nets", workload.rival_nets, 1);
+        Self { workload, progress, n_begun: AtomicU64::new(0), since: Instant::now() }
+    }
+
+    /// Counts a net that begins.
+    pub fn count(&self) {
+        let begun = self.n_begun.fetch_add(1, Ordering::Relaxed) + 1;
+        if self.progress.wants(begun) {
+            let seconds = self.since.elapsed().as_secs_f64() * (self.workload.rival_nets as f64 / begun as f64 - 1.0);
+            let left = duration(Duration::try_from_secs_f64(seconds).unwrap_or_default());
+            self.progress.show(begun, || format!("of the rival, about {left} left for them"));
+        }
+    }
+
+    /// Says that the rounds begin, of which `done` are done.
+    pub fn rounds_from(self, done: u32) -> Outlook {
+        self.progress.finish();
+        Outlook::rounds_from(done, self.workload, self.since.elapsed())
     }
 }
 

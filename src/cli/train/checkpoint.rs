@@ -79,6 +79,17 @@ pub struct Progress {
     pub lr_found: Option<f64>,
 }
 
+impl Progress {
+    /// Whether a run of so many steps can have left it.
+    fn is_of_a_run(&self, n_steps: u64) -> bool {
+        (1..=n_steps).contains(&self.steps)
+            && self.trace.n_steps() <= self.steps
+            && self.wall_s.is_finite()
+            && self.wall_s >= 0.0
+            && self.lr_found.is_none_or(|lr| lr.is_finite() && lr > 0.0)
+    }
+}
+
 /// Contents of the file.
 #[derive(Serialize, Deserialize)]
 struct Checkpoint {
@@ -119,12 +130,22 @@ impl Checkpoints {
         Ok(Self { path, identity, found: Some(found), _lock: lock })
     }
 
-    /// Restores `run` as the checkpoint has it.
-    pub fn restore(&mut self, run: &mut Run) -> Result<Progress, Failure> {
+    /// Restores `run`, which has so many steps in all, as the checkpoint has it, and says where it goes on.
+    pub fn restore(&mut self, run: &mut Run, n_steps: u64) -> Result<Progress, Failure> {
         let Some(found) = self.found.take() else { return Ok(Progress::default()) };
-        let context = || format!("{} does not fit this net", self.path.display());
-        run.optimizer.load_state(found.state).with_context(context)?;
+        let context = || format!("{} does not fit this run", self.path.display());
+        let steps = found.progress.steps;
+        if !found.progress.is_of_a_run(n_steps) || !found.batches.fits(&run.batches) {
+            let damaged = anyhow!("its progress or its batches are none that such a run can have left");
+            return Err(Failure::BadInput(damaged.context(context())));
+        }
+        run.optimizer.load_state(found.state).with_context(context).map_err(Failure::BadInput)?;
+        if run.optimizer.steps() != steps {
+            let other = anyhow!("it says {steps} steps, but its state has {}", run.optimizer.steps());
+            return Err(Failure::BadInput(other.context(context())));
+        }
         (run.batches, run.dropout) = (found.batches, found.dropout);
+        note!("going on at step {steps} of {n_steps}, from {}", self.path.display());
         Ok(found.progress)
     }
 

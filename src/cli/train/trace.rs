@@ -23,6 +23,13 @@ pub struct Written {
     checksum: u32,
 }
 
+impl Written {
+    /// Number of steps of the run up to its end.
+    pub fn n_steps(&self) -> u64 {
+        self.steps
+    }
+}
+
 /// A trace that is being written.
 pub struct TraceFile {
     path: PathBuf,

@@ -1,5 +1,6 @@
 //! A linear layer.
 
+use crate::artifact::exact;
 use crate::gemm::{Matrix, Panels};
 use crate::simd::vectorized;
 use ndarray::{Array1, Array2};
@@ -11,8 +12,10 @@ use serde::{Deserialize, Serialize};
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub(super) struct Linear {
     /// `[n_in, n_out]`
+    #[serde(with = "exact")]
     pub w: Array2<f32>,
     /// `[n_out]`
+    #[serde(with = "exact")]
     pub b: Array1<f32>,
 }
 

@@ -90,6 +90,7 @@ impl Workload {
 mod tests {
     use super::*;
     use crate::meta::MetaTraining;
+    use std::sync::atomic::{AtomicU64, Ordering};
 
     const RECIPE: &str = "schema = 1\nname = 'r'\ndescription = 'r'\ncontrols = 'lr'\nmoves = ['halve', 'accept', 'grow']\n\
         features = 'scalefree'\n[pace]\nprobe_steps = 8\n[network]\nhidden = [4]\n\
@@ -100,7 +101,10 @@ mod tests {
     fn what_is_expected_is_what_is_done() {
         let recipe = TrainingRecipe::parse(RECIPE, "test").unwrap();
         let workload = Workload::of(&recipe);
-        let mut training = MetaTraining::new(recipe, 1, 1).unwrap();
+        let begun = AtomicU64::new(0);
+        let on_net = || _ = begun.fetch_add(1, Ordering::Relaxed);
+        let mut training = MetaTraining::new_telling(recipe, 1, 1, &on_net).unwrap();
+        assert_eq!(begun.into_inner(), workload.rival_nets);
         let (mut steps, mut validations) = (0.0, Vec::new());
         for round in 0..workload.n_rounds() {
             let report = training.round().unwrap();

@@ -1,7 +1,7 @@
 //! The rival of a controller on a validation task: the same task, with the values that the controller moves tuned on a
 //! grid.
 
-use super::{N_STARTS, final_losses, log_spaced};
+use super::{N_STARTS, OnNet, final_losses, log_spaced};
 use crate::driver::DriverConfig;
 use crate::meta::engine::{Engine, EngineError};
 use crate::meta::recipe::TaskConfig;
@@ -44,18 +44,25 @@ pub(in crate::meta) fn n_rivals(controls: Controls) -> usize {
     }
 }
 
-/// Losses that the rival ends at on every task: its best, and its median over the whole grid.
+/// Losses that the rival ends at on every task: its best, and its median over the whole grid. Calls `on_net` whenever one
+/// of its nets begins.
 pub(super) fn tune(
     engine: Engine,
     controls: Controls,
     config: &TaskConfig,
     tasks: &[Task],
+    on_net: &OnNet<'_>,
 ) -> Result<Vec<(f64, f64)>, EngineError> {
     // A schedule does not look at a validation loss, so none needs to be computed at its decisions.
     let tasks: Vec<Task> = tasks.iter().map(|task| Task { reports_validation: false, ..task.clone() }).collect();
-    let cosine =
-        |task: &Task| (Cosine { total_steps: task.horizon }, Schedule::Cosine.driver_config(Some(task.horizon)));
-    let constant = |task: &Task| (Constant, Schedule::Constant.driver_config(Some(task.horizon)));
+    let cosine = |task: &Task| {
+        on_net();
+        (Cosine { total_steps: task.horizon }, Schedule::Cosine.driver_config(Some(task.horizon)))
+    };
+    let constant = |task: &Task| {
+        on_net();
+        (Constant, Schedule::Constant.driver_config(Some(task.horizon)))
+    };
     let lrs = |task: &Task| {
         let [low, high] = task.algorithm.start_range();
         let start = |lr| Start { lr, weight_decay: task.weight_decay };
@@ -116,7 +123,8 @@ mod tests {
     fn the_rival_of_a_weight_decay_controller_is_the_best_of_nine_fixed_ones() {
         let (recipe, task) = drawn("weight-decay");
         let found =
-            tune(2.into(), recipe.controller.controls, &recipe.training.tasks, std::slice::from_ref(&task)).unwrap()[0];
+            tune(2.into(), recipe.controller.controls, &recipe.training.tasks, std::slice::from_ref(&task), &|| ())
+                .unwrap()[0];
         let [low, high] = recipe.training.tasks.weight_decay_range();
         let mut finals: Vec<f64> = (0..9)
             .map(|i| {
@@ -139,7 +147,7 @@ mod tests {
         decays.sort_by(f64::total_cmp);
         assert!((decays[0] - 1e-5).abs() < 1e-9 && (decays[4] - 1.0).abs() < 1e-9);
         assert!(starts.windows(2).all(|two| two[0].lr < two[1].lr) && decays.windows(2).all(|two| two[0] < two[1]));
-        let (best, middle) = tune(2.into(), Controls::Both, &recipe.training.tasks, &[task]).unwrap()[0];
+        let (best, middle) = tune(2.into(), Controls::Both, &recipe.training.tasks, &[task], &|| ()).unwrap()[0];
         assert!(best.is_finite() && best < middle);
     }
 

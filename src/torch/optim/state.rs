@@ -1,6 +1,7 @@
 //! Optimizer state that can be written to a file, exact to the bit.
 
 use super::{Algorithm, OptimConfig, Optimizer, TorchError};
+use crate::artifact::exact;
 use crate::limits::is_count;
 use serde::{Deserialize, Serialize};
 use tch::Tensor;
@@ -9,10 +10,13 @@ use tch::Tensor;
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct OptimState {
     /// Update rule.
+    #[serde(with = "exact")]
     pub algorithm: Algorithm,
     /// Learning rate.
+    #[serde(with = "exact")]
     pub lr: f64,
     /// Weight decay.
+    #[serde(with = "exact")]
     pub weight_decay: f64,
     /// Number of steps taken with each variable.
     pub steps: Vec<u64>,

@@ -1,6 +1,7 @@
 //! State of a controlled run: everything that it needs to go on bit-identically.
 
 use super::{QController, TorchError};
+use crate::artifact::exact;
 use crate::driver::DriverState;
 use crate::torch::measure::MeasureState;
 use crate::torch::optim::Algorithm;
@@ -14,7 +15,9 @@ use serde::{Deserialize, Serialize};
 pub struct QControllerState {
     /// State of the driver: rates, decisions, guard, policy.
     pub driver: DriverState,
+    #[serde(with = "exact")]
     optimizer: Option<Algorithm>,
+    #[serde(with = "exact")]
     losses: Vec<f32>,
     measure: MeasureState,
     now: SnapshotState,
