@@ -5,7 +5,7 @@ use super::decider::{Decider, shown};
 use super::failure::Failure;
 use super::grid::{Cell, Finished, Grid, drawn, mean_loss};
 use super::outputs::{Files, Results};
-use super::setting::{Machine, Overrides};
+use super::setting::{self, Machine, Overrides};
 use anyhow::anyhow;
 use qgd::report::{Align, Axis, Chart, Color, Line, PAGE_WIDTH, Table, number, svg, tell_apart};
 use qgd::statistics::{DIVERGED_LOSS, mean, median};
@@ -122,6 +122,11 @@ impl CompareArgs {
         if deciders.is_empty() || starts.is_empty() {
             return Err(Failure::BadInput(anyhow!("--methods and the starts need at least one value each")));
         }
+        for &start in starts {
+            let mut started = task.clone();
+            (started.train.lr, started.train.weight_decay) = swept.values(&task, start);
+            setting::check(&started, &[("train.lr", "--starts"), ("train.weight_decay", "--weight-decays")])?;
+        }
         self.check_files(&task)?;
         let seeds: Vec<u64> = (0..self.seeds).map(|i| self.seed.wrapping_add(i)).collect();
         let grid = Grid::new(&task, &self.machine, seeds.iter().copied())?;
@@ -139,7 +144,7 @@ impl CompareArgs {
             })
             .collect();
         grid.check(&cells)?;
-        let results = grid.run(&cells, super::setting::jobs(self.jobs))?;
+        let results = grid.run(&cells, setting::jobs(self.jobs))?;
         let by_method = results.chunks(starts.len() * seeds.len()).zip(&deciders);
         let methods = by_method.map(|(runs, decider)| Method::of(decider.name(), runs, seeds.len())).collect();
         let version = env!("CARGO_PKG_VERSION");

@@ -3,7 +3,8 @@
 /// Words that stand for no value, in any case; an empty cell does too. They are those of pandas (`na_values` of `read_csv`),
 /// and a question mark.
 const NO_VALUE: [&str; 14] = [
-    "?", "na", "n/a", "nan", "-nan", "null", "<na>", "#na", "#n/a", "#n/a n/a", "1.#ind", "-1.#ind", "1.#qnan", "-1.#qnan",
+    "?", "na", "n/a", "nan", "-nan", "null", "<na>", "#na", "#n/a", "#n/a n/a", "1.#ind", "-1.#ind", "1.#qnan",
+    "-1.#qnan",
 ];
 /// As Python writes it. In small letters it is a word like any other, and often the name of a class.
 const NONE: &str = "None";
@@ -57,7 +58,8 @@ mod tests {
         assert!(["", "?", "NA", "n/a", "NaN", "NULL"].into_iter().all(is_missing));
         assert!(!["0", "none", "-", "nano", "NAN1"].into_iter().any(is_missing));
         // `STR_NA_VALUES` of pandas 2.
-        let pandas = "#N/A,#N/A N/A,#NA,-1.#IND,-1.#QNAN,-NaN,-nan,1.#IND,1.#QNAN,<NA>,N/A,NA,NULL,NaN,None,n/a,nan,null";
+        let pandas =
+            "#N/A,#N/A N/A,#NA,-1.#IND,-1.#QNAN,-NaN,-nan,1.#IND,1.#QNAN,<NA>,N/A,NA,NULL,NaN,None,n/a,nan,null";
         assert!(pandas.split(',').all(is_missing));
     }
 
@@ -78,7 +80,9 @@ mod tests {
     #[test]
     fn numbers_too_long_to_be_exact_are_known_and_ways_to_write_a_number_are_one() {
         let rounded = |cell: &str| is_rounded(cell, number(cell, '.').unwrap());
-        for long in ["9007199254740993", "-9007199254740993", "+009007199254740993", "9007199254740993.0", "123456789012345678"] {
+        for long in
+            ["9007199254740993", "-9007199254740993", "+009007199254740993", "9007199254740993.0", "123456789012345678"]
+        {
             assert!(rounded(long), "{long}");
         }
         for exact in ["9007199254740992", "9007199254740994", "10000000000000000000", "1e30", "0.1", "-5", "1.5e300"] {

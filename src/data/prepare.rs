@@ -5,8 +5,8 @@ use super::memory::Memory;
 use super::preparation::{self, ColumnPreparation, InputPreparation, Preparation, Scale, TargetPreparation};
 use super::table::{Cells, Numbers, Table};
 use super::{
-    ClassWeights, ClassesProblem, DataError, DataSpec, Dataset, Format, Inputs, Raw, RawInputs, RawTargets, Split, TableSpec,
-    TargetKind, Targets,
+    ClassWeights, ClassesProblem, DataError, DataSpec, Dataset, Format, Inputs, Raw, RawInputs, RawTargets, Split,
+    TableSpec, TargetKind, Targets,
 };
 use crate::rng;
 use std::path::Path;

@@ -245,7 +245,9 @@ impl<'a> Start<'a> {
         if cell::is_rounded(text, number) && !self.told.contains(&place) {
             let (path, line, column) = (self.path.display(), self.row.line, place + 1);
             let advice = advice::for_ids(self.names.as_deref(), (place, is_target));
-            tracing::warn!("{path}, line {line}, column {column}: `{text}` has too many digits and is read as {number:.0}; {advice}");
+            tracing::warn!(
+                "{path}, line {line}, column {column}: `{text}` has too many digits and is read as {number:.0}; {advice}"
+            );
             self.told.push(place);
         }
         Ok(number)

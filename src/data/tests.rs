@@ -496,7 +496,8 @@ fn the_wines_are_all_there() {
         everything(spec);
         spec.kind = Some(TargetKind::Classes);
         let target = Column::Name("quality".to_owned());
-        spec.format = Format::Csv(TableSpec { delimiter: ';', header: true, says_header: true, target, ..TableSpec::default() });
+        spec.format =
+            Format::Csv(TableSpec { delimiter: ';', header: true, says_header: true, target, ..TableSpec::default() });
     };
     let Some(found) = example("wine.toml", quality) else { return };
     assert_eq!(counts(&found.train, 6), [10, 53, 681, 638, 199, 18]);

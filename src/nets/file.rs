@@ -188,7 +188,8 @@ fn about(bytes: &[u8]) -> Result<About, String> {
 
 /// Whether the bytes are those that were written.
 fn check_sum(bytes: &[u8]) -> Result<(), String> {
-    let digits = place_of_checksum(bytes).ok_or("it has no checksum, so it may be damaged: train and save the net again")?;
+    let digits =
+        place_of_checksum(bytes).ok_or("it has no checksum, so it may be damaged: train and save the net again")?;
     if bytes[digits.clone()] == *checksum(bytes, &digits).as_bytes() {
         Ok(())
     } else {

@@ -169,14 +169,23 @@ fn a_net_of_another_task_is_refused_by_name() {
     for (from, to, needle) in [
         ("target = -1", "target = 0", "data.target is -1, here it is 0"),
         ("target = -1", "target = -1\ndelimiter = ';'", "data.delimiter is \",\", here it is \";\""),
-        ("target = -1", "target = -1\nclass_weights = 'balanced'", "data.class_weights is left out, here it is \"balanced\""),
+        (
+            "target = -1",
+            "target = -1\nclass_weights = 'balanced'",
+            "data.class_weights is left out, here it is \"balanced\"",
+        ),
         ("[8]", "[8]\nactivation = 'tanh'", "net.activation is \"relu\", here it is \"tanh\""),
-        ("target = -1", "target = -1\nkind = 'regression'", "data.kind is \"classification\", here it is \"regression\""),
+        (
+            "target = -1",
+            "target = -1\nkind = 'regression'",
+            "data.kind is \"classification\", here it is \"regression\"",
+        ),
     ] {
         sandbox.write("other.toml", task.replace(from, to));
         refuses(&sandbox, "other.toml", &[needle]);
     }
-    let texts = "[data]\nformat = 'tsv'\npath = 't'\n[net]\nkind = 'gru'\nhidden = [8]\nhead = 'last'\n[train]\nsteps = 1\n";
+    let texts =
+        "[data]\nformat = 'tsv'\npath = 't'\n[net]\nkind = 'gru'\nhidden = [8]\nhead = 'last'\n[train]\nsteps = 1\n";
     sandbox.write("texts.toml", texts);
     refuses(&sandbox, "texts.toml", &["data.format is \"csv\", here it is \"tsv\""]);
     // What changes nothing may be said or left out.

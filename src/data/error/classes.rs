@@ -35,7 +35,9 @@ pub enum ClassesProblem {
         second_line: u64,
     },
     /// All examples are of one class, so there is nothing to learn.
-    #[error("all {examples} examples are of one class, `{class}`; there must be at least two (is it the right target?)")]
+    #[error(
+        "all {examples} examples are of one class, `{class}`; there must be at least two (is it the right target?)"
+    )]
     OneClass {
         /// Number of examples.
         examples: usize,

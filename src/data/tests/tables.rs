@@ -209,9 +209,13 @@ fn a_table_that_the_task_describes_wrongly_is_refused_with_what_to_say() {
 #[test]
 fn a_first_line_of_names_over_names_is_refused_until_the_task_says_what_it_is() {
     let content = "color,size,kind\nred,big,a\nblue,small,b\nred,small,a\n";
-    let with = |content: &str, keys: &str| table(content).load(&csv(&format!("categorical = [0, 1]\ntarget = 2\n{keys}")));
+    let with =
+        |content: &str, keys: &str| table(content).load(&csv(&format!("categorical = [0, 1]\ntarget = 2\n{keys}")));
     let error = with(content, "").unwrap_err().to_string();
-    assert!(error.contains("line 1") && error.contains("`header = true`") && error.contains("`header = false`"), "{error}");
+    assert!(
+        error.contains("line 1") && error.contains("`header = true`") && error.contains("`header = false`"),
+        "{error}"
+    );
     assert_eq!(with(content, "header = true").unwrap().n_outputs, 2);
     assert_eq!(with(content, "header = false").unwrap().n_outputs, 3);
     // Rows like any other: a class or an input stands elsewhere too, or is a number; and one row says nothing.
@@ -224,7 +228,8 @@ fn a_first_line_of_names_over_names_is_refused_until_the_task_says_what_it_is() 
         assert!(with(rows, "").is_ok(), "{rows}");
     }
     // Columns that are left out do not count.
-    let ids = table("id,color,kind\n1,red,a\n2,blue,b\n3,red,a\n").refusal(&csv("categorical = [1]\nignore = [0]\ntarget = 2"));
+    let ids = table("id,color,kind\n1,red,a\n2,blue,b\n3,red,a\n")
+        .refusal(&csv("categorical = [1]\nignore = [0]\ntarget = 2"));
     assert!(ids.contains("line 1") && ids.contains("header = true"), "{ids}");
 }
 
@@ -240,9 +245,8 @@ fn labels_that_are_one_number_are_not_two_classes() {
             assert!(says.iter().all(|says| error.contains(says)) && error.contains("write them alike"), "{error}");
         }
     }
-    let error = table("5;1,5\n6;1,50\n").refusal(&csv(
-        "target = 1\ndelimiter = \";\"\ndecimal = \",\"\nkind = \"classification\"",
-    ));
+    let error = table("5;1,5\n6;1,50\n")
+        .refusal(&csv("target = 1\ndelimiter = \";\"\ndecimal = \",\"\nkind = \"classification\""));
     assert!(error.contains("`1,50` (line 2)"), "{error}");
     // Longer than a number can tell apart: two labels.
     let long = table("5,9007199254740993\n6,9007199254740992\n7,9007199254740993\n");
