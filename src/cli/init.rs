@@ -110,14 +110,14 @@ impl InitArgs {
                 "the target {name} has no value in line {line} ({n} in all); take such rows out, or name another --target"
             ));
         }
-        if column.different.len() < 2 {
-            return bad(format!("the target {name} is the same in every row; name another --target"));
-        }
         if survey.n_rows < FEWEST_ROWS {
             return bad(format!(
                 "{} rows are too few to train, validate and test with; at least {FEWEST_ROWS} are needed",
                 survey.n_rows
             ));
+        }
+        if column.different.len() < 2 {
+            return bad(format!("the target {name} is the same in every row; name another --target"));
         }
         if let (None, Some((oddity, cell))) = (&self.kind, &column.oddity) {
             let why = oddity.in_words();

@@ -31,10 +31,13 @@ const LARGEST_EXACT: f64 = 9_007_199_254_740_992.0;
 /// Whether the cell holds a whole number with more digits than double precision keeps, so that it would be taken for one
 /// beside it.
 pub(super) fn is_rounded(cell: &str, number: f64) -> bool {
+    if number.abs() <= LARGEST_EXACT {
+        return false;
+    }
     let digits = cell.trim_start_matches(['+', '-']).trim_start_matches('0');
     let (whole, broken) = digits.split_once(['.', ',']).unwrap_or((digits, ""));
     let is_whole = whole.bytes().all(|byte| byte.is_ascii_digit()) && broken.bytes().all(|byte| byte == b'0');
-    number.abs() > LARGEST_EXACT && is_whole && format!("{:.0}", number.abs()) != whole
+    is_whole && format!("{:.0}", number.abs()) != whole
 }
 
 /// What all ways to write a number have in common, as `1`, `1.0` and `01`; none where the cell holds no number, or one that

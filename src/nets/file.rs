@@ -173,11 +173,11 @@ fn about(bytes: &[u8]) -> Result<About, String> {
     let header = header(bytes)?;
     let text = header.pointer(&format!("/__metadata__/{KEY}")).and_then(Value::as_str);
     let text = text.ok_or("its metadata have no entry `qgd`, so nothing says what the net is for")?;
+    check_sum(bytes)?;
     let about: Value = serde_json::from_str(text).map_err(|error| format!("its metadata are damaged ({error})"))?;
     if about["format"] != json!(FORMAT) {
         return Err(format!("its format is {}, and this version reads {FORMAT}", about["format"]));
     }
-    check_sum(bytes)?;
     let about: About = serde_json::from_value(about).map_err(|error| format!("its metadata are damaged ({error})"))?;
     if about.fitted.is_sound() {
         Ok(about)

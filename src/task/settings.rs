@@ -36,8 +36,8 @@ pub fn first_difference<'a>(there: &'a Settings, here: &'a Settings) -> Option<(
     let value = |settings: &'a Settings, key| settings.get(key).map_or("left out", String::as_str);
     let mut keys: Vec<&String> = there.keys().chain(here.keys()).collect();
     keys.sort_by_key(|key| (!FIRST.contains(&key.as_str()), *key));
-    let values = keys.into_iter().map(|key| (key.as_str(), value(there, key), value(here, key)));
-    values.into_iter().find(|(_, there, here)| there != here)
+    let mut values = keys.into_iter().map(|key| (key.as_str(), value(there, key), value(here, key)));
+    values.find(|(_, there, here)| there != here)
 }
 
 /// Takes a key and the text of its value.

@@ -27,7 +27,7 @@ impl Oddity {
         if let Some(number) = cell::number(cell, decimal) {
             return cell::is_rounded(cell, number).then_some(Self::TooLong);
         }
-        if cell.parse::<f64>().is_ok_and(|number| !number.is_nan()) {
+        if cell.parse::<f64>().is_ok_and(|number| number.abs() > f64::from(f32::MAX)) {
             Some(Self::TooLarge)
         } else if cell.strip_suffix('%').is_some_and(is_amount) {
             Some(Self::Percents)
@@ -123,5 +123,6 @@ mod tests {
         {
             assert_eq!(Oddity::of(plain, '.'), None, "{plain}");
         }
+        assert_eq!(["1.234", "1,5", "1.5"].map(|cell| Oddity::of(cell, ',')), [Some(Oddity::Thousands), None, None]);
     }
 }
