@@ -25,13 +25,13 @@ pub(super) fn number(cell: &str, decimal: char) -> Option<f64> {
     Some(number).filter(|number| number.abs() <= f64::from(f32::MAX))
 }
 
-/// Above this, double precision leaves out whole numbers.
+/// From here on double precision leaves out whole numbers: the next one is read as this.
 const LARGEST_EXACT: f64 = 9_007_199_254_740_992.0;
 
 /// Whether the cell holds a whole number with more digits than double precision keeps, so that it would be taken for one
 /// beside it.
 pub(super) fn is_rounded(cell: &str, number: f64) -> bool {
-    if number.abs() <= LARGEST_EXACT {
+    if number.abs() < LARGEST_EXACT {
         return false;
     }
     let digits = cell.trim_start_matches(['+', '-']).trim_start_matches('0');
@@ -44,7 +44,7 @@ pub(super) fn is_rounded(cell: &str, number: f64) -> bool {
 /// would be rounded.
 pub(super) fn number_bits(cell: &str, decimal: char) -> Option<u64> {
     // Added to -0 it makes 0.
-    number(cell, decimal).filter(|number| number.abs() <= LARGEST_EXACT).map(|number| (number + 0.0).to_bits())
+    number(cell, decimal).filter(|number| number.abs() < LARGEST_EXACT).map(|number| (number + 0.0).to_bits())
 }
 
 /// Whether single precision holds the number exactly; where it is no number, that it is none.
