@@ -19,6 +19,7 @@ mod cell;
 mod chars;
 mod cifar;
 mod columns;
+mod doubts;
 mod error;
 mod fitted;
 mod idx;
@@ -36,7 +37,7 @@ mod unseen;
 mod words;
 
 pub use batches::Batches;
-pub use error::{ColumnsProblem, DataError};
+pub use error::{ClassesProblem, ColumnsProblem, DataError};
 pub use fitted::Fitted;
 pub use preparation::{Code, ColumnPreparation, InputPreparation, Preparation, Scale, TargetPreparation};
 pub use spec::{ClassWeights, Column, DataSpec, Format, Missing, TableSpec};
@@ -161,6 +162,7 @@ pub fn load(spec: &DataSpec, task_dir: &Path, data_dir: Option<&Path>, seed: u64
     let raw = match &spec.format {
         Format::Csv(format) => {
             let (table, target) = table::load(&path, format, spec.kind, &mut memory)?;
+            doubts::check(&path, format, spec.kind, (&table, &target))?;
             let inputs = RawInputs::Table { table, target: target.place, target_name: target.name };
             Raw { inputs, targets: RawTargets::of_table(target.cells) }
         }

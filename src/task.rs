@@ -33,11 +33,14 @@
 //! ```
 
 mod check;
+mod names;
 mod read;
 mod section;
+mod settings;
 mod suite;
 
 pub use check::MAX_STEPS;
+pub use settings::{Settings, first_difference};
 pub use suite::{SuiteSpec, SuiteTask};
 
 use serde::{Deserialize, Serialize};

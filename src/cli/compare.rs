@@ -5,7 +5,7 @@ use super::decider::{Decider, shown};
 use super::failure::Failure;
 use super::grid::{Cell, Finished, Grid, drawn, mean_loss};
 use super::outputs::{Files, Results};
-use super::setting::{Machine, Overrides};
+use super::setting::{self, Machine, Overrides};
 use anyhow::anyhow;
 use qgd::report::{Align, Axis, Chart, Color, Line, PAGE_WIDTH, Table, number, svg, tell_apart};
 use qgd::statistics::{DIVERGED_LOSS, mean, median};
@@ -122,9 +122,14 @@ impl CompareArgs {
         if deciders.is_empty() || starts.is_empty() {
             return Err(Failure::BadInput(anyhow!("--methods and the starts need at least one value each")));
         }
+        for &start in starts {
+            let mut started = task.clone();
+            (started.train.lr, started.train.weight_decay) = swept.values(&task, start);
+            setting::check(&started, &[("train.lr", "--starts"), ("train.weight_decay", "--weight-decays")])?;
+        }
         self.check_files(&task)?;
         let seeds: Vec<u64> = (0..self.seeds).map(|i| self.seed.wrapping_add(i)).collect();
-        let n_jobs = super::setting::jobs(self.jobs).min(deciders.len() * starts.len() * seeds.len());
+        let n_jobs = setting::jobs(self.jobs).min(deciders.len() * starts.len() * seeds.len());
         let grid = Grid::new(&task, &self.machine, &seeds, n_jobs, 0)?;
         if swept == Swept::WeightDecay && !grid.has_validation() {
             return Err(Failure::BadInput(anyhow!(

@@ -1,6 +1,7 @@
 //! `qgd data`: where the data of the tasks are published, whether they are here, and how to get them.
 
 use super::failure::Failure;
+use super::outputs;
 use super::setting::DATA_FOLDER;
 use anyhow::{Context, anyhow};
 use flate2::read::MultiGzDecoder;
@@ -236,7 +237,7 @@ fn has_curl() -> bool {
 fn put_beside(script: &str, folder: &Path) -> Result<(), Failure> {
     let bytes = shipped::bytes(&Path::new(ROOT).join(script)).unwrap_or_default();
     let name = Path::new(script).file_name().unwrap_or_default();
-    qgd::artifact::write_bytes(&folder.join(name), bytes).map_err(|error| Failure::Failed(error.into()))
+    outputs::write(&folder.join(name), bytes)
 }
 
 /// SHA-256 of the bytes of a file, decompressed if its name ends in `.gz`, in hexadecimal digits.

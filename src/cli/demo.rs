@@ -60,7 +60,7 @@ struct Row<'a> {
 
 impl DemoArgs {
     pub fn run(&self) -> Result<(), Failure> {
-        let task = TaskSpec::load(&self.task).map_err(Failure::bad_input)?;
+        let task = setting::task(&self.task)?;
         let [alone, wrapped] = [Decider::Schedule(Schedule::Constant), Decider::controller(&self.controller)?];
         let cosine = Decider::Schedule(Schedule::Cosine);
         let mut files = Files::default();

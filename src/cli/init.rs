@@ -3,9 +3,9 @@
 mod section;
 
 use super::failure::Failure;
-use super::outputs::Files;
+use super::outputs::{self, Files};
+use super::setting::in_shell;
 use anyhow::{Context, anyhow};
-use qgd::artifact;
 use qgd::data::TargetKind;
 use qgd::data::survey::{Column, Hints, Survey, Values};
 use section::{Role, data_section};
@@ -93,9 +93,9 @@ impl InitArgs {
         let draft = self.draft(&survey)?;
         let path = path_from(&output, &self.table).map_err(Failure::BadInput)?;
         let text = draft.task_file(&self.table, &path);
-        artifact::write_bytes(&output, text.as_bytes()).map_err(|error| Failure::Failed(error.into()))?;
+        outputs::write(&output, text.as_bytes())?;
         say!("{}", draft.in_words(&self.table, self.target.is_none()));
-        say!("Written: {0}. Look through it, then: qgd train {0} --controller lr", output.display());
+        say!("Written: {0}. Look through it, then: qgd train {0} --controller lr", in_shell(&output));
         Ok(())
     }
 
@@ -110,26 +110,41 @@ impl InitArgs {
                 "the target {name} has no value in line {line} ({n} in all); take such rows out, or name another --target"
             ));
         }
-        if column.different.len() < 2 {
-            return bad(format!("the target {name} is the same in every row; name another --target"));
-        }
         if survey.n_rows < FEWEST_ROWS {
             return bad(format!(
                 "{} rows are too few to train, validate and test with; at least {FEWEST_ROWS} are needed",
                 survey.n_rows
             ));
         }
+        if column.different.len() < 2 {
+            return bad(format!("the target {name} is the same in every row; name another --target"));
+        }
+        if let (None, Some((oddity, cell))) = (&self.kind, &column.oddity) {
+            let why = oddity.in_words();
+            return bad(format!("the target {name}, as in `{cell}`: {why}; or name another --target or its --kind"));
+        }
         let kind = match self.kind.as_deref() {
             Some("regression") if column.values == Values::Words => {
-                return bad(format!(
-                    "--kind regression: the target {name} holds words, as {}",
-                    quoted(column.different.first())
-                ));
+                let cell = column.different.keys().next().map_or_else(String::new, |cell| format!("`{cell}`"));
+                return bad(format!("--kind regression: the target {name} holds words, as {cell}"));
             }
             Some("regression") => TargetKind::Values,
             Some(_) => TargetKind::Classes,
-            None => guessed(column),
+            None => guessed(column, survey.n_rows),
         };
+        if self.kind.is_none() && counts_rows(column, survey.n_rows) {
+            return bad(format!("the target {name} only counts the rows; name another --target"));
+        }
+        if kind == TargetKind::Classes && column.different.len() == survey.n_rows {
+            return bad(format!(
+                "the target {name} has a class of its own in every row, as ids have; name another --target"
+            ));
+        }
+        if let (TargetKind::Classes, Some((first, second))) = (kind, &column.one_number) {
+            return bad(format!(
+                "the target {name} holds `{first}` and `{second}`, which are one number but would be two classes; write them alike"
+            ));
+        }
         let roles: Vec<Role> =
             (0..survey.columns.len()).map(|i| if i == target { Role::Target } else { role(survey, i) }).collect();
         if !roles.iter().any(|role| matches!(role, Role::Number | Role::Word)) {
@@ -164,9 +179,10 @@ impl InitArgs {
     }
 }
 
-/// Classes or numbers: words are classes, and so are few different whole numbers.
-fn guessed(target: &Column) -> TargetKind {
-    let few = target.values == Values::Whole && target.different.len() <= MOST_CLASSES;
+/// Classes or numbers: words are classes, and so are few different whole numbers, unless each row has its own.
+fn guessed(target: &Column, n_rows: usize) -> TargetKind {
+    let n_different = target.different.len();
+    let few = target.values == Values::Whole && n_different <= MOST_CLASSES && n_different < n_rows;
     if few || target.values == Values::Words { TargetKind::Classes } else { TargetKind::Values }
 }
 
@@ -174,21 +190,27 @@ fn guessed(target: &Column) -> TargetKind {
 fn role(survey: &Survey, place: usize) -> Role {
     let column = &survey.columns[place];
     let n_different = column.different.len();
-    let counts_rows =
-        |name: &String| ["", "id", "index", "row", "unnamed: 0"].iter().any(|known| name.eq_ignore_ascii_case(known));
+    if let Some((oddity, _)) = &column.oddity {
+        return Role::Ignored(oddity.in_words());
+    }
     match column.values {
         _ if n_different == 0 => Role::Ignored("it is empty"),
         _ if n_different == 1 => Role::Ignored("it is the same in every row"),
+        _ if counts_rows(column, survey.n_rows) => Role::Ignored("it only counts the rows"),
         Values::Words if n_different > MOST_WORDS => Role::Ignored("it has too many different words"),
         Values::Words if 2 * n_different > survey.n_rows - column.n_missing => {
             Role::Ignored("nearly every row has a word of its own")
         }
         Values::Words => Role::Word,
-        Values::Whole if n_different == survey.n_rows && column.name.as_ref().is_some_and(counts_rows) => {
-            Role::Ignored("it only counts the rows")
-        }
         _ => Role::Number,
     }
+}
+
+/// Whether a column is called as those are that count the rows, and has another whole number in each.
+fn counts_rows(column: &Column, n_rows: usize) -> bool {
+    let names = ["", "id", "index", "row", "unnamed: 0"];
+    let is_called_so = |name: &String| names.iter().any(|known| name.eq_ignore_ascii_case(known));
+    column.values == Values::Whole && column.different.len() == n_rows && column.name.as_ref().is_some_and(is_called_so)
 }
 
 impl Draft<'_> {
@@ -202,7 +224,7 @@ impl Draft<'_> {
             "# Written by `qgd init` for {}: {} rows. `qgd help task` explains the keys.\n{}\n\
              [net]\nkind = \"mlp\"\nhidden = [64]\nactivation = \"relu\"\n\n\
              [train]\noptimizer = \"adam\"\nlr = 1e-3\nweight_decay = 1e-3\nbatch_size = {batch_size}\nsteps = {steps}\n",
-            file_name(table),
+            shown(table),
             n_rows,
             data_section(self.survey, &self.roles, self.kind, path),
         )
@@ -220,20 +242,23 @@ impl Draft<'_> {
         let comma = if *decimal_comma { ", numbers with a decimal comma" } else { "" };
         let mut text = format!(
             "{}: {n_rows} rows of {} columns, {between} between cells, {header}{comma}\n",
-            file_name(table),
+            shown(table),
             columns.len()
         );
         let chosen = if is_default { "; the last column, --target names another" } else { "" };
         let target = &columns[self.target];
         let what = match self.kind {
-            TargetKind::Classes => format!(
-                "{} classes: {}",
-                target.different.len(),
-                some(&target.different.iter().map(String::as_str).collect::<Vec<_>>())
-            ),
+            TargetKind::Classes => {
+                format!("{} classes: {}", target.different.len(), some(&target.different.keys().collect::<Vec<_>>()))
+            }
             TargetKind::Values => "a number (regression)".to_owned(),
         };
         text += &format!("  target     {}, {what}{chosen}\n", section::name_of(self.survey, self.target));
+        let single: Vec<&String> = target.different.iter().filter(|(_, n)| **n == 1).map(|(class, _)| class).collect();
+        if self.kind == TargetKind::Classes && !single.is_empty() {
+            text +=
+                &format!("  careful    classes with a single row, too few to learn and to test: {}\n", some(&single));
+        }
         for (word, wanted) in [("numbers", Role::Number), ("words", Role::Word)] {
             let names: Vec<String> =
                 self.places(|role| *role == wanted).map(|i| section::name_of(self.survey, i)).collect();
@@ -269,12 +294,13 @@ fn some<T: AsRef<str>>(names: &[T]) -> String {
     format!("{}{more}", shown.join(", "))
 }
 
-fn quoted(text: Option<&String>) -> String {
-    text.map_or_else(String::new, |text| format!("`{text}`"))
-}
-
 fn file_name(path: &Path) -> String {
     path.file_name().unwrap_or_default().to_string_lossy().into_owned()
+}
+
+/// Name of a file on one line.
+fn shown(path: &Path) -> String {
+    file_name(path).chars().flat_map(|c| if c.is_control() { c.escape_debug().collect() } else { vec![c] }).collect()
 }
 
 /// Name of a table without its endings, of which `.gz` is one.

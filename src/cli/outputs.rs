@@ -137,6 +137,12 @@ fn without_links(path: &Path) -> std::io::Result<PathBuf> {
     Ok(there.map_or_else(|| path.clone(), |(there, rest)| there.join(rest)))
 }
 
+/// Writes a file under a temporary name first, so that it is there as a whole or not at all.
+pub fn write(path: &Path, bytes: &[u8]) -> Result<(), Failure> {
+    let context = || format!("cannot write {}", path.display());
+    artifact::write_bytes(path, bytes).with_context(context).map_err(Failure::Failed)
+}
+
 /// Results on their way to files. One that cannot be written takes neither the others along nor what is printed.
 #[cfg(feature = "torch")]
 #[derive(Debug, Default)]
@@ -153,13 +159,10 @@ impl Results {
         }
     }
 
-    /// Writes a file, if one is wanted: under a temporary name first, so that it is there as a whole or not at all.
+    /// Writes a file, if one is wanted.
     pub fn write(&mut self, path: Option<&Path>, bytes: impl FnOnce() -> Result<Vec<u8>, Failure>) {
         let Some(path) = path else { return };
-        let context = || format!("cannot write {}", path.display());
-        let written = bytes()
-            .and_then(|bytes| artifact::write_bytes(path, &bytes).with_context(context).map_err(Failure::Failed));
-        if let Err(failure) = written {
+        if let Err(failure) = bytes().and_then(|bytes| write(path, &bytes)) {
             self.failed(failure);
         }
     }

@@ -1,10 +1,9 @@
 //! `qgd predict`: asks a trained net about new rows.
 
 use super::failure::Failure;
-use super::outputs::Files;
+use super::outputs::{self, Files};
 use super::setting;
-use anyhow::{Context, anyhow};
-use qgd::artifact;
+use anyhow::anyhow;
 use qgd::data::{Fitted, RowTargets, Rows, Split, TargetKind, Targets};
 use qgd::nets::{self, NetFile, NetFileError, TensorSplit};
 use qgd::task::TaskSpec;
@@ -47,7 +46,7 @@ pub struct PredictArgs {
 impl PredictArgs {
     /// Runs the command. Everything that can be wrong with the input is found before anything is written.
     pub fn run(&self) -> Result<(), Failure> {
-        let task = TaskSpec::load(&self.task).map_err(Failure::bad_input)?;
+        let task = setting::task(&self.task)?;
         let mut files = Files::default();
         files.reads("the task", &self.task);
         files.reads("the net", &self.net);
@@ -72,9 +71,7 @@ impl PredictArgs {
             return Ok(());
         };
         let json = predictions.to_json()?;
-        artifact::write_bytes(path, &json)
-            .with_context(|| format!("cannot write {}", path.display()))
-            .map_err(Failure::Failed)
+        outputs::write(path, &json)
     }
 
     fn predictions(
@@ -89,8 +86,8 @@ impl PredictArgs {
         // Rows without targets get some, so that one type holds both.
         let blank = Targets::Classes { per_example: 1, ids: vec![0; places.len()] };
         let split = TensorSplit::new(&Split { inputs, targets: blank }, device)?;
-        let output = nets::outputs(net, &split.inputs)?.f_reshape([-1])?;
-        let outputs: Vec<f32> = Vec::try_from(&output.f_to_device(tch::Device::Cpu)?)?;
+        let output = nets::outputs(net, &split.inputs)?.f_to_device(tch::Device::Cpu)?;
+        let outputs: Vec<f32> = Vec::try_from(&output.f_reshape([-1])?)?;
         let rows = outputs.chunks_exact(fitted.n_outputs);
         if let Some((place, _)) = places.iter().zip(rows.clone()).find(|(_, row)| !row.iter().all(|x| x.is_finite())) {
             return Err(Failure::BadInput(anyhow!(
@@ -101,9 +98,9 @@ impl PredictArgs {
         let values = match fitted.kind {
             TargetKind::Values => Answers::Values(rows.map(|row| fitted.in_units(row[0])).collect()),
             TargetKind::Classes => {
-                let classes = rows.clone().map(largest).collect();
-                let probabilities = self.probabilities.then(|| rows.map(softmax).collect());
-                Answers::Classes { numbers: classes, probabilities }
+                let shares = || Ok::<_, Failure>(Vec::<Vec<f64>>::try_from(output.f_softmax(-1, tch::Kind::Double)?)?);
+                let probabilities = self.probabilities.then(shares).transpose()?;
+                Answers::Classes { numbers: rows.map(largest).collect(), probabilities }
             }
         };
         let classes = (0..fitted.n_outputs).map(|number| fitted.class(number)).collect();
@@ -119,13 +116,6 @@ fn file_failure(error: NetFileError) -> Failure {
 
 fn largest(row: &[f32]) -> usize {
     (0..row.len()).reduce(|best, next| if row[next] > row[best] { next } else { best }).unwrap_or_default()
-}
-
-fn softmax(row: &[f32]) -> Vec<f64> {
-    let highest = row.iter().copied().fold(f32::NEG_INFINITY, f32::max);
-    let powers: Vec<f64> = row.iter().map(|x| (f64::from(*x) - f64::from(highest)).exp()).collect();
-    let sum: f64 = powers.iter().sum();
-    powers.into_iter().map(|power| power / sum).collect()
 }
 
 /// What the net answers, row by row.
@@ -241,15 +231,6 @@ fn quoted(cell: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn probabilities_add_up_whatever_the_outputs() {
-        for row in [[0.0f32, 0.0], [1e30, -1e30], [-88.0, 3.0]] {
-            let found = softmax(&row);
-            assert!((found.iter().sum::<f64>() - 1.0).abs() < 1e-12, "{found:?}");
-        }
-        assert_eq!(softmax(&[1e30, -1e30]), [1.0, 0.0]);
-    }
 
     #[test]
     fn names_that_need_quotes_get_them() {

@@ -5,7 +5,7 @@ use anyhow::anyhow;
 use clap::builder::{PossibleValuesParser, TypedValueParser};
 use qgd::data::{self, Dataset};
 use qgd::schedule::Schedule;
-use qgd::task::{OptimizerKind, TaskSpec};
+use qgd::task::{OptimizerKind, TaskError, TaskSpec};
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
 use tch::Device;
@@ -46,16 +46,60 @@ pub struct Overrides {
 impl Overrides {
     /// Reads the task file and applies the flags. `lr` is a flag of its own, because not every command has one.
     pub fn load(&self, file: &Path, lr: Option<f64>) -> Result<TaskSpec, Failure> {
-        let mut task = TaskSpec::load(file).map_err(Failure::bad_input)?;
+        let mut task = self::task(file)?;
         let train = &mut task.train;
         train.optimizer = self.optimizer.unwrap_or(train.optimizer);
         train.lr = lr.unwrap_or(train.lr);
         train.weight_decay = self.weight_decay.unwrap_or(train.weight_decay);
         train.batch_size = self.batch_size.unwrap_or(train.batch_size);
         train.steps = self.steps.unwrap_or(train.steps);
-        task.check().map_err(Failure::bad_input)?;
+        let flags = [
+            ("train.lr", "--lr", lr.is_some()),
+            ("train.weight_decay", "--weight-decay", self.weight_decay.is_some()),
+            ("train.steps", "--steps", self.steps.is_some()),
+        ];
+        let given = flags.into_iter().filter(|(.., is_given)| *is_given).map(|(key, flag, _)| (key, flag));
+        check(&task, &given.collect::<Vec<_>>())?;
         Ok(task)
     }
+}
+
+/// Reads a task. Where it is no task file, says how one is made of a table.
+pub fn task(file: &Path) -> Result<TaskSpec, Failure> {
+    TaskSpec::load(file).map_err(|error| {
+        let is_other = match &error {
+            TaskError::Syntax { .. } => true,
+            TaskError::Read { source, .. } => source.kind() == std::io::ErrorKind::InvalidData,
+            _ => false,
+        };
+        if !is_other || file.extension().is_some_and(|ending| ending == "toml") {
+            return Failure::bad_input(error);
+        }
+        let (name, quoted) = (file.display(), in_shell(file));
+        let hint = format!("{name} is no task file; if it is a table, `qgd init {quoted}` writes a task file for it");
+        Failure::BadInput(anyhow::Error::new(error).context(hint))
+    })
+}
+
+/// A path as a shell takes it for one word.
+pub fn in_shell(path: &Path) -> String {
+    let text = path.display().to_string();
+    let is_plain = |c: char| c.is_alphanumeric() || "._-/+:@%".contains(c);
+    if text.chars().all(is_plain) { text } else { format!("'{}'", text.replace('\'', r"'\''")) }
+}
+
+/// Checks a task. A value that comes from a flag is the flag's fault: `flags` are keys with the flags that gave their values.
+pub fn check(task: &TaskSpec, flags: &[(&str, &str)]) -> Result<(), Failure> {
+    task.check().map_err(|error| {
+        let flag = match &error {
+            TaskError::OutOfRange { source, .. } => flags.iter().find(|(key, _)| source.key == *key).zip(Some(source)),
+            _ => None,
+        };
+        match flag {
+            Some(((_, flag), source)) => Failure::BadInput(anyhow!("{flag}: {source}")),
+            None => Failure::bad_input(error),
+        }
+    })
 }
 
 /// Folder of the data files, below the working folder, where no flag names another.

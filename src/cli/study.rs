@@ -3,10 +3,10 @@
 mod teach;
 
 use super::failure::Failure;
-use super::outputs::Files;
+use super::outputs::{self, Files};
 use super::storage;
 use super::trials::{number_json, params, print_table, values, with_notes};
-use anyhow::{Context, anyhow};
+use anyhow::anyhow;
 use clap::{Args, Subcommand};
 use qgd::report::{Align, Table, number};
 use qgd::tuner::storage::{Seen, Storage, StorageError, StudyRecord};
@@ -219,10 +219,7 @@ fn export(storage: &Arc<dyn Storage>, name: &str, output: Option<&PathBuf>) -> R
     let lines = trials.iter().map(line).collect::<Vec<_>>().join("\n");
     match output {
         None => say!("{lines}"),
-        Some(path) => {
-            let written = qgd::artifact::write_bytes(path, (lines + "\n").as_bytes());
-            written.with_context(|| format!("--output {}", path.display()))?;
-        }
+        Some(path) => outputs::write(path, (lines + "\n").as_bytes())?,
     }
     Ok(())
 }

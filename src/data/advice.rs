@@ -2,7 +2,7 @@
 
 use super::TableSpec;
 use super::cell::{is_missing, number};
-use super::records::{Record, Records};
+use super::records::{Record, Records, excel_note};
 use std::path::Path;
 
 /// Delimiters that are tried, the most frequent first.
@@ -15,7 +15,8 @@ const SAMPLE_ROWS: usize = 50;
 /// where several do, the one with which the largest share of the cells are numbers.
 pub(super) fn delimiter(text: &str) -> Option<(char, usize)> {
     let mut best: Option<(f64, char, usize)> = None;
-    for delimiter in DELIMITERS {
+    let said = excel_note(text);
+    for delimiter in DELIMITERS.into_iter().filter(|delimiter| said.is_none_or(|(said, _)| said == *delimiter)) {
         let rows = sample(text, delimiter);
         let n_columns = rows.first().map_or(0, Record::len);
         if n_columns < 2 || rows.iter().any(|row| row.len() != n_columns) {
@@ -67,12 +68,26 @@ pub(super) fn for_cell(
         }
         _ if is_target => "if the target is a class, say `kind = \"classification\"`, else mend the cell".to_owned(),
         _ => {
-            let column = names.map_or_else(|| place.to_string(), |names| format!("{:?}", names[place]));
+            let column = in_a_list(names, place);
             format!(
                 "if the column holds names, say `categorical = [{column}]`, else mend the cell or `ignore` the column"
             )
         }
     }
+}
+
+/// What to do about a whole number that double precision cannot hold.
+pub(super) fn for_ids(names: Option<&[String]>, (place, is_target): (usize, bool)) -> String {
+    if is_target {
+        return "if the target is a class, say `kind = \"classification\"`".to_owned();
+    }
+    let column = in_a_list(names, place);
+    format!("if the column holds ids, say `ignore = [{column}]`, or `categorical = [{column}]`")
+}
+
+/// A column as a list of the task file has it.
+fn in_a_list(names: Option<&[String]>, place: usize) -> String {
+    names.map_or_else(|| place.to_string(), |names| format!("{:?}", names[place]))
 }
 
 #[cfg(test)]
@@ -86,6 +101,7 @@ mod tests {
         assert_eq!(delimiter("1, 2, 3\n4, 5, 6\n"), Some((',', 3)));
         assert_eq!(delimiter("x y\n1  2\n"), Some((' ', 2)));
         assert_eq!(delimiter("a\tb c\n1\tb\n"), Some(('\t', 2)));
+        assert_eq!(delimiter("sep=;\n1,5;2,5\n3,5;4,5\n"), Some((';', 2)));
         assert_eq!(delimiter("one\ntwo\n"), None);
         assert_eq!(delimiter(""), None);
     }

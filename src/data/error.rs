@@ -1,5 +1,11 @@
 //! What can be wrong with a data set.
 
+mod classes;
+mod columns;
+
+pub use classes::ClassesProblem;
+pub use columns::ColumnsProblem;
+
 use super::in_words;
 use super::published::hint;
 use crate::text::NotText;
@@ -98,6 +104,20 @@ pub enum DataError {
         /// Number of columns with it.
         columns: usize,
     },
+    /// A table with a single column.
+    #[error(
+        "{}, line {line}: there is only one column with the delimiter {delimiter:?}, but there must be at least two, inputs \
+         and a target; look for what stands between the cells",
+        path.display()
+    )]
+    OneColumn {
+        /// Name of the file.
+        path: PathBuf,
+        /// Number of the line, from 1.
+        line: u64,
+        /// Character between cells.
+        delimiter: char,
+    },
     /// Two columns with one name.
     #[error("{}, line {line}: two columns are called `{name}` ({first} and {second}); give each a name of its own", path.display())]
     TwinNames {
@@ -118,6 +138,18 @@ pub enum DataError {
         path.display()
     )]
     NoHeader {
+        /// Name of the file.
+        path: PathBuf,
+        /// Number of the line, from 1.
+        line: u64,
+    },
+    /// A first line that looks like names, where the task does not say whether there is a header.
+    #[error(
+        "{}, line {line}: these cells look like the names of the columns, for none of them stands in its column again; \
+         say `header = true`, or `header = false` if they are a row",
+        path.display()
+    )]
+    StrayHeader {
         /// Name of the file.
         path: PathBuf,
         /// Number of the line, from 1.
@@ -176,7 +208,7 @@ pub enum DataError {
         advice: String,
     },
     /// A cell without a value.
-    #[error("{}, line {line}, column {column}: `{cell}` is no value; {advice}", path.display())]
+    #[error("{}, line {line}, column {column}: {} is no value; {advice}", path.display(), shown(cell))]
     NoValue {
         /// Name of the file.
         path: PathBuf,
@@ -197,46 +229,13 @@ pub enum DataError {
         /// Name or number of the column, as the task file writes it.
         column: String,
     },
-    /// A target that looks like regression where the task does not say a kind.
-    #[error(
-        "{}, column {column}: the target looks like regression ({classes} different numbers in {examples} rows, as \
-         `{example}`); say `kind = \"regression\"`, or `kind = \"classification\"` if each number is a class",
-        path.display()
-    )]
-    Regression {
-        /// Name of the file.
-        path: PathBuf,
-        /// Number of the target column, from 1 as in a spreadsheet.
-        column: usize,
-        /// Number of different targets.
-        classes: usize,
-        /// Number of rows.
-        examples: usize,
-        /// One of the targets.
-        example: String,
-    },
-    /// All examples are of one class, so there is nothing to learn.
-    #[error(
-        "{}: all {examples} examples are of one class, `{class}`; there must be at least two (is it the right target?)",
-        path.display()
-    )]
-    OneClass {
+    /// Classes that nobody can learn, or that the task names wrongly.
+    #[error("{}: {what}", path.display())]
+    Classes {
         /// Name of the file or folder.
         path: PathBuf,
-        /// Number of examples.
-        examples: usize,
-        /// Name or number of the class.
-        class: String,
-    },
-    /// A weight for a class that the data do not have.
-    #[error("{}: `data.class_weights` names class `{class}`, but there are {allowed}", path.display())]
-    NoClass {
-        /// Name of the file or folder.
-        path: PathBuf,
-        /// Class that was named.
-        class: String,
-        /// Classes that exist.
-        allowed: String,
+        /// What is wrong, and what to do.
+        what: ClassesProblem,
     },
     /// Texts without words.
     #[error("{}: no text has a word; a word is a run of letters of any script, in the last column", path.display())]
@@ -367,32 +366,7 @@ pub enum DataError {
     },
 }
 
-/// What is wrong with the columns that a task names.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[non_exhaustive]
-pub enum ColumnsProblem {
-    /// A column that is named twice, by the same key or by two.
-    #[error("column {column} stands in `{first}` and in `{second}`; leave it in one of them")]
-    Twice {
-        /// The column, as the task writes it.
-        column: String,
-        /// Key that names it first.
-        first: &'static str,
-        /// Key that names it again.
-        second: &'static str,
-    },
-    /// A categorical column that is no input.
-    #[error("column {column} stands in `categorical`, but not in `features`; add it there")]
-    NoFeature {
-        /// The column, as the task writes it.
-        column: String,
-    },
-    /// No column is left as an input.
-    #[error("no column is left as an input: of {columns}, one is the target and {ignored} are ignored")]
-    NoInputs {
-        /// Number of columns.
-        columns: usize,
-        /// Number of columns to ignore.
-        ignored: usize,
-    },
+/// A cell for people.
+fn shown(cell: &str) -> String {
+    if cell.is_empty() { "an empty cell".to_owned() } else { format!("`{cell}`") }
 }

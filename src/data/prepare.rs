@@ -5,8 +5,8 @@ use super::memory::Memory;
 use super::preparation::{self, ColumnPreparation, InputPreparation, Preparation, Scale, TargetPreparation};
 use super::table::{Cells, Numbers, Table};
 use super::{
-    ClassWeights, DataError, DataSpec, Dataset, Format, Inputs, Raw, RawInputs, RawTargets, Split, TableSpec,
-    TargetKind, Targets,
+    ClassWeights, ClassesProblem, DataError, DataSpec, Dataset, Format, Inputs, Raw, RawInputs, RawTargets, Split,
+    TableSpec, TargetKind, Targets,
 };
 use crate::rng;
 use std::path::Path;
@@ -238,7 +238,7 @@ fn check_two_classes(raw: &Raw, order: &[usize], path: &Path) -> Result<(), Data
         }
         _ => return Ok(()),
     };
-    Err(DataError::OneClass { path: path.into(), examples, class })
+    Err(DataError::Classes { path: path.into(), what: ClassesProblem::OneClass { examples, class } })
 }
 
 /// The weight of each class.
@@ -258,10 +258,14 @@ fn weights(
             Some(counts.iter().map(|count| weight(count) as f32).collect())
         }
         Some(ClassWeights::Named(named)) => {
+            let wrong = |what| DataError::Classes { path: path.into(), what };
             if let Some(class) = named.keys().find(|class| !names.contains(class)) {
-                let allowed = names.join(", ");
-                return Err(DataError::NoClass { path: path.into(), class: class.clone(), allowed });
+                return Err(wrong(ClassesProblem::NoClass { class: class.clone(), allowed: names.join(", ") }));
             }
+            if let Some(class) = names.iter().find(|class| !named.contains_key(*class)) {
+                return Err(wrong(ClassesProblem::NoWeight { class: class.clone(), classes: names.join(", ") }));
+            }
+            // `data.classes` may ask for more outputs than there are labels: what has no example needs no weight.
             let weight = |class: usize| names.get(class).and_then(|name| named.get(name)).copied().unwrap_or(1.0);
             Some((0..n_outputs).map(|class| weight(class) as f32).collect())
         }

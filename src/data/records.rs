@@ -1,7 +1,8 @@
 //! A table as text, cut into rows and cells (RFC 4180, or runs of white space).
 //!
 //! A cell may be quoted; a quote inside of it is written twice, and line ends inside of it belong to the cell. White
-//! space around cells is cut off. Rows without any content are left out, but counted.
+//! space around cells is cut off. Rows without any content are left out, but counted, and so is a first line `sep=;`, by which
+//! Excel notes the delimiter.
 
 use super::DataError;
 use std::path::Path;
@@ -53,7 +54,8 @@ impl Record {
 impl<'a> Records<'a> {
     /// The rows of `text`. A space as delimiter stands for any run of white space.
     pub(super) fn new(path: &'a Path, text: &'a str, delimiter: char) -> Self {
-        Self { path, delimiter, rest: text, line: 1 }
+        let (rest, line) = excel_note(text).map_or((text, 1), |(_, rest)| (rest, 2));
+        Self { path, delimiter, rest, line }
     }
 
     /// Reads the next row with content into `row`; false at the end.
@@ -152,6 +154,15 @@ impl<'a> Records<'a> {
     }
 }
 
+/// The delimiter that a first line `sep=;` notes, and the text below it.
+pub(super) fn excel_note(text: &str) -> Option<(char, &str)> {
+    let (note, rest) = text.split_once('\n').unwrap_or((text, ""));
+    let (word, said) = note.split_at_checked(4)?;
+    let mut said = said.chars();
+    let (delimiter, end) = (said.next()?, said.next());
+    (word.eq_ignore_ascii_case("sep=") && end.is_none()).then_some((delimiter, rest))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -179,6 +190,14 @@ mod tests {
         assert_eq!(cells("x\t\ty z\n", '\t'), [["x", "", "y z"]]);
         assert_eq!(cells("  1 \t \"two words\"   3\n\n4 5 6", ' '), [["1", "two words", "3"], ["4", "5", "6"]]);
         assert_eq!(cells("\"\" 1\n", ' '), [["", "1"]]);
+    }
+
+    #[test]
+    fn a_first_line_of_excel_that_notes_the_delimiter_is_no_row() {
+        assert_eq!(rows("sep=;\n1;2\n", ';').unwrap(), [(2, vec!["1".to_owned(), "2".to_owned()])]);
+        assert_eq!(cells("SEP=\t\n1\t2\n", '\t'), [["1", "2"]]);
+        assert_eq!(cells("1;2\nsep=;\n", ';'), [["1", "2"], ["sep=", ""]]);
+        assert!(rows("sep=;", ';').unwrap().is_empty());
     }
 
     #[test]

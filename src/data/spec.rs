@@ -46,7 +46,7 @@ pub struct DataSpec {
 pub enum ClassWeights {
     /// Rare classes count more: n / (n_classes · n_c), with n_c of the n training examples in the class.
     Balanced,
-    /// A weight for each class by its name: the label of a table, or the number of the class. Others have weight 1.
+    /// A weight for each class by its name: the label of a table, or the number of the class. No class may be left out.
     Named(BTreeMap<String, f64>),
 }
 
@@ -87,7 +87,7 @@ pub enum Format {
 /// | Name | Default |
 /// |---|---|
 /// | `delimiter` | `,` |
-/// | `header` | false |
+/// | `header` | false; a first line that looks like names is then refused |
 /// | `decimal` | `.` |
 /// | `target` | required |
 /// | `features` | all columns but the target |
@@ -100,6 +100,9 @@ pub struct TableSpec {
     pub delimiter: char,
     /// Whether the first line names the columns.
     pub header: bool,
+    /// Whether the task says so or not. Where it does not, a first line that can only be names is refused.
+    #[serde(skip)]
+    pub says_header: bool,
     /// Character between the whole and the broken part of a number: `.` or `,`.
     pub decimal: char,
     /// Target column; by its name only if there is a header.
@@ -120,6 +123,7 @@ impl Default for TableSpec {
         Self {
             delimiter: ',',
             header: false,
+            says_header: false,
             decimal: '.',
             target: Column::Index(-1),
             features: None,
@@ -130,7 +134,8 @@ impl Default for TableSpec {
     }
 }
 
-/// What is done about input cells without a value: empty ones, `?`, and `NA`, `N/A`, `NaN` and `null` in any case.
+/// What is done about input cells without a value: empty ones, `?`, and the words that pandas takes for none (`NA`, `N/A`,
+/// `NaN`, `null`, `None`, `<NA>`, `#N/A`, ...), in any case but for `None`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Missing {

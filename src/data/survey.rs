@@ -1,11 +1,15 @@
 //! A look at a table before anybody has said what it holds: what stands between its cells, whether it has a header, what is in
 //! its columns. `qgd init` writes a task file from it.
 
+mod oddity;
+
+pub use oddity::Oddity;
+
 use super::cell::{self, is_missing};
 use super::memory::Memory;
 use super::records::{Record, Records};
-use super::{DataError, advice, read};
-use std::collections::BTreeSet;
+use super::{DataError, advice, columns, read};
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
 /// What a table seems to hold.
@@ -34,8 +38,12 @@ pub struct Column {
     pub n_missing: usize,
     /// Line of the first cell without a value, from 1.
     pub first_missing: Option<u64>,
-    /// Different values, as they are written.
-    pub different: BTreeSet<String>,
+    /// Different values, as they are written, with the number of cells of each.
+    pub different: BTreeMap<String, usize>,
+    /// What keeps a column of words, or some of its cells, from being numbers, with a cell that shows it.
+    pub oddity: Option<(Oddity, String)>,
+    /// Two values that are one number, written in two ways.
+    pub one_number: Option<(String, String)>,
 }
 
 /// Kind of the values of a column.
@@ -70,17 +78,24 @@ impl Survey {
         let found = || advice::delimiter(&text).map_or(',', |(delimiter, _)| delimiter);
         let delimiter = hints.delimiter.unwrap_or_else(found);
         let mut rows = rows(path, &text, delimiter)?;
-        let n_columns = rows.first().map_or(0, |(_, row)| row.len());
-        if let Some((line, row)) = rows.iter().find(|(_, row)| row.len() != n_columns || n_columns < 2) {
-            let (line, found, expected) = (*line, row.len(), n_columns.max(2));
-            return Err(DataError::ColumnCount { path: path.into(), line, found, expected });
+        let Some((line, first)) = rows.first() else {
+            return Err(DataError::NoRows { path: path.into(), header: false });
+        };
+        let (line, n_columns) = (*line, first.len());
+        if n_columns < 2 {
+            return Err(DataError::OneColumn { path: path.into(), line, delimiter });
+        }
+        if let Some((line, row)) = rows.iter().find(|(_, row)| row.len() != n_columns) {
+            let (line, found) = (*line, row.len());
+            return Err(DataError::ColumnCount { path: path.into(), line, found, expected: n_columns });
         }
         let decimal_comma = delimiter != ',' && writes_commas(&rows);
         let header = hints.header.unwrap_or_else(|| has_header(&rows, decimal_comma));
-        let names = if header && !rows.is_empty() { Some(rows.remove(0).1) } else { None };
+        let names = if header { Some(rows.remove(0).1) } else { None };
         if rows.is_empty() {
-            return Err(DataError::TooFew { path: path.into(), found: 0, needed: 1 });
+            return Err(DataError::NoRows { path: path.into(), header: true });
         }
+        names.iter().try_for_each(|names| columns::check_names(path, line, names))?;
         let name = |place: usize| names.as_ref().map(|names| names[place].clone());
         let columns = (0..n_columns).map(|place| column(&rows, place, name(place), decimal_comma)).collect();
         Ok(Self { delimiter, header, decimal_comma, n_rows: rows.len(), columns })
@@ -102,16 +117,16 @@ fn writes_commas(rows: &[Row]) -> bool {
     count(true) > count(false)
 }
 
-/// Whether the first row names the columns: it has no number and no name twice, and is not like the rows below.
+/// Whether the first row names the columns: it has no number, and is not like the rows below. A name that stands twice is
+/// one only where there are numbers below.
 fn has_header(rows: &[Row], decimal_comma: bool) -> bool {
     let Some(((_, first), rest)) = rows.split_first() else { return false };
     let names: BTreeSet<&String> = first.iter().collect();
     let words = first.iter().all(|cell| number(cell, decimal_comma).is_none());
-    let differs = |place: usize| {
-        let below = || rest.iter().map(|(_, row)| &row[place]).filter(|cell| !is_missing(cell));
-        below().all(|cell| number(cell, decimal_comma).is_some()) || below().all(|cell| *cell != first[place])
-    };
-    !rest.is_empty() && words && names.len() == first.len() && (0..first.len()).all(differs)
+    let below = |place: usize| rest.iter().map(move |(_, row)| &row[place]).filter(|cell| !is_missing(cell));
+    let is_numbers = |place: usize| below(place).all(|cell| number(cell, decimal_comma).is_some());
+    let differs = |place: usize| is_numbers(place) || below(place).all(|cell| *cell != first[place]);
+    words && (names.len() == first.len() || (0..first.len()).any(is_numbers)) && (0..first.len()).all(differs)
 }
 
 fn column(rows: &[Row], place: usize, name: Option<String>, decimal_comma: bool) -> Column {
@@ -126,7 +141,32 @@ fn column(rows: &[Row], place: usize, name: Option<String>, decimal_comma: bool)
         Values::Numbers
     };
     let first_missing = missing().next().map(|(line, _)| *line);
-    Column { name, values, n_missing: missing().count(), first_missing, different: there().cloned().collect() }
+    let mut different = BTreeMap::new();
+    for cell in there() {
+        *different.entry(cell.clone()).or_insert(0) += 1;
+    }
+    let decimal = if decimal_comma { ',' } else { '.' };
+    let (oddity, one_number) = (oddity(&different, decimal), one_number(&different, decimal));
+    Column { name, values, n_missing: missing().count(), first_missing, different, oddity, one_number }
+}
+
+/// What the odd cells are in a column that has nothing but numbers besides.
+fn oddity(different: &BTreeMap<String, usize>, decimal: char) -> Option<(Oddity, String)> {
+    let mut found = None;
+    for cell in different.keys() {
+        match Oddity::of(cell, decimal) {
+            Some(oddity) => found = found.or(Some((oddity, cell.clone()))),
+            None => _ = cell::number(cell, decimal)?,
+        }
+    }
+    found
+}
+
+fn one_number(different: &BTreeMap<String, usize>, decimal: char) -> Option<(String, String)> {
+    let mut known = BTreeMap::new();
+    let numbers = different.keys().filter_map(|cell| Some((cell::number_bits(cell, decimal)?, cell)));
+    let twins = numbers.filter_map(|(number, cell)| Some((known.insert(number, cell)?, cell)));
+    twins.map(|(first, second)| (first.clone(), second.clone())).next()
 }
 
 /// The number that a cell holds.
@@ -179,9 +219,8 @@ mod tests {
             ("length,species\n5.1,setosa\n4.9,setosa\n", true),
             ("x,yes\ny,no\nx,no\n", false),
             ("color,answer\nred,no\nblue,yes\n", true),
-            ("a,a\n1,2\n", false),
             ("a,2019\n1,2\n", false),
-            ("a,b\n", false),
+            ("x,x\ny,z\nx,y\n", false),
         ] {
             assert_eq!(survey(text).header, header, "{text}");
         }
@@ -196,18 +235,36 @@ mod tests {
         assert_eq!(kinds, [Values::Whole, Values::Numbers, Values::Words, Values::Words]);
         let missing: Vec<_> = found.columns.iter().map(|column| (column.n_missing, column.first_missing)).collect();
         assert_eq!(missing, [(0, None), (2, Some(3)), (1, Some(6)), (0, None)]);
-        assert_eq!(found.columns[3].different.len(), 2);
+        assert_eq!(
+            found.columns[3].different.iter().map(|(name, n)| (name.as_str(), *n)).collect::<Vec<_>>(),
+            [("a", 2), ("b", 2)]
+        );
+    }
+
+    #[test]
+    fn odd_cells_count_where_there_are_only_numbers_besides() {
+        let found = survey("share,note,n,day,id\n5%,x,1,2024-01-31,9007199254740993\n6,7%,1.0,2024-02-01,5\n");
+        let odd: Vec<_> =
+            found.columns.iter().map(|column| column.oddity.as_ref().map(|(oddity, _)| *oddity)).collect();
+        assert_eq!(odd, [Some(Oddity::Percents), None, None, Some(Oddity::Times), Some(Oddity::TooLong)]);
+        assert_eq!(found.columns[2].one_number, Some(("1".to_owned(), "1.0".to_owned())));
+        assert!(found.columns[0].one_number.is_none());
     }
 
     #[test]
     fn what_is_no_table_is_refused_with_its_place() {
-        for (text, says) in
-            [("", "is empty"), ("a,b\n1,2\n3\n", "line 3: 1 columns"), ("one\ntwo\n", "line 1: 1 columns")]
-        {
+        for (text, says) in [
+            ("", "is empty"),
+            ("\n \n", "no rows"),
+            ("a,b\n1,2\n3\n", "line 3: 1 columns"),
+            ("one\ntwo\n", "line 1: there is only one column"),
+            ("a,b\n", "no rows below its header"),
+            ("sep=;\na;a;b\n1;2;3\n", "line 2: two columns are called `a` (1 and 2)"),
+        ] {
             let error = with(text, Hints::default()).unwrap_err().to_string();
             assert!(error.contains(says), "{text}: {error}");
         }
         let only_header = with("a,b\n", Hints { delimiter: None, header: Some(true) });
-        assert!(matches!(only_header, Err(DataError::TooFew { .. })));
+        assert!(matches!(only_header, Err(DataError::NoRows { header: true, .. })));
     }
 }

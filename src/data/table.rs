@@ -66,8 +66,7 @@ pub(super) fn load(
     let text = read::text(path, memory)?;
     let mut start = Start::of(path, &text, spec)?;
     if start.n_columns < 2 {
-        let (line, found) = (start.header_line, start.n_columns);
-        return Err(DataError::ColumnCount { path: path.into(), line, found, expected: 2 });
+        return Err(DataError::OneColumn { path: path.into(), line: start.header_line, delimiter: spec.delimiter });
     }
     let chosen = columns::choose(path, spec, start.names.as_deref(), start.n_columns)?;
     let place = chosen.target;
@@ -79,22 +78,19 @@ pub(super) fn load(
         if header.is_some_and(|names| labels.numbers.contains_key(&names[place])) {
             return Err(DataError::NoHeader { path: path.into(), line: start.header_line });
         }
-        if kind.is_none() {
-            check_classes(path, place, labels)?;
-        }
     }
     let name = start.names.map(|mut names| names.swap_remove(place));
     Ok((table, Target { place, name, cells: target }))
 }
 
 /// Reads the inputs that `choose` finds by the names in the header, or by the number of columns, and the cells of the
-/// target as names, where there is one. They may be empty.
+/// target as names with its place, where there is one. They may be empty.
 pub(super) fn load_rows(
     path: &Path,
     spec: &TableSpec,
     memory: &mut Memory,
     choose: impl FnOnce(Option<&[String]>, usize) -> Result<(Vec<Input>, Option<usize>), DataError>,
-) -> Result<(Table, Option<Names>), DataError> {
+) -> Result<(Table, Option<(usize, Names)>), DataError> {
     let text = read::text(path, memory)?;
     let mut start = Start::of(path, &text, spec)?;
     let (inputs, target) = choose(start.names.as_deref(), start.n_columns)?;
@@ -103,8 +99,8 @@ pub(super) fn load_rows(
     let table = start.read(inputs, target.map(|place| (place, &mut cells)), memory)?;
     memory.give_back(text.len(), 1);
     match cells {
-        Cells::Names(names) if target.is_some() => Ok((table, Some(names))),
-        _ => Ok((table, None)),
+        Cells::Names(names) => Ok((table, target.map(|place| (place, names)))),
+        Cells::Numbers(_) => Ok((table, None)),
     }
 }
 
@@ -120,6 +116,8 @@ struct Start<'a> {
     n_columns: usize,
     /// Whether a row without a target is refused.
     needs_targets: bool,
+    /// Columns of which was told that they hold numbers that are too long.
+    told: Vec<usize>,
 }
 
 impl<'a> Start<'a> {
@@ -134,8 +132,8 @@ impl<'a> Start<'a> {
         if let Some((better, columns)) = better {
             return Err(DataError::Delimiter { path: path.into(), line, delimiter: spec.delimiter, better, columns });
         }
-        let mut start =
-            Self { path, text, spec, rows, row, names: None, header_line: line, n_columns, needs_targets: true };
+        let (names, header_line, needs_targets, told) = (None, line, true, Vec::new());
+        let mut start = Self { path, text, spec, rows, row, names, header_line, n_columns, needs_targets, told };
         if spec.header {
             start.read_header()?;
         }
@@ -208,7 +206,7 @@ impl<'a> Start<'a> {
         }
     }
 
-    fn push_input(&self, cells: &mut Cells, place: usize, memory: &mut Memory) -> Result<(), DataError> {
+    fn push_input(&mut self, cells: &mut Cells, place: usize, memory: &mut Memory) -> Result<(), DataError> {
         let text = self.row.cell(place);
         let is_missing = cell::is_missing(text);
         if is_missing && self.spec.missing == Missing::Refuse {
@@ -223,7 +221,7 @@ impl<'a> Start<'a> {
         }
     }
 
-    fn push_target(&self, cells: &mut Cells, place: usize, memory: &mut Memory) -> Result<(), DataError> {
+    fn push_target(&mut self, cells: &mut Cells, place: usize, memory: &mut Memory) -> Result<(), DataError> {
         let text = self.row.cell(place);
         let is_missing = cell::is_missing(text);
         if is_missing && self.needs_targets {
@@ -235,38 +233,29 @@ impl<'a> Start<'a> {
         }
     }
 
-    fn number(&self, place: usize, is_target: bool) -> Result<f64, DataError> {
+    fn number(&mut self, place: usize, is_target: bool) -> Result<f64, DataError> {
         let text = self.row.cell(place);
-        cell::number(text, self.spec.decimal).ok_or_else(|| DataError::NotANumber {
+        let number = cell::number(text, self.spec.decimal).ok_or_else(|| DataError::NotANumber {
             path: self.path.into(),
             line: self.row.line,
             column: place + 1,
             cell: text.to_owned(),
             advice: advice::for_cell(self.text, self.spec, self.names.as_deref(), &self.row, (place, is_target)),
-        })
+        })?;
+        if cell::is_rounded(text, number) && !self.told.contains(&place) {
+            let (path, line, column) = (self.path.display(), self.row.line, place + 1);
+            let advice = advice::for_ids(self.names.as_deref(), (place, is_target));
+            tracing::warn!(
+                "{path}, line {line}, column {column}: `{text}` has too many digits and is read as {number:.0}; {advice}"
+            );
+            self.told.push(place);
+        }
+        Ok(number)
     }
 
     fn no_value(&self, place: usize, advice: &'static str) -> DataError {
         let (path, line, cell) = (self.path.into(), self.row.line, self.row.cell(place).to_owned());
         DataError::NoValue { path, line, column: place + 1, cell, advice }
-    }
-}
-
-/// Refuses labels that look like the targets of a regression.
-fn check_classes(path: &Path, place: usize, labels: &Names) -> Result<(), DataError> {
-    let numbers: Option<Vec<f64>> =
-        labels.names.iter().map(|name| cell::number(name, '.').or(cell::number(name, ','))).collect();
-    let Some(numbers) = numbers else { return Ok(()) };
-    let (classes, examples) = (numbers.len(), labels.codes.len());
-    let broken = numbers.iter().position(|number| number.fract().abs() > 0.0);
-    // Whole numbers too, where they are many and few rows share one.
-    let many = (classes > 20 && examples < 5 * classes).then_some(0);
-    match broken.or(many) {
-        None => Ok(()),
-        Some(example) => {
-            let (path, column, example) = (path.into(), place + 1, labels.names[example].clone());
-            Err(DataError::Regression { path, column, classes, examples, example })
-        }
     }
 }
 
@@ -315,6 +304,27 @@ impl Names {
             }
         };
         push(&mut self.codes, code, memory)
+    }
+
+    /// The first two names that are one number, written in two ways.
+    pub(super) fn of_one_number(&self, decimal: char) -> Option<(usize, usize)> {
+        let mut known = HashMap::new();
+        self.names.iter().enumerate().find_map(|(code, name)| {
+            let first = *known.entry(cell::number_bits(name, decimal)?).or_insert(code);
+            (first != code).then_some((first, code))
+        })
+    }
+
+    /// The first row that has the name of this number.
+    pub(super) fn first_row(&self, code: usize) -> usize {
+        self.codes.iter().position(|found| *found as usize == code).unwrap_or_default()
+    }
+
+    /// The name in the first row, where it is no number and stands in no other row.
+    pub(super) fn only_in_first_row(&self, decimal: char) -> Option<&str> {
+        let (first, rest) = self.codes.split_first()?;
+        let name = self.names.get(*first as usize)?;
+        (!rest.contains(first) && cell::number(name, decimal).is_none()).then_some(name)
     }
 
     /// The numbers of the names in the order of their text, and the names in this order.

@@ -175,7 +175,7 @@ fn a_row_of_another_width_is_named_with_its_line() {
     let error = folder.refusal(&csv("target = 0"));
     assert!(error.contains("line 3") && error.contains("2 columns") && error.contains("has 3"), "{error}");
     let folder = Folder::with(&[("t.csv", b"1\n2\n")]);
-    assert!(matches!(folder.load(&csv("target = 0")), Err(DataError::ColumnCount { found: 1, .. })));
+    assert!(matches!(folder.load(&csv("target = 0")), Err(DataError::OneColumn { line: 1, delimiter: ',', .. })));
 }
 
 #[test]
@@ -496,7 +496,8 @@ fn the_wines_are_all_there() {
         everything(spec);
         spec.kind = Some(TargetKind::Classes);
         let target = Column::Name("quality".to_owned());
-        spec.format = Format::Csv(TableSpec { delimiter: ';', header: true, target, ..TableSpec::default() });
+        spec.format =
+            Format::Csv(TableSpec { delimiter: ';', header: true, says_header: true, target, ..TableSpec::default() });
     };
     let Some(found) = example("wine.toml", quality) else { return };
     assert_eq!(counts(&found.train, 6), [10, 53, 681, 638, 199, 18]);

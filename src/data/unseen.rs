@@ -75,7 +75,7 @@ impl Preparation {
         preparation::warn_of_new_names(path, columns, &table, &all);
         let inputs = preparation::apply(columns, &table, &all, memory)?;
         // A target column that is empty from the first row to the last holds no targets.
-        let labels = labels.filter(|labels| labels.codes.iter().any(|code| *code != NO_NAME));
+        let labels = labels.filter(|(_, labels)| labels.codes.iter().any(|code| *code != NO_NAME));
         let targets = labels.map(|labels| self.targets_of(path, spec, &labels, &table.lines)).transpose()?;
         Ok(Rows { inputs, targets, places: table.lines })
     }
@@ -84,11 +84,16 @@ impl Preparation {
         &self,
         path: &Path,
         spec: &TableSpec,
-        labels: &Names,
+        (place, labels): &(usize, Names),
         lines: &[u64],
     ) -> Result<RowTargets, DataError> {
-        let cells = labels.codes.iter().map(|code| labels.names.get(*code as usize).map_or("", String::as_str));
-        let cells = cells.zip(lines);
+        let column = place + 1;
+        if let Some(row) = labels.codes.iter().position(|code| *code == NO_NAME) {
+            let advice = "other rows have a target: give this one its own too, or empty the whole column";
+            let (path, line, cell) = (path.into(), lines[row], String::new());
+            return Err(DataError::NoValue { path, line, column, cell, advice });
+        }
+        let cells = labels.codes.iter().map(|code| labels.names[*code as usize].as_str()).zip(lines);
         if let TargetPreparation::Classes(_) = self.targets {
             let ids = cells.map(|(cell, line)| self.class_number(path, *line, cell)).collect::<Result<_, _>>()?;
             return Ok(RowTargets::Classes(ids));
@@ -97,17 +102,12 @@ impl Preparation {
             cell::number(text, spec.decimal).ok_or_else(|| DataError::NotANumber {
                 path: path.into(),
                 line: *line,
-                column: self.target_column(),
+                column,
                 cell: text.to_owned(),
                 advice: "give every row a target, or none".to_owned(),
             })
         };
         Ok(RowTargets::Values(cells.map(value).collect::<Result<_, _>>()?))
-    }
-
-    /// Number of the target column in the table of the training, from 1 as in a spreadsheet.
-    fn target_column(&self) -> usize {
-        if let InputPreparation::Columns { target, .. } = self.inputs { target + 1 } else { 1 }
     }
 
     fn classes(&self, path: &Path, labels: &[u32], places: &[u64]) -> Result<RowTargets, DataError> {

@@ -1,13 +1,15 @@
 //! Files of trained nets: a safetensors file, which Python and tch read, whose metadata say what the net is for.
 //!
 //! Tensors are the parameters and buffers of the net by the names of its variables. The metadata have one entry, `qgd`: a
-//! JSON object with `format`, `version`, `task` (name, `data`, `net` and `train`, as in the task file) and `fitted`
-//! ([`Fitted`]: names of columns and classes, means and deviations).
+//! JSON object with `checksum`, `format`, `version`, `task` (`name`, and `settings`: the keys of the task file with the text of
+//! their values) and `fitted` ([`Fitted`]: names of columns and classes, means and deviations). The checksum is the FNV-1a hash
+//! (64 bits, in hexadecimal digits) of all bytes of the file but these digits.
 
 use super::saved::{SavedValues, header};
 use super::{Net, NetError};
 use crate::data::Fitted;
-use crate::task::TaskSpec;
+use crate::rng::Fnv1a;
+use crate::task::{Settings, TaskSpec, first_difference};
 use safetensors::tensor::{Dtype, View};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
@@ -15,6 +17,7 @@ use std::borrow::Cow;
 use std::collections::HashMap;
 use std::fs::File;
 use std::io::Read;
+use std::ops::Range;
 use std::path::{Path, PathBuf};
 use tch::{Device, Kind, Tensor, nn::VarStore};
 
@@ -23,16 +26,27 @@ const KEY: &str = "qgd";
 const FORMAT: u64 = 1;
 /// Longest file that is read: that of the largest net, and its header.
 const MAX_BYTES: u64 = (1 << 30) + (1 << 26);
-/// Keys of `data` that say where the examples lay and which were used, not what they are.
-const FREE: [&str; 6] = ["data.path", "data.limit", "data.split", ".images", ".labels", ".files"];
+/// Keys that say where the examples lay and which were used, not what they are.
+const FREE: [&str; 6] = ["data.path", "data.limit", "data.split", "data.images", "data.labels", "data.files"];
+/// What stands in a file before the digits of its checksum: the metadata begin with it.
+const BEFORE_CHECKSUM: &[u8] = br#""qgd":"{\"checksum\":\""#;
+/// Digits of a checksum that is not yet known.
+const NO_CHECKSUM: &str = "0000000000000000";
 
 /// What the metadata say.
 #[derive(Debug, Serialize, Deserialize)]
 struct About {
     format: u64,
     version: String,
-    task: Value,
+    task: SavedTask,
     fitted: Fitted,
+}
+
+/// The task that a net was trained on.
+#[derive(Debug, Serialize, Deserialize)]
+struct SavedTask {
+    name: String,
+    settings: Settings,
 }
 
 /// A file with a trained net that cannot be used.
@@ -139,19 +153,19 @@ impl NetFile {
     }
 
     fn check(&self, task: &TaskSpec) -> Result<(), NetFileError> {
-        let (there, here) = (&self.about.task, sections(task));
-        for section in ["net", "data"] {
-            if let Some((key, there, here)) = difference(section, &there[section], &here[section]) {
-                let name = there_name(&self.about.task);
-                return Err(NetFileError::OtherTask { path: self.path.clone(), task: name, key, there, here });
+        let SavedTask { name, settings } = &self.about.task;
+        let bound = |settings: &Settings| -> Settings {
+            let is_bound = |key: &str| !key.starts_with("train.") && !FREE.contains(&key);
+            settings.iter().filter(|(key, _)| is_bound(key)).map(|(key, value)| (key.clone(), value.clone())).collect()
+        };
+        match first_difference(&bound(settings), &bound(&task.settings())) {
+            None => Ok(()),
+            Some((key, there, here)) => {
+                let [key, there, here] = [key, there, here].map(str::to_owned);
+                Err(NetFileError::OtherTask { path: self.path.clone(), task: name.clone(), key, there, here })
             }
         }
-        Ok(())
     }
-}
-
-fn there_name(task: &Value) -> String {
-    task["name"].as_str().unwrap_or_default().to_owned()
 }
 
 /// The metadata, checked.
@@ -159,6 +173,7 @@ fn about(bytes: &[u8]) -> Result<About, String> {
     let header = header(bytes)?;
     let text = header.pointer(&format!("/__metadata__/{KEY}")).and_then(Value::as_str);
     let text = text.ok_or("its metadata have no entry `qgd`, so nothing says what the net is for")?;
+    check_sum(bytes)?;
     let about: Value = serde_json::from_str(text).map_err(|error| format!("its metadata are damaged ({error})"))?;
     if about["format"] != json!(FORMAT) {
         return Err(format!("its format is {}, and this version reads {FORMAT}", about["format"]));
@@ -171,23 +186,30 @@ fn about(bytes: &[u8]) -> Result<About, String> {
     }
 }
 
-/// The sections of a task. They are plain values, so none is ever missing.
-fn sections(task: &TaskSpec) -> Value {
-    json!({ "name": task.name(), "data": task.data, "net": task.net, "train": task.train })
+/// Whether the bytes are those that were written.
+fn check_sum(bytes: &[u8]) -> Result<(), String> {
+    let digits =
+        place_of_checksum(bytes).ok_or("it has no checksum, so it may be damaged: train and save the net again")?;
+    if bytes[digits.clone()] == *checksum(bytes, &digits).as_bytes() {
+        Ok(())
+    } else {
+        Err("it is damaged, or was changed after it was written: its checksum is wrong".to_owned())
+    }
 }
 
-/// The first key whose values differ, with both.
-fn difference(path: &str, there: &Value, here: &Value) -> Option<(String, String, String)> {
-    if there == here || FREE.iter().any(|free| path.ends_with(free)) {
-        return None;
-    }
-    let (Some(there_keys), Some(here_keys)) = (there.as_object(), here.as_object()) else {
-        return Some((path.to_owned(), there.to_string(), here.to_string()));
-    };
-    let mut keys: Vec<&String> = there_keys.keys().chain(here_keys.keys()).collect();
-    keys.sort();
-    keys.dedup();
-    keys.into_iter().find_map(|key| difference(&format!("{path}.{key}"), &there[key], &here[key]))
+/// Place of the digits of the checksum in the bytes of a file.
+fn place_of_checksum(bytes: &[u8]) -> Option<Range<usize>> {
+    let place = bytes.windows(BEFORE_CHECKSUM.len()).position(|found| found == BEFORE_CHECKSUM)?;
+    let start = place + BEFORE_CHECKSUM.len();
+    Some(start..start + NO_CHECKSUM.len()).filter(|digits| digits.end <= bytes.len())
+}
+
+/// The checksum of a file whose digits stand there.
+fn checksum(bytes: &[u8], digits: &Range<usize>) -> String {
+    let mut hash = Fnv1a::new();
+    hash.add(&bytes[..digits.start]);
+    hash.add(&bytes[digits.end..]);
+    format!("{:016x}", hash.value())
 }
 
 /// A tensor on the host.
@@ -227,16 +249,21 @@ impl View for HostTensor {
 /// When libtorch cannot copy a variable to the host.
 pub fn to_bytes(vs: &VarStore, task: &TaskSpec, fitted: &Fitted) -> Result<Vec<u8>, NetError> {
     let about = json!({
+        // The first of the keys, which are sorted.
+        "checksum": NO_CHECKSUM,
         "format": FORMAT,
         "version": env!("CARGO_PKG_VERSION"),
-        "task": sections(task),
+        "task": SavedTask { name: task.name(), settings: task.settings() },
         "fitted": fitted,
     });
     // In any order: the file has its own, by name.
     let on_host = vs.variables().into_iter().map(|(name, tensor)| Ok((name, HostTensor::of(&tensor)?)));
     let tensors = on_host.collect::<Result<Vec<_>, NetError>>()?;
     let metadata = HashMap::from([(KEY.to_owned(), about.to_string())]);
-    let failed =
-        |error: safetensors::SafeTensorError| NetError::Saved { name: KEY.to_owned(), what: error.to_string() };
-    safetensors::serialize(tensors, &Some(metadata)).map_err(failed)
+    let failed = |what: String| NetError::Saved { name: KEY.to_owned(), what };
+    let mut bytes = safetensors::serialize(tensors, &Some(metadata)).map_err(|error| failed(error.to_string()))?;
+    let digits = place_of_checksum(&bytes).ok_or_else(|| failed("has no place for a checksum".to_owned()))?;
+    let checksum = checksum(&bytes, &digits);
+    bytes[digits].copy_from_slice(checksum.as_bytes());
+    Ok(bytes)
 }

@@ -19,6 +19,7 @@ fn within(holds: bool, key: &str, value: impl ToString, allowed: impl ToString) 
 
 impl DataSpec {
     pub(super) fn check(&self) -> Result<(), ValueError> {
+        within(!self.path.as_os_str().is_empty(), "data.path", "\"\"", "the name of a file or folder")?;
         let sum: f64 = self.split.iter().sum();
         let fractions = self.split.iter().all(|part| (0.0..=1.0).contains(part));
         let split = fractions && (sum - 1.0).abs() < 1e-6 && self.split[0] > 0.0;

@@ -1,8 +1,9 @@
 //! From TOML to [`TaskSpec`]: types, defaults, unknown keys. Ranges are checked afterwards, in one place.
 
+use super::names::{ACTIVATIONS, HEADS, KINDS, MISSING};
 use super::section::{Section, count, float, list, text};
 use super::{Activation, Head, NetKind, NetSpec, OptimizerKind, TaskError, TaskSpec, TrainSpec};
-use crate::data::{ClassWeights, Column, DataSpec, Format, Missing, TableSpec, TargetKind};
+use crate::data::{ClassWeights, Column, DataSpec, Format, TableSpec};
 use std::path::{Path, PathBuf};
 use toml::{Table, Value};
 
@@ -38,11 +39,10 @@ fn section<'a>(tables: &mut Table, file: &'a Path, name: &'static str) -> Result
 
 fn data(mut keys: Section<'_>) -> Result<DataSpec, TaskError> {
     let format = format(&mut keys)?;
-    let kinds = [("classification", TargetKind::Classes), ("regression", TargetKind::Values)];
     let parts = "three numbers: train, validation, test";
     let spec = DataSpec {
         path: PathBuf::from(keys.required("path", "a file or folder", text)?),
-        kind: keys.choice("kind", &kinds)?,
+        kind: keys.choice("kind", &KINDS)?,
         standardize: keys.optional("standardize", TRUTH, Value::as_bool)?.unwrap_or(true),
         limit: keys.optional("limit", COUNT, count)?,
         split: keys.optional("split", parts, |value| list(value, float)?.try_into().ok())?.unwrap_or([0.8, 0.1, 0.1]),
@@ -76,17 +76,18 @@ fn format(keys: &mut Section<'_>) -> Result<Format, TaskError> {
 }
 
 fn table(keys: &mut Section<'_>) -> Result<TableSpec, TaskError> {
-    let missing = [("refuse", Missing::Refuse), ("mean", Missing::Mean), ("indicator", Missing::Indicator)];
     let standard = TableSpec::default();
+    let header = keys.optional("header", TRUTH, Value::as_bool)?;
     Ok(TableSpec {
         delimiter: keys.optional("delimiter", "one character", character)?.unwrap_or(standard.delimiter),
-        header: keys.optional("header", TRUTH, Value::as_bool)?.unwrap_or(standard.header),
+        header: header.unwrap_or(standard.header),
+        says_header: header.is_some(),
         decimal: keys.choice("decimal", &[(".", '.'), (",", ',')])?.unwrap_or(standard.decimal),
         target: keys.required("target", "a column name or number", column)?,
         features: keys.optional("features", COLUMNS, columns)?,
         ignore: keys.optional("ignore", COLUMNS, columns)?.unwrap_or_default(),
         categorical: keys.optional("categorical", COLUMNS, columns)?.unwrap_or_default(),
-        missing: keys.choice("missing", &missing)?.unwrap_or(standard.missing),
+        missing: keys.choice("missing", &MISSING)?.unwrap_or(standard.missing),
     })
 }
 
@@ -114,13 +115,7 @@ fn column(value: &Value) -> Option<Column> {
 fn net(mut keys: Section<'_>) -> Result<NetSpec, TaskError> {
     let kind = net_kind(&mut keys)?;
     let recurrent = matches!(kind, NetKind::Gru { .. } | NetKind::Lstm { .. });
-    let activations = [
-        ("relu", Activation::Relu),
-        ("tanh", Activation::Tanh),
-        ("sigmoid", Activation::Sigmoid),
-        ("gelu", Activation::Gelu),
-    ];
-    let activation = if recurrent { None } else { keys.choice("activation", &activations)? };
+    let activation = if recurrent { None } else { keys.choice("activation", &ACTIVATIONS)? };
     let spec = NetSpec {
         kind,
         hidden: keys.optional("hidden", "a list of sizes", |value| list(value, count))?.unwrap_or_default(),
@@ -152,7 +147,7 @@ fn embedding(keys: &mut Section<'_>) -> Result<usize, TaskError> {
 }
 
 fn head(keys: &mut Section<'_>) -> Result<Head, TaskError> {
-    Ok(keys.choice("head", &[("each", Head::Each), ("last", Head::Last)])?.unwrap_or(Head::Each))
+    Ok(keys.choice("head", &HEADS)?.unwrap_or(Head::Each))
 }
 
 fn train(mut keys: Section<'_>) -> Result<TrainSpec, TaskError> {

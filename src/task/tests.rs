@@ -64,7 +64,7 @@ fn the_wine_task_says_what_its_file_says() {
     let target = Column::Name("residual sugar".to_owned());
     assert_eq!(
         task.data.format,
-        Format::Csv(TableSpec { delimiter: ';', header: true, target, ..TableSpec::default() })
+        Format::Csv(TableSpec { delimiter: ';', header: true, says_header: true, target, ..TableSpec::default() })
     );
     assert_eq!((task.data.kind, task.data.split), (Some(TargetKind::Values), [0.7, 0.1, 0.2]));
     assert_eq!((task.net.hidden, task.net.activation), (vec![32, 32], Activation::Tanh));
@@ -98,6 +98,7 @@ fn every_value_outside_its_range_is_refused_with_the_range() {
         (csv("split = [0.5, 0.1, 0.1]"), MLP.to_owned(), train(""), "data.split"),
         (csv("split = [0.5, 0.5]"), MLP.to_owned(), train(""), "data.split"),
         (csv("split = [0.0, 0.5, 0.5]"), MLP.to_owned(), train(""), "data.split"),
+        (CSV.replace("x.csv", ""), MLP.to_owned(), train(""), "`data.path` is \"\""),
         (csv("limit = 0"), MLP.to_owned(), train(""), "data.limit"),
         (csv("classes = 0"), MLP.to_owned(), train(""), "data.classes"),
         (csv("max_memory_gb = 0"), MLP.to_owned(), train(""), "data.max_memory_gb"),

@@ -97,7 +97,7 @@ fn one_seed_of_a_comparison_is_the_run_that_train_makes() {
 fn bad_comparisons_are_refused() {
     let sandbox = Sandbox::new();
     sandbox.refuses(&["compare", &digits(), "--methods", "constant,cosign", "--json", "o"], &["cosign"]);
-    sandbox.refuses(&["compare", &digits(), "--starts", "0.1,-1", "--json", "o"], &["train.lr", "-1"]);
+    sandbox.refuses(&["compare", &digits(), "--starts", "0.1,-1", "--json", "o"], &["--starts: `train.lr` is -1"]);
     sandbox.refuses(&["compare", &digits(), "--batch-size", "9999", "--json", "o"], &["9999"]);
     sandbox.refuses(&["compare", "missing.toml"], &["missing.toml"]);
 }

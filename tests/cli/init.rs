@@ -93,7 +93,7 @@ fn what_the_user_says_wins() {
     sandbox.refuses(&["init", "t.csv", "--force", "--target", "d"], &["--target d", "3 columns", "a, b, c"]);
     sandbox.refuses(&["init", "t.csv", "--force", "--target", "3"], &["--target 3", "0 to 2"]);
     sandbox.refuses(&["init", "t.csv", "--force", "--delimiter", "::"], &["::", "one ASCII character"]);
-    sandbox.refuses(&["init", "t.csv", "--force", "--delimiter", ";"], &["t.csv", "line 1", "1 columns"]);
+    sandbox.refuses(&["init", "t.csv", "--force", "--delimiter", ";"], &["t.csv", "line 1", "only one column", "';'"]);
     sandbox.refuses(&["init", "t.csv", "--force", "--header", "--no-header"], &["--no-header"]);
 }
 
@@ -130,4 +130,100 @@ fn what_could_not_train_is_refused_before_a_file_is_written() {
     sandbox.write("t.csv", rows(40, |i| format!("{i},{}", ["x", "y"][i as usize % 2])));
     sandbox.refuses(&["init", "t.csv", "--kind", "regression"], &["--kind regression", "column 1", "`x`"]);
     sandbox.refuses(&["init", "t.csv", "-o", "nowhere/t.toml"], &["nowhere/t.toml"]);
+}
+
+#[test]
+fn columns_that_are_left_out_are_so_for_their_true_reason() {
+    let sandbox = Sandbox::new();
+    let row = |i: u32| {
+        let inf = if i == 7 { "inf".to_owned() } else { i.to_string() };
+        format!(
+            "2024-01-{:02},\"{},{:03}\",{}%,{inf},90071992547409{:02},{i},{}",
+            i % 28 + 1,
+            i + 1,
+            i,
+            i,
+            10 + i,
+            i % 2
+        )
+    };
+    sandbox.write("t.csv", format!("day,price,share,limit,code,x,y\n{}", rows(40, row)));
+    let said = init(&sandbox, &["t.csv"]).stdout;
+    for says in [
+        "`day`: it holds dates or times",
+        "`price`: it holds numbers with marks between their thousands",
+        "`share`: it holds numbers with percent signs",
+        "`limit`: it holds numbers that are infinite",
+        "numbers    2: `code`, `x`",
+    ] {
+        assert!(said.contains(says), "{says}: {said}");
+    }
+    trains(&sandbox, "t.toml");
+    sandbox.refuses(&["init", "t.csv", "--force", "--target", "day"], &["target `day`", "dates"]);
+    sandbox.refuses(&["init", "t.csv", "--force", "--target", "share"], &["target `share`, as in `0%`", "percent"]);
+    sandbox.write("t.csv", rows(40, |i| format!("9007199254740{:03},{i},{}", 993 + 2 * i, i % 2)));
+    assert!(init(&sandbox, &["t.csv", "--force"]).stdout.contains("more digits than a number keeps, as ids have"));
+}
+
+#[test]
+fn targets_that_no_net_can_learn_are_refused_or_told() {
+    let sandbox = Sandbox::new();
+    for (text, needles) in [
+        (
+            format!("x,name\n{}", rows(40, |i| format!("{i},n{i}"))),
+            &["target `name`", "a class of its own in every row"][..],
+        ),
+        (format!("x,id\n{}", rows(40, |i| format!("{},{i}", i % 7))), &["target `id` only counts the rows"]),
+        (rows(40, |i| format!("{i},{}", ["1", "1.0", "2"][i as usize % 3])), &["`1` and `1.0`", "write them alike"]),
+        (
+            format!("a,b,a\n{}", rows(40, |i| format!("{i},{i},{}", i % 2))),
+            &["line 1: two columns are called `a` (1 and 3)"],
+        ),
+        ("a,b,c\n".to_owned(), &["no rows below its header"]),
+        ("a\n1\n2\n".to_owned(), &["line 1: there is only one column"]),
+    ] {
+        sandbox.write("t.csv", text);
+        sandbox.refuses(&["init", "t.csv"], needles);
+    }
+    sandbox.write("t.csv", rows(40, |i| format!("{i},{}", if i == 3 { "rare" } else { ["a", "b"][i as usize % 2] })));
+    let said = init(&sandbox, &["t.csv"]).stdout;
+    assert!(said.contains("careful    classes with a single row") && said.contains(": rare\n"), "{said}");
+}
+
+#[test]
+fn odd_names_and_the_note_of_excel_make_a_task_that_trains() {
+    let sandbox = Sandbox::new();
+    let table = format!("sep=;\nx;y\n{}", rows(40, |i| format!("{i};{}", i % 2)));
+    for name in ["two\nlines.csv", "it's \"one\" \\ #.csv"] {
+        sandbox.write(name, &table);
+        let said = init(&sandbox, &[name, "-o", "t.toml", "--force"]).stdout;
+        assert!(said.contains("40 rows of 2 columns, `;` between cells"), "{said}");
+        trains(&sandbox, "t.toml");
+    }
+    let said = init(&sandbox, &["it's \"one\" \\ #.csv"]).stdout;
+    assert!(said.contains(r#"qgd train 'it'\''s "one" \ #.toml' "#), "{said}");
+}
+
+#[test]
+fn a_table_of_words_without_a_header_says_so() {
+    let sandbox = Sandbox::new();
+    let row = |i: u32| format!("{},{}", ["red", "blue", "green"][i as usize % 3], ["yes", "no"][i as usize % 2]);
+    sandbox.write("t.csv", rows(40, row));
+    init(&sandbox, &["t.csv"]);
+    assert!(sandbox.read("t.toml").contains("header = false"));
+    trains(&sandbox, "t.toml");
+}
+
+#[test]
+fn a_table_in_the_place_of_a_task_is_told_how_to_become_one() {
+    let sandbox = Sandbox::new();
+    sandbox.write("semi.csv", "a;b\n1;2\n");
+    sandbox.write("old table.xls", b"PK\x03\x04");
+    sandbox.write("wrong.toml", "a;b\n");
+    for command in [&["train"][..], &["compare"], &["demo", "--task"], &["predict", "--net", "n", "--input", "i"]] {
+        sandbox.refuses(&[command, &["semi.csv"]].concat(), &["semi.csv is no task file", "`qgd init semi.csv`"]);
+    }
+    sandbox.refuses(&["train", "old table.xls"], &["`qgd init 'old table.xls'`"]);
+    let output = sandbox.qgd(&["train", "wrong.toml"]);
+    assert!(output.code == 2 && !output.stderr.contains("qgd init"), "{}", output.stderr);
 }

@@ -87,7 +87,7 @@ fn rows_that_the_net_does_not_know_are_refused_with_their_line() {
         ("1,2,high,4\n", &["rows.csv", "rows of 4 columns"]),
         ("1,2\n1,2,high\n", &["rows.csv, line 2: 3 columns, but the table has 2"]),
         ("1,2,high\n1,2,middle\n", &["rows.csv, line 2: class `middle`", "the net knows"]),
-        ("1,2,high\n1,2,\n", &["rows.csv, line 2: class ``"]),
+        ("1,2,high\n1,2,\n", &["rows.csv, line 2, column 3: an empty cell is no value", "other rows have a target"]),
         ("1,2\n1,x\n", &["rows.csv, line 2, column 2: `x`"]),
         ("1,nan\n", &["rows.csv, line 1, column 2"]),
         ("", &["rows.csv"]),
@@ -165,6 +165,32 @@ fn a_net_of_another_task_is_refused_by_name() {
     refuses(&sandbox, "wide.toml", &["net.safetensors", "\"signs\"", "net.hidden is [8], here it is [9]"]);
     sandbox.write("scaled.toml", task.replace("header", "standardize = false\nheader"));
     refuses(&sandbox, "scaled.toml", &["data.standardize is true, here it is false"]);
+    // Keys and words of the task file, and not those of our types.
+    for (from, to, needle) in [
+        ("target = -1", "target = 0", "data.target is -1, here it is 0"),
+        ("target = -1", "target = -1\ndelimiter = ';'", "data.delimiter is \",\", here it is \";\""),
+        (
+            "target = -1",
+            "target = -1\nclass_weights = 'balanced'",
+            "data.class_weights is left out, here it is \"balanced\"",
+        ),
+        ("[8]", "[8]\nactivation = 'tanh'", "net.activation is \"relu\", here it is \"tanh\""),
+        (
+            "target = -1",
+            "target = -1\nkind = 'regression'",
+            "data.kind is \"classification\", here it is \"regression\"",
+        ),
+    ] {
+        sandbox.write("other.toml", task.replace(from, to));
+        refuses(&sandbox, "other.toml", &[needle]);
+    }
+    let texts =
+        "[data]\nformat = 'tsv'\npath = 't'\n[net]\nkind = 'gru'\nhidden = [8]\nhead = 'last'\n[train]\nsteps = 1\n";
+    sandbox.write("texts.toml", texts);
+    refuses(&sandbox, "texts.toml", &["data.format is \"csv\", here it is \"tsv\""]);
+    // What changes nothing may be said or left out.
+    sandbox.write("said.toml", task.replace("target", "kind = 'classification'\ntarget"));
+    predicts(&sandbox, "said.toml", &[]);
     sandbox.write("moved.toml", task.replace("signs.csv", "elsewhere.csv").replace("lr = 1e-2", "lr = 1"));
     assert_eq!(
         predicts(&sandbox, "moved.toml", &[]).stdout.lines().count(),
@@ -184,6 +210,7 @@ fn a_file_that_is_no_net_is_refused() {
         [&whole[..place], to.as_bytes(), &whole[place + from.len()..]].concat()
     };
     let header = |text: &str| [&(text.len() as u64).to_le_bytes(), text.as_bytes()].concat();
+    // What a program would have to write on purpose: the checksum is right.
     for (bytes, needle) in [
         (Vec::new(), "no safetensors file"),
         (b"{\"not\": \"a net\"}".to_vec(), "no safetensors file"),
@@ -203,14 +230,51 @@ fn a_file_that_is_no_net_is_refused() {
         (text("\\\"deviation\\\":", "\\\"deviation\\\"-"), "its metadata are damaged"),
         (text("\\\"n_outputs\\\":2", "\\\"n_outputs\\\":0"), "impossible"),
     ] {
-        sandbox.write("net.safetensors", bytes);
+        sandbox.write("net.safetensors", sealed(bytes));
         refuses(&sandbox, "signs.toml", &["net.safetensors", needle]);
     }
     let mut broken = whole;
     let end = broken.len();
     broken[end - 4..].copy_from_slice(&f32::NAN.to_le_bytes());
-    sandbox.write("net.safetensors", broken);
+    sandbox.write("net.safetensors", sealed(broken));
     refuses(&sandbox, "signs.toml", &["holds NaN: the training of this net diverged"]);
+}
+
+/// Place of the first digit of the checksum.
+fn checksum_of(bytes: &[u8]) -> Option<usize> {
+    let before = br#"{\"checksum\":\""#;
+    bytes.windows(before.len()).position(|found| found == before).map(|place| place + before.len())
+}
+
+/// The same file with the right checksum: the hash of all bytes but its digits.
+fn sealed(mut bytes: Vec<u8>) -> Vec<u8> {
+    if let Some(place) = checksum_of(&bytes) {
+        let hash = qgd::rng::fnv1a(&[&bytes[..place], &bytes[place + 16..]].concat());
+        bytes[place..place + 16].copy_from_slice(format!("{hash:016x}").as_bytes());
+    }
+    bytes
+}
+
+#[test]
+fn a_bit_that_has_changed_anywhere_in_a_file_is_noticed() {
+    let sandbox = Sandbox::new();
+    signs(&sandbox, false);
+    sandbox.write("rows.csv", "1,2\n");
+    let whole = std::fs::read(sandbox.path("net.safetensors")).unwrap();
+    let of = |text: &str| whole.windows(text.len()).position(|bytes| bytes == text.as_bytes()).unwrap();
+    let (first, last) = (8 + u64::from_le_bytes(*whole.first_chunk().unwrap()) as usize, whole.len() - 1);
+    // The first and the last weight, a mean, the name of a class, the version, the checksum itself.
+    let places = [first, (first + last) / 2, last, of("\"mean\\\":") + 9, of("low, down"), of("version") + 12];
+    for place in places.into_iter().chain(checksum_of(&whole)) {
+        let mut damaged = whole.clone();
+        damaged[place] ^= 1;
+        sandbox.write("net.safetensors", damaged);
+        refuses(&sandbox, "signs.toml", &["net.safetensors", "it is damaged"]);
+    }
+    let text = String::from_utf8_lossy(&whole[8..first]).replacen("checksum", "chequesum", 1).into_bytes();
+    let without = [&(text.len() as u64).to_le_bytes(), &text[..], &whole[first..]].concat();
+    sandbox.write("net.safetensors", without);
+    refuses(&sandbox, "signs.toml", &["net.safetensors", "no checksum", "save the net again"]);
 }
 
 #[test]

@@ -46,7 +46,7 @@ fn a_folder_in_use_is_refused_with_the_process_and_free_after_kill_9() {
     first.0.kill().unwrap();
     first.0.wait().unwrap();
     assert!(sandbox.path("run/lock").exists(), "what kill -9 leaves");
-    sandbox.refuses(&args("3"), &["belongs to another run", "train.steps"]);
+    sandbox.refuses(&args("3"), &["belongs to another run", "there train.steps is 10000000, here it is 3;"]);
     let other = ["train", &digits, "--steps", "3", "--resume", "other"];
     assert_eq!(sandbox.qgd(&other).code, 0);
     assert_eq!(fs::read_dir(sandbox.path("other")).unwrap().count(), 1, "the lock is removed in the end");

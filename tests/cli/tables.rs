@@ -139,6 +139,40 @@ fn tables_that_cannot_be_meant_are_refused_with_the_line_and_what_to_say() {
 }
 
 #[test]
+fn what_may_be_meant_is_told_with_its_line() {
+    let told = |table: &str, keys: &str, says: &[&str]| {
+        let output = with_table(table, keys).qgd(&["train", "task.toml"]);
+        assert_eq!(output.code, 0, "{}", output.stderr);
+        assert!(says.iter().all(|says| output.stderr.contains(says)), "{says:?}: {}", output.stderr);
+    };
+    let rows = |row: &dyn Fn(u32) -> String| -> String { (0..20).map(|i| format!("{},{}\n", row(i), i % 2)).collect() };
+    let ids = rows(&|i| format!("90071992547409{}", 921 + i));
+    told(&ids, "", &["line 1, column 1: `90071992547409921`", "ignore = [0]", "categorical = [0]"]);
+    told(&format!("id,y\n{ids}"), "header = true", &["line 2, column 1", "ignore = [\"id\"]"]);
+    let codes = rows(&|i| ["7", "07", "8"][i as usize % 3].to_owned());
+    told(&codes, "categorical = [0]", &["column 1: `7` (line 1) and `07` (line 2) are one number"]);
+    let years = format!("2019,class\n{}", rows(&|i| i.to_string()));
+    told(&years, "", &["line 1: no other row has the class `class`", "header = true"]);
+    let names: String = (0..20).map(|i| format!("{i},n{i}\n")).collect();
+    told(&names, "", &["every row has a class of its own"]);
+}
+
+#[test]
+fn a_flag_that_is_wrong_is_named_itself() {
+    let sandbox = with_table(rows(20), "");
+    for (flag, value) in [("--lr", "-1"), ("--weight-decay", "-2"), ("--steps", "0")] {
+        let output = sandbox.qgd(&["train", "task.toml", flag, value]);
+        let said =
+            output.stderr.starts_with(&format!("error: {flag}: `train.")) && !output.stderr.contains("task.toml");
+        assert!(output.code == 2 && said && output.stderr.contains("but must be"), "{}", output.stderr);
+    }
+    // What the file itself says is its own fault.
+    sandbox.write("task.toml", task("", "[4]") + "lr = -1\n");
+    sandbox.refuses(&["train", "task.toml"], &["task.toml: `train.lr` is -1"]);
+    sandbox.refuses(&["train", "task.toml", "--steps", "3"], &["task.toml: `train.lr` is -1"]);
+}
+
+#[test]
 fn no_task_asks_for_more_memory_than_there_is() {
     let sandbox = with_table(rows(2000), "max_memory_gb = 0.05");
     let train = ["train", "task.toml"];

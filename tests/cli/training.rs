@@ -18,6 +18,7 @@ fn json_holds_everything_that_was_promised() {
     for field in ["train_loss", "validation_loss", "test_loss", "test_accuracy", "wall_s", "weight_decay_last"] {
         assert!(json[field].is_number(), "{field}: {json}");
     }
+    assert_eq!(json["test_rmse"], Value::Null);
     assert_eq!(json["task"], "digits");
     assert_eq!(json["controller"], "lr");
     assert_eq!(json["seed"], 3);
@@ -61,6 +62,14 @@ fn in_regression_there_is_no_accuracy() {
     let json = sandbox.json("out.json");
     assert_eq!(json["test_accuracy"], Value::Null);
     assert!(json["train_loss"].as_f64().unwrap() < 0.01, "{json}");
+    // The targets are 0, 3, ..., 117; their deviation is about 35, whichever are in the training split.
+    let unit = json["test_rmse"].as_f64().unwrap() / json["test_loss"].as_f64().unwrap().sqrt();
+    assert!((30.0..40.0).contains(&unit), "{json}");
+    assert!(
+        output.stdout.contains("test RMSE") && output.stdout.contains("in units of the target"),
+        "{}",
+        output.stdout
+    );
 }
 
 #[test]

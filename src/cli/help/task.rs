@@ -71,7 +71,7 @@ const DATA: &[Key] = &[
         "",
         "word or table",
         "none",
-        "\"balanced\", or a table with a weight from 1e-6 to 1e6 for each class",
+        "\"balanced\", or a table with a weight from 1e-6 to 1e6 for every class",
         "How much the loss of an example counts in training, by its class; balanced: rare classes count more.",
     ),
     key(
@@ -90,7 +90,14 @@ const DATA: &[Key] = &[
         "an ASCII character, no quote; a space stands for any white space",
         "What stands between two cells.",
     ),
-    key("header", "csv", "true or false", "false", "", "Whether the first line names the columns."),
+    key(
+        "header",
+        "csv",
+        "true or false",
+        "false; where nothing is said, a first line that looks like names is refused",
+        "",
+        "Whether the first line names the columns. (A line `sep=;` above it, as Excel writes it, is passed over.)",
+    ),
     key(
         "target",
         "csv",
@@ -123,7 +130,8 @@ const DATA: &[Key] = &[
         "word",
         "\"refuse\"",
         "\"refuse\", \"mean\" or \"indicator\"",
-        "What is done about cells without a value: refused; the mean of the column; that, and a column that says where.",
+        "What is done about cells without a value (empty ones, `?`, and what pandas takes for none: NA, NaN, None, <NA>, #N/A, null, \
+         ...): refused; the mean of the column; that, and a column that says where.",
     ),
     key("images", "idx", "text", "", "", "File of the pictures, in the folder `path`."),
     key("labels", "idx", "text", "", "", "File of the labels, in the folder `path`."),

@@ -48,8 +48,9 @@ pub fn data_section(survey: &Survey, roles: &[Role], kind: TargetKind, path: &st
     if survey.delimiter != ',' {
         lines.push(format!("delimiter = {}", text(&survey.delimiter.to_string())));
     }
-    if survey.header {
-        lines.push("header = true".to_owned());
+    // Over names, a header that is left out would be doubted.
+    if survey.header || roles.contains(&Role::Word) {
+        lines.push(format!("header = {}", survey.header));
     }
     if survey.decimal_comma {
         lines.push("decimal = \",\"".to_owned());
@@ -75,7 +76,7 @@ pub fn data_section(survey: &Survey, roles: &[Role], kind: TargetKind, path: &st
 mod tests {
     use super::*;
     use qgd::data::survey::{Column, Values};
-    use std::collections::BTreeSet;
+    use std::collections::BTreeMap;
 
     fn survey(names: [Option<&str>; 4]) -> Survey {
         let column = |name: Option<&str>| Column {
@@ -83,7 +84,9 @@ mod tests {
             values: Values::Numbers,
             n_missing: 0,
             first_missing: None,
-            different: BTreeSet::new(),
+            different: BTreeMap::new(),
+            oddity: None,
+            one_number: None,
         };
         let header = names[0].is_some();
         Survey { delimiter: ',', header, decimal_comma: false, n_rows: 1000, columns: names.map(column).into() }
@@ -125,7 +128,7 @@ mod tests {
 
     #[test]
     fn a_name_that_two_columns_have_is_given_by_number() {
-        let twice = survey([Some("x"), Some("y"), Some("z"), Some("x")]);
+        let twice = survey([Some(""), Some("y"), Some("z"), Some("")]);
         assert!(data_section(&twice, &PLAIN, TargetKind::Values, "t.csv").contains("target = 3\n"));
     }
 }

@@ -8,12 +8,10 @@ use crate::cli::run::Run;
 use anyhow::{Context, anyhow};
 use qgd::artifact::{self, Kind};
 use qgd::data::Batches;
-use qgd::task::TaskSpec;
+use qgd::task::{Settings, TaskSpec, first_difference};
 use qgd::torch::QControllerState;
 use rand_chacha::ChaCha8Rng;
 use serde::{Deserialize, Serialize};
-use serde_json::Value;
-use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -23,19 +21,13 @@ pub const FILE_NAMES: [&str; 2] = ["checkpoint.qgd", "lock"];
 
 /// Everything that determines a run, as names and values: a checkpoint of another run is refused.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Identity(BTreeMap<String, String>);
+pub struct Identity(Settings);
 
 impl Identity {
     /// `data` is the fingerprint of the data.
     pub fn new(task: &TaskSpec, data: u64, decider: &Decider, seed: u64, device: &str, threads: u16) -> Self {
-        let mut values = BTreeMap::new();
-        // A task consists of plain values, so this cannot fail. The path of its file is left out, because the file may
-        // be moved.
-        let sections =
-            [serde_json::to_value(&task.data), serde_json::to_value(&task.net), serde_json::to_value(&task.train)];
-        for (name, section) in ["data", "net", "train"].into_iter().zip(sections) {
-            flatten(name, &section.unwrap_or_default(), &mut values);
-        }
+        // The path of the task file is left out, because the file may be moved.
+        let mut values = task.settings();
         let setting = [
             ("content of the data", format!("{data:016x}")),
             ("controller", decider.controller_name().to_owned()),
@@ -48,23 +40,6 @@ impl Identity {
         ];
         values.extend(setting.map(|(name, value)| (name.to_owned(), value)));
         Self(values)
-    }
-
-    /// The first difference between this run and `found`, if there is one.
-    fn difference(&self, found: &Self) -> Option<String> {
-        let absent = "absent".to_owned();
-        let names = self.0.keys().chain(found.0.keys());
-        let values =
-            names.map(|name| (name, self.0.get(name).unwrap_or(&absent), found.0.get(name).unwrap_or(&absent)));
-        let mut differing = values.filter(|(_, here, there)| here != there);
-        differing.next().map(|(name, here, there)| format!("{name} = {there}, here it is {here}"))
-    }
-}
-
-fn flatten(path: &str, value: &Value, into: &mut BTreeMap<String, String>) {
-    match value {
-        Value::Object(fields) => fields.iter().for_each(|(key, value)| flatten(&format!("{path}.{key}"), value, into)),
-        _ => _ = into.insert(path.to_owned(), value.to_string()),
     }
 }
 
@@ -121,9 +96,9 @@ impl Checkpoints {
             return Ok(Self { path, identity, found: None, _lock: lock });
         }
         let found: Checkpoint = artifact::read(&path, Kind::Checkpoint).map_err(Failure::bad_input)?;
-        if let Some(difference) = identity.difference(&found.identity) {
+        if let Some((name, there, here)) = first_difference(&found.identity.0, &identity.0) {
             return Err(Failure::BadInput(anyhow!(
-                "{} belongs to another run: there {difference}; give the same flags, or another --resume folder",
+                "{} belongs to another run: there {name} is {there}, here it is {here}; give the same task and flags, or another --resume folder",
                 path.display()
             )));
         }

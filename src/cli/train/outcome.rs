@@ -5,7 +5,7 @@ use super::checkpoint::Progress;
 use crate::cli::decider::{Decider, rates_in_words};
 use crate::cli::failure::Failure;
 use crate::cli::run::{Run, Scores};
-use qgd::data::Dataset;
+use qgd::data::{Dataset, TargetPreparation};
 use qgd::driver::DecisionCounts;
 use qgd::report::number;
 use qgd::task::TaskSpec;
@@ -37,6 +37,8 @@ pub struct Outcome {
     test_loss: Option<f64>,
     /// Null in regression, and where the split has no examples.
     test_accuracy: Option<f64>,
+    /// Root mean squared error in the units of the target. Null for classes, and where the split has no examples.
+    test_rmse: Option<f64>,
     diverged: bool,
     lr_first: f64,
     /// Learning rate when the cooldown began: what the controller had found. Null without a cooldown.
@@ -85,6 +87,7 @@ impl Outcome {
             validation_accuracy: validation.accuracy,
             test_loss,
             test_accuracy: test.accuracy,
+            test_rmse: test_loss.zip(unit(data)).map(|(loss, unit)| loss.sqrt() * unit),
             diverged: !losses.into_iter().flatten().all(f64::is_finite),
             lr_first: task.train.lr,
             lr_found: progress.lr_found,
@@ -116,6 +119,14 @@ impl Outcome {
     }
 }
 
+/// What 1 in the scale of the outputs is in the units of the target, in regression.
+fn unit(data: &Dataset) -> Option<f64> {
+    match &data.preparation.targets {
+        TargetPreparation::Values(scale) => Some(scale.deviation),
+        TargetPreparation::Classes(_) => None,
+    }
+}
+
 impl fmt::Display for Outcome {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let by = match &self.schedule {
@@ -133,6 +144,9 @@ impl fmt::Display for Outcome {
         writeln!(f, "  test loss        {}", loss(self.test_loss))?;
         if let Some(accuracy) = self.test_accuracy {
             writeln!(f, "  test accuracy    {:.1} %", 100.0 * accuracy)?;
+        }
+        if let Some(error) = self.test_rmse {
+            writeln!(f, "  test RMSE        {} in units of the target", number(error))?;
         }
         writeln!(f, "  learning rate    {}", rates_in_words(self.lr_first, self.lr_found, self.lr_last))?;
         if self.schedule.is_none() {

@@ -160,10 +160,12 @@ fn rare_classes_can_count_more() {
     let weights = |rest: &str| folder.load(&csv(&format!("target = 1\n{rest}"))).map(|found| found.class_weights);
     assert_eq!(weights("").unwrap(), None);
     assert_eq!(weights("class_weights = \"balanced\"").unwrap(), Some(vec![4.0 / 6.0, 2.0]));
-    assert_eq!(weights("class_weights = { b = 3 }").unwrap(), Some(vec![1.0, 3.0]));
-    assert_eq!(weights("class_weights = { b = 3 }\nclasses = 3").unwrap(), Some(vec![1.0, 3.0, 1.0]));
-    let error = weights("class_weights = { c = 3 }").unwrap_err().to_string();
-    assert!(error.contains("class `c`") && error.contains("a, b"), "{error}");
+    assert_eq!(weights("class_weights = { a = 1, b = 3 }").unwrap(), Some(vec![1.0, 3.0]));
+    assert_eq!(weights("class_weights = { a = 1, b = 3 }\nclasses = 3").unwrap(), Some(vec![1.0, 3.0, 1.0]));
+    for (wrong, class) in [("{ a = 1, b = 1, c = 3 }", "names class `c`"), ("{ b = 3 }", "no weight for class `a`")] {
+        let error = weights(&format!("class_weights = {wrong}")).unwrap_err().to_string();
+        assert!(error.contains(class) && error.contains("a, b"), "{error}");
+    }
 }
 
 // What cannot be meant
@@ -202,6 +204,63 @@ fn a_table_that_the_task_describes_wrongly_is_refused_with_what_to_say() {
             assert!(error.contains(word), "{content:?} {rest:?}: no {word:?} in: {error}");
         }
     }
+}
+
+#[test]
+fn a_first_line_of_names_over_names_is_refused_until_the_task_says_what_it_is() {
+    let content = "color,size,kind\nred,big,a\nblue,small,b\nred,small,a\n";
+    let with =
+        |content: &str, keys: &str| table(content).load(&csv(&format!("categorical = [0, 1]\ntarget = 2\n{keys}")));
+    let error = with(content, "").unwrap_err().to_string();
+    assert!(
+        error.contains("line 1") && error.contains("`header = true`") && error.contains("`header = false`"),
+        "{error}"
+    );
+    assert_eq!(with(content, "header = true").unwrap().n_outputs, 2);
+    assert_eq!(with(content, "header = false").unwrap().n_outputs, 3);
+    // Rows like any other: a class or an input stands elsewhere too, or is a number; and one row says nothing.
+    for rows in [
+        "green,big,a\nblue,small,b\nred,small,a\n",
+        "red,huge,c\nblue,small,b\nred,small,b\n",
+        "1,2,3\nblue,small,b\nred,small,b\n",
+        "x,y,a\nz,w,b\n",
+    ] {
+        assert!(with(rows, "").is_ok(), "{rows}");
+    }
+    // Columns that are left out do not count.
+    let ids = table("id,color,kind\n1,red,a\n2,blue,b\n3,red,a\n")
+        .refusal(&csv("categorical = [1]\nignore = [0]\ntarget = 2"));
+    assert!(ids.contains("line 1") && ids.contains("header = true"), "{ids}");
+}
+
+#[test]
+fn labels_that_are_one_number_are_not_two_classes() {
+    for (content, says) in [
+        ("5,1\n6,2\n7,1.0\n", ["`1` (line 1)", "`1.0` (line 3)"]),
+        ("5,2\n6,01\n7,1\n8,x\n", ["`01` (line 2)", "`1` (line 3)"]),
+        ("5,0\n\n6,-0\n", ["`0` (line 1)", "`-0` (line 3)"]),
+    ] {
+        for kind in ["", "kind = \"classification\""] {
+            let error = table(content).refusal(&csv(&format!("target = 1\n{kind}")));
+            assert!(says.iter().all(|says| error.contains(says)) && error.contains("write them alike"), "{error}");
+        }
+    }
+    let error = table("5;1,5\n6;1,50\n")
+        .refusal(&csv("target = 1\ndelimiter = \";\"\ndecimal = \",\"\nkind = \"classification\""));
+    assert!(error.contains("`1,50` (line 2)"), "{error}");
+    // Longer than a number can tell apart: two labels.
+    let long = table("5,9007199254740993\n6,9007199254740992\n7,9007199254740993\n");
+    assert_eq!(long.load(&csv("target = 1")).unwrap().n_outputs, 2);
+}
+
+#[test]
+fn the_note_of_excel_is_no_row() {
+    let found = table("sep=;\n1;a\n2;b\n").load(&csv("delimiter = \";\"\ntarget = 1")).unwrap();
+    assert_eq!((rows(&found), found.n_outputs), (vec![vec![1.0], vec![2.0]], 2));
+    let error = table("sep=;\n1;a\n2\n").refusal(&csv("delimiter = \";\"\ntarget = 1"));
+    assert!(error.contains("line 3"), "{error}");
+    let error = table("sep=;\n1,5;a\n2,5;b\n").refusal(&csv("target = 1"));
+    assert!(error.contains("delimiter = ';'") || error.contains("decimal"), "{error}");
 }
 
 #[test]

@@ -6,6 +6,7 @@
 //! else is as in the file.
 
 use crate::cli::failure::Failure;
+use crate::cli::setting;
 use anyhow::{Context, Result, anyhow, bail};
 use qgd::rng::fnv1a;
 use qgd::shipped;
@@ -33,7 +34,7 @@ pub struct Keys {
 impl Keys {
     /// Reads a task file, which must be a good one as it is.
     pub fn read(file: &Path) -> Result<Self, Failure> {
-        let file = TaskSpec::load(file).map_err(Failure::bad_input)?.file;
+        let file = setting::task(file)?.file;
         let text = shipped::text(&file).with_context(|| file.display().to_string())?;
         Ok(Self { table: text.parse().map_err(Failure::bad_input)?, file })
     }
