@@ -17,7 +17,6 @@ use clap::Args;
 #[cfg(feature = "torch")]
 use in_process::TaskObjective;
 use leash::Leash;
-use qgd::report::number;
 use qgd::shipped::{self, Kind};
 use qgd::tuner::storage;
 use qgd::tuner::{
@@ -50,7 +49,7 @@ pub struct StudyArgs {
     #[arg(long)]
     seed: Option<u64>,
     /// Number of trials that may run at the same time; trial n uses the results up to trial n - lag, for any number of
-    /// workers.
+    /// workers. At most 1000000. [default: that of --workers]
     #[arg(long)]
     lag: Option<usize>,
     /// After TRIALS trials only PARAMETERS parameters, those that matter most, are searched; the others stay as in the
@@ -62,7 +61,7 @@ pub struct StudyArgs {
     study: Option<String>,
     /// Seconds between heartbeats of a worker; after twice that time without one its trials are tried again. [default:
     /// 10]
-    #[arg(long, value_name = "SECONDS", allow_negative_numbers = true)]
+    #[arg(long, value_name = "SECONDS")]
     heartbeat: Option<f64>,
     /// Number of times that the trial of a worker that died is tried again. [default: 3]
     #[arg(long)]
@@ -79,7 +78,7 @@ struct WorkArgs {
     #[arg(long, default_value_t = 1)]
     workers: usize,
     /// Seconds after which a trial is stopped and counts as failed.
-    #[arg(long, value_name = "SECONDS", allow_negative_numbers = true)]
+    #[arg(long, value_name = "SECONDS")]
     timeout: Option<f64>,
     /// Number of failed trials in a row after which to give up.
     #[arg(long, value_name = "N", default_value_t = 20)]
@@ -100,6 +99,9 @@ struct WorkArgs {
 /// Largest number of trials that one process runs at the same time: each takes a few files and threads. More processes
 /// can share the study.
 const MAX_WORKERS: usize = 512;
+
+/// Largest number of trials of a study: databases hold no larger numbers of trials.
+const MAX_TRIALS: usize = i32::MAX as usize;
 
 const EXAMPLES: &str = "Examples:
   Any program:
@@ -238,7 +240,9 @@ impl WorkArgs {
         let fits = (1..=MAX_WORKERS).contains(&self.workers);
         let allowed = format!("at least 1 and at most {MAX_WORKERS}; several processes can share a study");
         need(fits, "--workers", self.workers.to_string(), &allowed)?;
-        need(self.max_failures >= 1, "--max-failures", self.max_failures.to_string(), "at least 1")?;
+        need(self.trials <= MAX_TRIALS, "--trials", self.trials.to_string(), &format!("at most {MAX_TRIALS}"))?;
+        let (found, allowed) = (self.max_failures.to_string(), format!("at least 1 and at most {MAX_TRIALS}"));
+        need((1..=MAX_TRIALS).contains(&self.max_failures), "--max-failures", found, &allowed)?;
         let timeout = self.timeout.unwrap_or(1.0);
         need(timeout > 0.0 && timeout <= 1e9, "--timeout", timeout.to_string(), "above 0 and at most 1e9 seconds")
     }
@@ -352,7 +356,7 @@ fn show_done(progress: &Progress, study: &Study) {
     let done = study.counts().done() as u64;
     if progress.wants(done) {
         progress.show(done, || match study.best_known() {
-            Some((trial, value)) => format!("best {} (trial {trial})", number(value)),
+            Some((trial, value)) => format!("best {} (trial {trial})", super::trials::value(value)),
             None => "none complete yet".into(),
         });
     }

@@ -283,6 +283,7 @@ fn open_for(url: &str, purpose: Purpose) -> Result<Arc<dyn Storage>, StorageErro
     }
     #[cfg(feature = "sqlite")]
     if let Some(file) = url.strip_prefix("sqlite:///").filter(|file| !file.is_empty()) {
+        sqlite::check_name(url, file)?;
         let file = std::path::Path::new(file);
         if purpose != Purpose::Make && !file.exists() {
             return Err(StorageError::Empty { place: file.display().to_string() });
