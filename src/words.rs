@@ -103,14 +103,22 @@ const MAX_MESSAGE: usize = 4000;
 /// assert_eq!(qgd::words::shortened(&text), "`x` is 77777777777777777777... (300 digits), but must be 1");
 /// ```
 pub fn shortened(message: &str) -> String {
-    let digits = runs(message, |c| c.is_ascii_digit(), |run, n| match n > MAX_DIGITS {
-        true => format!("{}... ({n} digits)", &run[..20]),
-        false => run.to_owned(),
-    });
-    let words = runs(&digits, |c| !c.is_whitespace(), |run, n| match n > MAX_WORD {
-        true => format!("{}...{}", first(run, MAX_WORD / 2), last(run, MAX_WORD / 3)),
-        false => run.to_owned(),
-    });
+    let digits = runs(
+        message,
+        |c| c.is_ascii_digit(),
+        |run, n| match n > MAX_DIGITS {
+            true => format!("{}... ({n} digits)", &run[..20]),
+            false => run.to_owned(),
+        },
+    );
+    let words = runs(
+        &digits,
+        |c| !c.is_whitespace(),
+        |run, n| match n > MAX_WORD {
+            true => format!("{}...{}", first(run, MAX_WORD / 2), last(run, MAX_WORD / 3)),
+            false => run.to_owned(),
+        },
+    );
     let n = words.chars().count();
     if n <= MAX_MESSAGE { words } else { format!("{}... ({n} characters)", first(&words, MAX_MESSAGE)) }
 }
@@ -145,7 +153,8 @@ mod tests {
     #[test]
     fn the_nearest_name_is_meant_unless_it_is_far() {
         let keys = ["type", "low", "high", "log", "step", "choices", "when"];
-        for (name, key) in [("lo", "low"), ("LOW", "low"), ("hihg", "high"), ("choises", "choices"), ("stepp", "step")] {
+        for (name, key) in [("lo", "low"), ("LOW", "low"), ("hihg", "high"), ("choises", "choices"), ("stepp", "step")]
+        {
             assert_eq!(meant(name, keys), format!(" (did you mean `{key}`?)"), "{name}");
         }
         for name in ["", "minimum", "xyz", &"low".repeat(1000)] {

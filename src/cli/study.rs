@@ -5,9 +5,7 @@ mod teach;
 use super::failure::Failure;
 use super::outputs::Files;
 use super::storage;
-use super::trials::{
-    params, print_json, print_rows, print_table, short_json, value, values, whole_json, with_notes,
-};
+use super::trials::{params, print_json, print_rows, print_table, short_json, value, values, whole_json, with_notes};
 use anyhow::{Context, anyhow};
 use clap::{Args, Subcommand};
 use qgd::report::Align;
@@ -178,8 +176,7 @@ fn show(storage: &dyn Storage, name: &str, as_json: bool) -> Result<(), Failure>
         }));
         return Ok(());
     }
-    let directions: Vec<Json> = record.directions.iter().map(|direction| json!(direction)).collect();
-    let directions = directions.iter().filter_map(Json::as_str).collect::<Vec<_>>().join(", ");
+    let directions = record.directions.iter().map(|direction| direction.name()).collect::<Vec<_>>().join(", ");
     say!("{}: {directions}, {}", plain(&record.name), counted(trials.len(), "trial"));
     if let Some(c) = settings {
         let screen = c.screen.map_or(String::new(), |screen| format!(", screen {screen}"));

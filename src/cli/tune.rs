@@ -1,6 +1,7 @@
 //! `qgd tune`, which tunes any program, and `qgd worker`, which runs trials of a study that is there.
 
 mod child;
+mod failures;
 #[cfg(feature = "torch")]
 mod in_process;
 pub mod leash;
@@ -14,6 +15,7 @@ use super::progress::Progress;
 use anyhow::{Context, anyhow};
 use child::{Numbers, Runner};
 use clap::Args;
+use failures::Failures;
 #[cfg(feature = "torch")]
 use in_process::TaskObjective;
 use leash::Leash;
@@ -303,7 +305,8 @@ impl WorkArgs {
             config.lag,
             config.seed
         );
-        let on_trial = |study: &Study, trial: &Trial| show(&progress, study, trial);
+        let failures = Failures::default();
+        let on_trial = |study: &Study, trial: &Trial| show(&progress, &failures, study, trial);
         let options = Optimize {
             n_trials: self.trials,
             n_jobs: self.workers,
@@ -344,11 +347,14 @@ fn allow_more_files() {
 }
 
 /// Shows how many trials are done, and the best so far.
-fn show(progress: &Progress, study: &Study, trial: &Trial) {
+fn show(progress: &Progress, failures: &Failures, study: &Study, trial: &Trial) {
     match trial.state {
-        TrialState::Fail => note!("trial {} failed: {}", trial.number, trial.reason()),
+        TrialState::Fail => failures.show(trial),
         TrialState::Waiting => note!("trial {} was interrupted and waits to be tried again", trial.number),
-        _ => show_done(progress, study),
+        _ => {
+            failures.end();
+            show_done(progress, study);
+        }
     }
 }
 

@@ -43,6 +43,16 @@ pub enum TunerError {
         /// Value that is asked for now.
         given: String,
     },
+    /// The study was made with another range, scale, type or condition of a parameter.
+    #[error("the study {study} was made with {stored}, not {given}; continue it with that, or choose another name")]
+    OtherParameter {
+        /// Name of the study.
+        study: String,
+        /// The parameter that the study was made with, as a space file has it.
+        stored: String,
+        /// The parameter of now, in the same form.
+        given: String,
+    },
     /// There is no study of that name.
     #[error("there is no study {name}{}; there are: {known}", meant(name, known.split(", ")))]
     NoStudy {
@@ -98,6 +108,19 @@ pub enum TunerError {
         awaited: usize,
         /// Lag of the study.
         lag: usize,
+    },
+    /// What comes next waits for a trial whose worker does not answer.
+    #[error(
+        "trial {awaited} has to end first, and its worker has not answered for {silent_s:.0} s: it may have been killed; after \
+         {given_up_s} s of silence the trial is given up, and tried again"
+    )]
+    Silent {
+        /// Number of the trial that is waited for.
+        awaited: usize,
+        /// Seconds since its worker was heard of.
+        silent_s: f64,
+        /// Seconds of silence after which it is given up.
+        given_up_s: f64,
     },
     /// The sampler has no further point to propose.
     #[error("the sampler has nothing left to try after {}", counted(*n_trials, "trial"))]

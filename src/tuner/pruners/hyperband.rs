@@ -22,8 +22,7 @@ pub(super) fn build(spec: &mut Spec) -> Result<Box<dyn Pruner>, SpecError> {
     let min_resource = spec.whole("min_resource", 1, 1..=MOST as u32)?;
     let allowed = format!("a whole number from min_resource = {min_resource} to {MOST}");
     // 0 stands for "not given".
-    let max_resource =
-        spec.option("max_resource", 0, &allowed, |n: &u32| (min_resource..=MOST as u32).contains(n))?;
+    let max_resource = spec.option("max_resource", 0, &allowed, |n: &u32| (min_resource..=MOST as u32).contains(n))?;
     let reduction_factor = spec.whole("reduction_factor", 3, 2..=MAX_FACTOR)?;
     Ok(Box::new(Hyperband { min_resource, max_resource, reduction_factor }))
 }

@@ -14,7 +14,8 @@ use super::{Judging, MOST, Pruner, Spec, SpecError, Verdict};
 pub(super) fn build(spec: &mut Spec) -> Result<Box<dyn Pruner>, SpecError> {
     Ok(Box::new(Patience {
         patience: spec.whole("patience", 10, 0..=MOST as usize)?,
-        min_delta: spec.option("min_delta", 0.0, "a finite number of at least 0", |d: &f64| *d >= 0.0 && d.is_finite())?,
+        min_delta: spec
+            .option("min_delta", 0.0, "a finite number of at least 0", |d: &f64| *d >= 0.0 && d.is_finite())?,
     }))
 }
 

@@ -20,6 +20,7 @@ const DIALECT: Dialect = Dialect {
     now: "strftime('%Y-%m-%d %H:%M:%f000', 'now')",
     heartbeat: "strftime('%Y-%m-%d %H:%M:%f000', 'now')",
     silent_s: "(julianday('now') - julianday(heartbeat)) * 86400.0",
+    has_turns: false,
     unique: "lower(hex(randomblob(16)))",
 };
 
@@ -35,9 +36,8 @@ pub fn open(file: &Path) -> Result<impl Storage + use<>, StorageError> {
 
 /// Refuses what SQLAlchemy or SQLite itself would not take for the name of a file.
 pub(super) fn check_name(url: &str, file: &str) -> Result<(), StorageError> {
-    let refused = |part: &str, supported| {
-        Err(StorageError::UrlPart { url: url.to_owned(), part: part.to_owned(), supported })
-    };
+    let refused =
+        |part: &str, supported| Err(StorageError::UrlPart { url: url.to_owned(), part: part.to_owned(), supported });
     if let Some(at) = file.find('?') {
         let supported = "a URL of SQLite has here: there are no settings behind a question mark, and \
                          `study list`, `show`, `best`, `importance` and `export` open the file read-only by themselves; \

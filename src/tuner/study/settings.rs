@@ -150,11 +150,15 @@ impl StudyConfig {
             given,
         };
         let differs = space.parameters().iter().zip(stored_space.parameters()).find(|(given, stored)| given != stored);
-        if let Some((given, stored)) = differs {
-            return Err(other("space", parameter_json(stored).to_string(), parameter_json(given).to_string()));
-        }
-        if space.len() != stored_space.len() {
+        if stored_space.names() != space.names() {
             return Err(other("space", stored_space.names(), space.names()));
+        }
+        if let Some((given, stored)) = differs {
+            return Err(TunerError::OtherParameter {
+                study: self.name.clone(),
+                stored: stored.to_string(),
+                given: given.to_string(),
+            });
         }
         self.check_directions(&stored.directions)?;
         let text = |screen: Option<Screen>| screen.map_or("none".into(), |screen| screen.to_string());
@@ -173,7 +177,7 @@ impl StudyConfig {
         if stored == self.directions {
             return Ok(());
         }
-        let text = |directions: &[Direction]| json!(directions).to_string();
+        let text = |directions: &[Direction]| directions.iter().map(|d| d.name()).collect::<Vec<_>>().join(", ");
         let (study, stored, given) = (self.name.clone(), text(stored), text(&self.directions));
         Err(TunerError::OtherStudy { study, key: "directions", stored, given })
     }
