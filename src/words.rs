@@ -20,16 +20,19 @@ pub fn counted(n: usize, noun: &str) -> String {
 /// assert_eq!(meant("colour", ["low", "high"]), "");
 /// ```
 pub fn meant<'a>(name: &str, known: impl IntoIterator<Item = &'a str>) -> String {
-    let far = name.chars().count().max(3) / 3;
+    let far = name.chars().count().clamp(3, MAX_LETTERS) / 3;
     let near = known.into_iter().map(|known| (distance(name, known), known)).filter(|(n, _)| *n <= far);
     near.min_by_key(|(n, _)| *n).map_or(String::new(), |(_, known)| format!(" (did you mean `{}`?)", plain(known)))
 }
+
+/// Number of letters at the beginning of a name that are compared.
+const MAX_LETTERS: usize = 64;
 
 /// Number of characters to insert, remove, replace or exchange with their neighbor to make one word of the other; capital
 /// letters are as good as small ones. The optimal string alignment distance (Damerau 1964, 10.1145/363958.363994). Of
 /// long words only the beginning is looked at.
 fn distance(a: &str, b: &str) -> usize {
-    let letters = |text: &str| text.chars().take(64).flat_map(char::to_lowercase).collect::<Vec<_>>();
+    let letters = |text: &str| text.chars().take(MAX_LETTERS).flat_map(char::to_lowercase).collect::<Vec<_>>();
     let (a, b) = (letters(a), letters(b));
     let mut rows = vec![(0..=b.len()).collect::<Vec<_>>()];
     for i in 1..=a.len() {

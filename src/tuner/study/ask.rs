@@ -1,7 +1,7 @@
 //! Asking: which trial comes next, and with which parameters.
 
 use super::history::History;
-use super::turn::Turn;
+use super::turn::Attempt;
 use super::{ActiveTrial, Inner, Study};
 use crate::tuner::distribution::Value;
 use crate::tuner::error::TunerError;
@@ -16,13 +16,6 @@ use std::time::{Duration, Instant};
 
 /// Where Optuna keeps the parameters that were fixed when a trial was enqueued.
 const FIXED: &str = "fixed_params";
-
-/// How an attempt to get a trial went.
-pub(super) enum Attempt<'s> {
-    Trial(ActiveTrial<'s>),
-    /// The study has as many trials as it should.
-    Full,
-}
 
 impl Study {
     /// The next trial. It does not wait: with a lag of q, q trials may run at a time.
@@ -59,8 +52,8 @@ impl Study {
             self.reap(&mut inner)?;
             if inner.is_crowded && inner.history.first_waiting().is_none() {
                 match self.in_turn(&mut inner, limit)? {
-                    Turn::Over(attempt) => return Ok(attempt),
-                    Turn::Again => continue,
+                    Some(attempt) => return Ok(attempt),
+                    None => continue,
                 }
             }
             self.refresh(&mut inner.history)?;

@@ -1,6 +1,6 @@
 //! The whole loop: ask, evaluate and tell until there are enough trials.
 
-use super::ask::Attempt;
+use super::turn::Attempt;
 use super::wait::{Hint, Hints, Wait};
 use super::{ActiveTrial, Outcome, Study};
 use crate::tuner::error::TunerError;

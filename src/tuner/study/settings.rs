@@ -207,14 +207,17 @@ impl CheckedStudy {
         let notes = config.notes(space);
         storage.create(&config.name, &config.directions, &notes)?;
         let record = record(&*storage, &config.name)?;
-        match read(&record)? {
-            Some((stored_space, stored)) => config.check_continues(space, &stored_space, &stored)?,
-            None => {
-                config.check_directions(&record.directions)?;
-                storage.note(&record, &notes)?;
-            }
+        let stored = read(&record)?;
+        match &stored {
+            Some((stored_space, stored)) => config.check_continues(space, stored_space, stored)?,
+            None => config.check_directions(&record.directions)?,
         }
-        Study::begin(self, storage, record)
+        let study = Study::begin(self, storage.clone(), record.clone())?;
+        // A study of Optuna's gets our settings when it is known that its trials fit them.
+        if stored.is_none() {
+            storage.note(&record, &notes)?;
+        }
+        Ok(study)
     }
 }
 

@@ -5,23 +5,22 @@
 //! workers that is the fate of nearly all of them. A worker that has lost one waits for its turn from then on: the
 //! storage lets nobody else begin a trial between its reading and its begin.
 
-use super::ask::Attempt;
-use super::{Inner, Study};
+use super::{ActiveTrial, Inner, Study};
 use crate::tuner::error::TunerError;
 use crate::tuner::storage::{Draft, Prepare};
 use crate::tuner::trial::Trial;
 
-/// How a turn went.
-pub(super) enum Turn<'s> {
-    /// There is an answer.
-    Over(Attempt<'s>),
-    /// A trial waits to be claimed, or the study has changed: look again.
-    Again,
+/// How an attempt to get a trial went.
+pub(super) enum Attempt<'s> {
+    Trial(ActiveTrial<'s>),
+    /// The study has as many trials as it should.
+    Full,
 }
 
 impl Study {
-    /// Waits for a turn, and uses it for the next trial.
-    pub(super) fn in_turn(&self, inner: &mut Inner, limit: usize) -> Result<Turn<'_>, TunerError> {
+    /// Waits for a turn, and uses it for the next trial. None where a trial waits to be claimed, or the study has changed:
+    /// then it is to be looked at again.
+    pub(super) fn in_turn(&self, inner: &mut Inner, limit: usize) -> Result<Option<Attempt<'_>>, TunerError> {
         let seen = inner.history.seen();
         let (mut is_full, mut stopped, mut begun) = (false, None, None);
         let mut prepare = |read: Vec<Trial>| {
@@ -40,11 +39,11 @@ impl Study {
         match (key, begun, stopped) {
             (Some(key), Some((point, draft)), _) => {
                 inner.history.put(Trial::begun(&key, draft));
-                Ok(Turn::Over(Attempt::Trial(self.active(key, &point))))
+                Ok(Some(Attempt::Trial(self.active(key, &point))))
             }
             (_, _, Some(error)) => Err(error),
-            _ if is_full => Ok(Turn::Over(Attempt::Full)),
-            _ => Ok(Turn::Again),
+            _ if is_full => Ok(Some(Attempt::Full)),
+            _ => Ok(None),
         }
     }
 

@@ -1,7 +1,7 @@
 //! Waiting for the trials of others, and what is said about it.
 
 use super::Study;
-use super::ask::Attempt;
+use super::turn::Attempt;
 use crate::tuner::error::TunerError;
 use crate::tuner::storage::Silence;
 use std::collections::BTreeSet;
