@@ -80,11 +80,11 @@ fn spelled(text: &str, is_spelled: impl Fn(char) -> bool) -> Cow<'_, str> {
         return text.into();
     }
     let spell = |c: char| match c {
+        c if !is_spelled(c) => c.to_string(),
         '\n' => "\\n".to_owned(),
         '\r' => "\\r".to_owned(),
         '\t' => "\\t".to_owned(),
-        c if is_spelled(c) => format!("\\u{:04x}", u32::from(c)),
-        c => c.to_string(),
+        c => format!("\\u{:04x}", u32::from(c)),
     };
     text.chars().map(spell).collect::<String>().into()
 }
