@@ -13,7 +13,8 @@ const MARK: &str = "\\u0000";
 
 /// Reads JSON as Python's `json` writes it, also with the bare words NaN, Infinity and -Infinity: they become strings.
 /// None where it is no JSON of Python's either.
-pub fn read(text: &str) -> Option<Json> {
+#[cfg(any(feature = "sqlite", feature = "postgres", test))]
+pub(super) fn read(text: &str) -> Option<Json> {
     serde_json::from_str(text).ok().or_else(|| serde_json::from_str(&quoted(text, "")).ok())
 }
 
