@@ -36,7 +36,7 @@ pub enum LineError {
     },
 }
 
-/// Reads a line of a program as [`read`] does, and refuses objects that have a key twice.
+/// Reads a line of a program, JSON or what Python writes as such, and refuses objects that have a key twice.
 ///
 /// # Errors
 /// When it is no JSON, or a key is there twice.
