@@ -4,17 +4,18 @@
 //! what is measured is the storage. Optuna is the one that `python3` imports; PostgreSQL is a server of its own, on
 //! this machine, if it is installed. Both write to the same kind of place with the same settings.
 //!
-//! `cargo bench --bench storage -- growth` measures instead what a trial costs when a study in PostgreSQL has 1,000,
-//! 10,000 and 50,000 of them, with 64 workers that have a connection each and an objective that costs nothing. That
-//! takes minutes.
+//! `cargo bench --bench storage -- growth` measures instead what a trial costs while a study in PostgreSQL grows to
+//! 50,000 of them, with 64 workers that have a connection and a history each and an objective that costs nothing. It
+//! prints a line at a time and ends after ten minutes at the latest. `growth 1000 8` makes 1,000 trials with 8 workers.
 
 #[allow(dead_code, clippy::unwrap_used, reason = "shared with the tests")]
 #[path = "../tests/cli/cluster.rs"]
 mod cluster;
 
-use qgd::tuner::{Distribution, Optimize, Parameter, Space, Study, StudyConfig, storage};
+use qgd::tuner::{ActiveTrial, Distribution, Optimize, Parameter, Space, Study, StudyConfig, storage};
 use std::process::Command;
-use std::time::Instant;
+use std::sync::{Mutex, PoisonError};
+use std::time::{Duration, Instant};
 
 const N_TRIALS: usize = 200;
 
@@ -39,7 +40,8 @@ const N_WORKERS: usize = 64;
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {
     if std::env::args().any(|argument| argument == "growth") {
-        return growth();
+        let numbers: Vec<usize> = std::env::args().filter_map(|argument| argument.parse().ok()).collect();
+        return growth(&numbers);
     }
     let folder = tempfile::tempdir()?;
     let file = |name: &str| format!("sqlite:///{}", folder.path().join(name).display());
@@ -62,36 +64,61 @@ fn compare(name: &str, url: &str, theirs: &str) -> Result<(), Box<dyn std::error
     Ok(())
 }
 
+/// Numbers of trials at which a line is printed.
+const MARKS: [usize; 10] = [100, 500, 1_000, 2_000, 5_000, 10_000, 20_000, 30_000, 40_000, 50_000];
+
+/// Number of trials of a mean.
+const WINDOW: usize = 1_000;
+
+/// Time after which no trial is begun.
+const LIMIT: Duration = Duration::from_secs(570);
+
 /// Prints the milliseconds of a trial while a study grows.
-fn growth() -> Result<(), Box<dyn std::error::Error>> {
+fn growth(numbers: &[usize]) -> Result<(), Box<dyn std::error::Error>> {
+    let (n_trials, n_workers) =
+        (numbers.first().copied().unwrap_or(50_000), numbers.get(1).copied().unwrap_or(N_WORKERS));
     let Some(cluster) = cluster::Cluster::start() else { return Ok(()) };
     let url = cluster.database();
-    println!("milliseconds a trial, {N_WORKERS} workers on one machine, mean of the last 1,000 trials");
-    for n_trials in [1_000, 10_000, 50_000] {
-        work(&url, n_trials - 1_000)?;
-        let start = Instant::now();
-        work(&url, n_trials)?;
-        println!("{n_trials:>6} trials  {:>7.2}", start.elapsed().as_secs_f64());
-    }
-    Ok(())
-}
-
-/// Lets the workers make trials until the study has `n_trials`.
-fn work(url: &str, n_trials: usize) -> Result<(), Box<dyn std::error::Error>> {
+    println!("{n_workers} workers on one machine, mean of the last {WINDOW} trials or of all; memory of all workers");
+    println!("{:>7}  {:>12}  {:>9}  {:>6}", "trials", "ms a trial", "seconds", "MB");
+    let done = Mutex::new(Vec::with_capacity(n_trials));
+    let begin = Instant::now();
+    let count = || {
+        let mut done = done.lock().unwrap_or_else(PoisonError::into_inner);
+        done.push(begin.elapsed().as_secs_f64());
+        let n = done.len();
+        if MARKS.contains(&n) || n == n_trials {
+            let before = n.saturating_sub(WINDOW);
+            let spent = done[n - 1] - if before > 0 { done[before - 1] } else { 0.0 };
+            let each = 1000.0 * spent / (n - before) as f64;
+            println!("{n:>7}  {each:>12.2}  {:>9.1}  {:>6}", done[n - 1], megabytes());
+        }
+    };
     let worker = || -> Result<(), String> {
         let said = |error: &dyn std::fmt::Display| error.to_string();
         let space = Space::new([Parameter::new("x", Distribution::float(0.0, 1.0))]).map_err(|error| said(&error))?;
-        let config = StudyConfig { sampler: "random".into(), lag: N_WORKERS, ..StudyConfig::default() };
-        let storage = storage::open(url).map_err(|error| said(&error))?;
+        let config = StudyConfig { sampler: "random".into(), lag: n_workers, ..StudyConfig::default() };
+        let storage = storage::open(&url).map_err(|error| said(&error))?;
         let study = Study::create_or_open(storage, space, config).map_err(|error| said(&error))?;
-        let options = Optimize { n_trials, ..Optimize::default() };
-        study.optimize(&options, |trial| Ok(trial.float("x")?.into())).map_err(|error| said(&error))
+        let options = Optimize { n_trials, timeout: Some(LIMIT), ..Optimize::default() };
+        let objective = |trial: &ActiveTrial<'_>| {
+            count();
+            Ok(trial.float("x")?.into())
+        };
+        study.optimize(&options, objective).map_err(|error| said(&error))
     };
     std::thread::scope(|scope| {
-        let workers: Vec<_> = (0..N_WORKERS).map(|_| scope.spawn(worker)).collect();
+        let workers: Vec<_> = (0..n_workers).map(|_| scope.spawn(worker)).collect();
         workers.into_iter().try_for_each(|worker| worker.join().unwrap_or_else(|_| Err("a worker broke".to_owned())))
     })?;
     Ok(())
+}
+
+/// Memory of this process; 0 where the system does not say.
+fn megabytes() -> u64 {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let kilobytes = status.lines().find_map(|line| line.strip_prefix("VmRSS:")?.trim().strip_suffix(" kB"));
+    kilobytes.and_then(|number| number.parse::<u64>().ok()).unwrap_or_default() / 1024
 }
 
 fn ours(url: &str) -> Result<f64, Box<dyn std::error::Error>> {

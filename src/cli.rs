@@ -6,6 +6,7 @@
 
 #[macro_use]
 mod console;
+mod arguments;
 mod ask_tell;
 mod ending;
 mod failure;
@@ -50,7 +51,7 @@ mod train;
 #[cfg(not(feature = "torch"))]
 mod without_torch;
 
-use clap::{ColorChoice, CommandFactory, FromArgMatches, Parser, Subcommand};
+use clap::{Parser, Subcommand};
 use failure::Failure;
 use std::io;
 use std::process::ExitCode;
@@ -145,10 +146,7 @@ pub fn main() -> ExitCode {
         say!("{}", topic.in_words().trim_end());
         return ExitCode::SUCCESS;
     }
-    // By itself clap would color a dumb terminal where `CI` is set.
-    let colors = if console::may_be_colored() { ColorChoice::Auto } else { ColorChoice::Never };
-    let arguments = Cli::command().color(colors).get_matches();
-    let cli = Cli::from_arg_matches(&arguments).unwrap_or_else(|error| error.exit());
+    let cli: Cli = arguments::parsed();
     let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("warn"));
     let stderr = tracing_subscriber::fmt().with_writer(io::stderr).with_ansi(console::is_colored(&io::stderr()));
     stderr.with_env_filter(filter).init();

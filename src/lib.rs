@@ -124,6 +124,7 @@ pub mod text;
 pub mod torch;
 #[cfg(feature = "tuner")]
 pub mod tuner;
+pub mod words;
 
 pub use controller::{Controller, Pretrained, Recipe};
 pub use driver::{Driver, DriverConfig, Order};

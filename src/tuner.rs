@@ -24,7 +24,7 @@ pub use distribution::{Distribution, Value};
 pub use error::TunerError;
 pub use importance::importance;
 pub use pareto::{best_trials, dominates, hypervolume};
-pub use python_json::read as read_python_json;
+pub use python_json::{LineError, read_line};
 pub use samplers::{Ask, Sampler, Setting};
 pub use screening::{Screen, ScreenError};
 pub use space::{Condition, Parameter, Point, Space, SpaceError, SpaceFile};

@@ -1,6 +1,7 @@
 //! Printing that does not panic when the reader has stopped reading (`qgd inspect lr | head -1`), and what may be
 //! printed beside plain text: colors and progress bars are for terminals that want them.
 
+use qgd::words;
 use std::env;
 use std::ffi::OsString;
 use std::fmt;
@@ -37,10 +38,10 @@ pub fn try_stdout(text: fmt::Arguments<'_>) -> io::Result<()> {
     writeln!(stdout, "{text}").and_then(|()| stdout.flush())
 }
 
-/// Prints a line to stderr: progress or an error. If stderr is closed, there is nobody to tell, so a failure is
-/// ignored.
+/// Prints a line to stderr: progress or an error, with what a terminal would obey in it spelled. If stderr is closed,
+/// there is nobody to tell, so a failure is ignored.
 pub fn to_stderr(text: fmt::Arguments<'_>) {
-    let _ = writeln!(io::stderr(), "{text}");
+    let _ = writeln!(io::stderr(), "{}", words::visible(&text.to_string()));
 }
 
 /// Whether text on this stream is colored: on a terminal, unless the user has set `NO_COLOR` (no-color.org) to

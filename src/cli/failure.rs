@@ -6,6 +6,7 @@ use qgd::controller::{PretrainedError, RecipeError};
 use qgd::meta::{EngineError, MetaTrainingError};
 use qgd::tuner::TunerError;
 use qgd::tuner::storage::StorageError;
+use qgd::words;
 use std::fmt;
 use std::process::ExitCode;
 
@@ -53,6 +54,7 @@ impl Failure {
             TunerError::Storage(storage) => !matches!(
                 storage,
                 StorageError::Url { .. }
+                    | StorageError::UrlPart { .. }
                     | StorageError::Open { .. }
                     | StorageError::Empty { .. }
                     | StorageError::ReadOnly { .. }
@@ -92,15 +94,18 @@ impl fmt::Display for Failure {
                 );
             }
         };
-        // The error and all its causes on one line; a cause that is already part of the text is left out.
-        write!(f, "error: {error}")?;
-        let mut said = error.to_string();
-        for cause in error.chain().skip(1).map(ToString::to_string) {
-            if !said.contains(&cause) {
-                write!(f, ": {cause}")?;
-                said += &cause;
-            }
-        }
-        Ok(())
+        write!(f, "error: {}", in_words(error))
     }
+}
+
+/// An error and all its causes on one line, shortened where it quotes values without end. A cause that is already part
+/// of the text is left out.
+pub fn in_words(error: &anyhow::Error) -> String {
+    let mut said = error.to_string();
+    for cause in error.chain().skip(1).map(ToString::to_string) {
+        if !said.contains(&cause) {
+            said += &format!(": {cause}");
+        }
+    }
+    words::shortened(&said)
 }

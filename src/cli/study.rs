@@ -5,12 +5,13 @@ mod teach;
 use super::failure::Failure;
 use super::outputs::{self, Files};
 use super::storage;
-use super::trials::{number_json, params, print_table, values, with_notes};
+use super::trials::{params, print_json, print_rows, print_table, short_json, value, values, whole_json, with_notes};
 use anyhow::anyhow;
 use clap::{Args, Subcommand};
-use qgd::report::{Align, Table, number};
+use qgd::report::Align;
 use qgd::tuner::storage::{Seen, Storage, StorageError, StudyRecord};
-use qgd::tuner::{Counts, StudyConfig, Trial, best_trials, importance};
+use qgd::tuner::{Counts, StudyConfig, Trial, TrialState, best_trials, importance};
+use qgd::words::{counted, meant, plain, visible};
 use serde_json::{Value as Json, json};
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -29,9 +30,18 @@ pub struct StudyArgs {
 #[derive(Debug, Subcommand)]
 enum Command {
     /// All studies
-    List,
+    List {
+        /// Print JSON instead of a table.
+        #[arg(long)]
+        json: bool,
+    },
     /// All trials of a study
-    Show { study: String },
+    Show {
+        study: String,
+        /// Print JSON instead of a table.
+        #[arg(long)]
+        json: bool,
+    },
     /// The best trial of a study; with several objectives, the trials that no other beats in all of them
     Best {
         study: String,
@@ -83,8 +93,8 @@ impl StudyArgs {
         match &self.command {
             // Done already: it is no reading command.
             Command::Delete { .. } => Ok(()),
-            Command::List => list(&*storage),
-            Command::Show { study } => show(&*storage, study),
+            Command::List { json } => list(&*storage, *json),
+            Command::Show { study, json } => show(&*storage, study, *json),
             Command::Best { study, json } => best(&*storage, study, *json),
             Command::Importance { study, objective, json } => shares(&*storage, study, *objective, *json),
             Command::Export { study, output } => export(&storage, study, output.as_ref()),
@@ -98,7 +108,7 @@ fn delete(storage: &dyn Storage, name: &str, force: bool) -> Result<(), Failure>
         Err(error @ StorageError::Busy { .. }) => Err(Failure::bad_input(error)),
         Err(error) => Err(Failure::of_tuner(error.into())),
         Ok(()) => {
-            say!("deleted {name}");
+            say!("deleted {}", plain(name));
             Ok(())
         }
     }
@@ -110,7 +120,8 @@ fn record(storage: &dyn Storage, name: &str) -> Result<StudyRecord, Failure> {
     }
     let names: Vec<String> = storage.studies()?.into_iter().map(|study| study.name).collect();
     let known = if names.is_empty() { "none".into() } else { names.join(", ") };
-    Err(Failure::BadInput(anyhow!("there is no study {name}; there are: {known}")))
+    let meant = meant(name, names.iter().map(String::as_str));
+    Err(Failure::BadInput(anyhow!("there is no study {name}{meant}; there are: {known}")))
 }
 
 fn find(storage: &dyn Storage, name: &str) -> Result<(StudyRecord, Vec<Trial>), Failure> {
@@ -119,50 +130,64 @@ fn find(storage: &dyn Storage, name: &str) -> Result<(StudyRecord, Vec<Trial>), 
     Ok((record, trials))
 }
 
-fn list(storage: &dyn Storage) -> Result<(), Failure> {
-    let columns = ["complete", "pruned", "failed", "running", "waiting", "best"].map(|name| (name, Align::Right));
-    let mut table = Table::new(&[&[("study", Align::Left)][..], &columns].concat());
+fn list(storage: &dyn Storage, as_json: bool) -> Result<(), Failure> {
+    let (mut rows, mut list) = (Vec::new(), Vec::new());
     for study in storage.studies()? {
         let trials = match storage.trials(&study, &Seen::default()) {
             Ok(trials) => trials,
             // One odd study does not hide the others.
             Err(error @ (StorageError::Damaged { .. } | StorageError::NoStudy { .. })) => {
-                note!("study {} is left out: {error}", study.name);
-                table.row([study.name].into_iter().chain(vec!["?".to_owned(); columns.len()]));
+                note!("study {} is left out: {error}", plain(&study.name));
+                list.push(json!({ "study": study.name, "error": error.to_string() }));
+                rows.push([study.name].into_iter().chain(vec!["?".to_owned(); 6]).collect());
                 continue;
             }
             Err(error) => return Err(Failure::of_tuner(error.into())),
         };
         let StudyRecord { name, directions, .. } = study;
         let Counts { waiting, running, complete, pruned, failed } = Counts::of(&trials);
+        let best = best_trials(&trials, &directions);
+        let best = best.first().filter(|_| directions.len() == 1);
+        list.push(json!({
+            "study": name, "directions": directions, "complete": complete, "pruned": pruned, "failed": failed,
+            "running": running, "waiting": waiting, "best": best.map(|trial| short_json(trial)),
+        }));
         let counts = [complete, pruned, failed, running, waiting].map(|n| n.to_string());
-        let best = match (directions.len(), best_trials(&trials, &directions).first()) {
-            (1, Some(trial)) => number(trial.values[0]),
-            _ => "-".into(),
-        };
-        table.row([name].into_iter().chain(counts).chain([best]));
+        let best = best.map_or("-".into(), |trial| value(trial.values[0]));
+        rows.push([name].into_iter().chain(counts).chain([best]).collect());
     }
-    say!("{table}");
+    if as_json {
+        print_json(&json!(list));
+        return Ok(());
+    }
+    let columns = ["complete", "pruned", "failed", "running", "waiting", "best"].map(|name| (name, Align::Right));
+    print_rows(&[&[("study", Align::Left)][..], &columns].concat(), rows);
     Ok(())
 }
 
-fn show(storage: &dyn Storage, name: &str) -> Result<(), Failure> {
+fn show(storage: &dyn Storage, name: &str, as_json: bool) -> Result<(), Failure> {
     let (record, trials) = find(storage, name)?;
-    let directions: Vec<Json> = record.directions.iter().map(|direction| json!(direction)).collect();
-    let directions = directions.iter().filter_map(Json::as_str).collect::<Vec<_>>().join(", ");
-    say!("{}: {directions}, {} trials", record.name, trials.len());
-    if let Ok(Some(c)) = StudyConfig::stored(storage, name) {
-        let screen = c.screen.map_or(String::new(), |screen| format!(", screen {screen}"));
-        say!("sampler {}, pruner {}, lag {}{screen}, seed {}", c.sampler, c.pruner, c.lag, c.seed);
+    let settings = StudyConfig::stored(storage, name).ok().flatten();
+    if as_json {
+        let trials: Vec<Json> = trials.iter().map(whole_json).collect();
+        print_json(&json!({
+            "study": record.name, "directions": record.directions, "settings": settings,
+            "user_attrs": record.user_attrs, "trials": trials,
+        }));
+        return Ok(());
     }
+    let directions = record.directions.iter().map(|direction| direction.name()).collect::<Vec<_>>().join(", ");
+    say!("{}: {directions}, {}", plain(&record.name), counted(trials.len(), "trial"));
+    if let Some(c) = settings {
+        let screen = c.screen.map_or(String::new(), |screen| format!(", screen {screen}"));
+        let settings = format!("sampler {}, pruner {}, lag {}{screen}, seed {}", c.sampler, c.pruner, c.lag, c.seed);
+        say!("{}", plain(&settings));
+    }
+    say!("");
     let columns =
         [("trial", Align::Right), ("state", Align::Left), ("value", Align::Right), ("parameters", Align::Left)];
-    let mut table = Table::new(&columns);
-    for trial in &trials {
-        let state = format!("{:?}", trial.state).to_lowercase();
-        table.row([trial.number.to_string(), state, values(&trial.values), params(trial)]);
-    }
-    say!("\n{table}");
+    let row = |t: &Trial| vec![t.number.to_string(), t.state.to_string(), values(&t.values), params(t)];
+    print_rows(&columns, trials.iter().map(row));
     Ok(())
 }
 
@@ -175,7 +200,7 @@ fn best(storage: &dyn Storage, name: &str, as_json: bool) -> Result<(), Failure>
     if as_json {
         let found: Vec<Json> = best.iter().map(|trial| with_notes(trial)).collect();
         let found = if record.directions.len() == 1 { found[0].clone() } else { json!(found) };
-        say!("{}", serde_json::to_string_pretty(&found)?);
+        print_json(&found);
     } else {
         print_table(&best, &record.directions);
     }
@@ -191,34 +216,36 @@ fn shares(storage: &dyn Storage, name: &str, objective: usize, as_json: bool) ->
     })?;
     let shares = importance(&trials, objective, direction);
     if shares.is_empty() {
-        return Err(Failure::Failed(anyhow!("{name} has no complete trial yet")));
+        return Err(Failure::Failed(anyhow!("{}", no_shares(name, &trials, objective))));
     }
     if as_json {
-        let all: Vec<Json> = shares.iter().map(|(name, share)| json!({ "param": name, "importance": share })).collect();
-        say!("{}", serde_json::to_string_pretty(&all)?);
+        print_json(&shares.iter().map(|(name, share)| json!({ "param": name, "importance": share })).collect());
         return Ok(());
     }
-    let mut table = Table::new(&[("parameter", Align::Left), ("importance", Align::Right)]);
-    shares.iter().for_each(|(name, share)| table.row([name.clone(), format!("{share:.3}")]));
-    say!("{table}");
+    let columns = [("parameter", Align::Left), ("importance", Align::Right)];
+    print_rows(&columns, shares.iter().map(|(name, share)| vec![name.clone(), format!("{share:.3}")]));
     Ok(())
+}
+
+/// Why nothing is known of what matters.
+fn no_shares(name: &str, trials: &[Trial], objective: usize) -> String {
+    let complete: Vec<&Trial> = trials.iter().filter(|trial| trial.state == TrialState::Complete).collect();
+    let n = counted(complete.len(), "complete trial");
+    if complete.is_empty() {
+        return format!("{name} has no complete trial yet");
+    }
+    let is_finite = |trial: &&&Trial| trial.values.get(objective).is_some_and(|value| value.is_finite());
+    match complete.iter().find(is_finite) {
+        None => format!("{name} has {n}, and no finite value of objective {objective} to compare them by"),
+        Some(_) => format!("{name} has {n}, and none of them has a parameter"),
+    }
 }
 
 fn export(storage: &Arc<dyn Storage>, name: &str, output: Option<&PathBuf>) -> Result<(), Failure> {
     let (_, trials) = find(&**storage, name)?;
-    let line = |trial: &Trial| {
-        let mut json = with_notes(trial);
-        json["state"] = json!(trial.state);
-        let steps = trial.intermediate.iter().map(|(step, value)| json!([step, number_json(*value)]));
-        json["intermediate"] = steps.collect();
-        json["system_attrs"] = json!(trial.system_attrs);
-        json["started"] = json!(trial.started);
-        json["completed"] = json!(trial.completed);
-        json.to_string()
-    };
-    let lines = trials.iter().map(line).collect::<Vec<_>>().join("\n");
+    let lines = trials.iter().map(|trial| whole_json(trial).to_string()).collect::<Vec<_>>().join("\n");
     match output {
-        None => say!("{lines}"),
+        None => say!("{}", visible(&lines)),
         Some(path) => outputs::write(path, (lines + "\n").as_bytes())?,
     }
     Ok(())

@@ -2,22 +2,40 @@
 
 use qgd::report::{Align, Table, number};
 use qgd::tuner::{Direction, StudyConfig, Trial, Value, best_trials};
+use qgd::words::{plain, visible};
 use serde_json::{Value as Json, json};
+
+/// A number that is the value of a trial or of a parameter, for a person.
+pub fn value(value: f64) -> String {
+    // `number` calls what is not finite diverged: here it may be a value like any other.
+    if value.is_finite() { number(value) } else { value.to_string() }
+}
 
 /// The values of a trial, for a person.
 pub fn values(values: &[f64]) -> String {
-    // `number` calls what is infinite diverged: here it may be a value like any other.
-    let text = |value: &f64| if value.is_finite() { number(*value) } else { value.to_string() };
-    values.iter().map(text).collect::<Vec<_>>().join(" ")
+    values.iter().copied().map(value).collect::<Vec<_>>().join(" ")
 }
 
 /// The parameters of a trial, for a person.
 pub fn params(trial: &Trial) -> String {
-    let text = |value: &Value| match value {
-        Value::Float(float) => number(*float),
+    let text = |given: &Value| match given {
+        Value::Float(float) => value(*float),
         other => other.to_string(),
     };
     trial.values_of_params().iter().map(|(name, value)| format!("{name}={}", text(value))).collect::<Vec<_>>().join(" ")
+}
+
+/// Prints a table. Names and words in it may come from anywhere.
+pub fn print_rows(columns: &[(&str, Align)], rows: impl IntoIterator<Item = Vec<String>>) {
+    let mut table = Table::new(columns);
+    let cell = |cell: String| plain(&cell).into_owned();
+    rows.into_iter().for_each(|row| table.row(row.into_iter().map(cell)));
+    say!("{table}");
+}
+
+/// Prints JSON, indented. Unlike that of a line, it may go to a terminal.
+pub fn print_json(json: &Json) {
+    say!("{}", visible(&format!("{json:#}")));
 }
 
 /// The best trial of a study, or its front, for a person.
@@ -35,13 +53,14 @@ pub fn print_table(best: &[&Trial], directions: &[Direction]) {
     if let ([direction], Some(trial)) = (directions, best.first()) {
         let which = if *direction == Direction::Minimize { "smallest" } else { "largest" };
         say!("{which} value {} in trial {}", values(&trial.values), trial.number);
-        trial.values_of_params().iter().for_each(|(name, value)| say!("  {name} = {value}"));
-        trial.user_attrs.iter().for_each(|(name, note)| say!("  ({name} {note})"));
+        let line = |text: String| say!("  {}", plain(&text));
+        trial.values_of_params().iter().for_each(|(name, value)| line(format!("{name} = {value}")));
+        trial.user_attrs.iter().for_each(|(name, note)| line(format!("({name} {note})")));
         return;
     }
-    let mut table = Table::new(&[("trial", Align::Right), ("values", Align::Left), ("parameters", Align::Left)]);
-    best.iter().for_each(|trial| table.row([trial.number.to_string(), values(&trial.values), params(trial)]));
-    say!("{table}");
+    let row = |trial: &&Trial| vec![trial.number.to_string(), values(&trial.values), params(trial)];
+    let columns = [("trial", Align::Right), ("values", Align::Left), ("parameters", Align::Left)];
+    print_rows(&columns, best.iter().map(row));
 }
 
 /// A number as JSON; a word where JSON has no such number.
@@ -64,5 +83,17 @@ pub fn short_json(trial: &Trial) -> Json {
 pub fn with_notes(trial: &Trial) -> Json {
     let mut json = short_json(trial);
     json["user_attrs"] = json!(trial.user_attrs);
+    json
+}
+
+/// All that is known of a trial, as JSON.
+pub fn whole_json(trial: &Trial) -> Json {
+    let mut json = with_notes(trial);
+    json["state"] = json!(trial.state);
+    let steps = trial.intermediate.iter().map(|(step, value)| json!([step, number_json(*value)]));
+    json["intermediate"] = steps.collect();
+    json["system_attrs"] = json!(trial.system_attrs);
+    json["started"] = json!(trial.started);
+    json["completed"] = json!(trial.completed);
     json
 }

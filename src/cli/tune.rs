@@ -1,6 +1,7 @@
 //! `qgd tune`, which tunes any program, and `qgd worker`, which runs trials of a study that is there.
 
 mod child;
+mod failures;
 #[cfg(feature = "torch")]
 mod in_process;
 pub mod leash;
@@ -14,10 +15,10 @@ use super::progress::Progress;
 use anyhow::{Context, anyhow};
 use child::{Numbers, Runner};
 use clap::Args;
+use failures::Failures;
 #[cfg(feature = "torch")]
 use in_process::TaskObjective;
 use leash::Leash;
-use qgd::report::number;
 use qgd::shipped::{self, Kind};
 use qgd::tuner::storage;
 use qgd::tuner::{
@@ -50,7 +51,7 @@ pub struct StudyArgs {
     #[arg(long)]
     seed: Option<u64>,
     /// Number of trials that may run at the same time; trial n uses the results up to trial n - lag, for any number of
-    /// workers.
+    /// workers. At most 1000000. [default: that of --workers]
     #[arg(long)]
     lag: Option<usize>,
     /// After TRIALS trials only PARAMETERS parameters, those that matter most, are searched; the others stay as in the
@@ -62,7 +63,7 @@ pub struct StudyArgs {
     study: Option<String>,
     /// Seconds between heartbeats of a worker; after twice that time without one its trials are tried again. [default:
     /// 10]
-    #[arg(long, value_name = "SECONDS", allow_negative_numbers = true)]
+    #[arg(long, value_name = "SECONDS")]
     heartbeat: Option<f64>,
     /// Number of times that the trial of a worker that died is tried again. [default: 3]
     #[arg(long)]
@@ -79,7 +80,7 @@ struct WorkArgs {
     #[arg(long, default_value_t = 1)]
     workers: usize,
     /// Seconds after which a trial is stopped and counts as failed.
-    #[arg(long, value_name = "SECONDS", allow_negative_numbers = true)]
+    #[arg(long, value_name = "SECONDS")]
     timeout: Option<f64>,
     /// Number of failed trials in a row after which to give up.
     #[arg(long, value_name = "N", default_value_t = 20)]
@@ -100,6 +101,9 @@ struct WorkArgs {
 /// Largest number of trials that one process runs at the same time: each takes a few files and threads. More processes
 /// can share the study.
 const MAX_WORKERS: usize = 512;
+
+/// Largest number of trials of a study: databases hold no larger numbers of trials.
+const MAX_TRIALS: usize = i32::MAX as usize;
 
 const EXAMPLES: &str = "Examples:
   Any program:
@@ -238,7 +242,9 @@ impl WorkArgs {
         let fits = (1..=MAX_WORKERS).contains(&self.workers);
         let allowed = format!("at least 1 and at most {MAX_WORKERS}; several processes can share a study");
         need(fits, "--workers", self.workers.to_string(), &allowed)?;
-        need(self.max_failures >= 1, "--max-failures", self.max_failures.to_string(), "at least 1")?;
+        need(self.trials <= MAX_TRIALS, "--trials", self.trials.to_string(), &format!("at most {MAX_TRIALS}"))?;
+        let (found, allowed) = (self.max_failures.to_string(), format!("at least 1 and at most {MAX_TRIALS}"));
+        need((1..=MAX_TRIALS).contains(&self.max_failures), "--max-failures", found, &allowed)?;
         let timeout = self.timeout.unwrap_or(1.0);
         need(timeout > 0.0 && timeout <= 1e9, "--timeout", timeout.to_string(), "above 0 and at most 1e9 seconds")
     }
@@ -299,7 +305,8 @@ impl WorkArgs {
             config.lag,
             config.seed
         );
-        let on_trial = |study: &Study, trial: &Trial| show(&progress, study, trial);
+        let failures = Failures::default();
+        let on_trial = |study: &Study, trial: &Trial| show(&progress, &failures, study, trial);
         let options = Optimize {
             n_trials: self.trials,
             n_jobs: self.workers,
@@ -340,11 +347,14 @@ fn allow_more_files() {
 }
 
 /// Shows how many trials are done, and the best so far.
-fn show(progress: &Progress, study: &Study, trial: &Trial) {
+fn show(progress: &Progress, failures: &Failures, study: &Study, trial: &Trial) {
     match trial.state {
-        TrialState::Fail => note!("trial {} failed: {}", trial.number, trial.reason()),
+        TrialState::Fail => failures.show(trial),
         TrialState::Waiting => note!("trial {} was interrupted and waits to be tried again", trial.number),
-        _ => show_done(progress, study),
+        _ => {
+            failures.end();
+            show_done(progress, study);
+        }
     }
 }
 
@@ -352,7 +362,7 @@ fn show_done(progress: &Progress, study: &Study) {
     let done = study.counts().done() as u64;
     if progress.wants(done) {
         progress.show(done, || match study.best_known() {
-            Some((trial, value)) => format!("best {} (trial {trial})", number(value)),
+            Some((trial, value)) => format!("best {} (trial {trial})", super::trials::value(value)),
             None => "none complete yet".into(),
         });
     }

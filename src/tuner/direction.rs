@@ -13,6 +13,14 @@ pub enum Direction {
 }
 
 impl Direction {
+    /// Its word in a space file.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Minimize => "minimize",
+            Self::Maximize => "maximize",
+        }
+    }
+
     /// The value as a cost: with the sign turned where large values are good.
     pub fn cost(self, value: f64) -> f64 {
         match self {

@@ -304,6 +304,23 @@ impl Distribution {
         }
     }
 
+    /// The keys and values with which a space file states it.
+    pub(super) fn in_words(&self) -> String {
+        let step = |step: &dyn fmt::Display| format!(", step = {step}");
+        let (kind, low, high, rest) = match self {
+            Self::Float { low, high, log, step: length } => {
+                let rest = length.as_ref().map_or(String::new(), |length| step(&Value::Float(*length)));
+                ("float", format!("{low:?}"), format!("{high:?}"), if *log { ", log = true".into() } else { rest })
+            }
+            Self::Int { low, high, log, step: length } => {
+                let rest = if *length == 1 { String::new() } else { step(length) };
+                ("int", low.to_string(), high.to_string(), if *log { ", log = true".into() } else { rest })
+            }
+            Self::Categorical { choices } => return format!("type = \"categorical\", choices = {}", json!(choices)),
+        };
+        format!("type = \"{kind}\", low = {low}, high = {high}{rest}")
+    }
+
     /// Whether one study may hold values of `self` and of `other` under one name, by Optuna's rule: kind, scale and
     /// choices must be the same, bounds may differ.
     pub fn agrees_with(&self, other: &Self) -> bool {

@@ -4,6 +4,7 @@ use super::space::SpaceError;
 use super::spec::SpecError;
 use super::storage::StorageError;
 use super::trial::TrialState;
+use crate::words::{counted, meant};
 
 /// Why a study cannot be made, or cannot go on.
 #[derive(Debug, thiserror::Error)]
@@ -42,8 +43,18 @@ pub enum TunerError {
         /// Value that is asked for now.
         given: String,
     },
+    /// The study was made with another range, scale, type or condition of a parameter.
+    #[error("the study {study} was made with {stored}, not {given}; continue it with that, or choose another name")]
+    OtherParameter {
+        /// Name of the study.
+        study: String,
+        /// The parameter that the study was made with, as a space file has it.
+        stored: String,
+        /// The parameter of now, in the same form.
+        given: String,
+    },
     /// There is no study of that name.
-    #[error("there is no study {name}; there are: {known}")]
+    #[error("there is no study {name}{}; there are: {known}", meant(name, known.split(", ")))]
     NoStudy {
         /// Name that was asked for.
         name: String,
@@ -65,7 +76,7 @@ pub enum TunerError {
         message: String,
     },
     /// There is no trial of that number.
-    #[error("there is no trial {number}; the study has {n_trials}")]
+    #[error("there is no trial {number}; the study has {}", counted(*n_trials, "trial"))]
     NoTrial {
         /// Number of the trial.
         number: usize,
@@ -73,7 +84,7 @@ pub enum TunerError {
         n_trials: usize,
     },
     /// The trial has ended already.
-    #[error("trial {number} is not running any more (it is {state:?}), so it takes no more news")]
+    #[error("trial {number} is not running any more (it is {state}), so it takes no more news")]
     NotRunning {
         /// Number of the trial.
         number: usize,
@@ -98,14 +109,27 @@ pub enum TunerError {
         /// Lag of the study.
         lag: usize,
     },
+    /// What comes next waits for a trial whose worker does not answer.
+    #[error(
+        "trial {awaited} has to end first, and its worker has not answered for {silent_s:.0} s: it may have been killed; after \
+         {given_up_s} s of silence the trial is given up, and tried again"
+    )]
+    Silent {
+        /// Number of the trial that is waited for.
+        awaited: usize,
+        /// Seconds since its worker was heard of.
+        silent_s: f64,
+        /// Seconds of silence after which it is given up.
+        given_up_s: f64,
+    },
     /// The sampler has no further point to propose.
-    #[error("the sampler has nothing left to try after {n_trials} trials")]
+    #[error("the sampler has nothing left to try after {}", counted(*n_trials, "trial"))]
     Exhausted {
         /// Number of trials so far.
         n_trials: usize,
     },
     /// Too many trials in a row have failed.
-    #[error("{n} trials in a row have failed, so the next would fail too; the last because: {reason}")]
+    #[error("{}; the last because: {reason}", in_a_row(*n))]
     KeepsFailing {
         /// Number of failures in a row.
         n: usize,
@@ -113,7 +137,7 @@ pub enum TunerError {
         reason: String,
     },
     /// The number of values is not that of the objectives.
-    #[error("trial {number} was told {found} values, but the study has {expected} objectives")]
+    #[error("trial {number} was told {}, but the study has {}", counted(*found, "value"), counted(*expected, "objective"))]
     WrongNumberOfValues {
         /// Number of the trial.
         number: usize,
@@ -123,7 +147,7 @@ pub enum TunerError {
         expected: usize,
     },
     /// A study with several objectives was asked whether to prune.
-    #[error("a study with {n_objectives} objectives cannot prune: intermediate values belong to one objective")]
+    #[error("a study with {} cannot prune: intermediate values belong to one objective", counted(*n_objectives, "objective"))]
     PruningManyObjectives {
         /// Number of objectives.
         n_objectives: usize,
@@ -140,4 +164,12 @@ pub enum TunerError {
         /// Active parameters of the trial.
         known: String,
     },
+}
+
+/// That `n` trials have failed, one after the other.
+fn in_a_row(n: usize) -> String {
+    match n {
+        1 => "a trial has failed, and one is enough to give up".into(),
+        n => format!("{n} trials in a row have failed, so the next would fail too"),
+    }
 }

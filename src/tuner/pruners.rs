@@ -96,6 +96,9 @@ pub(super) fn build(text: &str, setting: &Setting<'_>) -> Result<Box<dyn Pruner>
     Ok(pruner)
 }
 
+/// Largest step, and largest number of trials, that an option may name: databases hold no larger ones.
+const MOST: i32 = i32::MAX;
+
 struct Never;
 
 impl Pruner for Never {

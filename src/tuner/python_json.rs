@@ -1,7 +1,9 @@
 //! JSON as Python's `json` writes it: also with the bare words NaN, Infinity and -Infinity, which JSON does not have.
 //! In memory such a word is a string in the place of the number.
 
+use serde::de::{Deserialize, Deserializer, Error, MapAccess, SeqAccess, Visitor};
 use serde_json::{Value as Json, json};
+use std::fmt;
 
 const WORDS: [(&str, f64); 3] = [("-Infinity", f64::NEG_INFINITY), ("Infinity", f64::INFINITY), ("NaN", f64::NAN)];
 
@@ -11,8 +13,114 @@ const MARK: &str = "\\u0000";
 
 /// Reads JSON as Python's `json` writes it, also with the bare words NaN, Infinity and -Infinity: they become strings.
 /// None where it is no JSON of Python's either.
-pub fn read(text: &str) -> Option<Json> {
+#[cfg(any(feature = "sqlite", feature = "postgres", test))]
+pub(super) fn read(text: &str) -> Option<Json> {
     serde_json::from_str(text).ok().or_else(|| serde_json::from_str(&quoted(text, "")).ok())
+}
+
+/// Why a line is not taken as JSON.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum LineError {
+    /// It is no JSON, also not of Python's kind.
+    #[error("this is no JSON: {message}")]
+    NoJson {
+        /// Message of the parser, with the place.
+        message: String,
+    },
+    /// An object has a key twice, and nobody can say which of the two counts.
+    #[error("the key {key:?} is there twice, but every key may be used once")]
+    Twice {
+        /// The key.
+        key: String,
+    },
+}
+
+/// Reads a line of a program, JSON or what Python writes as such, and refuses objects that have a key twice.
+///
+/// # Errors
+/// When it is no JSON, or a key is there twice.
+pub fn read_line(line: &str) -> Result<Json, LineError> {
+    let parse = |text: &str| serde_json::from_str::<Once>(text);
+    let parsed = parse(line).or_else(|error| parse(&quoted(line, "")).map_err(|of_python| (error, of_python)));
+    match parsed {
+        Ok(Once(json)) => Ok(json),
+        Err((error, of_python)) => {
+            let twice = [&error, &of_python].into_iter().find_map(|error| twin(&error.to_string()));
+            Err(twice.map_or_else(|| LineError::NoJson { message: error.to_string() }, |key| LineError::Twice { key }))
+        }
+    }
+}
+
+/// Begin of the message about a key that is there twice; the key follows as JSON.
+const TWIN: &str = "twin key ";
+
+/// The key that a message of the parser says to be there twice.
+fn twin(message: &str) -> Option<String> {
+    let behind = message.strip_prefix(TWIN)?;
+    serde_json::Deserializer::from_str(behind).into_iter::<String>().next()?.ok()
+}
+
+/// JSON in which no object has a key twice.
+struct Once(Json);
+
+impl<'de> Deserialize<'de> for Once {
+    fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
+        from.deserialize_any(OnceVisitor).map(Self)
+    }
+}
+
+struct OnceVisitor;
+
+impl<'de> Visitor<'de> for OnceVisitor {
+    type Value = Json;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("JSON")
+    }
+
+    fn visit_bool<E>(self, truth: bool) -> Result<Json, E> {
+        Ok(truth.into())
+    }
+
+    fn visit_i64<E>(self, whole: i64) -> Result<Json, E> {
+        Ok(whole.into())
+    }
+
+    fn visit_u64<E>(self, whole: u64) -> Result<Json, E> {
+        Ok(whole.into())
+    }
+
+    fn visit_f64<E>(self, number: f64) -> Result<Json, E> {
+        Ok(number.into())
+    }
+
+    fn visit_str<E>(self, text: &str) -> Result<Json, E> {
+        Ok(text.into())
+    }
+
+    fn visit_unit<E>(self) -> Result<Json, E> {
+        Ok(Json::Null)
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut items: A) -> Result<Json, A::Error> {
+        let mut list = Vec::new();
+        while let Some(Once(item)) = items.next_element()? {
+            list.push(item);
+        }
+        Ok(Json::Array(list))
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut entries: A) -> Result<Json, A::Error> {
+        let mut object = serde_json::Map::new();
+        while let Some((key, Once(value))) = entries.next_entry::<String, Once>()? {
+            if object.contains_key(&key) {
+                return Err(A::Error::custom(format!("{TWIN}{}", Json::from(key))));
+            }
+            object.insert(key, value);
+        }
+        Ok(Json::Object(object))
+    }
 }
 
 /// Reads a text, so that [`marked_number`] tells bare words from strings that spell the same.
@@ -95,6 +203,23 @@ mod tests {
         let expected = json!({"a": "NaN", "b": [1, "-Infinity", "Infinity"], "NaN": "say \"NaN\" Infinity"});
         assert_eq!(read(text), Some(expected));
         assert_eq!((read("{"), read("[nan]"), read("NaNNaN")), (None, None, None));
+    }
+
+    #[test]
+    fn a_line_says_everything_once() {
+        let text = r#"{"a": [NaN, -1, 2.5, true, null, "t"], "b": {"a": 18446744073709551615}}"#;
+        assert_eq!(read_line(text).ok(), read(text));
+        for (line, key) in [
+            (r#"{"value": 1, "value": 2}"#, "value"),
+            (r#"{"value": NaN, "value": NaN}"#, "value"),
+            (r#"{"tell": {"trial": 0, "say \"x\"": 1, "say \"x\"": 2}}"#, "say \"x\""),
+            (r#"[{"\u0061": 1, "a": 2}]"#, "a"),
+        ] {
+            assert_eq!(read_line(line), Err(LineError::Twice { key: key.into() }), "{line}");
+        }
+        for line in ["", "nonsense", "{", "1 2"] {
+            assert!(matches!(read_line(line), Err(LineError::NoJson { .. })), "{line}");
+        }
     }
 
     #[test]

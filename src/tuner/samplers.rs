@@ -30,6 +30,7 @@ use super::space::{Point, Space};
 use super::spec::{Spec, SpecError, first_of_each};
 use super::trial::Past;
 use crate::rng;
+use crate::words::counted;
 use rand_chacha::ChaCha8Rng;
 
 /// The samplers that come with qgd, each with a sentence.
@@ -145,7 +146,7 @@ impl Setting<'_> {
             directions => Err(SpecError::Unsuitable {
                 name: name.into(),
                 needs: "one objective".into(),
-                found: format!("{} objectives", directions.len()),
+                found: counted(directions.len(), "objective"),
             }),
         }
     }

@@ -20,8 +20,8 @@ use std::str::FromStr;
 ///
 /// | Name | Default | Purpose | Range |
 /// |---|---|---|---|
-/// | `after` | required | number of trials at the start that decide | at least 10 |
-/// | `keep` | required | number of parameters that are searched from then on | at least 1 |
+/// | `after` | required | number of trials at the start that decide | 10 to 1000000 |
+/// | `keep` | required | number of parameters that are searched from then on | 1 to 10000 |
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Screen {
     /// Number of trials at the start that decide.
@@ -32,7 +32,7 @@ pub struct Screen {
 
 /// A text that is not TRIALS:PARAMETERS.
 #[derive(Debug, Clone, PartialEq, thiserror::Error)]
-#[error("`{text}` must be TRIALS:PARAMETERS, as 50:3, with at least 10 trials and at least 1 parameter")]
+#[error("`{text}` must be TRIALS:PARAMETERS, with {}", Screen::ALLOWED)]
 pub struct ScreenError {
     /// The text.
     text: String,
@@ -58,8 +58,11 @@ impl fmt::Display for Screen {
 }
 
 impl Screen {
+    /// Values that are allowed, for messages.
+    pub(super) const ALLOWED: &str = "10 to 1000000 trials and 1 to 10000 parameters, as 50:3";
+
     pub(super) fn is_in_range(self) -> bool {
-        self.after >= 10 && self.keep >= 1
+        (10..=1_000_000).contains(&self.after) && (1..=10_000).contains(&self.keep)
     }
 }
 

@@ -1,8 +1,10 @@
 //! Text that names a sampler or a pruner: `NAME`, or `NAME:option=value,option=value`. One that reads a file takes it
 //! as an option without a name: `NAME:FILE`.
 
+use crate::words::meant;
 use std::collections::BTreeMap;
 use std::fmt::Display;
+use std::ops::RangeInclusive;
 use std::str::FromStr;
 
 /// Names of a table of names and sentences.
@@ -69,6 +71,20 @@ impl Spec {
         text.parse().ok().filter(holds).ok_or_else(wrong)
     }
 
+    /// The option `key`, a whole number in `range`.
+    ///
+    /// # Errors
+    /// When it is none.
+    pub fn whole<T: FromStr + Display + PartialOrd>(
+        &mut self,
+        key: &'static str,
+        default: T,
+        range: RangeInclusive<T>,
+    ) -> Result<T, SpecError> {
+        let allowed = format!("a whole number from {} to {}", range.start(), range.end());
+        self.option(key, default, &allowed, |n| range.contains(n))
+    }
+
     /// The error for an option whose value is not allowed.
     pub fn wrong(&self, key: &str, value: impl Display, allowed: impl Into<String>) -> SpecError {
         let (name, key, value) = (self.name.clone(), key.to_owned(), value.to_string());
@@ -91,7 +107,7 @@ impl Spec {
 #[non_exhaustive]
 pub enum SpecError {
     /// There is no sampler or pruner of this name.
-    #[error("there is no {what} `{name}`; there are {known}")]
+    #[error("there is no {what} `{name}`{}; there are {known}", meant(name, known.split(", ")))]
     UnknownName {
         /// "sampler" or "pruner".
         what: &'static str,
@@ -101,7 +117,7 @@ pub enum SpecError {
         known: String,
     },
     /// There is no such option.
-    #[error("`{name}` has no option `{option}`; its options: {known}")]
+    #[error("`{name}` has no option `{option}`{}; its options: {known}", meant(option, known.split(", ")))]
     UnknownOption {
         /// Name of the sampler or pruner.
         name: String,

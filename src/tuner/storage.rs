@@ -135,6 +135,25 @@ pub struct Seen {
     pub unfinished: Vec<i64>,
 }
 
+/// Makes the next trial of a study, with its number, from the trials that are new.
+pub type Prepare<'a> = dyn FnMut(Vec<Trial>) -> Option<(usize, Draft)> + 'a;
+
+/// How long the worker of a trial has been silent.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Silence {
+    /// Seconds since its last heartbeat.
+    pub silent_s: f64,
+    /// Seconds between its heartbeats. After twice as many the trial is given up.
+    pub heartbeat_s: f64,
+}
+
+impl Silence {
+    /// Whether a heartbeat is missing: late ones are not meant.
+    pub(super) fn is_overdue(self) -> bool {
+        self.silent_s > 1.2 * self.heartbeat_s + 0.1
+    }
+}
+
 /// Keeps studies and their trials.
 ///
 /// Calls are atomic: several threads, and with a database several processes, may use one storage at the same time.
@@ -192,6 +211,29 @@ pub trait Storage: Send + Sync {
         limit: usize,
     ) -> Result<Option<TrialKey>, StorageError>;
 
+    /// Begins a trial as [`Storage::begin`] does. `prepare` gets the trials that are new to `seen`, as
+    /// [`Storage::trials`] answers them, and says which number the trial has and what it is; None where there is none to
+    /// be begun. It may be called a second time.
+    ///
+    /// A storage may see to it that between the reading and the begin nobody else adds a trial to the study: workers
+    /// that get their trials one after the other lose no proposal to each other. As long as `prepare` takes, the others
+    /// wait.
+    ///
+    /// # Errors
+    /// As [`Storage::note`].
+    fn begin_in_turn(
+        &self,
+        study: &StudyRecord,
+        seen: &Seen,
+        limit: usize,
+        prepare: &mut Prepare<'_>,
+    ) -> Result<Option<TrialKey>, StorageError> {
+        match prepare(self.trials(study, seen)?) {
+            Some((number, draft)) => self.begin(study, number, &draft, limit),
+            None => Ok(None),
+        }
+    }
+
     /// Adds a trial that waits for somebody to claim it.
     ///
     /// # Errors
@@ -222,6 +264,14 @@ pub trait Storage: Send + Sync {
     /// # Errors
     /// When the storage does not answer.
     fn beat(&self, study: &StudyRecord, trials: &[TrialKey]) -> Result<Vec<TrialKey>, StorageError>;
+
+    /// How long the worker of a running trial has been silent. None where nobody knows.
+    ///
+    /// # Errors
+    /// When the storage does not answer.
+    fn silence(&self, _study: &StudyRecord, _number: usize) -> Result<Option<Silence>, StorageError> {
+        Ok(None)
+    }
 
     /// Fails running trials whose worker has been silent for more than twice the time between its heartbeats, and adds
     /// a waiting trial for each that has not been tried `retries` times more. Of Optuna's trials that time is not
@@ -283,6 +333,7 @@ fn open_for(url: &str, purpose: Purpose) -> Result<Arc<dyn Storage>, StorageErro
     }
     #[cfg(feature = "sqlite")]
     if let Some(file) = url.strip_prefix("sqlite:///").filter(|file| !file.is_empty()) {
+        sqlite::check_name(url, file)?;
         let file = std::path::Path::new(file);
         if purpose != Purpose::Make && !file.exists() {
             return Err(StorageError::Empty { place: file.display().to_string() });

@@ -8,6 +8,8 @@ mod optimize;
 mod outcome;
 mod settings;
 mod tell;
+mod turn;
+mod wait;
 
 pub use active::ActiveTrial;
 pub use optimize::Optimize;
@@ -17,7 +19,7 @@ pub use settings::{CheckedStudy, StudyConfig};
 use super::error::TunerError;
 use super::pruners::Pruner;
 use super::samplers::Sampler;
-use super::space::Space;
+use super::space::{Parameter, Space};
 use super::storage::{Change, Memory, Storage, StudyRecord};
 use super::trial::{Counts, Trial};
 use heart::Heart;
@@ -85,6 +87,8 @@ struct Inner {
     sampler: Box<dyn Sampler>,
     history: History,
     reaped: Option<Instant>,
+    /// Whether another worker has begun a trial that was to be ours.
+    is_crowded: bool,
 }
 
 impl Study {
@@ -117,7 +121,7 @@ impl Study {
     /// A study that is in its storage already.
     fn begin(checked: CheckedStudy, storage: Arc<dyn Storage>, record: StudyRecord) -> Result<Self, TunerError> {
         let CheckedStudy { space, config, sampler, pruner } = checked;
-        let inner = Inner { sampler, history: History::default(), reaped: None };
+        let inner = Inner { sampler, history: History::default(), reaped: None, is_crowded: false };
         let interval = Duration::from_secs_f64(config.heartbeat_s);
         let heart = Heart::start(storage.clone(), record.clone(), interval);
         let study = Self {
@@ -240,11 +244,11 @@ impl Study {
             for parameter in self.space.parameters() {
                 let Some(found) = trial.params.get(&parameter.name) else { continue };
                 if !found.distribution.agrees_with(&parameter.distribution) {
-                    return Err(TunerError::OtherStudy {
+                    let stored = Parameter::new(&parameter.name, found.distribution.clone());
+                    return Err(TunerError::OtherParameter {
                         study: self.record.name.clone(),
-                        key: "space",
-                        stored: format!("`{}` = {}", parameter.name, found.distribution.to_json()),
-                        given: parameter.distribution.to_json().to_string(),
+                        stored: stored.to_string(),
+                        given: parameter.to_string(),
                     });
                 }
             }

@@ -44,6 +44,8 @@ mod terminals;
 mod training;
 mod tuner_bad_input;
 mod tuner_faults;
+mod tuner_limits;
+mod tuner_messages;
 mod tuner_postgres;
 mod tuner_values;
 mod tuning;

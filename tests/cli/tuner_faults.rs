@@ -166,7 +166,7 @@ fn a_study_at_which_a_worker_is_is_deleted_by_force_only_and_its_worker_ends() {
     }
     let refused = sandbox.qgd(&["study", "delete", "space"]);
     assert_eq!(refused.code, 2, "{}", refused.stderr);
-    assert!(refused.stderr.contains("1 trials whose workers are alive") && refused.stderr.contains("--force"));
+    assert!(refused.stderr.contains("1 running trial of workers that are alive") && refused.stderr.contains("--force"));
     assert_eq!(sandbox.qgd(&["study", "delete", "space", "--force"]).code, 0);
     let output = worker.wait_with_output().unwrap();
     let said = String::from_utf8_lossy(&output.stderr);

@@ -2,11 +2,15 @@
 
 use crate::cluster::{Cluster, Pooler};
 use crate::tuning::{sandbox, trials};
+use qgd::tuner::storage::{self, Storage};
+use qgd::tuner::{Ask, Distribution, Optimize, Parameter, Point, Sampler, Space, Study, StudyConfig};
 use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, IsCa, KeyPair};
 use std::io::Write;
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 use std::process::Stdio;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 const OBJECTIVE: [&str; 4] = ["--", "sh", "-c", "echo \"{{\\\"value\\\": $QGD_PARAM_X}}\""];
 
@@ -163,4 +167,39 @@ fn behind_a_pooler_in_transaction_mode_several_workers_make_the_same_trials() {
     };
     assert_eq!(params(&through), params("sqlite:///s.db"));
     assert_eq!(params(&direct), params(&through));
+}
+
+/// Counts its proposals.
+struct Counting(Arc<AtomicUsize>);
+
+impl Sampler for Counting {
+    fn propose(&mut self, ask: &Ask<'_>) -> Option<Point> {
+        self.0.fetch_add(1, Ordering::Relaxed);
+        Some(ask.random_point("counting"))
+    }
+}
+
+#[test]
+fn many_workers_lose_no_proposals_to_each_other() {
+    let Some(cluster) = Cluster::shared() else { return };
+    let (url, n_workers, n_trials, count) = (cluster.database(), 8, 120, Arc::new(AtomicUsize::new(0)));
+    let study = |storage: Arc<dyn Storage>| {
+        let space = Space::new([Parameter::new("x", Distribution::float(0.0, 1.0))]).unwrap();
+        let config = StudyConfig { lag: n_workers, ..StudyConfig::default() };
+        Study::create_or_open(storage, space, config).unwrap().with_sampler(Box::new(Counting(count.clone())))
+    };
+    let work = |study: Study| {
+        let options = Optimize { n_trials, ..Optimize::default() };
+        study.optimize(&options, |trial| Ok(trial.float("x")?.into())).unwrap();
+        study.trials().unwrap().iter().map(|t| (t.number, t.params.clone(), t.values.clone())).collect::<Vec<_>>()
+    };
+    let many = std::thread::scope(|scope| {
+        let worker = || work(study(storage::open(&url).unwrap()));
+        let workers: Vec<_> = (0..n_workers).map(|_| scope.spawn(worker)).collect();
+        workers.into_iter().map(|worker| worker.join().unwrap()).last().unwrap()
+    });
+    // A worker learns by one lost proposal that it is not alone.
+    let n_proposals = count.load(Ordering::Relaxed);
+    assert!(n_proposals <= n_trials + 2 * n_workers, "{n_proposals} proposals for {n_trials} trials");
+    assert_eq!(many, work(study(Arc::new(storage::Memory::new()))), "the trials of one worker");
 }

@@ -10,3 +10,8 @@ impl std::fmt::Display for Failure {
         write!(f, "{error:#}")
     }
 }
+
+/// An error and all its causes on one line.
+pub fn in_words(error: &anyhow::Error) -> String {
+    format!("{error:#}")
+}

@@ -1,8 +1,10 @@
 //! What a line of `qgd ask-tell` asks for, and its answer.
 
+use crate::cli::failure;
 use crate::cli::trials::short_json;
 use anyhow::{Context, Result, anyhow};
-use qgd::tuner::{Outcome, Study, Value, read_python_json};
+use qgd::tuner::{Outcome, Study, Value, read_line};
+use qgd::words::meant;
 use serde_json::{Value as Json, json};
 use std::collections::BTreeMap;
 
@@ -10,15 +12,12 @@ use std::collections::BTreeMap;
 pub fn answer(study: &Study, line: &str) -> Option<Json> {
     // Some shells begin what they pipe with a byte order mark.
     let line = line.trim_start_matches('\u{feff}');
-    let served = || served(study, line).unwrap_or_else(|error| json!({ "error": format!("{error:#}") }));
+    let served = || served(study, line).unwrap_or_else(|error| json!({ "error": failure::in_words(&error) }));
     (!line.trim().is_empty()).then(served)
 }
 
 fn served(study: &Study, line: &str) -> Result<Json> {
-    let json = match read_python_json(line) {
-        Some(json) => json,
-        None => serde_json::from_str(line).context("this is no JSON")?,
-    };
+    let json = read_line(line)?;
     let verbs = "one of \"ask\", \"report\", \"tell\", \"enqueue\", \"best\"";
     let object = json.as_object().filter(|object| object.len() == 1);
     let (verb, about) =
@@ -58,16 +57,24 @@ fn served(study: &Study, line: &str) -> Result<Json> {
                 _ => json!({ "best": study.best_trials()?.iter().map(short_json).collect::<Vec<_>>() }),
             })
         }
-        other => Err(anyhow!("`{other}` is nothing that can be asked for; give {verbs}")),
+        other => {
+            let meant = meant(other, ["ask", "report", "tell", "enqueue", "best"]);
+            Err(anyhow!("`{other}` is nothing that can be asked for{meant}; give {verbs}"))
+        }
     }
 }
 
-/// Refuses keys that are not known: what they say would be lost.
+/// Refuses keys that are not known, and what is no object: what they say would be lost.
 fn only(verb: &str, about: &Json, known: &[&str]) -> Result<()> {
-    let mut keys = about.as_object().into_iter().flat_map(|object| object.keys());
-    match keys.find(|key| !known.contains(&key.as_str())) {
+    let Some(object) = about.as_object() else {
+        return Err(anyhow!("`{verb}` is {about}, but must be an object, as {{\"{verb}\":{{}}}}"));
+    };
+    match object.keys().find(|key| !known.contains(&key.as_str())) {
         Some(key) if known.is_empty() => Err(anyhow!("`{verb}` has no `{key}`; it may have nothing")),
-        Some(key) => Err(anyhow!("`{verb}` has no `{key}`; it may have {}", known.join(", "))),
+        Some(key) => {
+            let meant = meant(key, known.iter().copied());
+            Err(anyhow!("`{verb}` has no `{key}`{meant}; it may have {}", known.join(", ")))
+        }
         None => Ok(()),
     }
 }

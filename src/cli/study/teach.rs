@@ -53,6 +53,14 @@ impl TeachArgs {
         if let Some((name, _)) = self.data.iter().find(|(name, _)| !self.studies.contains(name)) {
             return Err(Failure::BadInput(anyhow!("--data names {name}, which is none of the studies")));
         }
+        let is_twin = |i: usize| self.studies[..i].contains(&self.studies[i]);
+        if let Some(i) = (0..self.studies.len()).find(|&i| is_twin(i)) {
+            return Err(Failure::BadInput(anyhow!("the study {} is named twice: name each once", self.studies[i])));
+        }
+        let is_twin = |i: usize| self.data[..i].iter().any(|(name, _)| *name == self.data[i].0);
+        if let Some(i) = (0..self.data.len()).find(|&i| is_twin(i)) {
+            return Err(Failure::BadInput(anyhow!("--data names {} twice: give one of the two", self.data[i].0)));
+        }
         let settings = |name: &String| StudyConfig::stored_with_space(&**storage, name).map_err(Failure::of_tuner);
         let studies = self.studies.iter().map(settings).collect::<Result<Vec<_>, _>>()?;
         let space = &studies[0].0;

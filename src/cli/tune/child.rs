@@ -2,15 +2,17 @@
 
 use super::leash::{self, Ending, Leash, MARK, Order, Started};
 use super::lines;
-use super::output::Said;
+use super::output::{self, Said};
 use super::template::{Template, variable};
 use crate::cli::interrupt;
 use anyhow::Context;
 use qgd::tuner::{ActiveTrial, Outcome, TunerError};
+use qgd::words::plain;
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs::{self, File};
+use std::io::{Read, Seek, SeekFrom};
 use std::os::unix::net::UnixStream;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{self, Receiver, RecvTimeoutError, SyncSender};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -51,6 +53,8 @@ impl Runner {
         let (number, log) = (self.numbers.take(), self.logs.join(format!("{:06}.log", trial.number())));
         let file = File::options().create(true).append(true).open(&log);
         let file = file.with_context(|| format!("cannot write the log {}", log.display()))?;
+        // An earlier attempt at this trial may have written into it.
+        let begin = file.metadata().map_or(0, |log| log.len());
         let mut program = Program::start(&self.leash, &self.order(trial, number.0)?, file)?;
         let heard = self.listen(&mut program, trial);
         let said_late = program.end();
@@ -68,7 +72,10 @@ impl Runner {
                 judged(program.ending.as_ref(), result, would_prune)
             }
         };
-        Ok(why.unwrap_or_else(|reason| Outcome::failed(format!("{reason}; see {}", log.display()))))
+        Ok(why.unwrap_or_else(|reason| {
+            let said = last_words(&log, begin).map_or(String::new(), |words| format!(": {words}"));
+            Outcome::failed(format!("{reason}{said}; see {}", log.display()))
+        }))
     }
 
     fn order(&self, trial: &ActiveTrial<'_>, number: usize) -> Result<Order, Error> {
@@ -264,6 +271,26 @@ impl Drop for Taken<'_> {
     fn drop(&mut self) {
         self.1.taken().remove(&self.0);
     }
+}
+
+/// Number of lines, and of bytes before the end of a log, in which a failed program says why it failed.
+const LAST_LINES: usize = 2;
+const LAST_BYTES: u64 = 2000;
+
+/// The last lines of a log behind `begin`, on one line. None where there is nothing, or nothing but results.
+fn last_words(log: &Path, begin: u64) -> Option<String> {
+    let mut file = File::open(log).ok()?;
+    let end = file.metadata().ok()?.len();
+    let (from, mut bytes) = (begin.max(end.saturating_sub(LAST_BYTES)), Vec::new());
+    file.seek(SeekFrom::Start(from)).ok()?;
+    file.take(LAST_BYTES).read_to_end(&mut bytes).ok()?;
+    let text = String::from_utf8_lossy(&bytes);
+    // A bar of progress goes back to the beginning of its line.
+    let shown = |line: &str| line.trim_end().rsplit('\r').next().unwrap_or_default().trim().to_owned();
+    let says_more = |line: &String| !line.is_empty() && output::read(line).is_none();
+    let mut lines: Vec<String> = text.lines().rev().map(shown).filter(says_more).take(LAST_LINES).collect();
+    lines.reverse();
+    (!lines.is_empty()).then(|| plain(&lines.join(" / ")).into_owned())
 }
 
 /// Makes the folder for logs.

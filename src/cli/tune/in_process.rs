@@ -15,6 +15,7 @@ use keys::Keys;
 use qgd::data::{Dataset, TargetKind};
 use qgd::nets::{Evaluation, TensorSplit};
 use qgd::tuner::{ActiveTrial, Direction, Outcome, Space, Study};
+use qgd::words::counted;
 use serde_json::Value as Json;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -61,7 +62,10 @@ impl TaskObjective {
     /// Refuses parameters that are no keys, and values that their keys cannot have.
     pub fn new(args: &TaskArgs, file: &Path, space: &Space, directions: &[Direction]) -> Result<Self, Failure> {
         let &[direction] = directions else {
-            return Err(Failure::BadInput(anyhow!("--task has one objective, but the space has {}", directions.len())));
+            return Err(Failure::BadInput(anyhow!(
+                "--task has one objective, but the space has {}",
+                counted(directions.len(), "objective")
+            )));
         };
         let keys = Keys::read(file)?;
         keys.check(space)?;

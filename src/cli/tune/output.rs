@@ -1,6 +1,7 @@
 //! Output of a program that is an objective: lines of JSON among other lines.
 
-use qgd::tuner::{Outcome, read_python_json};
+use qgd::tuner::{LineError, Outcome, read_line};
+use serde_json::Value as Json;
 
 /// Meaning of a line.
 #[derive(Debug, Clone, PartialEq)]
@@ -18,20 +19,28 @@ pub enum Said {
 /// said is not the result then.
 pub fn read(line: &str) -> Option<Said> {
     let line = line.trim().trim_start_matches('\u{feff}');
-    understood(line).or_else(|| {
-        let is_meant = line.contains("{\"value") || line.starts_with('{') && line.contains("\"value");
-        let is_result = is_meant && !line.contains("\"step\"");
+    let is_meant = line.contains("{\"value") || line.starts_with('{') && line.contains("\"value");
+    let failed = |what: &str| {
         let shown: String = line.chars().take(120).collect();
-        is_result.then(|| Said::Result(Outcome::failed(format!("its line `{shown}` has a value that is no number"))))
+        Said::Result(Outcome::failed(format!("its line `{shown}` {what}")))
+    };
+    let json = match read_line(line) {
+        Ok(json) => json,
+        // Also where it was to be an intermediate value: which of the two counts is for nobody to guess.
+        Err(twice @ LineError::Twice { .. }) => return is_meant.then(|| failed(&format!("cannot be read: {twice}"))),
+        Err(_) => Json::Null,
+    };
+    understood(&json).or_else(|| {
+        let is_result = is_meant && !line.contains("\"step\"");
+        is_result.then(|| failed("has a value that is no number"))
     })
 }
 
-fn understood(line: &str) -> Option<Said> {
-    let json = read_python_json(line)?;
-    if let Some(step) = json.get("step") {
+fn understood(json: &Json) -> Option<Said> {
+    if let Some(step) = json.get("step").filter(|_| !Outcome::says_both(json)) {
         return Some(Said::Step(step.as_i64()?, json.get("value").and_then(Outcome::number)?));
     }
-    let outcome = Outcome::read(&json).unwrap_or_else(|error| Some(Outcome::failed(error.to_string())));
+    let outcome = Outcome::read(json).unwrap_or_else(|error| Some(Outcome::failed(error.to_string())));
     outcome.map(Said::Result)
 }
 
@@ -52,6 +61,26 @@ mod tests {
         {
             assert_eq!(read(other), None, "{other}");
         }
+    }
+
+    #[test]
+    fn a_line_that_says_two_things_is_a_failure_and_not_one_of_them() {
+        let both = "`value` and `values` are both there";
+        for (line, why) in [
+            (r#"{"value": 1, "values": [2]}"#, both),
+            (r#"{"value": 1, "values": [1]}"#, both),
+            (r#"{"value": 1, "values": "two"}"#, both),
+            (r#"{"step": 1, "value": 1, "values": [2]}"#, both),
+            (r#"{"value": 1, "value": 2}"#, "key \"value\" is there twice"),
+            (r#"{"value": 1, "lr": 1, "lr": 2}"#, "key \"lr\" is there twice"),
+            (r#"{"step": 1, "step": 2, "value": 3}"#, "key \"step\" is there twice"),
+            (r#"{"value": NaN, "constraints": [1], "constraints": [2]}"#, "key \"constraints\" is there twice"),
+        ] {
+            let Some(Said::Result(outcome)) = read(line) else { panic!("{line}") };
+            assert!(format!("{outcome:?}").replace('\\', "").contains(why), "{outcome:?}");
+        }
+        assert_eq!(read(r#"{"loss": 1, "loss": 2}"#), None, "no result at all");
+        assert_eq!(read(r#"{"step": 1, "values": [1, 2]}"#), None, "no intermediate value of one objective");
     }
 
     #[test]

@@ -8,6 +8,7 @@
 use crate::cli::failure::Failure;
 use anyhow::anyhow;
 use qgd::tuner::{ActiveTrial, Space, Value};
+use qgd::words::meant;
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 
@@ -159,7 +160,8 @@ fn pieces(argument: &str, space: &Space) -> Result<Vec<Piece>, Failure> {
         let end = rest.find('}').filter(|_| brace == "{").ok_or_else(|| wrong(format!("a single `{brace}`")))?;
         let name = &rest[..end];
         if space.position(name).is_none() {
-            return Err(wrong(format!("there is no parameter `{name}`, the space has {}", space.names())));
+            let meant = meant(name, space.parameters().iter().map(|parameter| parameter.name.as_str()));
+            return Err(wrong(format!("there is no parameter `{name}`{meant}, the space has {}", space.names())));
         }
         pieces.push(Piece::Text(std::mem::take(&mut text)));
         pieces.push(Piece::Parameter(name.to_owned()));

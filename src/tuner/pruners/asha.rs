@@ -7,24 +7,27 @@
 //!
 //! | Name | Default | Purpose | Range |
 //! |---|---|---|---|
-//! | `min_resource` | 1 | step of the first rung, r in the paper | at least 1 |
-//! | `reduction_factor` | 4 | eta in the paper | at least 2 |
+//! | `min_resource` | 1 | step of the first rung, r in the paper | 1 to 2147483647 |
+//! | `reduction_factor` | 4 | eta in the paper | 2 to 1000 |
 //! | `min_early_stopping_rate` | 0 | number of rungs that are left out, s in the paper | 0 to 60 |
-//! | `bootstrap_count` | 0 | number of trials that are stopped at each rung before any goes on | any |
+//! | `bootstrap_count` | 0 | number of trials that are stopped at each rung before any goes on | 0 to 2147483647 |
 
-use super::{Judging, Pruner, Spec, SpecError, Verdict};
+use super::{Judging, MOST, Pruner, Spec, SpecError, Verdict};
 use crate::tuner::direction::Direction;
 use crate::tuner::trial::Trial;
 use std::collections::BTreeMap;
 
 pub(super) fn build(spec: &mut Spec) -> Result<Box<dyn Pruner>, SpecError> {
     Ok(Box::new(Asha {
-        min_resource: spec.option("min_resource", 1, "at least 1", |n: &u32| *n >= 1)?,
-        reduction_factor: spec.option("reduction_factor", 4, "at least 2", |n: &u32| *n >= 2)?,
-        min_early_stopping_rate: spec.option("min_early_stopping_rate", 0, "from 0 to 60", |n: &u32| *n <= 60)?,
-        bootstrap_count: spec.option("bootstrap_count", 0, "a whole number", |_| true)?,
+        min_resource: spec.whole("min_resource", 1, 1..=MOST as u32)?,
+        reduction_factor: spec.whole("reduction_factor", 4, 2..=MAX_FACTOR)?,
+        min_early_stopping_rate: spec.whole("min_early_stopping_rate", 0, 0..=60)?,
+        bootstrap_count: spec.whole("bootstrap_count", 0, 0..=MOST as usize)?,
     }))
 }
+
+/// Largest factor from one rung to the next. One trial in a thousand goes on there, and usual are 2 to 5.
+pub(super) const MAX_FACTOR: u32 = 1000;
 
 /// Its options.
 #[derive(Clone, Copy)]

@@ -7,23 +7,23 @@
 //!
 //! | Name | Default | Purpose | Range |
 //! |---|---|---|---|
-//! | `min_resource` | 1 | step of the first rung, r | at least 1 |
-//! | `max_resource` | see below | number of steps of a whole trial, R in the paper | at least `min_resource` |
-//! | `reduction_factor` | 3 | eta in the paper | at least 2 |
+//! | `min_resource` | 1 | step of the first rung, r | 1 to 2147483647 |
+//! | `max_resource` | see below | number of steps of a whole trial, R in the paper | `min_resource` to 2147483647 |
+//! | `reduction_factor` | 3 | eta in the paper | 2 to 1000 |
 //!
 //! The default of `max_resource` is one more than the last step of the first complete trial; nothing is stopped before
 //! there is one.
 
-use super::asha::Asha;
-use super::{Judging, Pruner, Spec, SpecError, Verdict};
+use super::asha::{Asha, MAX_FACTOR};
+use super::{Judging, MOST, Pruner, Spec, SpecError, Verdict};
 use crate::tuner::trial::{Trial, TrialState};
 
 pub(super) fn build(spec: &mut Spec) -> Result<Box<dyn Pruner>, SpecError> {
-    let min_resource = spec.option("min_resource", 1, "at least 1", |n: &u32| *n >= 1)?;
-    let allowed = format!("at least min_resource = {min_resource}");
+    let min_resource = spec.whole("min_resource", 1, 1..=MOST as u32)?;
+    let allowed = format!("a whole number from min_resource = {min_resource} to {MOST}");
     // 0 stands for "not given".
-    let max_resource = spec.option("max_resource", 0, &allowed, |n: &u32| *n >= min_resource)?;
-    let reduction_factor = spec.option("reduction_factor", 3, "at least 2", |n: &u32| *n >= 2)?;
+    let max_resource = spec.option("max_resource", 0, &allowed, |n: &u32| (min_resource..=MOST as u32).contains(n))?;
+    let reduction_factor = spec.whole("reduction_factor", 3, 2..=MAX_FACTOR)?;
     Ok(Box::new(Hyperband { min_resource, max_resource, reduction_factor }))
 }
 

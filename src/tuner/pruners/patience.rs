@@ -6,15 +6,16 @@
 //!
 //! | Name | Default | Purpose | Range |
 //! |---|---|---|---|
-//! | `patience` | 10 | number of reports without progress after which the trial still goes on | any |
-//! | `min_delta` | 0 | difference below which a trial does not count as worse | at least 0 |
+//! | `patience` | 10 | number of reports without progress after which the trial still goes on | 0 to 2147483647 |
+//! | `min_delta` | 0 | difference below which a trial does not count as worse | a finite number of at least 0 |
 
-use super::{Judging, Pruner, Spec, SpecError, Verdict};
+use super::{Judging, MOST, Pruner, Spec, SpecError, Verdict};
 
 pub(super) fn build(spec: &mut Spec) -> Result<Box<dyn Pruner>, SpecError> {
     Ok(Box::new(Patience {
-        patience: spec.option("patience", 10, "a whole number", |n: &usize| *n < usize::MAX)?,
-        min_delta: spec.option("min_delta", 0.0, "at least 0", |d: &f64| *d >= 0.0)?,
+        patience: spec.whole("patience", 10, 0..=MOST as usize)?,
+        min_delta: spec
+            .option("min_delta", 0.0, "a finite number of at least 0", |d: &f64| *d >= 0.0 && d.is_finite())?,
     }))
 }
 

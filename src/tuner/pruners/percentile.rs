@@ -7,12 +7,12 @@
 //! | Name | Default | Purpose | Range |
 //! |---|---|---|---|
 //! | `percentile` | 25 | percentile that a trial must reach to go on: 25 keeps the best quarter | 0 to 100 |
-//! | `n_startup_trials` | 5 | number of complete trials before which nothing is stopped | any |
-//! | `n_warmup_steps` | 0 | step before which nothing is stopped | at least 0 |
-//! | `interval_steps` | 1 | number of steps from one check to the next | at least 1 |
-//! | `n_min_trials` | 1 | number of trials that must have reported at the step | at least 1 |
+//! | `n_startup_trials` | 5 | number of complete trials before which nothing is stopped | 0 to 2147483647 |
+//! | `n_warmup_steps` | 0 | step before which nothing is stopped | 0 to 2147483647 |
+//! | `interval_steps` | 1 | number of steps from one check to the next | 1 to 2147483647 |
+//! | `n_min_trials` | 1 | number of trials that must have reported at the step | 1 to 2147483647 |
 
-use super::{Judging, Pruner, Spec, SpecError, Verdict};
+use super::{Judging, MOST, Pruner, Spec, SpecError, Verdict};
 use crate::tuner::trial::TrialState;
 
 pub(super) fn build(spec: &mut Spec) -> Result<Box<dyn Pruner>, SpecError> {
@@ -34,10 +34,10 @@ impl Percentile {
     pub(super) fn read(spec: &mut Spec, percentile: f64) -> Result<Self, SpecError> {
         Ok(Self {
             percentile,
-            n_startup_trials: spec.option("n_startup_trials", 5, "a whole number", |_| true)?,
-            n_warmup_steps: spec.option("n_warmup_steps", 0, "at least 0", |n: &i64| *n >= 0)?,
-            interval_steps: spec.option("interval_steps", 1, "at least 1", |n: &i64| *n >= 1)?,
-            n_min_trials: spec.option("n_min_trials", 1, "at least 1", |n: &usize| *n >= 1)?,
+            n_startup_trials: spec.whole("n_startup_trials", 5, 0..=MOST as usize)?,
+            n_warmup_steps: spec.whole("n_warmup_steps", 0, 0..=i64::from(MOST))?,
+            interval_steps: spec.whole("interval_steps", 1, 1..=i64::from(MOST))?,
+            n_min_trials: spec.whole("n_min_trials", 1, 1..=MOST as usize)?,
         })
     }
 

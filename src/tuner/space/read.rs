@@ -50,10 +50,10 @@ impl SpaceFile {
     pub fn parse(text: &str) -> Result<Self, SpaceError> {
         let table =
             text.parse::<Table>().map_err(|error| SpaceError::NotToml { message: one_line(&error.to_string()) })?;
-        let mut keys = Keys { path: String::new(), table, known: Vec::new() };
+        let mut keys = Keys { path: String::new(), table };
+        keys.only(&["direction", "directions", "params"])?;
         let directions = directions(&mut keys)?;
         let params = keys.required("params", "a table [params.NAME] for each parameter", |v| v.as_table().cloned())?;
-        keys.finish()?;
         let parameters =
             params.into_iter().map(|(name, value)| parameter(name, value)).collect::<Result<Vec<_>, _>>()?;
         Ok(Self { space: Space::new(parameters)?, directions })
@@ -90,9 +90,15 @@ fn parameter(name: String, value: Toml) -> Result<Parameter, SpaceError> {
     let Toml::Table(table) = value else {
         return Err(SpaceError::key(&name, "", value, "a table with `type` and what belongs to it"));
     };
-    let mut keys = Keys { path: format!("params.{name}."), table, known: Vec::new() };
+    let mut keys = Keys { path: format!("params.{name}."), table };
+    keys.only(&["type", "low", "high", "log", "step", "choices", "when"])?;
     let types = "one of \"float\", \"int\", \"categorical\"";
     let kind = keys.required("type", types, |value| value.as_str().map(str::to_owned))?;
+    match kind.as_str() {
+        "float" | "int" => keys.only(&["low", "high", "log", "step", "when"])?,
+        "categorical" => keys.only(&["choices", "when"])?,
+        _ => {}
+    }
     let distribution = match kind.as_str() {
         "float" => Distribution::Float {
             low: keys.required("low", "a number", number)?,
@@ -114,7 +120,6 @@ fn parameter(name: String, value: Toml) -> Result<Parameter, SpaceError> {
         other => return Err(keys.wrong("type", format!("{other:?}"), types)),
     };
     let conditions = keys.optional("when", "a table: { PARENT = [VALUES] }", |value| value.as_table().cloned())?;
-    keys.finish()?;
     let when = conditions.unwrap_or_default().into_iter().map(|(parent, values)| condition(&name, parent, &values));
     Ok(Parameter { when: when.collect::<Result<_, _>>()?, name, distribution })
 }
@@ -163,7 +168,6 @@ struct Keys {
     /// Path of the table; it ends with a dot unless it is empty.
     path: String,
     table: Table,
-    known: Vec<&'static str>,
 }
 
 impl Keys {
@@ -177,7 +181,6 @@ impl Keys {
         allowed: &str,
         read: impl Fn(&Toml) -> Option<T>,
     ) -> Result<Option<T>, SpaceError> {
-        self.known.push(key);
         let Some(value) = self.table.remove(key) else { return Ok(None) };
         read(&value).map(Some).ok_or_else(|| self.wrong(key, &value, allowed))
     }
@@ -192,8 +195,11 @@ impl Keys {
         self.optional(key, allowed, read)?.ok_or(missing)
     }
 
-    fn finish(self) -> Result<(), SpaceError> {
-        let Some(key) = self.table.keys().next() else { return Ok(()) };
-        Err(SpaceError::UnknownKey { key: format!("{}{key}", self.path), allowed: self.known.join(", ") })
+    /// Refuses a key that is none of `known`. Before the first is read: a key may be missing because it is misspelt.
+    fn only(&self, known: &[&str]) -> Result<(), SpaceError> {
+        let unknown = self.table.keys().find(|key| !known.contains(&key.as_str()));
+        unknown.map_or(Ok(()), |key| {
+            Err(SpaceError::UnknownKey { key: format!("{}{key}", self.path), allowed: known.join(", ") })
+        })
     }
 }

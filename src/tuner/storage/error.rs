@@ -1,5 +1,7 @@
 //! Errors of storages.
 
+use crate::words::counted;
+
 /// Why a storage did not do what it was asked for.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
@@ -12,7 +14,8 @@ pub enum StorageError {
     },
     /// The study is not deleted while workers are at it.
     #[error(
-        "{name} has {n_running} trials whose workers are alive: stop them first, or take the study away from them (`--force`)"
+        "{name} has {} of workers that are alive: stop them first, or take the study away from them (`--force`)",
+        counted(*n_running, "running trial")
     )]
     Busy {
         /// Name of the study.
@@ -41,6 +44,16 @@ pub enum StorageError {
         url: String,
         /// Forms of URLs that are possible.
         allowed: &'static str,
+    },
+    /// The URL has a part that is not for such a storage.
+    #[error("`{url}`: `{part}` is nothing that {supported}")]
+    UrlPart {
+        /// The URL.
+        url: String,
+        /// The part.
+        part: String,
+        /// What is possible, and what to do instead.
+        supported: &'static str,
     },
     /// The database cannot be used at all.
     #[error("cannot open {place}: {source}")]

@@ -36,6 +36,7 @@ const DIALECT: Dialect = Dialect {
     // As Optuna notes and compares heartbeats: in the time zone of the server.
     heartbeat: "CAST(clock_timestamp() AS TIMESTAMP)",
     silent_s: "EXTRACT(EPOCH FROM LEAST(CAST(clock_timestamp() AS TIMESTAMP) - heartbeat, clock_timestamp() - pg_postmaster_start_time()))",
+    has_turns: true,
     unique: "md5(CAST(random() AS VARCHAR) || CAST(clock_timestamp() AS VARCHAR) || CAST(pg_backend_pid() AS VARCHAR))",
 };
 

@@ -18,11 +18,13 @@
 mod read;
 mod write;
 
-use super::{Change, Draft, Seen, Storage, StorageError, StudyRecord, TrialKey};
+use super::{Change, Draft, Prepare, Seen, Silence, Storage, StorageError, StudyRecord, TrialKey};
 use crate::tuner::direction::Direction;
 use crate::tuner::trial::Trial;
 use serde_json::Value as Json;
+use std::cell::RefCell;
 use std::collections::BTreeMap;
+use std::fmt;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 /// Version of the tables, as Optuna's migration tool names it.
@@ -45,6 +47,17 @@ pub(super) enum Cell {
     Int(i64),
     Real(f64),
     Text(String),
+}
+
+impl fmt::Display for Cell {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Null => write!(f, "NULL"),
+            Self::Int(whole) => write!(f, "{whole}"),
+            Self::Real(number) => write!(f, "{number:?}"),
+            Self::Text(text) => write!(f, "{text:?}"),
+        }
+    }
 }
 
 impl From<i64> for Cell {
@@ -79,6 +92,9 @@ pub(super) struct Dialect {
     pub heartbeat: &'static str,
     /// Number of seconds since the column `heartbeat` was set.
     pub silent_s: &'static str,
+    /// Whether one who adds a trial keeps out only others who do: workers may get their trials in turn then. Where all
+    /// who write are kept out they should not wait for a proposal.
+    pub has_turns: bool,
     /// A text of letters and digits that was never there before.
     pub unique: &'static str,
 }
@@ -208,12 +224,12 @@ pub(super) fn check_version(connection: &mut dyn Connection, has_revisions: bool
     let foreign = |found: String, expected| StorageError::ForeignSchema { place: place.clone(), found, expected };
     for row in revisions {
         if row[0] != Cell::from(REVISION) {
-            return Err(foreign(format!("{:?}", row[0]), REVISION));
+            return Err(foreign(row[0].to_string(), REVISION));
         }
     }
     for row in versions {
         if row[0] != Cell::Int(SCHEMA_VERSION) {
-            return Err(foreign(format!("{:?}", row[0]), "12"));
+            return Err(foreign(row[0].to_string(), "12"));
         }
     }
     Ok(())
@@ -253,6 +269,31 @@ impl<C: Connection> Storage for Sql<C> {
         self.writing(|connection| write::begin(connection, study, number, draft, limit))
     }
 
+    fn begin_in_turn(
+        &self,
+        study: &StudyRecord,
+        seen: &Seen,
+        limit: usize,
+        prepare: &mut Prepare<'_>,
+    ) -> Done<Option<TrialKey>> {
+        if !self.connection().dialect().has_turns {
+            return match prepare(self.trials(study, seen)?) {
+                Some((number, draft)) => self.begin(study, number, &draft, limit),
+                None => Ok(None),
+            };
+        }
+        let prepare = RefCell::new(prepare);
+        self.writing(|connection| {
+            // From here on others who want to add a trial wait.
+            write::check(connection, study)?;
+            let read = read::trials(connection, study, seen)?;
+            match prepare.borrow_mut()(read) {
+                Some((number, draft)) => write::begin(connection, study, number, &draft, limit),
+                None => Ok(None),
+            }
+        })
+    }
+
     fn enqueue(&self, study: &StudyRecord, draft: &Draft) -> Done<()> {
         self.writing(|connection| write::enqueue(connection, study, draft))
     }
@@ -271,6 +312,10 @@ impl<C: Connection> Storage for Sql<C> {
 
     fn beat(&self, study: &StudyRecord, trials: &[TrialKey]) -> Done<Vec<TrialKey>> {
         self.writing(|connection| write::beat(connection, study, trials))
+    }
+
+    fn silence(&self, study: &StudyRecord, number: usize) -> Done<Option<Silence>> {
+        self.reading(|connection| read::silence(connection, study.id, number))
     }
 
     fn reap(&self, study: &StudyRecord, retries: usize) -> Done<Vec<usize>> {

@@ -20,6 +20,7 @@ const DIALECT: Dialect = Dialect {
     now: "strftime('%Y-%m-%d %H:%M:%f000', 'now')",
     heartbeat: "strftime('%Y-%m-%d %H:%M:%f000', 'now')",
     silent_s: "(julianday('now') - julianday(heartbeat)) * 86400.0",
+    has_turns: false,
     unique: "lower(hex(randomblob(16)))",
 };
 
@@ -33,8 +34,40 @@ pub fn open(file: &Path) -> Result<impl Storage + use<>, StorageError> {
     open_for(file, Purpose::Make)
 }
 
+/// Refuses what SQLAlchemy or SQLite itself would not take for the name of a file.
+pub(super) fn check_name(url: &str, file: &str) -> Result<(), StorageError> {
+    let refused =
+        |part: &str, supported| Err(StorageError::UrlPart { url: url.to_owned(), part: part.to_owned(), supported });
+    if let Some(at) = file.find('?') {
+        let supported = "a URL of SQLite has here: there are no settings behind a question mark, and \
+                         `study list`, `show`, `best`, `importance` and `export` open the file read-only by themselves; \
+                         give sqlite:///FILE";
+        return refused(&file[at..], supported);
+    }
+    match file {
+        ":memory:" => refused(file, "keeps a study here: give memory: for one that is gone in the end"),
+        _ if file.starts_with("file:") => refused("file:", "a URL of SQLite begins with here: give sqlite:///FILE"),
+        _ => Ok(()),
+    }
+}
+
+/// Why a path cannot be the file of a database, as far as the file system knows. SQLite would say no more than that it
+/// cannot open it, or wait for ever.
+fn obstacle(file: &Path) -> Option<&'static str> {
+    let folder = file.parent().filter(|folder| !folder.as_os_str().is_empty());
+    match file.metadata() {
+        Ok(there) if there.is_dir() => Some("it is a folder; give the file of a database in it"),
+        Ok(there) if !there.is_file() => Some("it is a device or a pipe, but must be a file"),
+        Err(_) if folder.is_some_and(|folder| !folder.is_dir()) => Some("its folder does not exist"),
+        _ => None,
+    }
+}
+
 pub(super) fn open_for(file: &Path, purpose: Purpose) -> Result<impl Storage + use<>, StorageError> {
     let place = file.display().to_string();
+    if let Some(obstacle) = obstacle(file) {
+        return Err(StorageError::Open { place, source: obstacle.into() });
+    }
     let failed = |source: rusqlite::Error| StorageError::Open { place: place.clone(), source: source.into() };
     let source = if purpose == Purpose::Look { Source::look(file) } else { Source::use_it(file) };
     let source = source.map_err(failed)?;

@@ -1,6 +1,7 @@
 //! Asking: which trial comes next, and with which parameters.
 
 use super::history::History;
+use super::turn::Attempt;
 use super::{ActiveTrial, Inner, Study};
 use crate::tuner::distribution::Value;
 use crate::tuner::error::TunerError;
@@ -16,23 +17,19 @@ use std::time::{Duration, Instant};
 /// Where Optuna keeps the parameters that were fixed when a trial was enqueued.
 const FIXED: &str = "fixed_params";
 
-/// How an attempt to get a trial went.
-pub(super) enum Attempt<'s> {
-    Trial(ActiveTrial<'s>),
-    /// The study has as many trials as it should.
-    Full,
-}
-
 impl Study {
     /// The next trial. It does not wait: with a lag of q, q trials may run at a time.
     ///
     /// # Errors
-    /// [`TunerError::Waits`] when it depends on a trial that is still running, [`TunerError::Exhausted`] when the
-    /// sampler has nothing left, or when the storage does not answer.
+    /// [`TunerError::Waits`] when it depends on a trial that is still running, [`TunerError::Silent`] when the worker of
+    /// that trial does not answer, [`TunerError::Exhausted`] when the sampler has nothing left, or when the storage does
+    /// not answer.
     pub fn ask(&self) -> Result<ActiveTrial<'_>, TunerError> {
         loop {
-            if let Attempt::Trial(trial) = self.attempt(usize::MAX)? {
-                return Ok(trial);
+            match self.attempt(usize::MAX) {
+                Ok(Attempt::Trial(trial)) => return Ok(trial),
+                Ok(Attempt::Full) => {}
+                Err(error) => return Err(self.true_reason(error)?),
             }
         }
     }
@@ -53,6 +50,12 @@ impl Study {
         loop {
             let mut inner = self.inner();
             self.reap(&mut inner)?;
+            if inner.is_crowded && inner.history.first_waiting().is_none() {
+                match self.in_turn(&mut inner, limit)? {
+                    Some(attempt) => return Ok(attempt),
+                    None => continue,
+                }
+            }
             self.refresh(&mut inner.history)?;
             if let Some(number) = inner.history.first_waiting() {
                 if inner.history.needs_proposal(number, &self.space) {
@@ -72,6 +75,7 @@ impl Study {
                 return Ok(Attempt::Trial(trial));
             }
             // Somebody else was faster: look again.
+            inner.is_crowded = true;
         }
     }
 
@@ -88,14 +92,14 @@ impl Study {
     }
 
     /// Whether all trials have ended whose results trial `number` uses.
-    fn check_lag(&self, history: &History, number: usize) -> Result<(), TunerError> {
+    pub(super) fn check_lag(&self, history: &History, number: usize) -> Result<(), TunerError> {
         let lag = self.config.lag;
         let boundary = (number + 1).saturating_sub(lag);
         let awaited = history.open.iter().copied().find(|&n| n < boundary && history.trials[n].is_awaited());
         awaited.map_or(Ok(()), |awaited| Err(TunerError::Waits { number, awaited, lag }))
     }
 
-    fn propose(&self, inner: &mut Inner, number: usize) -> Option<Point> {
+    pub(super) fn propose(&self, inner: &mut Inner, number: usize) -> Option<Point> {
         let boundary = (number + 1).saturating_sub(self.config.lag);
         let Inner { sampler, history, .. } = inner;
         let (settled, pending) = history.split(boundary, number, &self.space);
@@ -113,10 +117,7 @@ impl Study {
     /// A new trial. None where somebody else was faster.
     fn begun(&self, inner: &mut Inner, limit: usize) -> Result<Option<ActiveTrial<'_>>, TunerError> {
         let number = inner.history.trials.len();
-        self.check_lag(&inner.history, number)?;
-        let proposal = self.propose(inner, number).ok_or(TunerError::Exhausted { n_trials: number })?;
-        let heartbeat_s = Some(self.config.heartbeat_s);
-        let draft = Draft { params: self.assigned(&proposal), heartbeat_s, ..Draft::default() };
+        let (proposal, draft) = self.drafted(inner, number)?;
         let Some(key) = self.storage.begin(&self.record, number, &draft, limit)? else { return Ok(None) };
         inner.history.put(Trial::begun(&key, draft));
         Ok(Some(self.active(key, &proposal)))
@@ -169,12 +170,12 @@ impl Study {
         Ok(self.space.partial(&fixed)?)
     }
 
-    fn assigned(&self, point: &[Option<f64>]) -> BTreeMap<String, Assigned> {
+    pub(super) fn assigned(&self, point: &[Option<f64>]) -> BTreeMap<String, Assigned> {
         let active = self.space.parameters().iter().zip(point).filter_map(|(p, value)| Some((p, (*value)?)));
         active.map(|(p, inner)| (p.name.clone(), Assigned { distribution: p.distribution.clone(), inner })).collect()
     }
 
-    fn active(&self, key: TrialKey, point: &[Option<f64>]) -> ActiveTrial<'_> {
+    pub(super) fn active(&self, key: TrialKey, point: &[Option<f64>]) -> ActiveTrial<'_> {
         self.heart.add(key.clone());
         ActiveTrial { study: self, key, params: self.space.values(point) }
     }
@@ -182,7 +183,7 @@ impl Study {
 
 impl Trial {
     /// A trial as it is when it begins.
-    fn begun(key: &TrialKey, draft: Draft) -> Self {
+    pub(super) fn begun(key: &TrialKey, draft: Draft) -> Self {
         Self {
             id: key.id,
             number: key.number,

@@ -110,8 +110,11 @@ impl History {
         let between = boundary.min(trials.len())..number.min(trials.len());
         let pending = overdue.iter().copied().filter(|&late| late < number).chain(between);
         let pending = pending.filter_map(|n| Past::pending(&trials[n], space)).collect();
-        // An enqueued trial may come after later ones have settled.
-        let known = settled.iter().take_while(|past| past.number < boundary).count();
+        // Nearly always all are before the boundary. An enqueued trial may come after later ones have settled.
+        let known = match self.next <= boundary {
+            true => settled.len(),
+            false => settled.iter().take_while(|past| past.number < boundary).count(),
+        };
         (&settled[..known], pending)
     }
 }

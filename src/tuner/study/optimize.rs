@@ -1,12 +1,13 @@
 //! The whole loop: ask, evaluate and tell until there are enough trials.
 
-use super::ask::Attempt;
+use super::turn::Attempt;
+use super::wait::{Hint, Hints, Wait};
 use super::{ActiveTrial, Outcome, Study};
 use crate::tuner::error::TunerError;
 use crate::tuner::trial::{Trial, TrialState};
 use std::error::Error;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Mutex, Once, PoisonError};
+use std::sync::{Mutex, PoisonError};
 use std::thread::Builder;
 use std::time::{Duration, Instant};
 
@@ -47,21 +48,6 @@ type Answer = Result<Outcome, Box<dyn Error + Send + Sync>>;
 /// First and longest pause between two looks at trials that others are running.
 const PAUSES: [Duration; 2] = [Duration::from_micros(200), Duration::from_millis(20)];
 
-/// Time after which a worker that waits for the trials of others says so.
-const IDLE: Duration = Duration::from_secs(5);
-
-/// What is said once.
-struct Hints {
-    idle: Once,
-    exhausted: Once,
-}
-
-impl Default for Hints {
-    fn default() -> Self {
-        Self { idle: Once::new(), exhausted: Once::new() }
-    }
-}
-
 impl Study {
     /// Evaluates `objective` until the study has `options.n_trials` complete and pruned trials, and none is left
     /// running. Several threads and processes that do so with one study share the trials.
@@ -98,7 +84,7 @@ impl Study {
         self.stopped.store(false, Ordering::Relaxed);
         let hints = Hints::default();
         if options.n_jobs > self.config.lag {
-            hints.idle.call_once(|| tracing::warn!("{}", self.idle(options.n_jobs)));
+            hints.once(Hint::Idle, || self.idle(options.n_jobs));
         }
         let (failed, in_a_row): (Mutex<Option<TunerError>>, _) = (Mutex::new(None), AtomicUsize::new(0));
         let work = || {
@@ -163,20 +149,14 @@ impl Study {
         deadline: Option<Instant>,
         hints: &Hints,
     ) -> Result<Option<ActiveTrial<'_>>, TunerError> {
-        let (mut pause, begun) = (PAUSES[0], Instant::now());
+        let (mut pause, mut wait) = (PAUSES[0], Wait::begin());
         loop {
             let is_over = self.stopped.load(Ordering::Relaxed) || deadline.is_some_and(|end| Instant::now() >= end);
             if is_over {
                 return Ok(None);
             }
             let attempt = self.attempt(n_trials);
-            match &attempt {
-                Err(error @ TunerError::Exhausted { .. }) => hints.exhausted.call_once(|| tracing::warn!("{error}")),
-                Err(TunerError::Waits { .. }) if begun.elapsed() > IDLE => {
-                    hints.idle.call_once(|| tracing::warn!("{}", self.idle(1)));
-                }
-                _ => {}
-            }
+            self.explain(&attempt, hints, &mut wait)?;
             match attempt {
                 Ok(Attempt::Trial(trial)) => return Ok(Some(trial)),
                 Ok(Attempt::Full) | Err(TunerError::Exhausted { .. }) if self.is_done(n_trials) => return Ok(None),
@@ -186,20 +166,6 @@ impl Study {
             std::thread::sleep(pause);
             pause = (2 * pause).min(PAUSES[1]);
         }
-    }
-
-    /// What to say when `n_workers` workers here have less to do than they could.
-    fn idle(&self, n_workers: usize) -> String {
-        let (name, lag) = (&self.record.name, self.config.lag);
-        let who = if n_workers == 1 {
-            "a worker waits here".to_owned()
-        } else {
-            format!("of {n_workers} workers some will wait")
-        };
-        format!(
-            "{who}: the lag of study {name} is {lag}, so at most that many trials run at a time, on all machines together; \
-             a study that is made with a larger one (`--lag`, under another name) keeps more workers busy"
-        )
     }
 
     /// Whether no trial is running or waiting that somebody will end.

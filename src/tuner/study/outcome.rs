@@ -21,6 +21,9 @@ pub struct Outcome {
 #[derive(Debug, Clone, PartialEq, thiserror::Error)]
 #[non_exhaustive]
 pub enum OutcomeError {
+    /// Both `value` and `values` are there.
+    #[error("`value` and `values` are both there: give one of the two")]
+    Both,
     /// The constraints are no list.
     #[error("`constraints` is {value}, but must be a list of numbers")]
     NoList {
@@ -78,13 +81,21 @@ impl Outcome {
     /// ```
     ///
     /// # Errors
-    /// When the constraints are no list of numbers.
+    /// When it has both `value` and `values`, or the constraints are no list of numbers.
     pub fn read(json: &Json) -> Result<Option<Self>, OutcomeError> {
+        if Self::says_both(json) {
+            return Err(OutcomeError::Both);
+        }
         let list = |json: &Json| json.as_array()?.iter().map(Self::number).collect::<Option<Vec<f64>>>();
         let one = || json.get("value").and_then(Self::number).map(|value| vec![value]);
         let Some(values) = json.get("values").and_then(list).or_else(one) else { return Ok(None) };
         let constraints = json.get("constraints").map(constraints).transpose()?.unwrap_or_default();
         Ok(Some(Self::complete(values).with_constraints(constraints)))
+    }
+
+    /// Whether an object has both `value` and `values`, of which nobody can say which counts.
+    pub fn says_both(json: &Json) -> bool {
+        json.get("value").is_some() && json.get("values").is_some()
     }
 
     /// A number, or one of the strings "NaN", "Infinity" and "-Infinity", which stand for numbers that JSON does not

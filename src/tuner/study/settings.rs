@@ -17,6 +17,9 @@ use std::sync::Arc;
 /// Name of the study attribute that holds the settings.
 const SETTINGS: &str = "qgd";
 
+/// Largest lag, and largest number of retries: more than all machines of a study run at a time.
+const MOST: usize = 1_000_000;
+
 /// Settings of a study. All but the last two stay the same for the whole study.
 ///
 /// | Name | Default | Purpose | Range |
@@ -26,10 +29,10 @@ const SETTINGS: &str = "qgd";
 /// | `sampler` | `"tpe"` | proposes trials; see [`samplers`](crate::tuner::samplers) | a name, with options |
 /// | `pruner` | `"none"` | stops trials early; see [`pruners`](crate::tuner::pruners) | a name, with options |
 /// | `seed` | 0 | seed of everything random | below 2^63 |
-/// | `lag` | 1 | number of trials that may run at the same time; see [`Study`](super::Study) | at least 1 |
+/// | `lag` | 1 | number of trials that may run at the same time; see [`Study`](super::Study) | 1 to 1000000 |
 /// | `screen` | none | whether parameters that do not matter are frozen, and when; see [`Screen`] | one objective |
 /// | `heartbeat_s` | 10.0 | seconds between heartbeats; a worker silent for twice as long is dead | 0.01 to 86400 |
-/// | `retries` | 3 | number of times that the trial of a dead worker is tried again | any |
+/// | `retries` | 3 | number of times that the trial of a dead worker is tried again | 0 to 1000000 |
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct StudyConfig {
     /// Name in the storage.
@@ -99,10 +102,11 @@ impl StudyConfig {
         need(!self.directions.is_empty(), "directions", "[]".into(), "at least one of \"minimize\", \"maximize\"")?;
         // Other languages read the notes with signed numbers.
         need(i64::try_from(self.seed).is_ok(), "seed", self.seed.to_string(), "below 2^63")?;
-        need(self.lag >= 1, "lag", self.lag.to_string(), "at least 1")?;
+        need((1..=MOST).contains(&self.lag), "lag", self.lag.to_string(), "at least 1 and at most 1000000")?;
+        need(self.retries <= MOST, "retries", self.retries.to_string(), "at most 1000000")?;
         let screen = self.screen.map_or("none".into(), |screen| screen.to_string());
         let in_range = self.screen.is_none_or(Screen::is_in_range);
-        need(in_range, "screen", screen.clone(), "at least 10 trials and at least 1 parameter, as 50:3")?;
+        need(in_range, "screen", screen.clone(), Screen::ALLOWED)?;
         let one = self.directions.len() == 1 || self.screen.is_none();
         need(one, "screen", screen, "absent where there are several objectives")?;
         need(
@@ -146,11 +150,15 @@ impl StudyConfig {
             given,
         };
         let differs = space.parameters().iter().zip(stored_space.parameters()).find(|(given, stored)| given != stored);
-        if let Some((given, stored)) = differs {
-            return Err(other("space", parameter_json(stored).to_string(), parameter_json(given).to_string()));
-        }
-        if space.len() != stored_space.len() {
+        if stored_space.names() != space.names() {
             return Err(other("space", stored_space.names(), space.names()));
+        }
+        if let Some((given, stored)) = differs {
+            return Err(TunerError::OtherParameter {
+                study: self.name.clone(),
+                stored: stored.to_string(),
+                given: given.to_string(),
+            });
         }
         self.check_directions(&stored.directions)?;
         let text = |screen: Option<Screen>| screen.map_or("none".into(), |screen| screen.to_string());
@@ -169,7 +177,7 @@ impl StudyConfig {
         if stored == self.directions {
             return Ok(());
         }
-        let text = |directions: &[Direction]| json!(directions).to_string();
+        let text = |directions: &[Direction]| directions.iter().map(|d| d.name()).collect::<Vec<_>>().join(", ");
         let (study, stored, given) = (self.name.clone(), text(stored), text(&self.directions));
         Err(TunerError::OtherStudy { study, key: "directions", stored, given })
     }
@@ -199,14 +207,17 @@ impl CheckedStudy {
         let notes = config.notes(space);
         storage.create(&config.name, &config.directions, &notes)?;
         let record = record(&*storage, &config.name)?;
-        match read(&record)? {
-            Some((stored_space, stored)) => config.check_continues(space, &stored_space, &stored)?,
-            None => {
-                config.check_directions(&record.directions)?;
-                storage.note(&record, &notes)?;
-            }
+        let stored = read(&record)?;
+        match &stored {
+            Some((stored_space, stored)) => config.check_continues(space, stored_space, stored)?,
+            None => config.check_directions(&record.directions)?,
         }
-        Study::begin(self, storage, record)
+        let study = Study::begin(self, storage.clone(), record.clone())?;
+        // A study of Optuna's gets our settings when it is known that its trials fit them.
+        if stored.is_none() {
+            storage.note(&record, &notes)?;
+        }
+        Ok(study)
     }
 }
 

@@ -19,6 +19,7 @@ use crate::tuner::direction::Direction;
 use crate::tuner::samplers::learning::{costs, rewards};
 use crate::tuner::space::{Point, Space};
 use crate::tuner::trial::{Past, Trial};
+use crate::words::counted;
 use rand::RngExt;
 use rand_chacha::ChaCha8Rng;
 
@@ -57,15 +58,15 @@ impl Lesson {
 pub struct TeachConfig {
     /// Seed of everything random. Default 0.
     pub seed: u64,
-    /// Number of short studies that the agent makes, at least 1. Default 600.
+    /// Number of short studies that the agent makes, 1 to 1,000,000. Default 600.
     pub episodes: usize,
-    /// Number of trials of such a study, at least 2. Default 20.
+    /// Number of trials of such a study, 2 to 10,000. Default 20.
     pub trials: usize,
-    /// Number of updates of the network after each trial. Default 1.
+    /// Number of updates of the network after each trial, 0 to 10,000. Default 1.
     pub updates: usize,
-    /// Number of transitions of an update, at least 1. Default 16.
+    /// Number of transitions of an update, 1 to 10,000. Default 16.
     pub batch: usize,
-    /// Number of configurations that it may choose from at each trial, at least 2. Default 64.
+    /// Number of configurations that it may choose from at each trial, 2 to 100,000. Default 64.
     pub candidates: usize,
     /// Number of units of a hidden layer, 1 to 1024. Default 32.
     pub width: usize,
@@ -102,7 +103,7 @@ pub enum TeachError {
     #[error("there is no lesson, but at least 1 is needed")]
     NoLessons,
     /// A lesson has too few results.
-    #[error("the lesson `{name}` has {found} results, but at least {needed} are needed: one more than trials a study")]
+    #[error("the lesson `{name}` has {}, but at least {needed} are needed: one more than trials a study", counted(*found, "result"))]
     TooFew {
         /// Name of the lesson.
         name: String,
@@ -125,7 +126,7 @@ pub enum TeachError {
         /// Name of the setting.
         key: &'static str,
         /// Value of the setting.
-        value: f64,
+        value: String,
         /// Values that are allowed.
         allowed: &'static str,
     },
@@ -134,13 +135,14 @@ pub enum TeachError {
 impl TeachConfig {
     fn check(&self) -> Result<(), TeachError> {
         let checks = [
-            ("episodes", self.episodes as f64, self.episodes >= 1, "at least 1"),
-            ("trials", self.trials as f64, self.trials >= 2, "at least 2"),
-            ("batch", self.batch as f64, self.batch >= 1, "at least 1"),
-            ("candidates", self.candidates as f64, self.candidates >= 2, "at least 2"),
-            ("width", self.width as f64, (1..=1024).contains(&self.width), "from 1 to 1024"),
-            ("gamma", self.gamma, (0.0..1.0).contains(&self.gamma), "in [0, 1)"),
-            ("lr", self.lr, self.lr > 0.0 && self.lr <= 1.0, "in (0, 1]"),
+            ("episodes", self.episodes.to_string(), (1..=1_000_000).contains(&self.episodes), "from 1 to 1000000"),
+            ("trials", self.trials.to_string(), (2..=10_000).contains(&self.trials), "from 2 to 10000"),
+            ("updates", self.updates.to_string(), self.updates <= 10_000, "at most 10000"),
+            ("batch", self.batch.to_string(), (1..=10_000).contains(&self.batch), "from 1 to 10000"),
+            ("candidates", self.candidates.to_string(), (2..=100_000).contains(&self.candidates), "from 2 to 100000"),
+            ("width", self.width.to_string(), (1..=1024).contains(&self.width), "from 1 to 1024"),
+            ("gamma", self.gamma.to_string(), (0.0..1.0).contains(&self.gamma), "in [0, 1)"),
+            ("lr", self.lr.to_string(), self.lr > 0.0 && self.lr <= 1.0, "in (0, 1]"),
         ];
         let wrong = checks.into_iter().find(|check| !check.2);
         wrong.map_or(Ok(()), |(key, value, _, allowed)| Err(TeachError::OutOfRange { key, value, allowed }))

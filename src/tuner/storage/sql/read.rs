@@ -4,7 +4,7 @@ use super::{Cell, Connection, Done, HEARTBEAT, MARK};
 use crate::tuner::direction::Direction;
 use crate::tuner::distribution::Distribution;
 use crate::tuner::python_json;
-use crate::tuner::storage::{Seen, StorageError, StudyRecord, TrialKey};
+use crate::tuner::storage::{Seen, Silence, StorageError, StudyRecord, TrialKey};
 use crate::tuner::trial::{Assigned, Trial, TrialState};
 use serde_json::Value as Json;
 use std::collections::BTreeMap;
@@ -21,8 +21,8 @@ pub(super) struct Row<'a> {
 }
 
 impl Row<'_> {
-    fn damaged(&self, what: &'static str, value: impl std::fmt::Debug) -> StorageError {
-        StorageError::Damaged { place: self.place.clone(), what, value: format!("{value:?}") }
+    fn damaged(&self, what: &'static str, value: impl std::fmt::Display) -> StorageError {
+        StorageError::Damaged { place: self.place.clone(), what, value: value.to_string() }
     }
 
     fn next(&mut self) -> (&'static str, Cell) {
@@ -74,7 +74,7 @@ impl Row<'_> {
             ("NAN", _) => Ok(f64::NAN),
             ("FINITE", (_, Cell::Real(number))) => Ok(number),
             ("FINITE", (_, Cell::Int(whole))) => Ok(whole as f64),
-            (kind, (what, cell)) => Err(self.damaged(what, (kind, cell))),
+            (kind, (what, cell)) => Err(self.damaged(what, format!("{cell}, and of the kind {kind}"))),
         }
     }
 
@@ -157,6 +157,9 @@ pub(super) fn check(connection: &mut dyn Connection, study: &StudyRecord, lock: 
     }
 }
 
+/// Largest number of trials that are read by their ids.
+const MAX_NAMED: usize = 500;
+
 /// The trials that are new to `seen`, and those that it names as unfinished.
 pub(super) fn trials(connection: &mut dyn Connection, study: &StudyRecord, seen: &Seen) -> Done<Vec<Trial>> {
     check(connection, study, "")?;
@@ -170,26 +173,35 @@ pub(super) fn trials(connection: &mut dyn Connection, study: &StudyRecord, seen:
     if trials.is_empty() {
         return Ok(Vec::new());
     }
-    let from = |table: &str, columns: &str| {
-        format!(
+    // A few are named, without a join: a database that has no statistics of its tables yet would read them from the
+    // beginning to the end.
+    let named: Vec<String> = trials.keys().take(MAX_NAMED + 1).map(i64::to_string).collect();
+    let is_few = named.len() <= MAX_NAMED;
+    let cells = if is_few { Vec::new() } else { vec![study.into()] };
+    let from = |table: &str, columns: &str| match is_few {
+        true => format!(
+            "SELECT trials.trial_id, {columns} FROM {table} AS trials WHERE trials.trial_id IN ({})",
+            named.join(", ")
+        ),
+        false => format!(
             "SELECT trials.trial_id, {columns} FROM {table} JOIN trials ON trials.trial_id = {table}.trial_id WHERE {wanted})"
-        )
+        ),
     };
-    params(connection, study, &mut trials, &from("trial_params", "param_name, param_value, distribution_json"))?;
+    params(connection, &cells, &mut trials, &from("trial_params", "param_name, param_value, distribution_json"))?;
     let objectives = "value, CAST(value_type AS VARCHAR)";
     let sql = from("trial_values", objectives) + " ORDER BY trials.trial_id, objective";
-    for mut row in rows(connection, &sql, &[study.into()], &["trial_id", "trial_values.value", "value_type"])? {
+    for mut row in rows(connection, &sql, &cells, &["trial_id", "trial_values.value", "value_type"])? {
         let (id, value) = (row.int()?, row.typed_float()?);
         trials.entry(id).and_modify(|trial| trial.values.push(value));
     }
     let sql = from("trial_intermediate_values", "step, intermediate_value, CAST(intermediate_value_type AS VARCHAR)");
-    for mut row in rows(connection, &sql, &[study.into()], &["trial_id", "step", "intermediate_value", "type"])? {
+    for mut row in rows(connection, &sql, &cells, &["trial_id", "step", "intermediate_value", "type"])? {
         let (id, step, value) = (row.int()?, row.int()?, row.typed_float()?);
         trials.entry(id).and_modify(|trial| _ = trial.intermediate.insert(step, value));
     }
     for (table, is_user) in [("trial_user_attributes", true), ("trial_system_attributes", false)] {
         let sql = from(table, "key, value_json");
-        for mut row in rows(connection, &sql, &[study.into()], &["trial_id", "key", "value_json"])? {
+        for mut row in rows(connection, &sql, &cells, &["trial_id", "key", "value_json"])? {
             let (id, key, value) = (row.int()?, row.text()?, row.json()?);
             let Some(trial) = trials.get_mut(&id).filter(|_| is_user || !key.starts_with(HEARTBEAT)) else { continue };
             let attrs = if is_user { &mut trial.user_attrs } else { &mut trial.system_attrs };
@@ -259,11 +271,11 @@ pub(super) fn counts(connection: &mut dyn Connection, study: i64) -> Done<BTreeM
     found.into_iter().map(|mut row| Ok((row.text()?, [row.int()? as usize, row.int()? as usize]))).collect()
 }
 
-fn params(connection: &mut dyn Connection, study: i64, trials: &mut BTreeMap<i64, Trial>, sql: &str) -> Done<()> {
+fn params(connection: &mut dyn Connection, cells: &[Cell], trials: &mut BTreeMap<i64, Trial>, sql: &str) -> Done<()> {
     let columns = ["trial_id", "trial_params.param_name", "trial_params.param_value", "trial_params.distribution_json"];
     // Nearly all trials have the same few distributions: each text is parsed once.
     let mut known: BTreeMap<String, Distribution> = BTreeMap::new();
-    for mut row in rows(connection, sql, &[study.into()], &columns)? {
+    for mut row in rows(connection, sql, cells, &columns)? {
         let (id, name, inner, text) = (row.int()?, row.text()?, row.float()?, row.text()?);
         if !known.contains_key(&text) {
             let json = python_json::read_marked(&text).unwrap_or(Json::Null);
@@ -284,18 +296,38 @@ pub(super) fn last_report(connection: &mut dyn Connection, trial: i64) -> Done<O
     found.into_iter().next().map(|mut row| row.typed_float()).transpose()
 }
 
+/// How long the worker of a running trial of ours has been silent.
+pub(super) fn silence(connection: &mut dyn Connection, study: i64, number: usize) -> Done<Option<Silence>> {
+    let sql = format!(
+        "SELECT CAST({} AS FLOAT), {} FROM trials \
+         JOIN trial_heartbeats ON trial_heartbeats.trial_id = trials.trial_id \
+         JOIN trial_system_attributes AS note ON {} WHERE study_id = $1 AND number = $2 AND state = 'RUNNING'",
+        connection.dialect().silent_s,
+        noted_interval(),
+        is_noted()
+    );
+    let found = rows(connection, &sql, &[study.into(), (number as i64).into()], &["heartbeat", "note.value_json"])?;
+    let silence = |mut row: Row<'_>| Ok(Silence { silent_s: row.float()?, heartbeat_s: row.float()? });
+    found.into_iter().next().map(silence).transpose()
+}
+
+/// Seconds between the heartbeats of a worker, from the row `note`.
+fn noted_interval() -> String {
+    // A database may look at this before it has left out all other attributes, which are no numbers.
+    format!("(CASE WHEN note.key LIKE '{HEARTBEAT}:%' THEN CAST(note.value_json AS FLOAT) END)")
+}
+
 /// The running trials of our workers whose time of silence is `comparison` (`>` or `<=`) twice the interval that stands
 /// with them.
 fn by_silence(connection: &mut dyn Connection, study: i64, comparison: &str, lock: &str) -> Done<Vec<TrialKey>> {
-    // A database may look at this before it has left out all other attributes, which are no numbers.
-    let interval = format!("(CASE WHEN note.key LIKE '{HEARTBEAT}:%' THEN CAST(note.value_json AS FLOAT) END)");
     let sql = format!(
         "SELECT trials.trial_id, number, CAST(datetime_start AS VARCHAR) FROM trials \
          JOIN trial_heartbeats ON trial_heartbeats.trial_id = trials.trial_id \
          JOIN trial_system_attributes AS note ON {} \
-         WHERE study_id = $1 AND state = 'RUNNING' AND {} {comparison} 2.0 * {interval} ORDER BY number{lock}",
+         WHERE study_id = $1 AND state = 'RUNNING' AND {} {comparison} 2.0 * {} ORDER BY number{lock}",
         is_noted(),
-        connection.dialect().silent_s
+        connection.dialect().silent_s,
+        noted_interval()
     );
     let found = rows(connection, &sql, &[study.into()], &["trials.trial_id", "trials.number", "start"])?;
     found.into_iter().map(|mut row| row.key()).collect()

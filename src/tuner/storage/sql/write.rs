@@ -51,7 +51,7 @@ pub(super) fn note(connection: &mut dyn Connection, study: &StudyRecord, notes: 
 }
 
 /// Refuses a study that is gone, and keeps others from adding trials to it before the transaction ends.
-fn check(connection: &mut dyn Connection, study: &StudyRecord) -> Done<()> {
+pub(super) fn check(connection: &mut dyn Connection, study: &StudyRecord) -> Done<()> {
     let lock = connection.dialect().for_update;
     read::check(connection, study, lock)
 }
