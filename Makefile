@@ -27,7 +27,7 @@ test: libtorch ## Run every test and every example, with libtorch and without
 	$(CARGO) test
 	@set -e; for example in $(EXAMPLES); do echo "== example $$example"; $(CARGO) run --quiet --example $$example; done
 	$(CARGO) test --package qgd-fuzz
-	$(CARGO) test $(NO_TORCH) --features cli
+	$(CARGO) test $(NO_TORCH) --features cli --bins --test cli
 	$(CARGO) test $(NO_TORCH) --lib --test decide --test formats
 
 lint: libtorch ## Formatting, clippy and rustdoc, warnings are errors
@@ -38,7 +38,6 @@ lint: libtorch ## Formatting, clippy and rustdoc, warnings are errors
 	@if $(CARGO) deny --version >/dev/null 2>&1; then $(CARGO) deny --all-features check licenses bans sources; \
 	 else echo "cargo-deny is not installed: licences and sources are not checked"; fi
 	RUSTDOCFLAGS="-D warnings" $(CARGO) doc --no-deps
-	RUSTDOCFLAGS="-D warnings" $(CARGO) doc --no-deps $(NO_TORCH) --features cli
 	RUSTDOCFLAGS="-D warnings" $(CARGO) doc --no-deps $(NO_TORCH)
 
 fuzz: libtorch ## Let libFuzzer search for inputs that break something, SECONDS_EACH=60 for each kind (needs cargo-fuzz)

@@ -88,7 +88,7 @@ pub enum DataError {
     },
     /// A table whose cells are separated by something else than the task says.
     #[error(
-        "{}, line {line}: with the delimiter {delimiter:?} there is one column, with {better:?} there are {columns}; \
+        "{}, line {line}: {delimiter:?} does not look like the delimiter, for with {better:?} there are {columns} columns; \
          say `delimiter = {better:?}`",
         path.display()
     )]

@@ -6,7 +6,7 @@
 
 use super::columns::{self, Input};
 use super::memory::Memory;
-use super::records::{Record, Records};
+use super::records::{Record, Records, excel_note};
 use super::{Column, DataError, Missing, TableSpec, TargetKind, advice, cell, read};
 use std::collections::HashMap;
 use std::path::Path;
@@ -128,7 +128,8 @@ impl<'a> Start<'a> {
             return Err(DataError::NoRows { path: path.into(), header: false });
         }
         let (line, n_columns) = (row.line, row.len());
-        let better = advice::delimiter(text).filter(|(better, _)| n_columns < 2 && *better != spec.delimiter);
+        let is_doubtful = n_columns < 2 || excel_note(text).is_some();
+        let better = advice::delimiter(text).filter(|(better, _)| is_doubtful && *better != spec.delimiter);
         if let Some((better, columns)) = better {
             return Err(DataError::Delimiter { path: path.into(), line, delimiter: spec.delimiter, better, columns });
         }

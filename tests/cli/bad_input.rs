@@ -135,7 +135,7 @@ fn a_checkpoint_of_another_run_or_a_damaged_one_is_refused() {
     let train = ["train", &digits, "--steps", "4", "--resume", "run", "--trace", "trace.jsonl"];
     assert_eq!(sandbox.qgd(&train).code, 0);
     let with = |flags: &[&'static str]| [&train[..], flags].concat();
-    sandbox.refuses(&with(&["--lr", "0.5"]), &["train.lr = 0.001", "0.5"]);
+    sandbox.refuses(&with(&["--lr", "0.5"]), &["train.lr is 0.001", "0.5"]);
     sandbox.refuses(&with(&["--seed", "1"]), &["seed = 0", "1"]);
     sandbox.refuses(&with(&["--schedule", "greedy"]), &["schedule = constant", "greedy"]);
     sandbox.write("trace.jsonl", "");

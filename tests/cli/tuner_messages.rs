@@ -97,7 +97,7 @@ fn a_key_that_is_misspelt_is_named_and_not_the_one_that_is_missing() {
     refuses(&of("type = 'float'\nlwo = 0\nhigh = 1"), &["`params.x.lwo` is not a key here (did you mean `low`?)"]);
     refuses(&of("typ = 'float'\nlow = 0\nhigh = 1"), &["`params.x.typ`", "did you mean `type`?"]);
     refuses(&of("type = 'categorical'\nchoice = ['a']"), &["`params.x.choice`", "did you mean `choices`?"]);
-    refuses(&of("type = 'float'\nmin = 0\nmax = 1"), &["`params.x.max`", "known are low, high, log, step, when"]);
+    refuses(&of("type = 'float'\nmin = 0\nmax = 1"), &["`params.x.max`", "known are type, low, high, log, step, when"]);
     refuses(&of("type = 'float'\nchoices = [1]"), &["`params.x.choices` is not a key here", "low, high"]);
     refuses("[param.x]\ntype = 'float'\nlow = 0\nhigh = 1\n", &["`param`", "did you mean `params`?"]);
     refuses(&of("type = 'float'\nlow = 0"), &["`params.x.high` is missing"]);

@@ -19,7 +19,7 @@ struct Row {
 }
 
 /// Number of kinds of failures in a row that are shown.
-const MAX_KINDS: usize = 5;
+const MAX_KINDS: usize = 10;
 
 impl Failures {
     /// Shows why a trial failed, unless others have failed in the same way just before.
@@ -49,7 +49,10 @@ impl Failures {
 /// to trial, and without the name of the log.
 fn kind(reason: &str) -> String {
     let reason = reason.rsplit_once("; see ").map_or(reason, |(reason, _)| reason);
-    let (how, said) = reason.split_once(": ").unwrap_or((reason, ""));
+    let (how, said) = match reason.split_once(": ") {
+        Some((how, said)) if how.starts_with("exit code") => (how, said),
+        _ => ("", reason),
+    };
     let is_part_of_a_number = |c: char| c.is_ascii_digit() || matches!(c, '.' | '-' | '+');
     format!("{how}: {}", said.split(is_part_of_a_number).collect::<String>())
 }

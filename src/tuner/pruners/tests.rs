@@ -48,8 +48,8 @@ fn a_pruner_that_is_wrong_is_named_with_what_is_allowed() {
     refused("medium", &one, "there are none, median, percentile");
     refused("median:percentile=3", &one, "no option `percentile`");
     refused("percentile:percentile=101", &one, "from 0 to 100");
-    refused("asha:reduction_factor=1", &one, "at least 2");
-    refused("hyperband:min_resource=4,max_resource=3", &one, "at least min_resource = 4");
+    refused("asha:reduction_factor=1", &one, "from 2 to 1000");
+    refused("hyperband:min_resource=4,max_resource=3", &one, "from min_resource = 4");
     refused("patience:patience=-1", &one, "a whole number");
     refused("median", &[Direction::Minimize; 2], "needs one objective; this study has 2 objectives");
 }

@@ -212,7 +212,8 @@ fn an_unknown_sampler_or_option_is_named() {
     let (space, directions) = (space(), [Direction::Minimize]);
     let refused =
         |text: &str| build(text, &Setting { space: &space, directions: &directions }).err().unwrap().to_string();
-    assert!(refused("randum").contains("`randum`; there are random"), "{}", refused("randum"));
+    let unknown = refused("randum");
+    assert!(unknown.contains("`randum` (did you mean `random`?); there are random"), "{unknown}");
     assert!(refused("random:n=3").contains("no option `n`"), "{}", refused("random:n=3"));
 }
 

@@ -91,14 +91,13 @@ fn parameter(name: String, value: Toml) -> Result<Parameter, SpaceError> {
         return Err(SpaceError::key(&name, "", value, "a table with `type` and what belongs to it"));
     };
     let mut keys = Keys { path: format!("params.{name}."), table };
-    keys.only(&["type", "low", "high", "log", "step", "choices", "when"])?;
+    keys.only(match keys.table.get("type").and_then(Toml::as_str) {
+        Some("float" | "int") => &["type", "low", "high", "log", "step", "when"],
+        Some("categorical") => &["type", "choices", "when"],
+        _ => &["type", "low", "high", "log", "step", "choices", "when"],
+    })?;
     let types = "one of \"float\", \"int\", \"categorical\"";
     let kind = keys.required("type", types, |value| value.as_str().map(str::to_owned))?;
-    match kind.as_str() {
-        "float" | "int" => keys.only(&["low", "high", "log", "step", "when"])?,
-        "categorical" => keys.only(&["choices", "when"])?,
-        _ => {}
-    }
     let distribution = match kind.as_str() {
         "float" => Distribution::Float {
             low: keys.required("low", "a number", number)?,

@@ -110,7 +110,7 @@ fn a_file_that_is_wrong_names_the_key_and_what_is_allowed() {
     refused("low = 1\n", "", &["`params.layers.low` is missing"]);
     refused("low = 1\n", "low = 3\n", &["`params.layers.high`", "3", "above low = 3"]);
     refused("low = 1e-5", "low = 0", &["`params.lr.low`", "0", "above 0"]);
-    refused("log = true", "lgo = true", &["`params.lr.lgo`", "low, high, log, step, when"]);
+    refused("log = true", "lgo = true", &["`params.lr.lgo`", "(did you mean `log`?)", "low, high, log, step, when"]);
     refused("log = true", "log = 1", &["`params.lr.log`", "true or false"]);
     refused("layers = [2, 3]", "layers = [4]", &["`params.drop.when.layers`", "4", "from 1 to 3"]);
     refused("layers = [2, 3]", "layer = [2]", &["`params.drop.when.layer`", "act, drop, layers, lr"]);

@@ -94,7 +94,7 @@ fn what_is_told_is_checked() {
     study.ask().unwrap();
     assert!(error(study.tell(0, vec![1.0, 2.0])).contains("2 values, but the study has 1"));
     study.tell(0, f64::INFINITY).unwrap();
-    assert!(error(study.tell(0, 1.0)).contains("not running any more (it is Complete)"));
+    assert!(error(study.tell(0, 1.0)).contains("not running any more (it is complete)"));
     assert!(error(study.report(0, 1, 1.0)).contains("not running"));
     study.ask().unwrap();
     study.tell(1, f64::NAN).unwrap();
@@ -246,5 +246,5 @@ fn a_trial_that_is_given_back_is_tried_again_and_one_with_a_wrong_number_of_valu
     study.optimize(&Optimize { n_trials: 5, ..Optimize::default() }, objective).unwrap();
     let trials = study.trials().unwrap();
     assert_eq!((trials.len(), trials[2].state), (6, TrialState::Fail));
-    assert_eq!(trials[2].system_attrs[REASON], "trial 2 was told 3 values, but the study has 1 objectives");
+    assert_eq!(trials[2].system_attrs[REASON], "trial 2 was told 3 values, but the study has 1 objective");
 }
