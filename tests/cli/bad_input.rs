@@ -136,8 +136,8 @@ fn a_checkpoint_of_another_run_or_a_damaged_one_is_refused() {
     assert_eq!(sandbox.qgd(&train).code, 0);
     let with = |flags: &[&'static str]| [&train[..], flags].concat();
     sandbox.refuses(&with(&["--lr", "0.5"]), &["train.lr is 0.001", "0.5"]);
-    sandbox.refuses(&with(&["--seed", "1"]), &["seed = 0", "1"]);
-    sandbox.refuses(&with(&["--schedule", "greedy"]), &["schedule = constant", "greedy"]);
+    sandbox.refuses(&with(&["--seed", "1"]), &["seed is 0", "1"]);
+    sandbox.refuses(&with(&["--schedule", "greedy"]), &["schedule is constant", "greedy"]);
     sandbox.write("trace.jsonl", "");
     assert!(sandbox.path("run/checkpoint.qgd").exists());
     sandbox.write("run/checkpoint.qgd", "QGDF and then nothing");
