@@ -311,7 +311,9 @@ fn check_sample(measure: &Measure, params: &[f32], grad: &[f32]) -> PyResult<()>
 /// A number of steps that Python gave.
 pub fn n_steps(steps: i64) -> PyResult<u64> {
     u64::try_from(steps).ok().filter(|&steps| steps > 0).ok_or_else(|| {
-        value_error(format!("total_steps is {steps}, but a run has at least 1 step (None where the number is not known)"))
+        value_error(format!(
+            "total_steps is {steps}, but a run has at least 1 step (None where the number is not known)"
+        ))
     })
 }
 

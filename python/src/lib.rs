@@ -4,6 +4,7 @@ mod controllers;
 mod driver;
 mod errors;
 mod session;
+mod tuner;
 
 use pyo3::prelude::*;
 
@@ -17,6 +18,12 @@ fn _core(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_class::<driver::Driver>()?;
     module.add_class::<driver::Order>()?;
     module.add_class::<session::Session>()?;
+    module.add_class::<tuner::Study>()?;
+    module.add_class::<tuner::Sampler>()?;
+    module.add("Exhausted", module.py().get_type::<tuner::Exhausted>())?;
+    module.add("Waits", module.py().get_type::<tuner::Waits>())?;
+    module.add_function(wrap_pyfunction!(tuner::all_samplers, module)?)?;
+    module.add_function(wrap_pyfunction!(tuner::all_pruners, module)?)?;
     module.add_function(wrap_pyfunction!(controllers::controllers, module)?)?;
     module.add_function(wrap_pyfunction!(controllers::inspect, module)?)?;
     module.add_function(wrap_pyfunction!(driver::sample, module)?)

@@ -342,8 +342,11 @@ class QController(Optimizer):
             self._losses.keep(now)
             return self._decide(is_guarded, is_finite)
         if self._together is not None:
-            self._losses.keep(now)
-            return driver.step([], self._together.all_finite(is_finite))
+            # The losses are added up at the next decision; that of a step which is left out is told by the gradient.
+            is_finite = self._together.all_finite(is_finite)
+            if is_finite:
+                self._losses.keep(now)
+            return driver.step([], is_finite)
         loss = float(now)
         self._heal([loss])
         return driver.step([loss], is_finite)
