@@ -10,6 +10,8 @@ from conftest import need
 
 torch = need("torch")
 
+from torch.optim.optimizer import register_optimizer_step_post_hook  # noqa: E402
+
 import qgd  # noqa: E402
 
 
@@ -119,6 +121,14 @@ def test_it_is_an_optimizer_whose_objects_are_those_of_the_base():
     assert seen == ["before", "base", "after"]
     for handle in handles:
         handle.remove()
+    everywhere = register_optimizer_step_post_hook(lambda *_: seen.append("all"))
+    train(net, opt, x, y, 1)
+    everywhere.remove()
+    assert seen[3:] == ["all"]
+    opt.register_state_dict_post_hook(lambda _, state: {**state, "more": 1})
+    opt.register_load_state_dict_pre_hook(lambda _, state: seen.append(state.pop("more")))
+    opt.load_state_dict(opt.state_dict())
+    assert seen[4:] == [1]
     base.something = 5
     assert opt.something == 5
     with pytest.raises(AttributeError, match="nothing"):

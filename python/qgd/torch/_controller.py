@@ -238,6 +238,22 @@ class QController(Optimizer):
             RuntimeError: there is no loss, or no gradient.
             ValueError: the closure returned None, or the loss of the very first step is not finite.
         """
+        args, kwargs = self._run_step_hooks(self._optimizer_step_pre_hooks, (closure,), {"loss": loss})
+        result = self._controlled_step(*args, **kwargs)
+        self._run_step_hooks(self._optimizer_step_post_hooks, args, kwargs)
+        return result
+
+    # The optimizer's own step runs the hooks that were registered for all optimizers, and its profile; once is enough.
+    step.hooked = True
+
+    def _run_step_hooks(self, hooks, args, kwargs):
+        for hook in hooks.values():
+            changed = hook(self, args, kwargs)
+            if changed is not None:
+                args, kwargs = changed
+        return args, kwargs
+
+    def _controlled_step(self, closure=None, loss=None):
         if closure is not None:
             with torch.enable_grad():
                 loss = closure()
@@ -503,10 +519,12 @@ class QController(Optimizer):
         It can be loaded into the bare optimizer too. A rollback after a resume goes back to the checkpoint at the
         furthest.
         """
+        for hook in self._optimizer_state_dict_pre_hooks.values():
+            hook(self)
         state = self._base.state_dict()
         groups = [dict(group) for group in state["param_groups"]]
         groups[0][KEY] = self._saved()
-        return {**state, "param_groups": groups}
+        return _hooked(self, self._optimizer_state_dict_post_hooks, {**state, "param_groups": groups})
 
     def load_state_dict(self, state_dict):
         """Goes back to a saved state, of this class or of the bare optimizer. The latter holds nothing of a controller,
@@ -515,6 +533,7 @@ class QController(Optimizer):
         Raises:
             ValueError: the state is of other groups, of another controller, or damaged.
         """
+        state_dict = _hooked(self, self._optimizer_load_state_dict_pre_hooks, dict(state_dict))
         groups = [dict(group) for group in state_dict["param_groups"]]
         saved = groups[0].pop(KEY, None) if groups else None
         contents = None if saved is None else _decoded(saved)
@@ -529,6 +548,8 @@ class QController(Optimizer):
             )
         else:
             self._load_contents(contents)
+        for hook in self._optimizer_load_state_dict_post_hooks.values():
+            hook(self)
 
     def _saved(self):
         values = {"lr": self._lr, "weight_decay": self._weight_decay}
@@ -562,6 +583,14 @@ class QController(Optimizer):
             raise ValueError(f"what the checkpoint holds of the controller is damaged: {error!r}") from error
         self._driver.forget_first()
         self._last = None
+
+
+def _hooked(controller, hooks, state_dict):
+    """What hooks, which may answer with another one, make of a state dict."""
+    for hook in hooks.values():
+        changed = hook(controller, state_dict)
+        state_dict = state_dict if changed is None else changed
+    return state_dict
 
 
 def _decoded(saved):
