@@ -11,7 +11,7 @@ from .. import _core
 from ._checks import check_grads, check_optimizer, check_params
 from ._losses import Losses
 from ._rates import Controlled
-from ._sample import Sample
+from ._sample import Sample, local
 from ._snapshot import Snapshot
 from ._together import Together, is_sharded
 
@@ -615,22 +615,23 @@ def _numbers(group):
     return {key: value for key, value in group.items() if isinstance(value, (int, float))}
 
 
-def _largest(grads):
-    """The largest magnitude in each gradient: not finite where one of its elements is not."""
-    from ._sample import local
-
-    norms = torch._foreach_norm([local(grad) for grad in grads if local(grad).numel() > 0], float("inf"))
-    return torch.stack([norm.float() for norm in norms])
+def _norms(grads):
+    """Norm of each gradient, `[n]` of float32: not finite where one of its elements is not (or is above about 1e19). Nothing
+    that is as cheap to ask of a gradient finds more."""
+    parts = [local(grad) for grad in grads]
+    return torch.stack(torch._foreach_norm([part for part in parts if part.numel() > 0], 2.0, torch.float32))
 
 
 def _are_finite(grads):
-    return bool(_largest(grads).isfinite().all())
+    if bool(_norms(grads).isfinite().all()):
+        return True
+    return all(bool(local(grad).isfinite().all()) for grad in grads)
 
 
 def _masked(grads, loss):
     """Sets gradients to zero on the device where the loss or one of them is not finite. Returns the loss, NaN there."""
     # 0 * v is 0 for a finite v and NaN for all others.
-    loss = loss + (_largest(grads) * 0.0).sum()
+    loss = loss + (_norms(grads) * 0.0).sum()
     is_broken = ~loss.isfinite()
     for grad in grads:
         grad.masked_fill_(is_broken, 0.0)

@@ -25,6 +25,12 @@ class Snapshot:
         self._saved_groups = []
         self._take_state()
 
+    def n_bytes(self):
+        """Bytes that it takes."""
+        state = [value for saved in self._saved_state.values() for value in saved.values()]
+        tensors = [one for one in [*self._saved_params, *self._saved_buffers, *state] if isinstance(one, torch.Tensor)]
+        return sum(one.numel() * one.element_size() for one in tensors)
+
     def _copy(self, tensor):
         return tensor.detach().to("cpu", copy=True) if self._on_cpu else tensor.detach().clone()
 
