@@ -11,7 +11,7 @@ from test_torch import loss_of, problem, same, values  # noqa: E402
 
 
 def prepared(lr=1e-4, seed=0, **arguments):
-    net, x, y = problem(seed=seed)
+    net, x, y = problem(seed=seed)[0], *problem()[1:]
     loader = torch.utils.data.DataLoader(torch.utils.data.TensorDataset(x, y), batch_size=16)
     opt = qgd.QController(torch.optim.Adam(net.parameters(), lr=lr), "lr", model=net, total_steps=200)
     accelerator = accelerate.Accelerator(cpu=True, **arguments)
