@@ -18,3 +18,11 @@ def need(library):
     if library in REQUIRED:
         return __import__(library)
     return pytest.importorskip(library)
+
+
+def forget_accelerator():
+    """Has Accelerate forget the settings of the process, which the first `Accelerator` makes for all that follow."""
+    from accelerate.state import AcceleratorState, GradientState
+
+    AcceleratorState._reset_state(reset_partial_state=True)
+    GradientState._reset_state()

@@ -1,13 +1,20 @@
 """`QController` under Accelerate."""
 
 import pytest
-from conftest import need
+from conftest import forget_accelerator, need
 
 torch = need("torch")
 accelerate = need("accelerate")
 
 import qgd  # noqa: E402
 from test_torch import loss_of, problem, same, values  # noqa: E402
+
+
+@pytest.fixture(autouse=True)
+def no_accelerator_of_another_test():
+    forget_accelerator()
+    yield
+    forget_accelerator()
 
 
 def prepared(lr=1e-4, seed=0, **arguments):
@@ -86,7 +93,7 @@ def test_a_saved_state_goes_on_to_the_bit(tmp_path):
 def test_autocast_of_accelerate(precision):
     accelerator, net, opt, loader, (x, y) = prepared(mixed_precision=precision)
     train(accelerator, net, opt, loader, 50)
-    assert loss_of(net, x, y).item() < 0.12
+    assert loss_of(net, x, y).item() < 0.2
 
 
 def test_a_step_without_a_loss_says_what_to_do():

@@ -9,7 +9,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from conftest import need
+from conftest import forget_accelerator, need
 
 torch = need("torch")
 
@@ -64,12 +64,15 @@ def test_there_are_blocks():
 @pytest.mark.filterwarnings("ignore:.*num_workers.*:UserWarning")
 @pytest.mark.filterwarnings("ignore:.*log_every_n_steps.*:UserWarning")
 @pytest.mark.filterwarnings("ignore:.*pin_memory.*:UserWarning")
+@pytest.mark.filterwarnings("ignore:.*tensorboardX.*:UserWarning")
 @pytest.mark.filterwarnings("ignore:.*isinstance.treespec, LeafSpec.*")
-@pytest.mark.parametrize("page, line, code, needs_processes", blocks())
+@pytest.mark.parametrize("page, line, code, needs_processes", list(blocks()))
 def test_a_block_runs(page, line, code, needs_processes, tmp_path, monkeypatch):
     for library in ("transformers", "lightning", "accelerate"):
         if f"import {library}" in code and importlib.util.find_spec(library) is None:
             need(library)
+    if "accelerate" in code or "transformers" in code:
+        forget_accelerator()
     monkeypatch.chdir(tmp_path)
     if needs_processes:
         run_in_two_processes(code, tmp_path)

@@ -268,7 +268,7 @@ class QController(Optimizer):
             loss = closure()
         has_grad = any(p.grad is not None for group in self.param_groups for p in group["params"])
         if loss is None and self._losses.is_empty() and has_grad:
-            raise ValueError("the closure returned None, but it must return the loss")
+            raise ValueError("the closure returned None, but it must return the loss, or call opt.observe(loss)")
         if loss is not None and self._losses.n_observed == n_observed:
             self.observe(loss)
         return loss
