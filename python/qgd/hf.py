@@ -24,8 +24,8 @@ class Controlled:
     `args.learning_rate`; `args.lr_scheduler_type` and the warm-up are not used. A scheduler in `optimizers` is: the rate
     is then its rate times the controller's factor. A `QController` in `optimizers` is used as it is.
 
-    The Trainer's logs hold "learning_rate", the rate in force, and "qgd/lr", "qgd/action" (-1 halve, 0 accept, 1 grow),
-    "qgd/rollbacks" and "qgd/broken_batches". Its checkpoints hold the controller.
+    The Trainer's logs hold "qgd/lr", the rate of the last step (as "learning_rate" does), "qgd/action" (-1 halve, 0 accept,
+    1 grow), "qgd/rollbacks" and "qgd/broken_batches". Its checkpoints hold the controller.
 
     Args:
         controller: name of a pretrained controller, or path of a pretrained file.

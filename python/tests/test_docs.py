@@ -1,15 +1,11 @@
 """All code of the docs runs: every block of Python in docs/pytorch.md and README.md, as it stands there."""
 
 import importlib.util
-import os
 import re
-import socket
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
-from conftest import forget_accelerator, need
+from conftest import forget_accelerator, in_two_processes, need
 
 torch = need("torch")
 
@@ -30,11 +26,9 @@ loss_fn = torch.nn.MSELoss()
 """
 
 TWO_PROCESSES = """
-import os
-import sys
 import torch.distributed as dist
 
-dist.init_process_group("gloo", rank=int(sys.argv[1]), world_size=2)
+dist.init_process_group("gloo")
 """
 
 AFTER = """
@@ -75,28 +69,8 @@ def test_a_block_runs(page, line, code, needs_processes, tmp_path, monkeypatch):
         forget_accelerator()
     monkeypatch.chdir(tmp_path)
     if needs_processes:
-        run_in_two_processes(code, tmp_path)
+        in_two_processes(YOURS + TWO_PROCESSES + code + AFTER, tmp_path)
         return
     namespace = {"__name__": "docs"}
     exec(YOURS, namespace)
     exec(compile("\n" * line + code, str(page), "exec"), namespace)
-
-
-def run_in_two_processes(code, folder):
-    (folder / "block.py").write_text(YOURS + TWO_PROCESSES + code + AFTER)
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    path = os.pathsep.join([str(HERE.parent), *filter(None, [os.environ.get("PYTHONPATH")])])
-    environment = {**os.environ, "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port), "PYTHONPATH": path}
-    workers = [
-        subprocess.Popen([sys.executable, "block.py", str(rank)], env=environment, stderr=subprocess.PIPE, text=True)
-        for rank in range(2)
-    ]
-    try:
-        for worker in workers:
-            said = worker.communicate(timeout=300)[1]
-            assert worker.returncode == 0, said
-    finally:
-        for worker in workers:
-            worker.kill()

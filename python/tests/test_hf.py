@@ -1,7 +1,7 @@
 """`qgd.hf.Trainer` on tiny nets of transformers, with random weights."""
 
 import pytest
-from conftest import need
+from conftest import in_two_processes, need
 
 torch = need("torch")
 transformers = need("transformers")
@@ -49,7 +49,7 @@ def test_one_word_more_and_a_hopeless_rate_is_found(tmp_path):
     plain_logs = [log for log in plain.state.log_history if "loss" in log]
     assert logs[-1]["loss"] < 0.8 * plain_logs[-1]["loss"], (logs[-1], plain_logs[-1])
     assert trainer.controller.steps == 100
-    assert logs[-1]["learning_rate"] == logs[-1]["qgd/lr"] == trainer.controller.lr > 1e-4
+    assert all(log["learning_rate"] == log["qgd/lr"] for log in logs) and logs[-2]["qgd/lr"] > 1e-4
     assert {log["qgd/action"] for log in logs} <= {-1, 0, 1} and logs[-1]["qgd/rollbacks"] == trainer.controller.rollbacks
 
 
@@ -131,6 +131,24 @@ def test_the_mixin_makes_a_controlled_trainer_of_any_other(tmp_path):
     trainer.controller.on_decision(decisions.append)
     trainer.train()
     assert decisions[0]["loss"] == pytest.approx(4.2, abs=0.4)
+
+
+def test_two_processes_take_the_same_decisions(tmp_path):
+    code = """
+import sys
+sys.path.insert(0, TESTS)
+from test_hf import trainer_of
+
+trainer = trainer_of(FOLDER, max_steps=30, gradient_accumulation_steps=2, ddp_backend="gloo")
+trainer.train()
+assert type(trainer.model_wrapped).__name__ == "DistributedDataParallel"
+opt = trainer.controller
+gathered = [None, None]
+torch.distributed.all_gather_object(gathered, (opt.lr, opt.counts, opt.last_decision()))
+assert gathered[0] == gathered[1] and opt.steps == 30 and opt.counts["grow"] > 10, gathered
+torch.distributed.destroy_process_group()
+"""
+    in_two_processes("import torch\nFOLDER = 'out'\n" + code, tmp_path)
 
 
 def test_bad_use_says_what_to_do(tmp_path):

@@ -3,7 +3,7 @@
 import importlib
 
 import pytest
-from conftest import need
+from conftest import in_two_processes, need
 
 torch = need("torch")
 need("lightning")
@@ -238,6 +238,24 @@ def test_a_batch_that_is_left_out_changes_nothing():
     with pytest.warns(UserWarning, match="returned `None`"):
         trainer.fit(Module(), loader())
     assert trainer.optimizers[0].steps == 15
+
+
+def test_two_processes_take_the_same_decisions(tmp_path):
+    code = """
+import sys
+sys.path.insert(0, TESTS)
+from test_lightning import loader, module_of, pl, torch, trainer_of
+
+strategy = pl.strategies.DDPStrategy(process_group_backend="gloo")
+trainer = trainer_of(strategy=strategy, devices=2, accumulate_grad_batches=2, max_epochs=30)
+trainer.fit(module_of(pl.LightningModule), loader())
+opt = trainer.optimizers[0]
+gathered = [None, None]
+torch.distributed.all_gather_object(gathered, (opt.lr, opt.counts, opt.last_decision()))
+assert trainer.world_size == 2 and gathered[0] == gathered[1], gathered
+assert opt.steps == 30 and opt.counts["grow"] > 10
+"""
+    in_two_processes(code, tmp_path)
 
 
 def test_bad_use_says_what_to_do():

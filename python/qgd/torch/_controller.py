@@ -481,6 +481,11 @@ class QController(Optimizer):
         return self._driver.weight_decay
 
     @property
+    def moves_lr(self):
+        """Whether the controller moves the learning rate."""
+        return self._driver.moves_lr
+
+    @property
     def moves_weight_decay(self):
         """Whether the controller moves the weight decay, besides the learning rate or alone."""
         return self._weight_decay is not None
