@@ -2,9 +2,9 @@
 
     python bench/scripts.py ../../data --out runs.jsonl
 
-Each schedule is run at every rate of a grid of half-decades, with the same seeds; the rate with the lowest mean training
-loss is the tuned one. Every run is written as it ends, and is not run again. Prints one table: mean (and standard
-deviation over seeds) of the final training loss, and the mean of the test metric.
+Each schedule is run at every rate of a grid of half-decades, with the same seeds; the rate with the lowest mean
+training loss is the tuned one. Every run is written as it ends, and is not run again. Prints one table: mean (and
+standard deviation over seeds) of the final training loss, and the mean of the test metric.
 """
 
 import argparse
@@ -85,8 +85,8 @@ def cell(records):
 
 def table(records, n_seeds):
     lines = [
-        f"Seeds 0 to {n_seeds - 1}, torch {torch.__version__}, {date.today()}. Final training loss ± standard deviation "
-        "over seeds, in brackets the test metric.",
+        f"Seeds 0 to {n_seeds - 1}, torch {torch.__version__}, {date.today()}. Final training loss ± standard "
+        "deviation over seeds, in brackets the test metric.",
         "",
         "| script | metric | own schedule, tuned | " + " | ".join(f"qgd from {lr:g}" for lr in STARTS) + " |",
         "|---|---|---" + "|---" * len(STARTS) + "|",

@@ -23,12 +23,13 @@ def mnist(folder, n_train):
     folder = Path(folder) / "mnist"
 
     def images(name):
-        raw = np.frombuffer(gzip.decompress((folder / f"{name}-images-idx3-ubyte.gz").read_bytes()), np.uint8, offset=16)
-        return torch.from_numpy(raw.reshape(-1, 784).astype(np.float32) / 255.0)
+        raw = gzip.decompress((folder / f"{name}-images-idx3-ubyte.gz").read_bytes())
+        pixels = np.frombuffer(raw, np.uint8, offset=16).reshape(-1, 784)
+        return torch.from_numpy(pixels.astype(np.float32) / 255.0)
 
     def labels(name):
-        raw = np.frombuffer(gzip.decompress((folder / f"{name}-labels-idx1-ubyte.gz").read_bytes()), np.uint8, offset=8)
-        return torch.from_numpy(raw.astype(np.int64))
+        raw = gzip.decompress((folder / f"{name}-labels-idx1-ubyte.gz").read_bytes())
+        return torch.from_numpy(np.frombuffer(raw, np.uint8, offset=8).astype(np.int64))
 
     return images("train")[:n_train], labels("train")[:n_train], images("t10k"), labels("t10k")
 

@@ -1,5 +1,6 @@
-"""Five training scripts as users write them. Each is a function of (folder of the data, learning rate, seed, whether qgd
-controls it) that returns (final training loss, test metric). Without qgd its own schedule runs at the rate given."""
+"""Five training scripts as users write them. Each is a function of (folder of the data, learning rate, seed, whether
+qgd controls it) that returns (final training loss, test metric). Without qgd its own schedule runs at the rate.
+"""
 
 import logging
 import tempfile
@@ -27,8 +28,8 @@ def train_hf(folder, lr, seed, controlled):
     with tempfile.TemporaryDirectory() as out:
         args = transformers.TrainingArguments(
             out, learning_rate=lr, max_steps=250, per_device_train_batch_size=16, lr_scheduler_type="linear",
-            warmup_steps=25, seed=seed, save_strategy="no", logging_steps=50, report_to=[], disable_tqdm=True, use_cpu=True,
-            dataloader_pin_memory=False,
+            warmup_steps=25, seed=seed, save_strategy="no", logging_steps=50, report_to=[], disable_tqdm=True,
+            use_cpu=True, dataloader_pin_memory=False,
         )
         data = [{"input_ids": row, "labels": row} for row in train]
         model = transformers.GPT2LMHeadModel(config)

@@ -13,6 +13,7 @@ import transformers
 
 from .torch import QController
 from .torch._figures import figures
+from .torch._rates import write
 
 __all__ = ["Controlled", "Trainer"]
 
@@ -21,11 +22,11 @@ class Controlled:
     """Mixin: a Trainer whose learning rate a controller moves.
 
     The loss of every step is observed, with all batches that are accumulated for it. The rate starts at
-    `args.learning_rate`; `args.lr_scheduler_type` and the warm-up are not used. A scheduler in `optimizers` is: the rate
-    is then its rate times the controller's factor. A `QController` in `optimizers` is used as it is.
+    `args.learning_rate`; `args.lr_scheduler_type` and the warm-up are not used. A scheduler in `optimizers` is: the
+    rate is then its rate times the controller's factor. A `QController` in `optimizers` is used as it is.
 
-    The Trainer's logs hold "qgd/lr", the rate of the last step (as "learning_rate" does), "qgd/action" (-1 halve, 0 accept,
-    1 grow), "qgd/rollbacks" and "qgd/broken_batches". Its checkpoints hold the controller.
+    The Trainer's logs hold "qgd/lr", the rate of the last step (as "learning_rate" does), "qgd/action" (-1 halve,
+    0 accept, 1 grow), "qgd/rollbacks" and "qgd/broken_batches". Its checkpoints hold the controller.
 
     Args:
         controller: name of a pretrained controller, or path of a pretrained file.
@@ -39,6 +40,8 @@ class Controlled:
     def __init__(self, *args, controller="lr", controller_options=None, **kwargs):
         self._controller_arguments = {"controller": controller, **(controller_options or {})}
         self._loss_of_step = None
+        # The controller that is made here, and the rates that it started from.
+        self._made = None
         super().__init__(*args, **kwargs)
 
     @property
@@ -47,13 +50,24 @@ class Controlled:
         return _controller_in(self.optimizer)
 
     def create_optimizer(self, *args, **kwargs):
-        """Makes the optimizer, with the controller around it."""
+        """Makes the optimizer, with the controller around it. Another call of `train()` gets a new controller, at the
+        rates of the start, as it gets a new schedule otherwise."""
         self._loss_of_step = None
+        if self._made is not None and self.controller is self._made[0]:
+            self._take_off(*self._made)
         super().create_optimizer(*args, **kwargs)
         if self.controller is None:
+            rates = [float(group["lr"]) for group in self.optimizer.param_groups]
             options = {"total_steps": self.state.max_steps or None, "model": self.model, **self._controller_arguments}
             self.optimizer = QController(self.optimizer, **options)
+            self._made = self.optimizer, rates
         return self.optimizer
+
+    def _take_off(self, controller, rates):
+        """Leaves the bare optimizer, at the rates of the start."""
+        self.optimizer = controller.optimizer
+        for group, rate in zip(self.optimizer.param_groups, rates):
+            write(group, "lr", rate)
 
     def create_scheduler(self, num_training_steps, optimizer=None):
         """Makes a scheduler that changes nothing, where the user gave none."""
@@ -66,8 +80,8 @@ class Controlled:
         controller = self.controller
         if controller is None:
             raise RuntimeError(
-                f"there is no QController in the optimizer, a {type(self.optimizer).__name__}: DeepSpeed and others make "
-                "their own. Leave them out, or use transformers.Trainer"
+                f"there is no QController in the optimizer, a {type(self.optimizer).__name__}: DeepSpeed and others "
+                "make their own. Leave them out, or use transformers.Trainer"
             )
         if self._loss_of_step is None:
             # What was observed for a step that a gradient scaler has left out is of the past.

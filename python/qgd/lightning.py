@@ -25,9 +25,9 @@ class Callback(_Callback):
     Under manual optimization each optimizer has a controller of its own, and the loss is observed as in a plain loop:
     `self.optimizers().observe(loss)` before its `step()`.
 
-    The Trainer's loggers get "qgd/lr", the rate of the last step, "qgd/action" (-1 halve, 0 accept, 1 grow), "qgd/rollbacks" and
-    "qgd/broken_batches", every `log_every_n_steps` steps; of several optimizers "qgd-0/lr" and so on. Checkpoints of the
-    Trainer hold the controllers.
+    The Trainer's loggers get "qgd/lr", the rate of the last step, "qgd/action" (-1 halve, 0 accept, 1 grow),
+    "qgd/rollbacks" and "qgd/broken_batches", every `log_every_n_steps` steps; of several optimizers "qgd-0/lr" and so
+    on. Checkpoints of the Trainer hold the controllers.
 
     Args:
         controller: name of a pretrained controller, or path of a pretrained file.

@@ -50,7 +50,8 @@ def test_one_word_more_and_a_hopeless_rate_is_found(tmp_path):
     assert logs[-1]["loss"] < 0.8 * plain_logs[-1]["loss"], (logs[-1], plain_logs[-1])
     assert trainer.controller.steps == 100
     assert all(log["learning_rate"] == log["qgd/lr"] for log in logs) and logs[-2]["qgd/lr"] > 1e-4
-    assert {log["qgd/action"] for log in logs} <= {-1, 0, 1} and logs[-1]["qgd/rollbacks"] == trainer.controller.rollbacks
+    assert {log["qgd/action"] for log in logs} <= {-1, 0, 1}
+    assert logs[-1]["qgd/rollbacks"] == trainer.controller.rollbacks
 
 
 def test_the_controller_sees_the_losses_that_are_logged(tmp_path):
@@ -60,7 +61,8 @@ def test_the_controller_sees_the_losses_that_are_logged(tmp_path):
         opt, decisions = opt_of(model), []
         opt.on_decision(decisions.append)
         trainer = trainer_of(
-            tmp_path, model, optimizers=(opt, None), max_steps=3, logging_steps=1, gradient_accumulation_steps=accumulated
+            tmp_path, model, optimizers=(opt, None), max_steps=3, logging_steps=1,
+            gradient_accumulation_steps=accumulated,
         )
         trainer.train()
         assert trainer.controller is opt and opt.steps == 3
@@ -88,6 +90,16 @@ def test_a_resumed_run_goes_on_to_the_bit(tmp_path):
     resumed.train(resume_from_checkpoint=str(tmp_path / "checkpoint-30"))
     assert resumed.controller.steps == 60 and resumed.controller.counts == whole.controller.counts
     assert same(values(whole.model), values(resumed.model))
+
+
+def test_a_second_training_gets_a_controller_of_its_own(tmp_path):
+    trainer = trainer_of(tmp_path, max_steps=60)
+    trainer.train()
+    first, cooled = trainer.controller, trainer.controller.param_groups[0]["lr"]
+    trainer.train()
+    logs = [log for log in trainer.state.log_history if "loss" in log]
+    assert trainer.controller is not first and trainer.controller.steps == 60
+    assert max(log["qgd/lr"] for log in logs) > cooled and logs[-1]["loss"] < 1.5
 
 
 def test_a_scheduler_of_the_user_is_multiplied(tmp_path):

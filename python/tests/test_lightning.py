@@ -112,7 +112,9 @@ def scaled():
 def test_mixed_precision_with_clipping(precision):
     settings = precision() if callable(precision) else precision
     decisions = []
-    module = module_of(pl.LightningModule, wrap=lambda opt: _listening(qgd.QController(opt, total_steps=200), decisions))
+    module = module_of(
+        pl.LightningModule, wrap=lambda opt: _listening(qgd.QController(opt, total_steps=200), decisions)
+    )
     trainer_of(gradient_clip_val=1.0, **settings).fit(module, loader())
     assert decisions[0]["loss"] == pytest.approx(module.seen[0], rel=1e-2)
     assert final(module) < 0.2

@@ -7,8 +7,8 @@ ACTIONS = {"halve": -1, "accept": 0, "grow": 1}
 def figures(controller, name="qgd"):
     """What a `QController` is at: a dict of numbers, with `name` and a slash before its keys.
 
-    lr: the learning rate of the last step. action: of the last decision, -1 (halve), 0 (accept) or 1 (grow). rollbacks and
-    broken_batches: how many there were so far. weight_decay: where the controller moves it.
+    lr: the learning rate of the last step. action: of the last decision, -1 (halve), 0 (accept) or 1 (grow). rollbacks
+    and broken_batches: how many there were so far. weight_decay: where the controller moves it.
     """
     decision = controller.last_decision() or {}
     action = (decision.get("action") or {}).get("lr", "accept")
