@@ -229,7 +229,8 @@ class QController(Optimizer):
     def step(self, closure=None, *, loss=None):
         """Takes one step with the gradients that are there.
 
-        The loss comes by `observe` before, as `loss`, or from a `closure` that computes it (and the gradients anew).
+        The loss comes by `observe` before, as `loss`, or from a `closure` that computes it (and the gradients anew). What
+        a closure observes counts instead of what it returns.
 
         Returns:
             the loss that the closure returned, else `loss`.
@@ -255,11 +256,11 @@ class QController(Optimizer):
 
     def _controlled_step(self, closure=None, loss=None):
         if closure is not None:
-            with torch.enable_grad():
-                loss = closure()
-            if loss is None:
-                raise ValueError("the closure returned None, but it must return the loss")
-        if loss is not None:
+            loss = self._run(closure)
+            if loss is None and self._losses.is_empty():
+                # A batch that was left out.
+                return None
+        elif loss is not None:
             self.observe(loss)
         if self._is_dry():
             self._losses.drop()
@@ -274,6 +275,18 @@ class QController(Optimizer):
             self._kept = self._snapshot()
         self._obey(self._ask(now, is_guarded))
         self._note_records()
+        return loss
+
+    def _run(self, closure):
+        """Runs a closure and observes what it returns, where it has not observed a loss itself."""
+        n_observed = self._losses.n_observed
+        with torch.enable_grad():
+            loss = closure()
+        has_grad = any(p.grad is not None for group in self.param_groups for p in group["params"])
+        if loss is None and self._losses.is_empty() and has_grad:
+            raise ValueError("the closure returned None, but it must return the loss, or call opt.observe(loss)")
+        if loss is not None and self._losses.n_observed == n_observed:
+            self.observe(loss)
         return loss
 
     def _is_dry(self):
@@ -487,6 +500,16 @@ class QController(Optimizer):
         return self._driver.weight_decay
 
     @property
+    def moves_lr(self):
+        """Whether the controller moves the learning rate."""
+        return self._driver.moves_lr
+
+    @property
+    def moves_weight_decay(self):
+        """Whether the controller moves the weight decay, besides the learning rate or alone."""
+        return self._weight_decay is not None
+
+    @property
     def is_due(self):
         """Whether the coming step starts with a decision."""
         return self._driver.is_due
@@ -581,7 +604,9 @@ class QController(Optimizer):
             self._was_scheduled, self._lead = contents["scheduled"], contents["lead"]
         except (KeyError, TypeError, AttributeError) as error:
             raise ValueError(f"what the checkpoint holds of the controller is damaged: {error!r}") from error
-        self._driver.forget_first()
+        if self._driver.steps > 0:
+            # Before that (Accelerate loads every optimizer's own state) the state of the start is still to come.
+            self._driver.forget_first()
         self._last = None
 
 

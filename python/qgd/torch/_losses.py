@@ -13,6 +13,8 @@ class Losses:
         # Observed before the gradients were reset: they count where nothing is observed after that.
         self._earlier = []
         self._kept = []
+        #: How often something was observed.
+        self.n_observed = 0
 
     def observe(self, loss):
         if isinstance(loss, torch.Tensor):
@@ -28,6 +30,7 @@ class Losses:
         else:
             raise TypeError(f"the loss is a {type(loss).__name__}, but it must be a tensor of one element, or a number")
         self._pending.append(loss)
+        self.n_observed += 1
 
     def mark(self):
         """Takes note that the gradients are reset. A loss from before that belongs to a step that a gradient scaler has
