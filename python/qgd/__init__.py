@@ -16,31 +16,63 @@ A small pretrained deep Q-network reads the training signals and moves the learn
 - `Session`: the controller in a loop of your own, in any framework or none; one call at every step.
 - `Driver`: the loop underneath, for hosts that keep and restore their own state.
 - `inspect`, `controllers`: what the pretrained files hold.
+- `Study`: the tuner, which tries parameters: `ask` and `tell`, or `optimize`. `samplers` and `pruners` list what it can
+  use. `qgd.optuna.Sampler` has the same samplers for studies of Optuna.
 """
 
 import json as _json
+from importlib import import_module as _import_module
+from typing import TYPE_CHECKING as _TYPE_CHECKING
+from typing import Any as _Any
 
 from . import _core
-from ._core import Driver, Order, Session, __version__, controllers
+from ._core import Driver, Exhausted, Order, Session, Waits, __version__, controllers
+from ._study import Pruned, Study, Trial, pruners, samplers
+from ._trials import FrozenTrial, TrialState
 
-__all__ = ["Driver", "Order", "QController", "Session", "__version__", "controllers", "inspect"]
+if _TYPE_CHECKING:
+    from . import optuna as optuna
+    from .torch import QController
+
+__all__ = [
+    "Driver",
+    "Exhausted",
+    "FrozenTrial",
+    "Order",
+    "Pruned",
+    "QController",
+    "Session",
+    "Study",
+    "Trial",
+    "TrialState",
+    "Waits",
+    "__version__",
+    "controllers",
+    "inspect",
+    "pruners",
+    "samplers",
+]
 
 
-def inspect(controller="lr"):
+def inspect(controller: str = "lr") -> "dict[str, _Any]":
     """Recipe and card of a pretrained controller: a dict with the keys "recipe" and "card".
 
     `controller` is a name out of `controllers()`, or the path of a pretrained file.
     """
-    return _json.loads(_core.inspect(controller))
+    found: dict[str, _Any] = _json.loads(_core.inspect(controller))
+    return found
 
 
-def __getattr__(name):
+def __getattr__(name: str) -> _Any:
     if name == "QController":
         from .torch import QController
 
         return QController
+    if name == "optuna":
+        # It needs Optuna, which is imported when it is first used.
+        return _import_module(".optuna", __name__)
     raise AttributeError(f"module 'qgd' has no attribute '{name}'")
 
 
-def __dir__():
+def __dir__() -> "list[str]":
     return sorted(__all__)

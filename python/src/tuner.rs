@@ -45,30 +45,48 @@ pub struct Study {
 
 #[pymethods]
 impl Study {
-    /// `space` holds the keys of a space file as JSON, `directions` holds "minimize" or "maximize" for each objective.
+    /// `space` is the text of a space file, or its keys as JSON where `is_json`; `directions` holds "minimize" or
+    /// "maximize" for each objective, those of the space where it is None.
     #[new]
-    #[pyo3(signature = (space, *, name, storage, directions, sampler, pruner, seed, lag))]
+    #[pyo3(signature = (space, *, is_json, name, storage, directions, sampler, pruner, seed, lag))]
     #[expect(clippy::too_many_arguments, reason = "they are keywords in Python")]
     fn new(
         py: Python<'_>,
         space: &str,
+        is_json: bool,
         name: String,
         storage: &str,
-        directions: Vec<String>,
+        directions: Option<Vec<String>>,
         sampler: String,
         pruner: String,
         seed: u64,
         lag: usize,
     ) -> PyResult<Self> {
-        let keys: toml::Table = serde_json::from_str(space).map_err(value_error)?;
-        let space = SpaceFile::parse(&keys.to_string()).map_err(value_error)?.space;
-        let directions = directions.iter().map(|text| direction(text)).collect::<PyResult<Vec<_>>>()?;
+        let SpaceFile { space, directions: of_space } = if is_json {
+            let keys: toml::Table = serde_json::from_str(space).map_err(value_error)?;
+            SpaceFile::parse(&keys.to_string())
+        } else {
+            SpaceFile::parse(space)
+        }
+        .map_err(value_error)?;
+        let given = directions.map(|texts| texts.iter().map(|text| direction(text)).collect::<PyResult<Vec<_>>>());
+        let directions = given.transpose()?.unwrap_or(of_space);
         let config = StudyConfig { name, directions, sampler, pruner, seed, lag, ..StudyConfig::default() };
         py.detach(|| {
             let storage = storage::open(storage).map_err(value_error)?;
             let study = qgd::tuner::Study::create_or_open(storage, space, config).map_err(tuner_error)?;
             Ok(Self { study })
         })
+    }
+
+    /// Direction of each objective.
+    #[getter]
+    fn directions(&self) -> Vec<&'static str> {
+        let name = |direction: &Direction| match direction {
+            Direction::Minimize => "minimize",
+            Direction::Maximize => "maximize",
+        };
+        self.study.config().directions.iter().map(name).collect()
     }
 
     /// The next trial: its number, and its parameters as JSON.
@@ -79,7 +97,8 @@ impl Study {
         })
     }
 
-    /// Takes what came of a trial: values, or the state "pruned" or "fail".
+    /// Takes what came of a trial: values and the state "complete", or the state "pruned" or "fail"; "waiting" where it is
+    /// to be tried again.
     #[pyo3(signature = (number, values, state, constraints, reason))]
     fn tell(
         &self,
@@ -94,7 +113,11 @@ impl Study {
             "complete" => Outcome::complete(values),
             "pruned" => Outcome::pruned(),
             "fail" => Outcome::failed(reason),
-            _ => return Err(value_error(format!("state is '{state}', but it is one of 'complete', 'pruned', 'fail'"))),
+            "waiting" => Outcome::given_back(),
+            _ => {
+                let allowed = "'complete', 'pruned', 'fail', 'waiting'";
+                return Err(value_error(format!("state is '{state}', but it is one of {allowed}")));
+            }
         };
         py.detach(|| self.study.tell(number, outcome.with_constraints(constraints))).map_err(tuner_error)
     }
@@ -141,6 +164,7 @@ fn described(trial: &qgd::tuner::Trial) -> Json {
         "values": numbers(&trial.values),
         "intermediate": intermediate.map(|(step, value)| json!([step, Value::Float(*value)])).collect::<Vec<_>>(),
         "constraints": numbers(&trial.constraints()),
+        "reason": trial.reason(),
     })
 }
 
