@@ -41,15 +41,3 @@ def check_params(params):
         raise ValueError(
             f"the parameters lie on several devices ({', '.join(devices)}): give each its own optimizer and QController"
         )
-
-
-def check_grads(params):
-    """Raises where there is no gradient, or one that cannot be measured."""
-    has_grad = False
-    for p in params:
-        if p.grad is not None:
-            has_grad = True
-            if p.grad.is_sparse:
-                raise RuntimeError("a gradient is sparse, and cannot be measured: build the embedding with sparse=False")
-    if not has_grad:
-        raise RuntimeError("no parameter has a gradient: call loss.backward() before opt.step()")

@@ -1,26 +1,24 @@
 """`QController`: a policy beside an optimizer of PyTorch."""
 
-import base64
-import json
-import warnings
-
 import torch
 from torch.optim import Optimizer
 
 from .. import _core
-from ._checks import check_grads, check_optimizer, check_params
+from ._checkpoint import Checkpoint
+from ._checks import check_optimizer, check_params
+from ._grads import are_finite, check_grads, masked
 from ._losses import Losses
 from ._rates import Controlled
-from ._sample import Sample, local
+from ._report import Report
+from ._sample import Sample
 from ._snapshot import Snapshot
-from ._together import Together, is_sharded
+from ._together import processes
+from ._wrapper import Wrapper
 
-#: The key of a parameter group under which a checkpoint keeps what the controller knows.
-KEY = "qgd"
 ROLLBACKS = ("state", "parameters", "cpu", False)
 
 
-class QController(Optimizer):
+class QController(Report, Checkpoint, Wrapper):
     """Steps an optimizer and lets a policy move its learning rate and weight decay.
 
     It is a `torch.optim.Optimizer`: pass it wherever the optimizer went. `param_groups`, `state` and `defaults` are the
@@ -132,66 +130,8 @@ class QController(Optimizer):
         self._params, self._sample, self._together = None, None, None
         self._kept, self._first = None, None
 
-    # What an optimizer of PyTorch is.
-
-    @property
-    def param_groups(self):
-        """The parameter groups of the optimizer, its own objects. The learning rate in force stands in "lr"."""
-        return self._base.param_groups
-
-    @param_groups.setter
-    def param_groups(self, groups):
-        self._base.param_groups = groups
-
-    @property
-    def state(self):
-        """The state of the optimizer, its own object."""
-        return self._base.state
-
-    @state.setter
-    def state(self, state):
-        self._base.state = state
-
-    @property
-    def defaults(self):
-        """The defaults of the optimizer, its own object."""
-        return self._base.defaults
-
-    @defaults.setter
-    def defaults(self, defaults):
-        self._base.defaults = defaults
-
-    @property
-    def optimizer(self):
-        """The optimizer that is controlled."""
-        return self._base
-
-    def __getattr__(self, name):
-        # Called for what is not here. While it is unpickled there is no optimizer yet.
-        base = self.__dict__.get("_base")
-        if base is None or name.startswith("__"):
-            raise AttributeError(f"'QController' object has no attribute '{name}'")
-        return getattr(base, name)
-
     def __repr__(self):
         return f"QController({self._base!r}, controller={self._options['controller']!r})"
-
-    def __getstate__(self):
-        state = {key: value for key, value in self.__dict__.items() if key not in ("_driver", "step")}
-        # What is measured and kept begins anew, as after `load_state_dict`.
-        state.update(_params=None, _sample=None, _together=None, _kept=None, _first=None, _callbacks=[])
-        if not isinstance(self._process_group, (type(None), bool)):
-            state["_process_group"] = None
-        state["_saved"] = self._saved()
-        return state
-
-    def __setstate__(self, state):
-        state = dict(state)
-        saved = state.pop("_saved")
-        self.__dict__.update(state)
-        Optimizer.__setstate__(self, {})
-        self._make_driver()
-        self._load_saved(saved)
 
     def add_param_group(self, param_group):
         """Adds a group of parameters. Its learning rate stands beside those that the optimizer was built with, and is
@@ -246,13 +186,6 @@ class QController(Optimizer):
 
     # The optimizer's own step runs the hooks that were registered for all optimizers, and its profile; once is enough.
     step.hooked = True
-
-    def _run_step_hooks(self, hooks, args, kwargs):
-        for hook in hooks.values():
-            changed = hook(self, args, kwargs)
-            if changed is not None:
-                args, kwargs = changed
-        return args, kwargs
 
     def _controlled_step(self, closure=None, loss=None):
         if closure is not None:
@@ -313,7 +246,7 @@ class QController(Optimizer):
         self._forget_params()
         self._params = params
         self._sample = Sample(params, self._options["seed"])
-        self._together = self._processes(params)
+        self._together = processes(self._process_group, params)
         if not self._driver.measures(self._sample.n_sampled):
             self._driver.reset_measure()
 
@@ -323,14 +256,6 @@ class QController(Optimizer):
             self._driver.forget_first()
         self._driver.reset_measure()
         self._forget_params()
-
-    def _processes(self, params):
-        distributed = torch.distributed
-        if self._process_group is False or not distributed.is_available() or not distributed.is_initialized():
-            return None
-        if distributed.get_world_size(self._process_group) < 2:
-            return None
-        return Together(self._process_group, params[0].device, any(map(is_sharded, params)))
 
     def _is_scheduled(self):
         """Whether a scheduler of PyTorch writes the learning rates."""
@@ -363,10 +288,10 @@ class QController(Optimizer):
         is_due = driver.is_due
         if not is_due and (not is_guarded or not self._looks()):
             if is_guarded:
-                now = _masked(grads, now)
+                now = masked(grads, now)
             self._losses.keep(now)
             return driver.step([])
-        is_finite = not is_guarded or _are_finite(grads)
+        is_finite = not is_guarded or are_finite(grads)
         if is_due:
             self._losses.keep(now)
             return self._decide(is_guarded, is_finite)
@@ -461,171 +386,12 @@ class QController(Optimizer):
         elif self._first is None:
             self._first = self._snapshot()
 
-    def _note_records(self):
-        for record in self._driver.take_records():
-            self._last = record
-            for callback in self._callbacks:
-                callback(json.loads(record))
-
-    # What users ask and set.
-
     def weights_loaded(self):
         """Takes note that weights were loaded, or changed otherwise, between two steps: no rollback goes back behind
         them, and the coming step is a decision."""
         self._losses.drop()
         self._driver.begin_here()
         self._forget_params()
-
-    def on_decision(self, callback):
-        """Calls `callback` with every decision: a dict with the keys step, loss, lr, weight_decay, action, reason,
-        features and q_values."""
-        self._callbacks.append(callback)
-
-    def last_decision(self):
-        """The last decision, be it of the policy or of the guard: a dict as for `on_decision`; None before the first."""
-        return None if self._last is None else json.loads(self._last)
-
-    def freeze(self):
-        """Stops the policy from learning and exploring."""
-        self._driver.freeze()
-
-    @property
-    def lr(self):
-        """Learning rate in force, of the first group that has one."""
-        return self._driver.lr
-
-    @property
-    def weight_decay(self):
-        """Weight decay in force, where the controller moves it; else that of the first group."""
-        return self._driver.weight_decay
-
-    @property
-    def moves_lr(self):
-        """Whether the controller moves the learning rate."""
-        return self._driver.moves_lr
-
-    @property
-    def moves_weight_decay(self):
-        """Whether the controller moves the weight decay, besides the learning rate or alone."""
-        return self._weight_decay is not None
-
-    @property
-    def is_due(self):
-        """Whether the coming step starts with a decision."""
-        return self._driver.is_due
-
-    @property
-    def steps(self):
-        """Number of steps so far, those that were left out or undone included."""
-        return self._driver.steps
-
-    @property
-    def rollbacks(self):
-        """Number of times that the run went back to an earlier state."""
-        return self._driver.rollbacks
-
-    @property
-    def broken_batches(self):
-        """Number of batches that were left out because their loss or gradient was not finite."""
-        return self._driver.broken_batches
-
-    @property
-    def counts(self):
-        """Number of times that each action was taken: a dict with the keys halve, accept and grow."""
-        return dict(zip(("halve", "accept", "grow"), self._driver.counts))
-
-    # Checkpoints.
-
-    def state_dict(self):
-        """The optimizer's own state dict, and beside it one string, `param_groups[0]["qgd"]`.
-
-        It can be loaded into the bare optimizer too. A rollback after a resume goes back to the checkpoint at the
-        furthest.
-        """
-        for hook in self._optimizer_state_dict_pre_hooks.values():
-            hook(self)
-        state = self._base.state_dict()
-        groups = [dict(group) for group in state["param_groups"]]
-        groups[0][KEY] = self._saved()
-        return _hooked(self, self._optimizer_state_dict_post_hooks, {**state, "param_groups": groups})
-
-    def load_state_dict(self, state_dict):
-        """Goes back to a saved state, of this class or of the bare optimizer. The latter holds nothing of a controller,
-        so that one begins anew at the learning rates in it, with a warning.
-
-        Raises:
-            ValueError: the state is of other groups, of another controller, or damaged.
-        """
-        state_dict = _hooked(self, self._optimizer_load_state_dict_pre_hooks, dict(state_dict))
-        groups = [dict(group) for group in state_dict["param_groups"]]
-        saved = groups[0].pop(KEY, None) if groups else None
-        contents = None if saved is None else _decoded(saved)
-        self._base.load_state_dict({**state_dict, "param_groups": groups})
-        self._losses = Losses()
-        self._forget_params()
-        self._make_driver()
-        if contents is None:
-            warnings.warn(
-                "this checkpoint was saved by the bare optimizer: the controller begins anew, at the learning rate in it",
-                stacklevel=2,
-            )
-        else:
-            self._load_contents(contents)
-        for hook in self._optimizer_load_state_dict_post_hooks.values():
-            hook(self)
-
-    def _saved(self):
-        values = {"lr": self._lr, "weight_decay": self._weight_decay}
-        contents = {
-            "driver": base64.b64encode(self._driver.state()).decode("ascii"),
-            "losses": [one.item() for one in self._losses.kept_without_taking()],
-            "counters": sorted(self._counters),
-            "scheduled": self._was_scheduled,
-            "lead": getattr(self, "_lead", 1.0),
-            "values": {
-                name: {"bases": value.bases, "written": value.written, "factor": value.factor, "reference": value.reference}
-                for name, value in values.items()
-                if value is not None
-            },
-        }
-        return json.dumps(contents)
-
-    def _load_saved(self, saved):
-        self._load_contents(_decoded(saved))
-
-    def _load_contents(self, contents):
-        try:
-            self._driver.load_state(base64.b64decode(contents["driver"]))
-            for name, value in contents["values"].items():
-                target = self._lr if name == "lr" else self._weight_decay
-                target.__dict__.update(value)
-            self._losses.load(contents["losses"])
-            self._counters = set(contents["counters"])
-            self._was_scheduled, self._lead = contents["scheduled"], contents["lead"]
-        except (KeyError, TypeError, AttributeError) as error:
-            raise ValueError(f"what the checkpoint holds of the controller is damaged: {error!r}") from error
-        if self._driver.steps > 0:
-            # Before that (Accelerate loads every optimizer's own state) the state of the start is still to come.
-            self._driver.forget_first()
-        self._last = None
-
-
-def _hooked(controller, hooks, state_dict):
-    """What hooks, which may answer with another one, make of a state dict."""
-    for hook in hooks.values():
-        changed = hook(controller, state_dict)
-        state_dict = state_dict if changed is None else changed
-    return state_dict
-
-
-def _decoded(saved):
-    try:
-        contents = json.loads(saved)
-    except (TypeError, ValueError) as error:
-        raise ValueError(f"what the checkpoint holds of the controller is damaged: {error}") from error
-    if not isinstance(contents, dict):
-        raise ValueError("what the checkpoint holds of the controller is damaged: it is no table")
-    return contents
 
 
 def _is(a, b):
@@ -638,26 +404,3 @@ def _is_finite(number):
 
 def _numbers(group):
     return {key: value for key, value in group.items() if isinstance(value, (int, float))}
-
-
-def _norms(grads):
-    """Norm of each gradient, `[n]` of float32: not finite where one of its elements is not (or is above about 1e19). Nothing
-    that is as cheap to ask of a gradient finds more."""
-    parts = [local(grad) for grad in grads]
-    return torch.stack(torch._foreach_norm([part for part in parts if part.numel() > 0], 2.0, torch.float32))
-
-
-def _are_finite(grads):
-    if bool(_norms(grads).isfinite().all()):
-        return True
-    return all(bool(local(grad).isfinite().all()) for grad in grads)
-
-
-def _masked(grads, loss):
-    """Sets gradients to zero on the device where the loss or one of them is not finite. Returns the loss, NaN there."""
-    # 0 * v is 0 for a finite v and NaN for all others.
-    loss = loss + (_norms(grads) * 0.0).sum()
-    is_broken = ~loss.isfinite()
-    for grad in grads:
-        grad.masked_fill_(is_broken, 0.0)
-    return loss

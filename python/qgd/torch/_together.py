@@ -4,6 +4,13 @@ import torch
 import torch.distributed as dist
 
 
+def processes(group, params):
+    """The processes that train these parameters together; None where this one is on its own."""
+    if group is False or not dist.is_available() or not dist.is_initialized() or dist.get_world_size(group) < 2:
+        return None
+    return Together(group, params[0].device, any(map(is_sharded, params)))
+
+
 def is_sharded(tensor):
     """Whether a tensor is a part of one that is spread over processes (FSDP2)."""
     return any(placement.is_shard() for placement in getattr(tensor, "placements", ()))
