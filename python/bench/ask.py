@@ -74,7 +74,7 @@ def time_of_optuna(sampler, n_trials, n_asks):
 
 def time_of_ours(n_trials, n_asks):
     study, times = qgd.Study(OURS), []
-    for number in range(n_trials + n_asks):
+    for _ in range(n_trials + n_asks):
         begin = time.perf_counter()
         trial = study.ask()
         times.append(time.perf_counter() - begin)

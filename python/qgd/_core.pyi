@@ -4,6 +4,7 @@ from typing import Optional, final
 
 import numpy as np
 from numpy.typing import NDArray
+from typing_extensions import TypeAlias
 
 __all__ = [
     "MAX_SAMPLED",
@@ -25,9 +26,9 @@ __all__ = [
 __version__: str
 MAX_SAMPLED: int
 
-_Floats = NDArray[np.float32]
-_Sums = list[float]
-_Told = tuple[int, str, list[float], list[float], list[tuple[int, float]], list[float]]
+_Floats: TypeAlias = NDArray[np.float32]
+_Sums: TypeAlias = list[float]
+_Told: TypeAlias = tuple[int, str, list[float], list[float], list[tuple[int, float]], list[float]]
 
 class Exhausted(RuntimeError): ...
 class Waits(RuntimeError): ...
