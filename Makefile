@@ -2,11 +2,16 @@
 # After that plain `cargo build`, `cargo test` and `cargo run` work too, with no environment variable.
 
 .DEFAULT_GOAL := help
-.PHONY: help libtorch demo data test lint fuzz bench
+.PHONY: help libtorch demo data test lint fuzz bench python wheel test-python
 
 CARGO ?= cargo
 NO_TORCH := --no-default-features
 SECONDS_EACH ?= 60
+# The Python package: where it is installed, and how it is built. `make wheel PROFILE=release` builds what is shipped.
+VENV ?= .venv
+PROFILE ?= dev
+TARGET := $(or $(CARGO_TARGET_DIR),$(CURDIR)/target)
+BUILT := $(TARGET)/$(if $(filter dev,$(PROFILE)),debug,$(PROFILE))
 EXAMPLES := $(basename $(notdir $(wildcard examples/*.rs)))
 
 help: ## Show this list
@@ -23,12 +28,34 @@ demo: libtorch ## Train one net on real digits from two hopeless learning rates:
 data: libtorch ## Say where the data of the tasks are published; `cargo run -- data --fetch` fetches them
 	@$(CARGO) run --quiet -- data
 
+python: ## Build the Python package and install it into .venv, with PyTorch (PROFILE=release for a fast one)
+	@.ci/venv $(VENV)
+	@$(MAKE) --no-print-directory wheel
+	@PYTHONPATH= $(VENV)/bin/python -m pip install --quiet --disable-pip-version-check --force-reinstall --no-deps \
+	  $(TARGET)/wheels/qgd-*.whl
+	@echo "The package is installed: $(VENV)/bin/python, $(VENV)/bin/qgd"
+
+# The wheel carries the program too, as far as it needs no libtorch.
+wheel:
+	$(CARGO) build --profile $(PROFILE) $(NO_TORCH) --features cli --bin qgd
+	@mkdir -p python/qgd.data/scripts
+	@cp $(BUILT)/qgd python/qgd.data/scripts/
+	@rm -f $(TARGET)/wheels/qgd-*.whl
+	@MATURIN=$(VENV)/bin/maturin; [ -x $$MATURIN ] || MATURIN=maturin; \
+	  $$MATURIN build --quiet --profile $(PROFILE) --manifest-path python/Cargo.toml --out $(TARGET)/wheels
+
+# The tests see the package that is installed, not its source: they run in their own folder.
+test-python: python
+	cd python/tests && PYTHONPATH= $(abspath $(VENV))/bin/pytest -q
+
 test: libtorch ## Run every test and every example, with libtorch and without
 	$(CARGO) test
 	@set -e; for example in $(EXAMPLES); do echo "== example $$example"; $(CARGO) run --quiet --example $$example; done
 	$(CARGO) test --package qgd-fuzz
 	$(CARGO) test $(NO_TORCH) --features cli --bins --test cli
 	$(CARGO) test $(NO_TORCH) --lib --test decide --test formats
+	@if [ -d $(VENV) ]; then $(MAKE) --no-print-directory test-python; \
+	 else echo "the Python package is not tested: \`make python\` makes $(VENV)"; fi
 
 lint: libtorch ## Formatting, clippy and rustdoc, warnings are errors
 	$(CARGO) fmt --all --check

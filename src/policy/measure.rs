@@ -32,6 +32,47 @@ pub struct Sums {
     pub distance_sq: f64,
 }
 
+/// The sums in the order of their fields, for a host that adds them up.
+impl From<Sums> for [f64; 11] {
+    fn from(sums: Sums) -> Self {
+        let Sums { update_sign, update_grad, grad_sign, grad_prev, grad_sq, grad_ema_sq, .. } = sums;
+        let Sums { update_sq, param_sq, update_prev, update_prev_sq, distance_sq, .. } = sums;
+        [
+            update_sign,
+            update_grad,
+            grad_sign,
+            grad_prev,
+            grad_sq,
+            grad_ema_sq,
+            update_sq,
+            param_sq,
+            update_prev,
+            update_prev_sq,
+            distance_sq,
+        ]
+    }
+}
+
+impl From<[f64; 11]> for Sums {
+    fn from(sums: [f64; 11]) -> Self {
+        let [update_sign, update_grad, grad_sign, grad_prev, grad_sq, grad_ema_sq, rest @ ..] = sums;
+        let [update_sq, param_sq, update_prev, update_prev_sq, distance_sq] = rest;
+        Self {
+            update_sign,
+            update_grad,
+            grad_sign,
+            grad_prev,
+            grad_sq,
+            grad_ema_sq,
+            update_sq,
+            param_sq,
+            update_prev,
+            update_prev_sq,
+            distance_sq,
+        }
+    }
+}
+
 impl Measured {
     /// Turns sums over `n_sampled` of `n_params` coordinates into signals.
     ///
@@ -82,6 +123,12 @@ impl Measure {
 
     /// [`Measure::measure`] for a sample: `x` and `grad` hold the same few of `n_params` coordinates at every decision.
     pub fn measure_sample(&mut self, x: &[f32], grad: &[f32], n_params: usize) -> Measured {
+        Measured::from_sums(&self.sums(x, grad), x.len(), n_params)
+    }
+
+    /// Sums of a measurement that remembers, as [`Measure::measure_sample`] does. A host whose parameters are spread over
+    /// several processes adds those of all parts and has [`Measured::from_sums`] turn them into signals.
+    pub fn sums(&mut self, x: &[f32], grad: &[f32]) -> Sums {
         let first = self.x_prev.is_empty();
         if first {
             self.x_first = x.to_vec();
@@ -118,7 +165,7 @@ impl Measure {
         std::mem::swap(update, update_prev);
         self.x_prev.copy_from_slice(x);
         self.grad_prev.copy_from_slice(grad);
-        Measured::from_sums(&sums, x.len(), n_params)
+        sums
     }
 
     /// Whether it can go on with `n` coordinates: it has measured nothing yet, or that number of them.

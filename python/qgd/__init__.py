@@ -1,0 +1,78 @@
+"""Training that tunes itself.
+
+A small pretrained deep Q-network reads the training signals and moves the learning rate (and the weight decay) by
+*halve / accept / x1.25* while your net trains.
+
+    opt = torch.optim.AdamW(model.parameters(), lr=1e-3)
+    opt = qgd.QController(opt, "lr", total_steps=10_000)
+    for x, y in loader:
+        loss = loss_fn(model(x), y)
+        loss.backward()
+        opt.step(loss=loss)
+        opt.zero_grad()
+
+`QController` needs PyTorch, which is imported when it is first used. All else needs numpy alone:
+
+- `Session`: the controller in a loop of your own, in any framework or none; one call at every step.
+- `Driver`: the loop underneath, for hosts that keep and restore their own state.
+- `inspect`, `controllers`: what the pretrained files hold.
+- `Study`: the tuner, which tries parameters: `ask` and `tell`, or `optimize`. `samplers` and `pruners` list what it can
+  use. `qgd.optuna.Sampler` has the same samplers for studies of Optuna.
+"""
+
+import json as _json
+from importlib import import_module as _import_module
+from typing import TYPE_CHECKING as _TYPE_CHECKING
+from typing import Any as _Any
+
+from . import _core
+from ._core import Driver, Exhausted, Order, Session, Waits, __version__, controllers
+from ._study import Pruned, Study, Trial, pruners, samplers
+from ._trials import FrozenTrial, TrialState
+
+if _TYPE_CHECKING:
+    from . import optuna as optuna
+    from .torch import QController
+
+__all__ = [
+    "Driver",
+    "Exhausted",
+    "FrozenTrial",
+    "Order",
+    "Pruned",
+    "QController",
+    "Session",
+    "Study",
+    "Trial",
+    "TrialState",
+    "Waits",
+    "__version__",
+    "controllers",
+    "inspect",
+    "pruners",
+    "samplers",
+]
+
+
+def inspect(controller: str = "lr") -> "dict[str, _Any]":
+    """Recipe and card of a pretrained controller: a dict with the keys "recipe" and "card".
+
+    `controller` is a name out of `controllers()`, or the path of a pretrained file.
+    """
+    found: dict[str, _Any] = _json.loads(_core.inspect(controller))
+    return found
+
+
+def __getattr__(name: str) -> _Any:
+    if name == "QController":
+        from .torch import QController
+
+        return QController
+    if name == "optuna":
+        # It needs Optuna, which is imported when it is first used.
+        return _import_module(".optuna", __name__)
+    raise AttributeError(f"module 'qgd' has no attribute '{name}'")
+
+
+def __dir__() -> "list[str]":
+    return sorted(__all__)

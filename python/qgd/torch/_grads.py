@@ -1,0 +1,41 @@
+"""Whether there are gradients, and finite ones."""
+
+import torch
+
+from ._sample import local
+
+
+def check_grads(params):
+    """Raises where there is no gradient, or one that cannot be measured."""
+    has_grad = False
+    for p in params:
+        if p.grad is not None:
+            has_grad = True
+            if p.grad.is_sparse:
+                raise RuntimeError("a gradient is sparse, and cannot be measured: build the embedding with sparse=False")
+    if not has_grad:
+        raise RuntimeError("no parameter has a gradient: call loss.backward() before opt.step()")
+
+
+def _norms(grads):
+    """Norm of each gradient, `[n]` of float32: not finite where one of its elements is not (or is above about 1e19). Nothing
+    that is as cheap to ask of a gradient finds more."""
+    parts = [local(grad) for grad in grads]
+    return torch.stack(torch._foreach_norm([part for part in parts if part.numel() > 0], 2.0, torch.float32))
+
+
+def are_finite(grads):
+    """Whether all elements of all gradients are finite."""
+    if bool(_norms(grads).isfinite().all()):
+        return True
+    return all(bool(local(grad).isfinite().all()) for grad in grads)
+
+
+def masked(grads, loss):
+    """Sets gradients to zero on the device where the loss or one of them is not finite. Returns the loss, NaN there."""
+    # 0 * v is 0 for a finite v and NaN for all others.
+    loss = loss + (_norms(grads) * 0.0).sum()
+    is_broken = ~loss.isfinite()
+    for grad in grads:
+        local(grad).masked_fill_(is_broken, 0.0)
+    return loss

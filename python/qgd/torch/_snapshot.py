@@ -1,0 +1,111 @@
+"""Snapshots: what a rollback restores."""
+
+import copy
+
+import torch
+
+from ._sample import local
+
+
+class Snapshot:
+    """A copy of the parameters, of the optimizer's state and of the buffers of a model.
+
+    Tensors are restored in place, so every reference to them stays right.
+    """
+
+    def __init__(self, params, optimizer, buffers, *, with_state, on_cpu):
+        self._params = params
+        self._optimizer = optimizer
+        self._buffers = buffers
+        self._with_state = with_state
+        self._on_cpu = on_cpu
+        self._saved_params = self._copies(map(local, params))
+        self._saved_buffers = self._copies(map(local, buffers))
+        self._saved_state = {}
+        self._saved_groups = []
+        self._take_state()
+
+    def n_bytes(self):
+        """Bytes that it takes."""
+        state = [value for saved in self._saved_state.values() for value in saved.values()]
+        tensors = [one for one in [*self._saved_params, *self._saved_buffers, *state] if isinstance(one, torch.Tensor)]
+        return sum(one.numel() * one.element_size() for one in tensors)
+
+    def _copy(self, tensor):
+        return tensor.detach().to("cpu", copy=True) if self._on_cpu else tensor.detach().clone()
+
+    def _copies(self, tensors):
+        return [self._copy(tensor) for tensor in tensors]
+
+    @torch.no_grad()
+    def take(self):
+        """Copies everything again."""
+        _copy_all(self._saved_params, [local(p) for p in self._params])
+        _copy_all(self._saved_buffers, [local(b) for b in self._buffers])
+        self._take_state()
+
+    def _take_state(self):
+        if not self._with_state:
+            return
+        saved = {}
+        for p in self._params:
+            if p in self._optimizer.state:
+                before = self._saved_state.get(p, {})
+                saved[p] = {k: self._kept(v, before.get(k)) for k, v in self._optimizer.state[p].items()}
+        self._saved_state = saved
+        # Some optimizers count in their groups.
+        self._saved_groups = [
+            {k: copy.copy(v) for k, v in group.items() if isinstance(v, (int, float))}
+            for group in self._optimizer.param_groups
+        ]
+
+    def _kept(self, value, before):
+        if not isinstance(value, torch.Tensor):
+            return copy.deepcopy(value)
+        value = local(value)
+        if isinstance(before, torch.Tensor) and before.shape == value.shape and before.dtype == value.dtype:
+            return before.copy_(value)
+        return self._copy(value)
+
+    @torch.no_grad()
+    def restore(self, counters):
+        """Puts everything back. Of what stands in the groups, `counters` alone: the rest is the user's."""
+        _copy_all([local(p) for p in self._params], self._saved_params)
+        _copy_all([local(b) for b in self._buffers], self._saved_buffers)
+        if not self._with_state:
+            return
+        for p in self._params:
+            self._restore_state(p)
+        for group, saved in zip(self._optimizer.param_groups, self._saved_groups):
+            for key in counters & saved.keys():
+                group[key] = saved[key]
+
+    def _restore_state(self, p):
+        saved = self._saved_state.get(p)
+        if saved is None:
+            self._optimizer.state.pop(p, None)
+            return
+        live = self._optimizer.state[p]
+        for key in live.keys() - saved.keys():
+            del live[key]
+        for key, value in saved.items():
+            here = live.get(key)
+            if isinstance(value, torch.Tensor) and isinstance(here, torch.Tensor):
+                local(here).copy_(value)
+            else:
+                live[key] = copy.deepcopy(value)
+
+    @torch.no_grad()
+    def heal_buffers(self):
+        """Puts those buffers back that are no longer finite: a forward pass over a broken batch has spoilt them."""
+        for live, saved in zip(self._buffers, self._saved_buffers):
+            if live.is_floating_point() and not bool(local(live).isfinite().all()):
+                local(live).copy_(saved)
+
+
+def _copy_all(to, of):
+    if to and all(a.device == b.device for a, b in zip(to, of)):
+        torch._foreach_copy_(to, of)
+    else:
+        for a, b in zip(to, of):
+            a.copy_(b)

@@ -1,0 +1,106 @@
+//! A controlled run on numpy arrays, one call at every step.
+
+use crate::controllers::named;
+use crate::driver::n_steps;
+use crate::errors::{runtime_error, value_error};
+use numpy::{PyReadonlyArray1, PyReadwriteArray1};
+use pyo3::prelude::*;
+use qgd::artifact;
+use qgd::driver::SessionState;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+/// A controlled run whose parameters are one array of numpy.
+#[pyclass(frozen, module = "qgd")]
+pub struct Session {
+    inner: Mutex<qgd::driver::Session>,
+}
+
+impl Session {
+    fn inner(&self) -> MutexGuard<'_, qgd::driver::Session> {
+        self.inner.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+#[pymethods]
+impl Session {
+    #[new]
+    #[pyo3(signature = (controller = "lr", lr = 1e-3, *, weight_decay = 0.0, total_steps = None, loss_floor = 0.0, seed = 0))]
+    fn new(
+        controller: &str,
+        lr: f64,
+        weight_decay: f64,
+        total_steps: Option<i64>,
+        loss_floor: f64,
+        seed: u64,
+    ) -> PyResult<Self> {
+        let total_steps = total_steps.map(n_steps).transpose()?;
+        let session = qgd::driver::Session::new(named(controller, total_steps, seed)?.pilot, lr);
+        let session = session.and_then(|session| session.with_loss_floor(loss_floor)?.with_weight_decay(weight_decay));
+        Ok(Self { inner: Mutex::new(session.map_err(value_error)?) })
+    }
+
+    /// One inner step. Returns the learning rate and the weight decay where the caller now applies its optimizer's step,
+    /// None where the step is left out: `params` and `moments` then are as they were, or were put back.
+    #[pyo3(signature = (loss, params, grad, *moments))]
+    fn step(
+        &self,
+        loss: f32,
+        mut params: PyReadwriteArray1<'_, f32>,
+        grad: PyReadonlyArray1<'_, f32>,
+        mut moments: Vec<PyReadwriteArray1<'_, f32>>,
+    ) -> PyResult<Option<(f64, f64)>> {
+        let mut slices = moments.iter_mut().map(|array| array.as_slice_mut()).collect::<Result<Vec<_>, _>>()?;
+        let rates = self.inner().step_with(loss, params.as_slice_mut()?, grad.as_slice()?, &mut slices);
+        Ok(rates.map_err(runtime_error)?.map(|rates| (rates.lr, rates.weight_decay)))
+    }
+
+    /// Takes note that the caller has put other parameters in: no rollback leads back behind them.
+    fn replaced(&self) {
+        self.inner().replaced();
+    }
+
+    /// Takes note of the newest validation loss or error, for the policy.
+    fn observe_validation(&self, error: f64) {
+        self.inner().observe_validation(error);
+    }
+
+    /// State of the run after the last step, with the parameters and moments, as bytes.
+    #[pyo3(signature = (params, *moments))]
+    fn state(&self, params: PyReadonlyArray1<'_, f32>, moments: Vec<PyReadonlyArray1<'_, f32>>) -> PyResult<Vec<u8>> {
+        let slices = moments.iter().map(|array| array.as_slice()).collect::<Result<Vec<_>, _>>()?;
+        Ok(artifact::to_bytes(&self.inner().state(params.as_slice()?, &slices)))
+    }
+
+    /// Goes back to a saved state, and writes its parameters and moments into the arrays.
+    #[pyo3(signature = (state, params, *moments))]
+    fn load_state(
+        &self,
+        state: &[u8],
+        mut params: PyReadwriteArray1<'_, f32>,
+        mut moments: Vec<PyReadwriteArray1<'_, f32>>,
+    ) -> PyResult<()> {
+        let state: SessionState = artifact::from_bytes(state).map_err(value_error)?;
+        let mut slices = moments.iter_mut().map(|array| array.as_slice_mut()).collect::<Result<Vec<_>, _>>()?;
+        self.inner().load_state(state, params.as_slice_mut()?, &mut slices).map_err(value_error)
+    }
+
+    #[getter]
+    fn lr(&self) -> f64 {
+        self.inner().lr()
+    }
+
+    #[getter]
+    fn weight_decay(&self) -> f64 {
+        self.inner().weight_decay()
+    }
+
+    #[getter]
+    fn steps(&self) -> u64 {
+        self.inner().steps()
+    }
+
+    #[getter]
+    fn rollbacks(&self) -> u64 {
+        self.inner().rollbacks()
+    }
+}

@@ -1,0 +1,57 @@
+"""What all tests share."""
+
+import os
+import socket
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+REQUIRED = os.environ.get("QGD_REQUIRE", "").split(",")
+
+
+def pytest_ignore_collect(collection_path, config):
+    """Tests that need a library stand in a folder of its name. They are skipped, by name, where it is missing, unless
+    QGD_REQUIRE names it."""
+    return None
+
+
+def need(library):
+    """The library, or a skip where it is not installed."""
+    if library in REQUIRED:
+        return __import__(library)
+    return pytest.importorskip(library)
+
+
+def forget_accelerator():
+    """Has Accelerate forget the settings of the process, which the first `Accelerator` makes for all that follow."""
+    from accelerate.state import AcceleratorState, GradientState
+
+    AcceleratorState._reset_state(reset_partial_state=True)
+    GradientState._reset_state()
+
+
+def in_two_processes(code, folder):
+    """Runs code in two processes that know of each other as those of `torchrun` do. `TESTS` is the folder of tests."""
+    tests = Path(__file__).resolve().parent
+    (folder / "code.py").write_text(f"TESTS = {str(tests)!r}\n{code}")
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    path = os.pathsep.join([str(tests.parent), *filter(None, [os.environ.get("PYTHONPATH")])])
+    shared = {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port), "WORLD_SIZE": "2", "LOCAL_WORLD_SIZE": "2"}
+    shared.update(PYTHONPATH=path, GROUP_RANK="0", TORCHELASTIC_RUN_ID="none", OMP_NUM_THREADS="1")
+    workers = []
+    try:
+        for rank in ("0", "1"):
+            environment = {**os.environ, **shared, "RANK": rank, "LOCAL_RANK": rank}
+            command = [sys.executable, "code.py"]
+            workers.append(subprocess.Popen(command, cwd=folder, env=environment, stderr=subprocess.PIPE, text=True))
+        for worker in workers:
+            said = worker.communicate(timeout=300)[1]
+            assert worker.returncode == 0, said
+    finally:
+        for worker in workers:
+            worker.kill()
+            worker.wait()
