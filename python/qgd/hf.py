@@ -53,7 +53,8 @@ class Controlled:
         """Makes the optimizer, with the controller around it. Another call of `train()` gets a new controller, at the
         rates of the start, as it gets a new schedule otherwise."""
         self._loss_of_step = None
-        if self._made is not None and self.controller is self._made[0]:
+        before = self.controller if self._made is not None and self.controller is self._made[0] else None
+        if before is not None:
             self._take_off(*self._made)
         super().create_optimizer(*args, **kwargs)
         if self.controller is None:
@@ -61,6 +62,9 @@ class Controlled:
             options = {"total_steps": self.state.max_steps or None, "model": self.model, **self._controller_arguments}
             self.optimizer = QController(self.optimizer, **options)
             self._made = self.optimizer, rates
+            if before is not None:
+                # Who wants to hear of decisions wants to hear of these too.
+                self.optimizer.take_callbacks_of(before)
         return self.optimizer
 
     def _take_off(self, controller, rates):

@@ -11,6 +11,10 @@ class Report:
         features and q_values."""
         self._callbacks.append(callback)
 
+    def take_callbacks_of(self, other):
+        """Calls what `other` calls with its decisions, too."""
+        self._callbacks.extend(other._callbacks)
+
     def last_decision(self):
         """The last decision, be it of the policy or of the guard: a dict as for `on_decision`; None before the first."""
         return None if self._last is None else json.loads(self._last)
