@@ -2,6 +2,7 @@
 //! replays `tests/fixtures/parity.txt`. `QGD_BLESS=1 cargo test --test parity` writes it anew.
 
 use qgd::{Controller, Driver, Measure, Order};
+use std::error::Error;
 use std::fmt::Write;
 use std::path::Path;
 
@@ -10,10 +11,10 @@ const SLOPES: [f32; 6] = [30.0, 10.0, 3.0, 1.0, 0.3, 0.1];
 
 /// A line for each step: loss, parameters and gradient as the bits of single precision, then what the driver answers: order, learning
 /// rate and weight decay as the bits of double precision, and whether the state is kept.
-fn record(name: &str, lr: f64) -> String {
-    let controller = Controller::pretrained(name).unwrap();
+fn record(name: &str, lr: f64) -> Result<String, Box<dyn Error>> {
+    let controller = Controller::pretrained(name)?;
     let config = controller.driver_config(Some(300));
-    let mut driver = Driver::new(controller, lr, 1e-3, config).unwrap();
+    let mut driver = Driver::new(controller, lr, 1e-3, config)?;
     let (mut x, mut measure) = ([1.0f32, -1.0, 2.0, -2.0, 3.0, -3.0], Measure::default());
     let (mut kept, first) = (x, x);
     let mut noise = 12345u32;
@@ -30,7 +31,7 @@ fn record(name: &str, lr: f64) -> String {
         }
         let order = driver.step(&[loss], true, || measure.measure(&x, &grad));
         for number in std::iter::once(&loss).chain(&x).chain(&grad) {
-            write!(out, "{:08x} ", number.to_bits()).unwrap();
+            write!(out, "{:08x} ", number.to_bits())?;
         }
         let (kind, keep) = match order {
             Order::Apply { keep, .. } => ("apply", keep),
@@ -42,7 +43,7 @@ fn record(name: &str, lr: f64) -> String {
             Order::Apply { lr, weight_decay, .. } => (lr, weight_decay),
             _ => (driver.lr(), driver.weight_decay()),
         };
-        writeln!(out, "{kind} {:016x} {:016x} {}", lr.to_bits(), weight_decay.to_bits(), u8::from(keep)).unwrap();
+        writeln!(out, "{kind} {:016x} {:016x} {}", lr.to_bits(), weight_decay.to_bits(), u8::from(keep))?;
         match order {
             Order::Apply { lr, keep, .. } => {
                 kept = if keep { x } else { kept };
@@ -59,13 +60,13 @@ fn record(name: &str, lr: f64) -> String {
             }
         }
     }
-    out
+    Ok(out)
 }
 
 #[test]
 fn the_decisions_are_those_that_other_languages_are_held_to() {
-    let found: String =
-        [("lr", 1e-6), ("lr", 0.01), ("lr", 30.0), ("joint", 1e-4)].map(|(name, lr)| record(name, lr)).concat();
+    let runs = [("lr", 1e-6), ("lr", 0.01), ("lr", 30.0), ("joint", 1e-4)];
+    let found = runs.map(|(name, lr)| record(name, lr).unwrap()).concat();
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/parity.txt");
     if std::env::var_os("QGD_BLESS").is_some() {
         std::fs::write(&path, &found).unwrap();
