@@ -53,14 +53,16 @@ class Controlled:
         """Makes the optimizer, with the controller around it. Another call of `train()` gets a new controller, at the
         rates of the start, as it gets a new schedule otherwise."""
         self._loss_of_step = None
-        before = self.controller if self._made is not None and self.controller is self._made[0] else None
+        is_made_here = self._made is not None and self.controller is self._made[0]
+        before = self.controller if is_made_here and self.controller.steps > 0 else None
         if before is not None:
             self._take_off(*self._made)
         super().create_optimizer(*args, **kwargs)
         if self.controller is None:
             rates = [float(group["lr"]) for group in self.optimizer.param_groups]
-            options = {"total_steps": self.state.max_steps or None, "model": self.model, **self._controller_arguments}
-            self.optimizer = QController(self.optimizer, **options)
+            n_steps = self.state.max_steps or self.args.max_steps
+            options = {"total_steps": n_steps if n_steps > 0 else None, "model": self.model}
+            self.optimizer = QController(self.optimizer, **{**options, **self._controller_arguments})
             self._made = self.optimizer, rates
             if before is not None:
                 # Who wants to hear of decisions wants to hear of these too.
