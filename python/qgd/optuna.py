@@ -22,7 +22,7 @@ from ._optuna_history import History
 __all__ = ["Sampler"]
 
 
-class Sampler(BaseSampler):  # type: ignore[misc]
+class Sampler(BaseSampler):
     """A sampler of qgd for Optuna.
 
     `sampler`: a name out of `qgd.samplers()`, perhaps with options: "tpe", "gp", "cmaes:population=20", "q-learning".
