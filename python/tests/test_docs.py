@@ -1,4 +1,4 @@
-"""All code of the docs runs: every block of Python in docs/pytorch.md and README.md, as it stands there."""
+"""All code of the docs runs: every block of Python in docs/pytorch.md and both READMEs, as it stands there."""
 
 import importlib.util
 import re
@@ -10,7 +10,7 @@ from conftest import forget_accelerator, in_two_processes, need
 torch = need("torch")
 
 HERE = Path(__file__).resolve().parent
-PAGES = [HERE.parent / "README.md", HERE.parent.parent / "docs" / "pytorch.md"]
+PAGES = [HERE.parents[1] / "README.md", HERE.parent / "README.md", HERE.parents[1] / "docs" / "pytorch.md"]
 PROCESSES = "<!-- 2 processes -->"
 
 #: What the docs call "yours".
