@@ -20,7 +20,7 @@ use qgd::schedule::Schedule;
 use qgd::task::{MAX_STEPS, TaskSpec};
 use qgd::{Action, Move};
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
 use trace::TraceFile;
 
@@ -78,6 +78,11 @@ pub struct TrainArgs {
     checkpoint_every: u64,
 }
 
+/// The number of steps that a checkpoint holds, while nobody writes another one.
+fn locked(n_kept: &Mutex<u64>) -> MutexGuard<'_, u64> {
+    n_kept.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
 impl TrainArgs {
     /// Runs the command. Everything that can be wrong with the input is found before anything is written.
     pub fn run(&self) -> Result<(), Failure> {
@@ -86,7 +91,7 @@ impl TrainArgs {
         self.check_files(&task)?;
         let device = self.machine.device()?;
         tch::set_num_threads(self.threads.into());
-        let n_kept = AtomicU64::new(0);
+        let n_kept = Mutex::new(0);
         let mut results = Results::default();
         let work = || {
             let data = self.machine.dataset(&task, self.seed)?;
@@ -95,7 +100,13 @@ impl TrainArgs {
             let outcome = self.train(&task, &data, &decider, &mut run, (checkpoints, &n_kept), &mut results)?;
             Ok::<_, Failure>((outcome, run, data))
         };
-        let kept = || self.kept_in_words(n_kept.load(Ordering::Relaxed), task.train.steps);
+        let kept = || {
+            let n_kept = locked(&n_kept);
+            let words = self.kept_in_words(*n_kept, task.train.steps);
+            // What is said stays true: no checkpoint is written any more.
+            std::mem::forget(n_kept);
+            words
+        };
         let (outcome, run, data) = ending::by_signal(kept, work)??;
         let net = || Ok(qgd::nets::to_bytes(&run.vs, &task, &Fitted::of(&data))?);
         results.write(self.save.as_deref(), net);
@@ -150,7 +161,7 @@ impl TrainArgs {
         data: &Dataset,
         decider: &Decider,
         run: &mut Run,
-        (mut checkpoints, n_kept): (Option<Checkpoints>, &AtomicU64),
+        (mut checkpoints, n_kept): (Option<Checkpoints>, &Mutex<u64>),
         results: &mut Results,
     ) -> Result<Outcome, Failure> {
         let at_start = run.fingerprint()?;
@@ -158,7 +169,7 @@ impl TrainArgs {
             Some(checkpoints) => checkpoints.restore(run, task.train.steps)?,
             None => checkpoint::Progress::default(),
         };
-        n_kept.store(start.steps, Ordering::Relaxed);
+        *locked(n_kept) = start.steps;
         let trace = self.trace.as_deref().map(|path| TraceFile::open(path, start.steps, start.trace)).transpose()?;
         if let Some(trace) = &trace {
             run.optimizer.on_decision(trace.callback());
@@ -183,10 +194,12 @@ impl TrainArgs {
                 // A run without a trace keeps the one that it had before.
                 let trace = trace.as_ref().map_or(start.trace, |trace| trace.sync(done));
                 let now = checkpoint::Progress { steps: done, wall_s: wall_s(), trace, lr_found };
+                let mut kept = locked(n_kept);
                 let before = std::mem::replace(&mut saved, checkpoints.save(run, now));
                 if saved.is_ok() {
-                    n_kept.store(done, Ordering::Relaxed);
+                    *kept = done;
                 }
+                drop(kept);
                 if let (Ok(()), Err(failure)) = (before, &saved) {
                     note!("{failure}; the run goes on, and tries again at its next checkpoint");
                 }

@@ -49,10 +49,7 @@ impl Failures {
 /// to trial, and without the name of the log.
 fn kind(reason: &str) -> String {
     let reason = reason.rsplit_once("; see ").map_or(reason, |(reason, _)| reason);
-    let (how, said) = match reason.split_once(": ") {
-        Some((how, said)) if how.starts_with("exit code") => (how, said),
-        _ => ("", reason),
-    };
+    let (how, said) = reason.split_once(": ").unwrap_or((reason, ""));
     let is_part_of_a_number = |c: char| c.is_ascii_digit() || matches!(c, '.' | '-' | '+');
     format!("{how}: {}", said.split(is_part_of_a_number).collect::<String>())
 }
