@@ -1,5 +1,6 @@
 """What all tests share."""
 
+import importlib.util
 import os
 import socket
 import subprocess
@@ -39,7 +40,9 @@ def in_two_processes(code, folder):
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
-    path = os.pathsep.join([str(tests.parent), *filter(None, [os.environ.get("PYTHONPATH")])])
+    # The package that is tested, be it installed or not.
+    package = Path(importlib.util.find_spec("qgd").origin).resolve().parents[1]
+    path = os.pathsep.join([str(package), *filter(None, [os.environ.get("PYTHONPATH")])])
     shared = {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port), "WORLD_SIZE": "2", "LOCAL_WORLD_SIZE": "2"}
     shared.update(PYTHONPATH=path, GROUP_RANK="0", TORCHELASTIC_RUN_ID="none", OMP_NUM_THREADS="1")
     workers = []
@@ -54,4 +57,4 @@ def in_two_processes(code, folder):
     finally:
         for worker in workers:
             worker.kill()
-            worker.wait()
+            worker.communicate()
