@@ -410,3 +410,56 @@ def test_nothing_is_said_without_need():
         for _ in range(20):
             train(net, opt, x, y, 1)
             scheduler.step()
+
+
+def schedule_free(params, lr):
+    opt = need("schedulefree").AdamWScheduleFree(params, lr=lr)
+    opt.train()
+    return opt
+
+
+def muon(params, lr):
+    return torch.optim.Muon([p for p in params if p.ndim == 2], lr=lr)
+
+
+@pytest.mark.parametrize("make", [schedule_free, muon])
+def test_optimizers_of_today_are_controlled_too(make):
+    nets = [problem()[0] for _ in range(2)]
+    _, x, y = problem()
+    bare = make(nets[0].parameters(), 1e-2)
+    wrapped = qgd.QController(make(nets[1].parameters(), 1e-2), "always-accept")
+    assert train(nets[0], bare, x, y, 30) == train(nets[1], wrapped, x, y, 30)
+    net, x, y = problem()
+    opt = qgd.QController(make(net.parameters(), 1e-5), "lr", total_steps=300)
+    losses = train(net, opt, x, y, 300)
+    assert losses[-1] < 0.3 * losses[0] and opt.counts["grow"] > 20
+
+
+def test_a_compiled_net_is_trained_as_another():
+    nets = [problem()[0] for _ in range(2)]
+    _, x, y = problem()
+    runs = [qgd.QController(torch.optim.Adam(net.parameters(), lr=1e-4), total_steps=60) for net in nets]
+    compiled = torch.compile(nets[1], backend="eager")
+    assert train(nets[0], runs[0], x, y, 60) == train(compiled, runs[1], x, y, 60)
+    assert runs[0].lr == runs[1].lr
+
+
+@pytest.mark.filterwarnings("ignore::UserWarning:torch.distributed")
+@pytest.mark.filterwarnings("ignore::FutureWarning")
+def test_distributed_checkpoint_keeps_the_controller(tmp_path):
+    import torch.distributed.checkpoint as dcp
+    from torch.distributed.checkpoint.state_dict import get_optimizer_state_dict, set_optimizer_state_dict
+
+    net, x, y = problem()
+    opt = qgd.QController(torch.optim.Adam(net.parameters(), lr=1e-4), total_steps=200)
+    train(net, opt, x, y, 50)
+    dcp.save({"net": net.state_dict(), "opt": get_optimizer_state_dict(net, opt)}, checkpoint_id=tmp_path)
+    train(net, opt, x, y, 50)
+    other, _, _ = problem(seed=3)
+    resumed = qgd.QController(torch.optim.Adam(other.parameters(), lr=1e-4), total_steps=200)
+    state = {"net": other.state_dict(), "opt": get_optimizer_state_dict(other, resumed)}
+    dcp.load(state, checkpoint_id=tmp_path)
+    other.load_state_dict(state["net"])
+    set_optimizer_state_dict(other, resumed, state["opt"])
+    train(other, resumed, x, y, 50)
+    assert same(values(net), values(other)) and (resumed.lr, resumed.steps) == (opt.lr, 100)
