@@ -12,12 +12,6 @@ import pytest
 REQUIRED = os.environ.get("QGD_REQUIRE", "").split(",")
 
 
-def pytest_ignore_collect(collection_path, config):
-    """Tests that need a library stand in a folder of its name. They are skipped, by name, where it is missing, unless
-    QGD_REQUIRE names it."""
-    return None
-
-
 def need(library):
     """The library, or a skip where it is not installed."""
     if library in REQUIRED:

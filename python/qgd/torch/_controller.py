@@ -1,5 +1,8 @@
 """`QController`: a policy beside an optimizer of PyTorch."""
 
+from math import isfinite
+from operator import is_
+
 import torch
 from torch.optim import Optimizer
 
@@ -240,7 +243,7 @@ class QController(Report, Checkpoint, Wrapper):
     def _refresh(self):
         """Takes in the parameters of the groups, where they are others than at the last step."""
         params = [p for group in self.param_groups for p in group["params"]]
-        if self._params is not None and len(params) == len(self._params) and all(map(_is, params, self._params)):
+        if self._params is not None and len(params) == len(self._params) and all(map(is_, params, self._params)):
             return
         check_params(params)
         self._forget_params()
@@ -328,14 +331,14 @@ class QController(Report, Checkpoint, Wrapper):
         return host[:n], host[n : 2 * n], host[2 * n :].tolist()
 
     def _check_first(self, is_guarded, losses):
-        if is_guarded and self._driver.steps == 0 and not all(map(_is_finite, losses)):
+        if is_guarded and self._driver.steps == 0 and not all(map(isfinite, losses)):
             raise ValueError(
                 f"the loss of the first step is {losses[-1]}: there is no sound state to go back to. Look at the data and "
                 "at the initial weights"
             )
 
     def _heal(self, losses):
-        if self._kept is not None and not all(map(_is_finite, losses)):
+        if self._kept is not None and not all(map(isfinite, losses)):
             self._kept.heal_buffers()
 
     def _obey(self, order):
@@ -392,14 +395,6 @@ class QController(Report, Checkpoint, Wrapper):
         self._losses.drop()
         self._driver.begin_here()
         self._forget_params()
-
-
-def _is(a, b):
-    return a is b
-
-
-def _is_finite(number):
-    return number - number == 0.0
 
 
 def _numbers(group):
