@@ -2,7 +2,7 @@
 # After that plain `cargo build`, `cargo test` and `cargo run` work too, with no environment variable.
 
 .DEFAULT_GOAL := help
-.PHONY: help libtorch demo data test lint fuzz bench python wheel test-python
+.PHONY: help libtorch demo data test lint fuzz bench gpu-check python wheel test-python
 
 CARGO ?= cargo
 NO_TORCH := --no-default-features
@@ -72,3 +72,6 @@ fuzz: libtorch ## Let libFuzzer search for inputs that break something, SECONDS_
 
 bench: libtorch ## Measure what a decision, a controlled step, an ask of the tuner and a trial cost
 	$(CARGO) bench --bench '*'
+
+gpu-check: ## Run the tests and benches that need a GPU, in Rust and Python; says so where there is none
+	@VENV=$(VENV) .ci/gpu-check

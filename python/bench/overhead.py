@@ -1,6 +1,6 @@
 """What a controlled step costs beside the bare optimizer: time of a step and memory, in turns in one run.
 
-    python bench/overhead.py [--steps 600] [--rounds 3] [--device cpu]
+    python bench/overhead.py [--steps 600] [--rounds 3] [--device cpu] [--only transformer]
 """
 
 import argparse
@@ -100,8 +100,10 @@ def main():
     parser.add_argument("--steps", type=int, default=600, help="steps of a run (default 600)")
     parser.add_argument("--rounds", type=int, default=3, help="rounds after the probing, in turns (default 3)")
     parser.add_argument("--device", default="cpu")
+    parser.add_argument("--only", default="", help="the problem of this name alone: transformer, or cnn")
     args = parser.parse_args()
-    for name, problem in {"transformer, batch 16": transformer, "cnn, batch 64": cnn}.items():
+    problems = {"transformer, batch 16": transformer, "cnn, batch 64": cnn}
+    for name, problem in ((name, problem) for name, problem in problems.items() if name.startswith(args.only)):
         runs = {way: Run(problem, options, args.device) for way, options in WAYS.items()}
         n_params = sum(p.numel() for p in runs["bare"].net.parameters())
         print(f"{name}: {n_params:,} parameters, {torch.get_num_threads()} threads, {args.device}")

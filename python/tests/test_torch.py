@@ -11,6 +11,7 @@ from conftest import need
 torch = need("torch")
 
 from torch.optim.optimizer import register_optimizer_step_post_hook  # noqa: E402
+from torch.utils._python_dispatch import TorchDispatchMode  # noqa: E402
 
 import qgd  # noqa: E402
 
@@ -351,6 +352,54 @@ def test_a_broken_step_is_undone_as_far_as_was_asked_for(rollback, looks_first):
         assert opt.broken_batches == 1 or not looks_first
         assert loss_of(net, x, y).item() < 0.6
     assert opt.state[net[0].weight]["step"] is step_of
+
+
+class Reads(TorchDispatchMode):
+    """Counts how often the host reads a number that lies on the device."""
+
+    n = 0
+
+    def __torch_dispatch__(self, function, types, args=(), kwargs=None):
+        self.n += function in (torch.ops.aten._local_scalar_dense.default, torch.ops.aten.is_nonzero.default)
+        return function(*args, **(kwargs or {}))
+
+
+def n_reads(opt, net, x, y):
+    """Reads of one step, those of the backward pass left out."""
+    opt.zero_grad()
+    loss = loss_of(net, x, y)
+    loss.backward()
+    with Reads() as counted:
+        opt.step(loss=loss) if isinstance(opt, qgd.QController) else opt.step()
+    return counted.n
+
+
+@pytest.mark.parametrize("lr", [1e-3, torch.tensor(1e-3)])
+def test_between_decisions_nothing_is_read_where_it_does_not_look_first(lr):
+    net, x, y = problem()
+    base = torch.optim.SGD(net.parameters(), lr=lr, momentum=0.9)
+    own = n_reads(base, net, x, y)
+    opt = qgd.QController(base, looks_first=False)
+    steps = [(opt.is_due, n_reads(opt, net, x, y)) for _ in range(200)]
+    between = [n for is_due, n in steps if not is_due]
+    assert len(between) > 50 and max(between) == own
+
+
+def test_a_rate_in_a_tensor_is_known_however_the_tensor_rounds_it():
+    net, x, y = problem()
+    opt = qgd.QController(torch.optim.Adam(net.parameters(), lr=torch.tensor(1e-5)), "always-accept")
+    train(net, opt, x, y, 100)
+    tensor, first = opt.param_groups[0]["lr"], opt.lr
+    assert torch.equal(tensor, torch.tensor(1e-5)) and first == tensor.item()
+    opt = qgd.QController(opt.optimizer, total_steps=400)
+    written = []
+    opt.on_decision(lambda record: written.append(record["lr"]))
+    train(net, opt, x, y, 100)
+    factors = {round(b / a, 12) for a, b in zip(written, written[1:])}
+    assert len(written) > 30 and factors <= {0.5, 1.0, 1.25}, "as exact as without a tensor"
+    tensor.fill_(3e-3)
+    train(net, opt, x, y, 1)
+    assert opt.lr / tensor.item() == pytest.approx(1.0, rel=1e-6) and opt.lr > 1e-3
 
 
 def test_an_exploded_run_goes_back():
