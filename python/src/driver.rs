@@ -6,12 +6,8 @@ use numpy::{PyArray1, PyReadonlyArray1};
 use pyo3::prelude::*;
 use qgd::driver::{Bounds, DriverState};
 use qgd::policy::{Measure, Measured, Sums};
-use qgd::{DriverConfig, artifact, rng};
-use rand::seq::index;
+use qgd::{DriverConfig, artifact};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-
-/// Largest number of coordinates that are measured, as in Rust: the standard error of the alignment is then 0.4 %.
-pub const MAX_SAMPLED: usize = 65_536;
 
 /// Order to the host: what it does at a step.
 #[pyclass(frozen, get_all, module = "qgd")]
@@ -317,14 +313,8 @@ pub fn n_steps(steps: i64) -> PyResult<u64> {
     })
 }
 
-/// Indices, ascending, of the coordinates that are measured of `n_params`; None where all are. As `qgd::torch::Measure` draws them.
+/// Indices, ascending, of the coordinates that are measured of `n_params`; None where all are.
 #[pyfunction]
 pub fn sample(py: Python<'_>, n_params: usize, seed: u64) -> Option<Bound<'_, PyArray1<i64>>> {
-    if n_params <= MAX_SAMPLED {
-        return None;
-    }
-    let mut rng = rng::stream(seed, "sample");
-    let mut drawn: Vec<i64> = index::sample(&mut rng, n_params, MAX_SAMPLED).into_iter().map(|i| i as i64).collect();
-    drawn.sort_unstable();
-    Some(PyArray1::from_vec(py, drawn))
+    Measure::sample(n_params, seed).map(|places| PyArray1::from_vec(py, places))
 }

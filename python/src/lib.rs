@@ -7,6 +7,7 @@ mod session;
 mod tuner;
 
 use pyo3::prelude::*;
+use qgd::policy::Measure;
 
 /// The core of the package `qgd`. Its names are those of `qgd` itself.
 #[pymodule]
@@ -14,7 +15,7 @@ fn _core(module: &Bound<'_, PyModule>) -> PyResult<()> {
     // Where another logger is set already, that one stays.
     let _ = pyo3_log::try_init();
     module.add("__version__", env!("CARGO_PKG_VERSION"))?;
-    module.add("MAX_SAMPLED", driver::MAX_SAMPLED)?;
+    module.add("MAX_SAMPLED", Measure::MAX_SAMPLED)?;
     module.add_class::<driver::Driver>()?;
     module.add_class::<driver::Order>()?;
     module.add_class::<session::Session>()?;

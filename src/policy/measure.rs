@@ -2,7 +2,9 @@
 
 use super::signals::Measured;
 use crate::artifact::exact;
+use crate::rng;
 use crate::simd::vectorized;
+use rand::seq::index;
 use serde::{Deserialize, Serialize};
 
 /// Sums over the sampled coordinates, in the order in which a device hands them over.
@@ -115,6 +117,22 @@ impl Measure {
     /// Decay of the gradient's exponential moving average, per decision: a memory of about four decisions. Chosen by
     /// us.
     pub const GRAD_EMA_DECAY: f32 = 0.75;
+
+    /// Largest number of coordinates that a host measures. The standard error of the alignment is then
+    /// `1/sqrt(65536)`, 0.4 %.
+    pub const MAX_SAMPLED: usize = 65_536;
+
+    /// The coordinates of `n_params` that a host measures at every decision, `[MAX_SAMPLED]`, ascending, drawn from the
+    /// stream "sample" of `seed`. None where there are no more than [`Measure::MAX_SAMPLED`]: then all are measured.
+    pub fn sample(n_params: usize, seed: u64) -> Option<Vec<i64>> {
+        if n_params <= Self::MAX_SAMPLED {
+            return None;
+        }
+        let drawn = index::sample(&mut rng::stream(seed, "sample"), n_params, Self::MAX_SAMPLED);
+        let mut places: Vec<i64> = drawn.into_iter().map(|i| i as i64).collect();
+        places.sort_unstable();
+        Some(places)
+    }
 
     /// Measures at the parameters `x` with the gradient `grad` (same length, all coordinates), and remembers both.
     pub fn measure(&mut self, x: &[f32], grad: &[f32]) -> Measured {

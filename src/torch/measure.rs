@@ -1,12 +1,10 @@
 //! Measurement of a net: directions and norms, for the signals of a decision.
 //!
-//! At most [`Measure::MAX_SAMPLED`] coordinates of the parameters and the gradient are copied to the host, always the
+//! At most [`policy::Measure::MAX_SAMPLED`] coordinates of the parameters and the gradient are copied to the host, always the
 //! same ones. [`policy::Measure`] does the rest, as in a rollout of meta-training.
 
 use super::TorchError;
 use crate::policy::{self, Measured};
-use crate::rng;
-use rand::seq::index;
 use serde::{Deserialize, Serialize};
 use tch::{Kind, Tensor};
 
@@ -27,10 +25,6 @@ pub struct MeasureState {
 }
 
 impl Measure {
-    /// Largest number of coordinates that are measured. The standard error of the alignment is then `1/sqrt(65536)`,
-    /// 0.4 %.
-    pub const MAX_SAMPLED: usize = 65_536;
-
     /// Makes a measure that draws its sample from the stream "sample" of `seed`.
     pub fn new(seed: u64) -> Self {
         Self { seed, n_params: 0, sample: None, memory: policy::Measure::default() }
@@ -104,12 +98,8 @@ impl Measure {
             return Ok(());
         }
         self.n_params = flat.numel();
-        if self.n_params > Self::MAX_SAMPLED {
-            let mut rng = rng::stream(self.seed, "sample");
-            let mut drawn: Vec<i64> =
-                index::sample(&mut rng, self.n_params, Self::MAX_SAMPLED).into_iter().map(|i| i as i64).collect();
-            drawn.sort_unstable();
-            self.sample = Some(Tensor::f_from_slice(&drawn)?.f_to_device(flat.device())?);
+        if let Some(places) = policy::Measure::sample(self.n_params, self.seed) {
+            self.sample = Some(Tensor::f_from_slice(&places)?.f_to_device(flat.device())?);
         }
         Ok(())
     }

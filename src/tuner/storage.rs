@@ -154,6 +154,20 @@ impl Silence {
     }
 }
 
+/// [`Storage::begin_in_turn`] where nobody waits for the others.
+fn begin_without_turns(
+    storage: &(impl Storage + ?Sized),
+    study: &StudyRecord,
+    seen: &Seen,
+    limit: usize,
+    prepare: &mut Prepare<'_>,
+) -> Result<Option<TrialKey>, StorageError> {
+    match prepare(storage.trials(study, seen)?) {
+        Some((number, draft)) => storage.begin(study, number, &draft, limit),
+        None => Ok(None),
+    }
+}
+
 /// Keeps studies and their trials.
 ///
 /// Calls are atomic: several threads, and with a database several processes, may use one storage at the same time.
@@ -228,10 +242,7 @@ pub trait Storage: Send + Sync {
         limit: usize,
         prepare: &mut Prepare<'_>,
     ) -> Result<Option<TrialKey>, StorageError> {
-        match prepare(self.trials(study, seen)?) {
-            Some((number, draft)) => self.begin(study, number, &draft, limit),
-            None => Ok(None),
-        }
+        begin_without_turns(self, study, seen, limit, prepare)
     }
 
     /// Adds a trial that waits for somebody to claim it.

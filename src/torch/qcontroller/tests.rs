@@ -720,7 +720,7 @@ fn values_no_run_can_use_are_refused() {
 #[test]
 fn a_net_larger_than_the_sample_is_measured_on_it() {
     let vs = VarStore::new(Device::Cpu);
-    let n = 2 * crate::torch::measure::Measure::MAX_SAMPLED as i64;
+    let n = 2 * crate::policy::Measure::MAX_SAMPLED as i64;
     let w = vs.root().ones("w", &[n]);
     let seen = Arc::new(Mutex::new(Vec::new()));
     let sgd = Optimizer::new(&vs, OptimConfig::new(Algorithm::SGD, 0.1)).unwrap();

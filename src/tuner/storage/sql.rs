@@ -18,7 +18,7 @@
 mod read;
 mod write;
 
-use super::{Change, Draft, Prepare, Seen, Silence, Storage, StorageError, StudyRecord, TrialKey};
+use super::{Change, Draft, Prepare, Seen, Silence, Storage, StorageError, StudyRecord, TrialKey, begin_without_turns};
 use crate::tuner::direction::Direction;
 use crate::tuner::trial::Trial;
 use serde_json::Value as Json;
@@ -277,10 +277,7 @@ impl<C: Connection> Storage for Sql<C> {
         prepare: &mut Prepare<'_>,
     ) -> Done<Option<TrialKey>> {
         if !self.connection().dialect().has_turns {
-            return match prepare(self.trials(study, seen)?) {
-                Some((number, draft)) => self.begin(study, number, &draft, limit),
-                None => Ok(None),
-            };
+            return begin_without_turns(self, study, seen, limit, prepare);
         }
         let prepare = RefCell::new(prepare);
         self.writing(|connection| {
