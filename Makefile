@@ -2,7 +2,7 @@
 # After that plain `cargo build`, `cargo test` and `cargo run` work too, with no environment variable.
 
 .DEFAULT_GOAL := help
-.PHONY: help libtorch demo data test lint fuzz bench gpu-check python wheel test-python
+.PHONY: help libtorch demo data test lint fuzz bench gpu-check python wheel test-rust test-python
 
 CARGO ?= cargo
 NO_TORCH := --no-default-features
@@ -44,18 +44,24 @@ wheel:
 	@MATURIN=$(VENV)/bin/maturin; [ -x $$MATURIN ] || MATURIN=maturin; \
 	  $$MATURIN build --quiet --profile $(PROFILE) --manifest-path python/Cargo.toml --out $(TARGET)/wheels
 
-# The tests see the package that is installed, not its source: they run in their own folder.
-test-python: python
-	cd python/tests && PYTHONPATH= $(abspath $(VENV))/bin/pytest -q
+test: test-rust test-python ## Run every test and every example, with libtorch and without (-j2: both languages at once)
 
-test: libtorch ## Run every test and every example, with libtorch and without
+test-rust: libtorch
 	$(CARGO) test
 	@set -e; for example in $(EXAMPLES); do echo "== example $$example"; $(CARGO) run --quiet --example $$example; done
 	$(CARGO) test --package qgd-fuzz
 	$(CARGO) test $(NO_TORCH) --features cli --bins --test cli
-	$(CARGO) test $(NO_TORCH) --lib --test decide --test formats
-	@if [ -d $(VENV) ]; then $(MAKE) --no-print-directory test-python; \
-	 else echo "the Python package is not tested: \`make python\` makes $(VENV)"; fi
+
+# The tests see the package that is installed, not its source: they run in their own folder. It is built before Rust's tests
+# begin, because its program, which has no libtorch, stands for a while where they have theirs.
+ifneq ($(wildcard $(VENV)),)
+test-rust test-python: python
+test-python:
+	cd python/tests && PYTHONPATH= $(abspath $(VENV))/bin/pytest -q
+else
+test-python:
+	@echo "the Python package is not tested: \`make python\` makes $(VENV)"
+endif
 
 lint: libtorch ## Formatting, clippy and rustdoc, warnings are errors
 	$(CARGO) fmt --all --check

@@ -112,8 +112,14 @@ fn row<'a>(text: &'a str, name: &str) -> Vec<&'a str> {
 #[test]
 fn the_demo_shows_that_the_controller_finds_the_learning_rate() {
     let sandbox = Sandbox::new();
-    let output = sandbox.qgd(&["demo", "--task", &shipped("examples/tasks/demo.toml")]);
+    let demo = ["demo", "--task", &shipped("examples/tasks/demo.toml")];
+    sandbox.write("demo.svg", "<svg>a picture of my own</svg>");
+    sandbox.refuses(&demo, &["demo.svg is there already", "--svg FILE"]);
+    assert_eq!(sandbox.read("demo.svg"), "<svg>a picture of my own</svg>");
+    sandbox.write("demo.svg", "<svg><title>A learning rate that finds its own way</title></svg>");
+    let output = sandbox.qgd(&demo);
     assert_eq!(output.code, 0, "{}", output.stderr);
+    assert!(output.stderr.contains("demo.svg, will be replaced"), "{}", output.stderr);
     assert!(!output.stdout.contains('\x1b'), "no colors in a pipe");
     assert_page(&output.stdout);
     // lr found, lr at the end, train loss, test loss, test accuracy.
