@@ -99,7 +99,7 @@ class Snapshot:
     def heal_buffers(self):
         """Puts those buffers back that are no longer finite: a forward pass over a broken batch has spoilt them."""
         for live, saved in zip(self._buffers, self._saved_buffers):
-            if live.is_floating_point() and not bool(local(live).isfinite().all()):
+            if (live.is_floating_point() or live.is_complex()) and not bool(local(live).isfinite().all()):
                 local(live).copy_(saved)
 
 

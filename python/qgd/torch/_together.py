@@ -28,7 +28,7 @@ class Together:
 
     def share(self, sums, n_sampled, n_params, is_finite, losses, lr):
         """Sums of all processes, mean losses, and whether all are finite. Equal to the bit in every process."""
-        mine = torch.tensor([*sums, n_sampled, n_params, float(is_finite), lr, *losses], dtype=torch.float64)
+        mine = torch.tensor([*sums, n_sampled, n_params, float(is_finite), lr, *losses], dtype=torch.float64, device="cpu")
         ours = self._sum(mine)
         *sums, n_sampled, n_params, n_finite, lr_sum = ours[:15]
         if not abs(lr_sum / self.size - lr) <= 1e-9 * lr:
@@ -47,7 +47,7 @@ class Together:
         """Whether it is finite in all processes. Where each holds the whole gradient, no one needs to be asked."""
         if not self._sharded:
             return is_finite
-        return self._sum(torch.tensor([float(is_finite)], dtype=torch.float64))[0] == self.size
+        return self._sum(torch.tensor([float(is_finite)], dtype=torch.float64, device="cpu"))[0] == self.size
 
     def _sum(self, vector):
         vector = vector.to(self._device)
