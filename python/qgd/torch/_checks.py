@@ -1,5 +1,7 @@
 """What cannot be controlled is refused, with what to do instead."""
 
+import operator
+
 import torch
 from torch.optim import Optimizer
 
@@ -22,6 +24,39 @@ def check_optimizer(optimizer, controller_type):
             "gradients and state as well"
         )
     check_params([p for group in optimizer.param_groups for p in group["params"]])
+
+
+def whole(name, value, least):
+    """The argument as a whole number, at least `least` and below 2^63."""
+    try:
+        number = int(value) if isinstance(value, float) and value.is_integer() else operator.index(value)
+    except TypeError:
+        number = None
+    if number is None or isinstance(value, bool) or not least <= number < 2**63:
+        hint = " (None where the length of the run is not known)" if name == "total_steps" else ""
+        raise ValueError(f"{name} is {value!r}, but must be a whole number, at least {least}{hint}")
+    return number
+
+
+def bounds(name, value):
+    """The argument as a pair of numbers, or None."""
+    if value is None:
+        return None
+    try:
+        low, high = map(float, value)
+    except (TypeError, ValueError):
+        raise ValueError(f"{name} is {value!r}, but must be two numbers, (low, high)") from None
+    return low, high
+
+
+def nets(name, value):
+    """The argument, one net or several or none, as a list."""
+    several = list(value) if isinstance(value, (list, tuple)) else [value]
+    several = [one for one in several if one is not None]
+    for one in several:
+        if not isinstance(one, torch.nn.Module):
+            raise TypeError(f"{name} is a {type(one).__name__}, but must be a torch.nn.Module, or a list of them")
+    return several
 
 
 def check_params(params):

@@ -8,10 +8,10 @@ from torch.optim import Optimizer
 
 from .. import _core
 from ._checkpoint import Checkpoint
-from ._checks import check_optimizer, check_params
+from ._checks import bounds, check_optimizer, check_params, nets, whole
 from ._grads import are_finite, check_grads, masked
 from ._losses import Losses
-from ._rates import Controlled
+from ._rates import Controlled, give_each_its_own
 from ._report import Report
 from ._sample import Sample
 from ._snapshot import Snapshot
@@ -56,9 +56,6 @@ class QController(Report, Checkpoint, Wrapper):
         ValueError: an argument is outside its range, or there is no such controller.
     """
 
-    # A gradient scaler then divides the gradients before the step, so that scaled ones are never measured.
-    _step_supports_amp_scaling = False
-
     def __init__(
         self,
         optimizer,
@@ -77,20 +74,17 @@ class QController(Report, Checkpoint, Wrapper):
         check_optimizer(optimizer, QController)
         if rollback not in ROLLBACKS:
             raise ValueError(f"rollback is {rollback!r}, but it can be one of {ROLLBACKS}")
-        if total_steps is not None and (isinstance(total_steps, bool) or int(total_steps) != total_steps):
-            raise ValueError(f"total_steps is {total_steps!r}, but it is a whole number of steps")
         options = {
             "controller": str(controller),
-            "total_steps": None if total_steps is None else int(total_steps),
+            "total_steps": None if total_steps is None else whole("total_steps", total_steps, 1),
             "loss_floor": float(loss_floor),
-            "lr_bounds": lr_bounds,
-            "weight_decay_bounds": weight_decay_bounds,
-            "seed": int(seed),
+            "lr_bounds": bounds("lr_bounds", lr_bounds),
+            "weight_decay_bounds": bounds("weight_decay_bounds", weight_decay_bounds),
+            "seed": whole("seed", seed, 0),
         }
         self._rollback, self._looks_first = rollback, looks_first
         self._process_group = process_group
-        models = model if isinstance(model, (list, tuple)) else [model]
-        self._models = [one for one in models if one is not None]
+        self._models = nets("model", model)
         self._begin(optimizer, options)
 
     def _begin(self, optimizer, options):
@@ -108,25 +102,29 @@ class QController(Report, Checkpoint, Wrapper):
 
     def _make_driver(self):
         """The driver at the learning rate that stands in the groups."""
-        groups, options = self._base.param_groups, dict(self._options)
-        self._lr = Controlled(groups, "lr")
+        groups, before = self._base.param_groups, getattr(self, "_lr", None)
+        self._lr = Controlled(groups, "lr", self._base.defaults.get("lr"))
+        if self._lr.reference is None:
+            # A scheduler has its warm-up begin at 0, or has ended there.
+            self._lr.begin_at([float(group.get("initial_lr", 0.0)) for group in groups])
+        if self._lr.reference is None and before is not None:
+            self._lr.begin_at(before.bases)
         if self._lr.reference is None:
             raise ValueError("the learning rate is 0 in every parameter group; a controller starts from a positive one")
         decays = all("weight_decay" in group for group in groups)
-        weight_decay = Controlled(groups, "weight_decay") if decays else None
+        weight_decay = Controlled(groups, "weight_decay", self._base.defaults.get("weight_decay")) if decays else None
         has_decay = weight_decay is not None and weight_decay.reference is not None
-        self._driver = _core.Driver(
-            options.pop("controller"),
-            self._lr.base,
-            weight_decay=weight_decay.base if has_decay else 0.0,
-            **options,
-        )
+        self._driver = self._new_driver(self._lr.base, weight_decay.base if has_decay else 0.0)
         self._weight_decay = weight_decay if has_decay and self._driver.moves_weight_decay else None
         if self._driver.moves_weight_decay and not has_decay:
             raise ValueError(
                 f"the controller '{self._options['controller']}' moves the weight decay, but the optimizer has none: build "
                 "it with weight_decay=1e-4, for instance"
             )
+
+    def _new_driver(self, lr, weight_decay):
+        options = dict(self._options)
+        return _core.Driver(options.pop("controller"), lr, weight_decay=weight_decay, **options)
 
     def _forget_params(self):
         """The parameters are others now: what was measured and kept of them is of no use."""
@@ -140,10 +138,11 @@ class QController(Report, Checkpoint, Wrapper):
         """Adds a group of parameters. Its learning rate stands beside those that the optimizer was built with, and is
         moved together with them."""
         self._base.add_param_group(param_group)
-        group = self._base.param_groups[-1]
-        self._lr.add(group)
+        groups = self._base.param_groups
+        give_each_its_own(groups, "lr", self._base.defaults.get("lr"))
+        self._lr.fit(groups, self._is_scheduled())
         if self._weight_decay is not None:
-            self._weight_decay.add(group)
+            self._weight_decay.fit(groups, False)
         self._renew()
 
     def zero_grad(self, set_to_none=True):
@@ -168,6 +167,15 @@ class QController(Report, Checkpoint, Wrapper):
         tell it before each decision (`is_due`)."""
         self._driver.observe_validation(float(loss))
 
+    @property
+    def _step_supports_amp_scaling(self):
+        # A gradient scaler asks this at each of its steps. It then divides the gradients before ours, so that scaled
+        # ones are never measured. What was observed until now belongs to this step, also where the scaler leaves it out.
+        self._losses.mark()
+        return False
+
+    # It looks at numbers, and takes decisions: nothing of it can be part of a graph of torch.compile.
+    @torch._disable_dynamo
     @torch.no_grad()
     def step(self, closure=None, *, loss=None):
         """Takes one step with the gradients that are there.
@@ -192,6 +200,10 @@ class QController(Report, Checkpoint, Wrapper):
 
     def _controlled_step(self, closure=None, loss=None):
         if closure is not None:
+            if not callable(closure):
+                raise TypeError(
+                    f"step takes a closure, but got a {type(closure).__name__}: a loss is given by name, as in opt.step(loss=loss)"
+                )
             loss = self._run(closure)
             if loss is None and self._losses.is_empty():
                 # A batch that was left out.
@@ -326,7 +338,7 @@ class QController(Report, Checkpoint, Wrapper):
         """Copies to the host what a decision needs: sampled parameters, gradient, and losses; at once."""
         sample, losses = self._sample, self._losses.kept()
         device = self._params[0].device
-        joined = torch.cat([sample.of_params(), sample.of_grads(), *[one.to(device).reshape(1) for one in losses]])
+        joined = torch.cat([sample.of_params(), sample.of_grads(), *[one.to(device).reshape(-1) for one in losses]])
         host, n = joined.cpu().numpy(), sample.n_sampled
         return host[:n], host[n : 2 * n], host[2 * n :].tolist()
 
@@ -335,6 +347,14 @@ class QController(Report, Checkpoint, Wrapper):
             raise ValueError(
                 f"the loss of the first step is {losses[-1]}: there is no sound state to go back to. Look at the data and "
                 "at the initial weights"
+            )
+
+    def _check_restored(self):
+        is_finite = are_finite(self._params)
+        if not (is_finite if self._together is None else self._together.all_finite(is_finite)):
+            raise RuntimeError(
+                "the state to go back to holds parameters that are not finite: the net was wrecked already when its weights "
+                "were loaded, or this controller made. Load an earlier checkpoint"
             )
 
     def _heal(self, losses):
@@ -347,6 +367,7 @@ class QController(Report, Checkpoint, Wrapper):
         elif order.kind == "roll_back":
             if self._kept is not None:
                 self._kept.restore(self._counters)
+                self._check_restored()
             self._driver.rolled_back(self._sample.of_params().cpu().numpy())
         elif order.kind == "restart":
             if self._first is not None:
