@@ -15,6 +15,11 @@ def check_optimizer(optimizer, controller_type):
         raise TypeError(f"the optimizer is a {type(optimizer).__name__}, but must be a torch.optim.Optimizer: {hint}")
     if isinstance(optimizer, torch.optim.LBFGS):
         raise TypeError("LBFGS searches along lines and has no learning rate to move: use SGD, Adam or AdamW, for instance")
+    if isinstance(optimizer, (torch.optim.ASGD, torch.optim.Rprop)):
+        raise TypeError(
+            f"{type(optimizer).__name__} keeps step lengths of its own, and its 'lr' is where they began: to move it moves "
+            "nothing, or comes a step too late. Use SGD, Adam or AdamW, for instance"
+        )
     if not all("lr" in group for group in optimizer.param_groups):
         raise TypeError(f"{type(optimizer).__name__} has no learning rate ('lr' in its groups), so there is nothing to move")
     name = type(optimizer).__module__ + "." + type(optimizer).__name__

@@ -5,6 +5,10 @@ import torch
 from ._sample import local, real
 
 
+#: Types whose norm can be taken in float32.
+NARROW = {torch.float16, torch.bfloat16, torch.float32}
+
+
 def check_grads(params):
     """Raises where there is no gradient, or one that cannot be measured."""
     has_grad = False
@@ -20,12 +24,13 @@ def check_grads(params):
 def _norms(grads):
     """Norm of each gradient, `[n]`: not finite where one of its elements is not (or is above about 1e19). Nothing that is
     as cheap to ask of a gradient finds more."""
-    parts = [real(grad) for grad in grads]
-    parts = [part for part in parts if part.numel() > 0]
+    parts = [part for part in map(local, grads) if part.numel() > 0]
     if not parts:
-        return torch.zeros(1, device=real(grads[0]).device)
-    # PyTorch takes no norm in a type that is narrower than what it is of.
-    dtype = torch.float64 if any(part.dtype == torch.float64 for part in parts) else torch.float32
+        return torch.zeros(1, device=local(grads[0]).device)
+    dtypes, dtype = {part.dtype for part in parts}, torch.float32
+    if not dtypes <= NARROW:
+        # PyTorch takes no norm in a type that is narrower than what it is of.
+        parts, dtype = [real(part) for part in parts], torch.float64
     return torch.stack(torch._foreach_norm(parts, 2.0, dtype))
 
 
