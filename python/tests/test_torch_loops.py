@@ -325,6 +325,32 @@ def test_a_scheduler_that_stood_there_before_may_begin_at_zero():
 # Checkpoints that do not fit.
 
 
+def test_what_was_measured_of_other_coordinates_is_not_taken_for_the_own():
+    def make(seed):
+        torch.manual_seed(0)
+        net = torch.nn.Sequential(torch.nn.Linear(4, 300), torch.nn.Linear(300, 300), torch.nn.Linear(300, 1))
+        return net, controlled(net.parameters(), 1e-5, seed=seed)
+
+    def features(net, opt):
+        opt.on_decision(lambda record: seen.append(record["features"]))
+        seen = []
+        train(net, opt, x, y, 3)
+        return seen
+
+    _, x, y = problem()
+    net, opt = make(seed=0)
+    train(net, opt, x, y, 20)
+    saved, told = (copy.deepcopy(net.state_dict()), copy.deepcopy(opt.state_dict())), []
+    for seed, anew in [(0, False), (1, False), (1, True)]:
+        net, opt = make(seed)
+        net.load_state_dict(saved[0])
+        opt.load_state_dict(copy.deepcopy(saved[1]))
+        if anew:
+            opt._reset_measure()
+        told.append(features(net, opt))
+    assert told[0] != told[1] == told[2]
+
+
 def changed(state, **contents):
     """The state dict with other contents of the controller."""
     state = copy.deepcopy(state)

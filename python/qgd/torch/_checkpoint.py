@@ -6,7 +6,6 @@ import math
 import operator
 import warnings
 
-import torch
 from torch.optim import Optimizer
 
 from ._losses import Losses
@@ -82,6 +81,7 @@ class Checkpoint:
             "driver": base64.b64encode(self._driver.state()).decode("ascii"),
             "version": VERSION,
             "controller": self._options["controller"],
+            "measured": self._measured,
             "losses": self._losses.kept_numbers(),
             "counters": sorted(self._counters),
             "scheduled": self._was_scheduled,
@@ -108,7 +108,7 @@ class Checkpoint:
             losses = [float(loss) for loss in contents["losses"]]
             counters = {str(counter) for counter in contents["counters"]}
             lead = _positive(contents["lead"])
-            is_scheduled = bool(contents["scheduled"])
+            is_scheduled, measured = bool(contents["scheduled"]), contents.get("measured")
         except (LookupError, TypeError, ValueError, AttributeError) as error:
             raise ValueError(f"what the checkpoint holds of the controller is damaged: {error!r}") from error
         own, saved = self._options["controller"], contents.get("controller")
@@ -121,11 +121,11 @@ class Checkpoint:
         except ValueError as error:
             by = "" if saved in (None, own) else f", which was saved by '{saved}',"
             raise ValueError(f"the checkpoint{by} cannot go on under the controller '{own}': {error}") from error
-        return driver, values, losses, counters, is_scheduled, lead
+        return driver, values, losses, counters, is_scheduled, lead, measured
 
-    def _take_over(self, driver, values, losses, counters, is_scheduled, lead):
+    def _take_over(self, driver, values, losses, counters, is_scheduled, lead, measured):
         """Goes on from what was saved."""
-        self._driver = driver
+        self._driver, self._measured = driver, measured
         for name, value in values.items():
             (self._lr if name == "lr" else self._weight_decay).__dict__.update(value)
         self._losses.load(losses)

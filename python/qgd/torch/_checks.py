@@ -1,6 +1,7 @@
 """What cannot be controlled is refused, with what to do instead."""
 
 import operator
+from math import isfinite
 
 import torch
 from torch.optim import Optimizer
@@ -62,6 +63,24 @@ def nets(name, value):
         if not isinstance(one, torch.nn.Module):
             raise TypeError(f"{name} is a {type(one).__name__}, but must be a torch.nn.Module, or a list of them")
     return several
+
+
+def check_first(losses):
+    """Raises where one of the losses of the very first step is not finite."""
+    if not all(map(isfinite, losses)):
+        raise ValueError(
+            f"the loss of the first step is {losses[-1]}: there is no sound state to go back to. Look at the data and "
+            "at the initial weights"
+        )
+
+
+def check_restored(is_finite):
+    """Raises where parameters that a rollback has put back are not finite."""
+    if not is_finite:
+        raise RuntimeError(
+            "the state to go back to holds parameters that are not finite: the net was wrecked already when its weights "
+            "were loaded, or this controller made. Load an earlier checkpoint"
+        )
 
 
 def check_params(params):

@@ -1,27 +1,23 @@
 """`QController`: a policy beside an optimizer of PyTorch."""
 
-from math import isfinite
-from operator import is_
-
 import torch
 from torch.optim import Optimizer
 
 from .. import _core
 from ._checkpoint import Checkpoint
-from ._checks import bounds, check_optimizer, check_params, nets, whole
-from ._grads import are_finite, check_grads, masked
+from ._checks import bounds, check_optimizer, check_restored, nets, whole
+from ._grads import are_finite, check_grads
 from ._losses import Losses
 from ._rates import Controlled, give_each_its_own
 from ._report import Report
-from ._sample import Sample
+from ._signals import Signals
 from ._snapshot import Snapshot
-from ._together import processes
 from ._wrapper import Wrapper
 
 ROLLBACKS = ("state", "parameters", "cpu", False)
 
 
-class QController(Report, Checkpoint, Wrapper):
+class QController(Signals, Report, Checkpoint, Wrapper):
     """Steps an optimizer and lets a policy move its learning rate and weight decay.
 
     It is a `torch.optim.Optimizer`: pass it wherever the optimizer went. `param_groups`, `state` and `defaults` are the
@@ -114,6 +110,7 @@ class QController(Report, Checkpoint, Wrapper):
         decays = all("weight_decay" in group for group in groups)
         weight_decay = Controlled(groups, "weight_decay", self._base.defaults.get("weight_decay")) if decays else None
         has_decay = weight_decay is not None and weight_decay.reference is not None
+        self._measured = None
         self._driver = self._new_driver(self._lr.base, weight_decay.base if has_decay else 0.0)
         self._weight_decay = weight_decay if has_decay and self._driver.moves_weight_decay else None
         if self._driver.moves_weight_decay and not has_decay:
@@ -252,24 +249,11 @@ class QController(Report, Checkpoint, Wrapper):
             "controller decides by the loss"
         )
 
-    def _refresh(self):
-        """Takes in the parameters of the groups, where they are others than at the last step."""
-        params = [p for group in self.param_groups for p in group["params"]]
-        if self._params is not None and len(params) == len(self._params) and all(map(is_, params, self._params)):
-            return
-        check_params(params)
-        self._forget_params()
-        self._params = params
-        self._sample = Sample(params, self._options["seed"])
-        self._together = processes(self._process_group, params)
-        if not self._driver.measures(self._sample.n_sampled):
-            self._driver.reset_measure()
-
     def _renew(self):
         """What follows from other parameters in the groups."""
         if self._first is not None:
             self._driver.forget_first()
-        self._driver.reset_measure()
+        self._reset_measure()
         self._forget_params()
 
     def _is_scheduled(self):
@@ -292,74 +276,9 @@ class QController(Report, Checkpoint, Wrapper):
         if self._weight_decay is not None and self._weight_decay.take_in(groups, False):
             self._driver.set_weight_decay(self._weight_decay.base * self._weight_decay.factor)
 
-    def _looks(self):
-        if self._looks_first is not None:
-            return self._looks_first
-        return self._params[0].device.type == "cpu"
-
-    def _ask(self, now, is_guarded):
-        """Tells the driver what is seen at this step. Returns its order."""
-        driver, grads = self._driver, [p.grad for p in self._params if p.grad is not None]
-        is_due = driver.is_due
-        if not is_due and (not is_guarded or not self._looks()):
-            if is_guarded:
-                now = masked(grads, now)
-            self._losses.keep(now)
-            return driver.step([])
-        is_finite = not is_guarded or are_finite(grads)
-        if is_due:
-            self._losses.keep(now)
-            return self._decide(is_guarded, is_finite)
-        if self._together is not None:
-            # The losses are added up at the next decision; that of a step which is left out is told by the gradient.
-            is_finite = self._together.all_finite(is_finite)
-            if is_finite:
-                self._losses.keep(now)
-            return driver.step([], is_finite)
-        loss = float(now)
-        self._heal([loss])
-        return driver.step([loss], is_finite)
-
-    def _decide(self, is_guarded, is_finite):
-        params, grad, losses = self._read()
-        if self._together is None:
-            self._check_first(is_guarded, losses)
-            self._heal(losses)
-            return self._driver.step(losses, is_finite, params=params, grad=grad, n_params=self._sample.n_params)
-        sums = self._driver.sums(params, grad)
-        sample = self._sample
-        shared = self._together.share(sums, sample.n_sampled, sample.n_params, is_finite, losses, self._driver.lr)
-        sums, n_sampled, n_params, is_finite, losses = shared
-        self._check_first(is_guarded, losses)
-        self._heal(losses)
-        return self._driver.step(losses, is_finite, sums=sums, n_sampled=n_sampled, n_params=n_params)
-
-    def _read(self):
-        """Copies to the host what a decision needs: sampled parameters, gradient, and losses; at once."""
-        sample, losses = self._sample, self._losses.kept()
-        device = self._params[0].device
-        joined = torch.cat([sample.of_params(), sample.of_grads(), *[one.to(device).reshape(-1) for one in losses]])
-        host, n = joined.cpu().numpy(), sample.n_sampled
-        return host[:n], host[n : 2 * n], host[2 * n :].tolist()
-
-    def _check_first(self, is_guarded, losses):
-        if is_guarded and self._driver.steps == 0 and not all(map(isfinite, losses)):
-            raise ValueError(
-                f"the loss of the first step is {losses[-1]}: there is no sound state to go back to. Look at the data and "
-                "at the initial weights"
-            )
-
     def _check_restored(self):
         is_finite = are_finite(self._params)
-        if not (is_finite if self._together is None else self._together.all_finite(is_finite)):
-            raise RuntimeError(
-                "the state to go back to holds parameters that are not finite: the net was wrecked already when its weights "
-                "were loaded, or this controller made. Load an earlier checkpoint"
-            )
-
-    def _heal(self, losses):
-        if self._kept is not None and not all(map(isfinite, losses)):
-            self._kept.heal_buffers()
+        check_restored(is_finite if self._together is None else self._together.all_finite(is_finite))
 
     def _obey(self, order):
         if order.kind == "apply":
@@ -415,6 +334,7 @@ class QController(Report, Checkpoint, Wrapper):
         them, and the coming step is a decision."""
         self._losses.drop()
         self._driver.begin_here()
+        self._reset_measure()
         self._forget_params()
 
 
