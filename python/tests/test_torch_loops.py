@@ -222,6 +222,35 @@ def test_a_net_that_was_wrecked_before_it_was_loaded_is_said():
         train(net, opt, x, y, 10)
 
 
+class Centered(torch.nn.Module):
+    """Centers by a running mean, for which it puts in a new tensor at every step; its length is that of the batch."""
+
+    def __init__(self):
+        super().__init__()
+        self.register_buffer("mean", torch.zeros(4))
+        self.register_buffer("last", torch.zeros(0))
+
+    def forward(self, x):
+        if self.training:
+            self.mean = 0.9 * self.mean + 0.1 * x.mean(0)
+            self.last = x[:, 0].clone()
+        return x - self.mean
+
+
+@pytest.mark.parametrize("looks_first", [True, False])
+@pytest.mark.parametrize("n_broken", [1, 40])
+def test_buffers_that_a_net_replaces_are_restored_too(looks_first, n_broken):
+    net, x, y = problem()
+    net = torch.nn.Sequential(Centered(), net)
+    opt = controlled(net.parameters(), model=net, looks_first=looks_first)
+    train(net, opt, x, y, 100)
+    for step in range(n_broken):
+        train(net, opt, x[: 32 + step] * float("nan"), y[: 32 + step], 1)
+    losses = train(net, opt, x, y, 100)
+    assert bool(net[0].mean.isfinite().all()) and losses[-1] < 0.1
+    assert all(bool(p.isfinite().all()) for p in net.parameters())
+
+
 # Rates and groups.
 
 

@@ -316,9 +316,8 @@ class QController(Signals, Report, Checkpoint, Wrapper):
     def _snapshot(self):
         if not self._rollback:
             return None
-        buffers = [buffer for model in self._models for buffer in model.buffers()]
         with_state, on_cpu = self._rollback != "parameters", self._rollback == "cpu"
-        return Snapshot(self._params, self._base, buffers, with_state=with_state, on_cpu=on_cpu)
+        return Snapshot(self._params, self._base, self._models, with_state=with_state, on_cpu=on_cpu)
 
     def _keep(self):
         """Remembers the state before this step, which is verified; the first one as long as it may be needed."""
