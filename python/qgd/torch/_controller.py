@@ -1,5 +1,7 @@
 """`QController`: a policy beside an optimizer of PyTorch."""
 
+import warnings
+
 import torch
 from torch.optim import Optimizer
 
@@ -13,6 +15,9 @@ from ._report import Report
 from ._signals import Signals
 from ._snapshot import Snapshot
 from ._wrapper import Wrapper
+
+#: Number of steps that are left out in a row after which it is said.
+MANY_LEFT_OUT = 20
 
 ROLLBACKS = ("state", "parameters", "cpu", False)
 
@@ -92,6 +97,7 @@ class QController(Signals, Report, Checkpoint, Wrapper):
         self._losses = Losses()
         self._last = None
         self._was_scheduled = False
+        self._n_left_out = 0
         self._counters = set()
         self._make_driver()
         self._forget_params()
@@ -281,6 +287,13 @@ class QController(Signals, Report, Checkpoint, Wrapper):
         check_restored(is_finite if self._together is None else self._together.all_finite(is_finite))
 
     def _obey(self, order):
+        self._n_left_out = 0 if order.kind == "apply" else self._n_left_out + 1
+        if self._n_left_out == MANY_LEFT_OUT:
+            warnings.warn(
+                f"the last {MANY_LEFT_OUT} steps were all left out, so the net does not learn: losses or gradients are not "
+                f"finite, or far above the earlier ones. The newest decision: {self._last}",
+                stacklevel=7,
+            )
         if order.kind == "apply":
             self._apply(order)
         elif order.kind == "roll_back":
