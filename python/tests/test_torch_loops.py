@@ -238,6 +238,20 @@ class Centered(torch.nn.Module):
         return x - self.mean
 
 
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")
+@pytest.mark.parametrize("form", [torch.jit.script, lambda net: torch.compile(net, backend="eager")])
+def test_buffers_of_nets_in_other_forms_are_restored_too(form):
+    net = torch.nn.Sequential(torch.nn.Linear(4, 8), torch.nn.BatchNorm1d(8), torch.nn.Linear(8, 1))
+    _, x, y = problem()
+    formed = form(net)
+    opt = controlled(net.parameters(), model=formed)
+    train(formed, opt, x, y, 50)
+    train(formed, opt, x * float("nan"), y, 1)
+    assert opt.broken_batches == 0 and bool(net[1].running_mean.isfinite().all())
+    train(formed, opt, x, y, 20)
+    assert opt.broken_batches == 1
+
+
 @pytest.mark.parametrize("looks_first", [True, False])
 @pytest.mark.parametrize("n_broken", [1, 40])
 def test_buffers_that_a_net_replaces_are_restored_too(looks_first, n_broken):
@@ -343,6 +357,14 @@ def test_a_run_is_saved_and_copied_where_a_schedule_is_at_zero(name, at):
         opt_i.param_groups[0]["lr"] = 0.005
     losses = train(net, opt, x, y, 20)
     assert losses == train(other, copied, x, y, 20) == train(resumed_net, resumed, x, y, 20)
+
+
+def test_a_plateau_lowers_the_rate_in_force_once():
+    net, x, y = problem()
+    opt = controlled(net.parameters(), 0.01, "always-accept")
+    scheduler = lr_scheduler.ReduceLROnPlateau(opt, factor=0.5, patience=3)
+    train(net, opt, x, y, 10, lambda step: scheduler.step(1.0 if step < 7 else 0.5))
+    assert opt.param_groups[0]["lr"] == opt.lr == 0.005
 
 
 def test_a_scheduler_that_stood_there_before_may_begin_at_zero():

@@ -119,8 +119,9 @@ class Snapshot:
         if local(live).shape == saved.shape:
             local(live).copy_(saved)
         else:
-            module, name = place
-            module._buffers[name] = saved.to(live.device, copy=True)
+            model, path = place
+            module, _, name = path.rpartition(".")
+            setattr(self._models[model].get_submodule(module), name, saved.to(live.device, copy=True))
 
     @torch.no_grad()
     def heal_buffers(self):
@@ -131,12 +132,10 @@ class Snapshot:
 
 
 def buffers_of(models):
-    """The buffers of nets, each with its place: its module, and its name there."""
-    for model in models:
-        for module in model.modules():
-            for name, buffer in module._buffers.items():
-                if buffer is not None:
-                    yield (module, name), buffer
+    """The buffers of nets, each with its place: the number of its net, and its name there."""
+    for i, model in enumerate(models):
+        for name, buffer in model.named_buffers():
+            yield (i, name), buffer
 
 
 def _copy_all(to, of):
