@@ -24,17 +24,18 @@ def _table(table: Mapping[str, Any], path: str) -> dict[str, Any]:
     for key in table:
         if not isinstance(key, str):
             raise TypeError(f"{path or 'the space'} has the key {key!r}, but keys must be words")
-    return {key: _plain(value, f"{path}.{key}" if path else key) for key, value in table.items() if value is not None}
+    return {key: plain(value, f"{path}.{key}" if path else key) for key, value in table.items() if value is not None}
 
 
-def _plain(value: Any, path: str) -> Any:
+def plain(value: Any, path: str) -> Any:
+    """The value in plain types, as JSON has them."""
     if isinstance(value, Mapping):
         return _table(value, path)
     if isinstance(value, (list, tuple)):
-        return [_plain(item, f"{path}[{i}]") for i, item in enumerate(value)]
+        return [plain(item, f"{path}[{i}]") for i, item in enumerate(value)]
     if hasattr(value, "tolist"):
         # An array or a scalar of NumPy.
-        return _plain(value.tolist(), path)
+        return plain(value.tolist(), path)
     if isinstance(value, float) and not math.isfinite(value):
         raise ValueError(f"`{path}` is {value}, but must be a finite number")
     if isinstance(value, (bool, int, float, str)):

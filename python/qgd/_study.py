@@ -13,8 +13,8 @@ from typing import Any, Optional, SupportsFloat, Union
 
 from . import _core
 from ._core import Exhausted, Waits
-from ._space import space_text
-from ._trials import FrozenTrial, TrialState, as_number, as_numbers, as_values, frozen, state_name
+from ._space import plain, space_text
+from ._trials import FrozenTrial, TrialState, as_number, as_numbers, as_values, as_whole, frozen, state_name
 
 logger = logging.getLogger("qgd")
 
@@ -116,8 +116,8 @@ class Study:
             directions=_directions(direction, directions),
             sampler=sampler,
             pruner=pruner,
-            seed=seed,
-            lag=lag,
+            seed=as_whole(seed, "seed"),
+            lag=as_whole(lag, "lag"),
         )
         self.name, self.lag = name, lag
         self._stopped = threading.Event()
@@ -156,7 +156,7 @@ class Study:
         `state`: "pruned" or "fail" (with `reason`) in place of values, or "waiting": it is to be tried again.
         `constraints`: the trial is feasible where none of these numbers is above 0.
         """
-        number = trial.number if isinstance(trial, Trial) else operator.index(trial)
+        number = trial.number if isinstance(trial, Trial) else as_whole(trial, "the number of a trial")
         if constraints is not None:
             constraints = as_numbers(constraints, f"`constraints` of trial {number}")
         else:
@@ -171,7 +171,11 @@ class Study:
 
     def enqueue(self, params: Mapping[str, Any]) -> None:
         """Has these parameters tried before the sampler is asked again. It chooses those that are missing."""
-        self._core.enqueue(json.dumps(dict(params), default=_item))
+        if not isinstance(params, Mapping):
+            raise TypeError(f"params is {params!r}, but must be a dict of parameters")
+        # None is a choice in studies that Optuna has made.
+        tried = {name: None if value is None else plain(value, f"params.{name}") for name, value in params.items()}
+        self._core.enqueue(json.dumps(tried))
 
     enqueue_trial = enqueue
 
@@ -343,10 +347,3 @@ def _directions(one: Optional[str], several: Optional[Sequence[str]]) -> Optiona
     if isinstance(several, str):
         raise TypeError(f"directions is '{several}', but must be a list: direction='{several}' is for one objective")
     return [one] if one is not None else None if several is None else list(several)
-
-
-def _item(value: Any) -> Any:
-    """A scalar of NumPy as Python has it."""
-    if hasattr(value, "item"):
-        return value.item()
-    raise TypeError(f"{value!r} is no value of a parameter")

@@ -1,5 +1,6 @@
 """Trials as they stand in a study, and the numbers that users tell of them."""
 
+import operator
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from enum import Enum
@@ -57,6 +58,16 @@ def state_name(state: Union[TrialState, str, None]) -> str:
     if state is None:
         return "complete"
     return str(getattr(state, "name", state)).lower()
+
+
+def as_whole(value: Any, what: str) -> int:
+    try:
+        number = operator.index(value)
+    except TypeError:
+        raise TypeError(f"{what} is {value!r}, but must be a whole number") from None
+    if not 0 <= number < 2**63:
+        raise ValueError(f"{what} is {number}, but must be from 0 to 2^63 - 1")
+    return number
 
 
 def as_number(value: Any, what: str) -> float:

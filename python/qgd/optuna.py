@@ -3,6 +3,7 @@
     study = optuna.create_study(sampler=qgd.optuna.Sampler("tpe"))
 """
 
+import operator
 import secrets
 import threading
 import warnings
@@ -46,8 +47,13 @@ class Sampler(BaseSampler):
         search_space: Optional[Mapping[str, BaseDistribution]] = None,
         constraints_func: Optional[Callable[[FrozenTrial], Sequence[float]]] = None,
     ) -> None:
-        if seed is not None and not 0 <= seed < 2**64:
+        if not isinstance(sampler, str):
+            raise TypeError(f"sampler is {sampler!r}, but must be a name, as in qgd.samplers()")
+        if seed is not None and not 0 <= operator.index(seed) < 2**64:
             raise ValueError(f"seed is {seed}, but must be from 0 to 2^64 - 1")
+        for name, kind in (search_space or {}).items():
+            if not isinstance(kind, BaseDistribution):
+                raise TypeError(f"search_space['{name}'] is {kind!r}, but must be a distribution of Optuna")
         self._spec, self._name = sampler, sampler.split(":")[0]
         if self._name == "grid" and search_space is None:
             raise ValueError("sampler 'grid' must know all parameters before the first trial: give `search_space`")

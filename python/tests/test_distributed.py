@@ -1,6 +1,7 @@
 """Several processes that train one net: all take the same decisions."""
 
 import contextlib
+import copy
 import os
 import time
 
@@ -123,6 +124,59 @@ def test_processes_of_fsdp2_measure_the_whole_net_and_go_back(wraps_parts, tmp_p
     lrs = [[lr for _, lr, _ in run["seen"][:40]] for run in (results[0], one)]
     assert lrs[0] == pytest.approx(lrs[1])
     assert results[0]["rollbacks"] >= 1 and results[0]["loss"] < 0.3
+
+
+def resume_fsdp(rank, n, folder):
+    import torch.distributed.checkpoint as dcp
+    from torch.distributed.checkpoint.state_dict import get_state_dict, set_state_dict
+    from torch.distributed.fsdp import fully_shard
+
+    def make():
+        net, x, y = problem()
+        fully_shard(net)
+        opt = qgd.QController(torch.optim.Adam(net.parameters(), lr=1e-4), total_steps=400)
+        return net, opt, x[rank::n], y[rank::n]
+
+    def run(net, opt, x, y, n_steps):
+        seen = []
+        opt.on_decision(lambda record: seen.append((record["step"], record["lr"], record["features"])))
+        for _ in range(n_steps):
+            opt.zero_grad()
+            loss = loss_of(net, x, y)
+            loss.backward()
+            opt.step(loss=loss)
+        return str(seen)
+
+    net, opt, x, y = make()
+    run(net, opt, x, y, 90)
+    # Until no losses wait for a decision: they are those of the process that saves.
+    while opt._losses.kept_numbers():
+        run(net, opt, x, y, 1)
+    of_net, of_opt = get_state_dict(net, opt)
+    dcp.save({"net": of_net, "opt": of_opt}, checkpoint_id=folder)
+    own, weights = copy.deepcopy(opt.state_dict()), copy.deepcopy(net.state_dict())
+    seen = {"on": run(net, opt, x, y, 60)}
+    for name in ("own", "anew", "dcp"):
+        net, opt, x, y = make()
+        if name == "dcp":
+            of_net, of_opt = get_state_dict(net, opt)
+            saved = {"net": of_net, "opt": of_opt}
+            dcp.load(saved, checkpoint_id=folder)
+            set_state_dict(net, opt, model_state_dict=saved["net"], optim_state_dict=saved["opt"])
+        else:
+            net.load_state_dict(copy.deepcopy(weights))
+            opt.load_state_dict(copy.deepcopy(own))
+        if name == "anew":
+            opt._reset_measure()
+        seen[name] = run(net, opt, x, y, 60)
+    return seen
+
+
+@pytest.mark.filterwarnings("ignore::UserWarning", "ignore::FutureWarning")
+def test_a_resumed_process_of_fsdp2_goes_on_from_its_own_measurements_or_measures_anew(tmp_path):
+    first, second = in_processes(2, tmp_path, resume_fsdp, str(tmp_path / "saved"))
+    assert first == second
+    assert first["own"] == first["on"] != first["anew"] == first["dcp"]
 
 
 def disagree(rank, n):

@@ -315,10 +315,13 @@ def test_processes_share_a_study(fast_path):
         ({"sampler": "tpe:gamma=2"}, "gamma"),
         ({"sampler": "grid"}, "search_space"),
         ({"seed": -1}, "seed is -1"),
+        ({"seed": 1.5}, "float"),
+        ({"sampler": None}, "sampler is None"),
+        ({"search_space": {"x": 5}}, r"search_space\['x'\] is 5"),
     ],
 )
 def test_what_is_wrong_is_said_at_once(settings, message):
-    with pytest.raises(ValueError, match=message):
+    with pytest.raises((TypeError, ValueError), match=message):
         qgd.optuna.Sampler(**settings)
 
 

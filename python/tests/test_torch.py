@@ -286,6 +286,8 @@ def test_what_cannot_be_controlled_is_refused():
         (net, "must be a torch.optim.Optimizer"),
         (params, "is a list"),
         (torch.optim.LBFGS(params), "LBFGS"),
+        (torch.optim.Rprop(params), "Rprop keeps step lengths of its own"),
+        (torch.optim.ASGD(params), "ASGD keeps step lengths of its own"),
         (qgd.QController(sgd), "controlled already"),
     ]:
         with pytest.raises(TypeError, match=message):

@@ -2,12 +2,16 @@
 
 import base64
 import json
+import math
+import operator
 import warnings
 
-import torch
 from torch.optim import Optimizer
 
 from ._losses import Losses
+
+#: What a checkpoint holds of the controller, as this version of the package writes it.
+VERSION = 1
 
 #: The key of a parameter group under which a checkpoint keeps what the controller knows.
 KEY = "qgd"
@@ -31,7 +35,7 @@ class Checkpoint:
         self.__dict__.update(state)
         Optimizer.__setstate__(self, {})
         self._make_driver()
-        self._load_saved(saved)
+        self._take_over(*self._checked(_decoded(saved), len(self.param_groups)))
 
     def state_dict(self):
         """The optimizer's own state dict, and beside it one string, `param_groups[0]["qgd"]`.
@@ -51,23 +55,23 @@ class Checkpoint:
         so that one begins anew at the learning rates in it, with a warning.
 
         Raises:
-            ValueError: the state is of other groups, of another controller, or damaged.
+            ValueError: the state is of other groups, of another controller, or damaged. Then nothing has been changed.
         """
         state_dict = self._hooked(self._optimizer_load_state_dict_pre_hooks, dict(state_dict))
         groups = [dict(group) for group in state_dict["param_groups"]]
         saved = groups[0].pop(KEY, None) if groups else None
-        contents = None if saved is None else _decoded(saved)
+        loaded = None if saved is None else self._checked(_decoded(saved), len(groups))
         self._base.load_state_dict({**state_dict, "param_groups": groups})
         self._losses = Losses()
         self._forget_params()
         self._make_driver()
-        if contents is None:
+        if loaded is None:
             warnings.warn(
                 "this checkpoint was saved by the bare optimizer: the controller begins anew, at the learning rate in it",
                 stacklevel=2,
             )
         else:
-            self._load_contents(contents)
+            self._take_over(*loaded)
         for hook in self._optimizer_load_state_dict_post_hooks.values():
             hook(self)
 
@@ -75,7 +79,10 @@ class Checkpoint:
         values = {"lr": self._lr, "weight_decay": self._weight_decay}
         contents = {
             "driver": base64.b64encode(self._driver.state()).decode("ascii"),
-            "losses": [one.item() for one in self._losses.kept_without_taking()],
+            "version": VERSION,
+            "controller": self._options["controller"],
+            "measured": self._measured,
+            "losses": self._losses.kept_numbers(),
             "counters": sorted(self._counters),
             "scheduled": self._was_scheduled,
             "lead": getattr(self, "_lead", 1.0),
@@ -87,24 +94,64 @@ class Checkpoint:
         }
         return json.dumps(contents)
 
-    def _load_saved(self, saved):
-        self._load_contents(_decoded(saved))
-
-    def _load_contents(self, contents):
+    def _checked(self, contents, n_groups):
+        """A driver in the saved state, and the contents, which all fit."""
+        version = contents.get("version", VERSION)
+        if version != VERSION:
+            raise ValueError(
+                f"the checkpoint was saved by another version of qgd, in format {version!r}, but this one reads format "
+                f"{VERSION}: install that version, or a newer one"
+            )
         try:
-            self._driver.load_state(base64.b64decode(contents["driver"]))
-            for name, value in contents["values"].items():
-                target = self._lr if name == "lr" else self._weight_decay
-                target.__dict__.update(value)
-            self._losses.load(contents["losses"])
-            self._counters = set(contents["counters"])
-            self._was_scheduled, self._lead = contents["scheduled"], contents["lead"]
-        except (KeyError, TypeError, AttributeError) as error:
+            state = base64.b64decode(contents["driver"], validate=True)
+            values = {name: _checked_value(contents["values"][name], n_groups) for name in contents["values"]}
+            losses = [float(loss) for loss in contents["losses"]]
+            counters = {str(counter) for counter in contents["counters"]}
+            lead = _positive(contents["lead"])
+            is_scheduled, measured = bool(contents["scheduled"]), contents.get("measured")
+        except (LookupError, TypeError, ValueError, AttributeError) as error:
             raise ValueError(f"what the checkpoint holds of the controller is damaged: {error!r}") from error
-        if self._driver.steps > 0:
+        own, saved = self._options["controller"], contents.get("controller")
+        weight_decay = self._weight_decay
+        driver = self._new_driver(self._lr.base, 0.0 if weight_decay is None else weight_decay.base)
+        try:
+            driver.load_state(state)
+            if set(values) != {"lr"} | ({"weight_decay"} if weight_decay is not None else set()):
+                raise ValueError("it moves other values")
+        except ValueError as error:
+            by = "" if saved in (None, own) else f", which was saved by '{saved}',"
+            raise ValueError(f"the checkpoint{by} cannot go on under the controller '{own}': {error}") from error
+        return driver, values, losses, counters, is_scheduled, lead, measured
+
+    def _take_over(self, driver, values, losses, counters, is_scheduled, lead, measured):
+        """Goes on from what was saved."""
+        self._driver, self._measured = driver, measured
+        for name, value in values.items():
+            (self._lr if name == "lr" else self._weight_decay).__dict__.update(value)
+        self._losses.load(losses)
+        self._counters, self._was_scheduled, self._lead = counters, is_scheduled, lead
+        if driver.steps > 0:
             # Before that (Accelerate loads every optimizer's own state) the state of the start is still to come.
-            self._driver.forget_first()
+            driver.forget_first()
         self._last = None
+
+
+def _checked_value(value, n_groups):
+    """The saved fields of a `Controlled`."""
+    bases, written = ([float(one) for one in value[key]] for key in ("bases", "written"))
+    if not len(bases) == len(written) == n_groups:
+        raise ValueError(f"it is of {len(bases)} parameter groups, and there are {n_groups}")
+    reference = operator.index(value["reference"])
+    _positive(bases[range(n_groups)[reference]])
+    if not all(0.0 <= one < math.inf for one in [*bases, *written]):
+        raise ValueError("a rate is negative or not finite")
+    return {"bases": bases, "written": written, "factor": _positive(value["factor"]), "reference": reference}
+
+
+def _positive(value):
+    if not 0.0 < float(value) < math.inf:
+        raise ValueError(f"{value!r} is not positive")
+    return float(value)
 
 
 def _decoded(saved):

@@ -1,5 +1,8 @@
 """What cannot be controlled is refused, with what to do instead."""
 
+import operator
+from math import isfinite
+
 import torch
 from torch.optim import Optimizer
 
@@ -13,6 +16,11 @@ def check_optimizer(optimizer, controller_type):
         raise TypeError(f"the optimizer is a {type(optimizer).__name__}, but must be a torch.optim.Optimizer: {hint}")
     if isinstance(optimizer, torch.optim.LBFGS):
         raise TypeError("LBFGS searches along lines and has no learning rate to move: use SGD, Adam or AdamW, for instance")
+    if isinstance(optimizer, (torch.optim.ASGD, torch.optim.Rprop)):
+        raise TypeError(
+            f"{type(optimizer).__name__} keeps step lengths of its own, and its 'lr' is where they began: to move it moves "
+            "nothing, or comes a step too late. Use SGD, Adam or AdamW, for instance"
+        )
     if not all("lr" in group for group in optimizer.param_groups):
         raise TypeError(f"{type(optimizer).__name__} has no learning rate ('lr' in its groups), so there is nothing to move")
     name = type(optimizer).__module__ + "." + type(optimizer).__name__
@@ -22,6 +30,57 @@ def check_optimizer(optimizer, controller_type):
             "gradients and state as well"
         )
     check_params([p for group in optimizer.param_groups for p in group["params"]])
+
+
+def whole(name, value, least):
+    """The argument as a whole number, at least `least` and below 2^63."""
+    try:
+        number = int(value) if isinstance(value, float) and value.is_integer() else operator.index(value)
+    except TypeError:
+        number = None
+    if number is None or isinstance(value, bool) or not least <= number < 2**63:
+        hint = " (None where the length of the run is not known)" if name == "total_steps" else ""
+        raise ValueError(f"{name} is {value!r}, but must be a whole number, at least {least}{hint}")
+    return number
+
+
+def bounds(name, value):
+    """The argument as a pair of numbers, or None."""
+    if value is None:
+        return None
+    try:
+        low, high = map(float, value)
+    except (TypeError, ValueError):
+        raise ValueError(f"{name} is {value!r}, but must be two numbers, (low, high)") from None
+    return low, high
+
+
+def nets(name, value):
+    """The argument, one net or several or none, as a list."""
+    several = list(value) if isinstance(value, (list, tuple)) else [value]
+    several = [one for one in several if one is not None]
+    for one in several:
+        if not isinstance(one, torch.nn.Module):
+            raise TypeError(f"{name} is a {type(one).__name__}, but must be a torch.nn.Module, or a list of them")
+    return several
+
+
+def check_first(losses):
+    """Raises where one of the losses of the very first step is not finite."""
+    if not all(map(isfinite, losses)):
+        raise ValueError(
+            f"the loss of the first step is {losses[-1]}: there is no sound state to go back to. Look at the data and "
+            "at the initial weights"
+        )
+
+
+def check_restored(is_finite):
+    """Raises where parameters that a rollback has put back are not finite."""
+    if not is_finite:
+        raise RuntimeError(
+            "the state to go back to holds parameters that are not finite: the net was wrecked already when its weights "
+            "were loaded, or this controller made. Load an earlier checkpoint"
+        )
 
 
 def check_params(params):

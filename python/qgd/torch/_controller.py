@@ -1,27 +1,28 @@
 """`QController`: a policy beside an optimizer of PyTorch."""
 
-from math import isfinite
-from operator import is_
+import warnings
 
 import torch
 from torch.optim import Optimizer
 
 from .. import _core
 from ._checkpoint import Checkpoint
-from ._checks import check_optimizer, check_params
-from ._grads import are_finite, check_grads, masked
+from ._checks import bounds, check_optimizer, check_restored, nets, whole
+from ._grads import are_finite, check_grads
 from ._losses import Losses
-from ._rates import Controlled
+from ._rates import Controlled, give_each_its_own
 from ._report import Report
-from ._sample import Sample
+from ._signals import Signals
 from ._snapshot import Snapshot
-from ._together import processes
 from ._wrapper import Wrapper
+
+#: Number of steps that are left out in a row after which it is said.
+MANY_LEFT_OUT = 20
 
 ROLLBACKS = ("state", "parameters", "cpu", False)
 
 
-class QController(Report, Checkpoint, Wrapper):
+class QController(Signals, Report, Checkpoint, Wrapper):
     """Steps an optimizer and lets a policy move its learning rate and weight decay.
 
     It is a `torch.optim.Optimizer`: pass it wherever the optimizer went. `param_groups`, `state` and `defaults` are the
@@ -56,9 +57,6 @@ class QController(Report, Checkpoint, Wrapper):
         ValueError: an argument is outside its range, or there is no such controller.
     """
 
-    # A gradient scaler then divides the gradients before the step, so that scaled ones are never measured.
-    _step_supports_amp_scaling = False
-
     def __init__(
         self,
         optimizer,
@@ -77,20 +75,17 @@ class QController(Report, Checkpoint, Wrapper):
         check_optimizer(optimizer, QController)
         if rollback not in ROLLBACKS:
             raise ValueError(f"rollback is {rollback!r}, but it can be one of {ROLLBACKS}")
-        if total_steps is not None and (isinstance(total_steps, bool) or int(total_steps) != total_steps):
-            raise ValueError(f"total_steps is {total_steps!r}, but it is a whole number of steps")
         options = {
             "controller": str(controller),
-            "total_steps": None if total_steps is None else int(total_steps),
+            "total_steps": None if total_steps is None else whole("total_steps", total_steps, 1),
             "loss_floor": float(loss_floor),
-            "lr_bounds": lr_bounds,
-            "weight_decay_bounds": weight_decay_bounds,
-            "seed": int(seed),
+            "lr_bounds": bounds("lr_bounds", lr_bounds),
+            "weight_decay_bounds": bounds("weight_decay_bounds", weight_decay_bounds),
+            "seed": whole("seed", seed, 0),
         }
         self._rollback, self._looks_first = rollback, looks_first
         self._process_group = process_group
-        models = model if isinstance(model, (list, tuple)) else [model]
-        self._models = [one for one in models if one is not None]
+        self._models = nets("model", model)
         self._begin(optimizer, options)
 
     def _begin(self, optimizer, options):
@@ -102,31 +97,37 @@ class QController(Report, Checkpoint, Wrapper):
         self._losses = Losses()
         self._last = None
         self._was_scheduled = False
+        self._n_left_out = 0
         self._counters = set()
         self._make_driver()
         self._forget_params()
 
     def _make_driver(self):
         """The driver at the learning rate that stands in the groups."""
-        groups, options = self._base.param_groups, dict(self._options)
-        self._lr = Controlled(groups, "lr")
+        groups, before = self._base.param_groups, getattr(self, "_lr", None)
+        self._lr = Controlled(groups, "lr", self._base.defaults.get("lr"))
+        if self._lr.reference is None:
+            # A scheduler has its warm-up begin at 0, or has ended there.
+            self._lr.begin_at([float(group.get("initial_lr", 0.0)) for group in groups])
+        if self._lr.reference is None and before is not None:
+            self._lr.begin_at(before.bases)
         if self._lr.reference is None:
             raise ValueError("the learning rate is 0 in every parameter group; a controller starts from a positive one")
         decays = all("weight_decay" in group for group in groups)
-        weight_decay = Controlled(groups, "weight_decay") if decays else None
+        weight_decay = Controlled(groups, "weight_decay", self._base.defaults.get("weight_decay")) if decays else None
         has_decay = weight_decay is not None and weight_decay.reference is not None
-        self._driver = _core.Driver(
-            options.pop("controller"),
-            self._lr.base,
-            weight_decay=weight_decay.base if has_decay else 0.0,
-            **options,
-        )
+        self._measured = None
+        self._driver = self._new_driver(self._lr.base, weight_decay.base if has_decay else 0.0)
         self._weight_decay = weight_decay if has_decay and self._driver.moves_weight_decay else None
         if self._driver.moves_weight_decay and not has_decay:
             raise ValueError(
                 f"the controller '{self._options['controller']}' moves the weight decay, but the optimizer has none: build "
                 "it with weight_decay=1e-4, for instance"
             )
+
+    def _new_driver(self, lr, weight_decay):
+        options = dict(self._options)
+        return _core.Driver(options.pop("controller"), lr, weight_decay=weight_decay, **options)
 
     def _forget_params(self):
         """The parameters are others now: what was measured and kept of them is of no use."""
@@ -140,10 +141,11 @@ class QController(Report, Checkpoint, Wrapper):
         """Adds a group of parameters. Its learning rate stands beside those that the optimizer was built with, and is
         moved together with them."""
         self._base.add_param_group(param_group)
-        group = self._base.param_groups[-1]
-        self._lr.add(group)
+        groups = self._base.param_groups
+        give_each_its_own(groups, "lr", self._base.defaults.get("lr"))
+        self._lr.fit(groups, self._is_scheduled())
         if self._weight_decay is not None:
-            self._weight_decay.add(group)
+            self._weight_decay.fit(groups, False)
         self._renew()
 
     def zero_grad(self, set_to_none=True):
@@ -168,6 +170,15 @@ class QController(Report, Checkpoint, Wrapper):
         tell it before each decision (`is_due`)."""
         self._driver.observe_validation(float(loss))
 
+    @property
+    def _step_supports_amp_scaling(self):
+        # A gradient scaler asks this at each of its steps. It then divides the gradients before ours, so that scaled
+        # ones are never measured. What was observed until now belongs to this step, also where the scaler leaves it out.
+        self._losses.mark()
+        return False
+
+    # It looks at numbers, and takes decisions: nothing of it can be part of a graph of torch.compile.
+    @torch._disable_dynamo
     @torch.no_grad()
     def step(self, closure=None, *, loss=None):
         """Takes one step with the gradients that are there.
@@ -192,6 +203,10 @@ class QController(Report, Checkpoint, Wrapper):
 
     def _controlled_step(self, closure=None, loss=None):
         if closure is not None:
+            if not callable(closure):
+                raise TypeError(
+                    f"step takes a closure, but got a {type(closure).__name__}: a loss is given by name, as in opt.step(loss=loss)"
+                )
             loss = self._run(closure)
             if loss is None and self._losses.is_empty():
                 # A batch that was left out.
@@ -240,24 +255,11 @@ class QController(Report, Checkpoint, Wrapper):
             "controller decides by the loss"
         )
 
-    def _refresh(self):
-        """Takes in the parameters of the groups, where they are others than at the last step."""
-        params = [p for group in self.param_groups for p in group["params"]]
-        if self._params is not None and len(params) == len(self._params) and all(map(is_, params, self._params)):
-            return
-        check_params(params)
-        self._forget_params()
-        self._params = params
-        self._sample = Sample(params, self._options["seed"])
-        self._together = processes(self._process_group, params)
-        if not self._driver.measures(self._sample.n_sampled):
-            self._driver.reset_measure()
-
     def _renew(self):
         """What follows from other parameters in the groups."""
         if self._first is not None:
             self._driver.forget_first()
-        self._driver.reset_measure()
+        self._reset_measure()
         self._forget_params()
 
     def _is_scheduled(self):
@@ -280,73 +282,24 @@ class QController(Report, Checkpoint, Wrapper):
         if self._weight_decay is not None and self._weight_decay.take_in(groups, False):
             self._driver.set_weight_decay(self._weight_decay.base * self._weight_decay.factor)
 
-    def _looks(self):
-        if self._looks_first is not None:
-            return self._looks_first
-        return self._params[0].device.type == "cpu"
-
-    def _ask(self, now, is_guarded):
-        """Tells the driver what is seen at this step. Returns its order."""
-        driver, grads = self._driver, [p.grad for p in self._params if p.grad is not None]
-        is_due = driver.is_due
-        if not is_due and (not is_guarded or not self._looks()):
-            if is_guarded:
-                now = masked(grads, now)
-            self._losses.keep(now)
-            return driver.step([])
-        is_finite = not is_guarded or are_finite(grads)
-        if is_due:
-            self._losses.keep(now)
-            return self._decide(is_guarded, is_finite)
-        if self._together is not None:
-            # The losses are added up at the next decision; that of a step which is left out is told by the gradient.
-            is_finite = self._together.all_finite(is_finite)
-            if is_finite:
-                self._losses.keep(now)
-            return driver.step([], is_finite)
-        loss = float(now)
-        self._heal([loss])
-        return driver.step([loss], is_finite)
-
-    def _decide(self, is_guarded, is_finite):
-        params, grad, losses = self._read()
-        if self._together is None:
-            self._check_first(is_guarded, losses)
-            self._heal(losses)
-            return self._driver.step(losses, is_finite, params=params, grad=grad, n_params=self._sample.n_params)
-        sums = self._driver.sums(params, grad)
-        sample = self._sample
-        shared = self._together.share(sums, sample.n_sampled, sample.n_params, is_finite, losses, self._driver.lr)
-        sums, n_sampled, n_params, is_finite, losses = shared
-        self._check_first(is_guarded, losses)
-        self._heal(losses)
-        return self._driver.step(losses, is_finite, sums=sums, n_sampled=n_sampled, n_params=n_params)
-
-    def _read(self):
-        """Copies to the host what a decision needs: sampled parameters, gradient, and losses; at once."""
-        sample, losses = self._sample, self._losses.kept()
-        device = self._params[0].device
-        joined = torch.cat([sample.of_params(), sample.of_grads(), *[one.to(device).reshape(1) for one in losses]])
-        host, n = joined.cpu().numpy(), sample.n_sampled
-        return host[:n], host[n : 2 * n], host[2 * n :].tolist()
-
-    def _check_first(self, is_guarded, losses):
-        if is_guarded and self._driver.steps == 0 and not all(map(isfinite, losses)):
-            raise ValueError(
-                f"the loss of the first step is {losses[-1]}: there is no sound state to go back to. Look at the data and "
-                "at the initial weights"
-            )
-
-    def _heal(self, losses):
-        if self._kept is not None and not all(map(isfinite, losses)):
-            self._kept.heal_buffers()
+    def _check_restored(self):
+        is_finite = are_finite(self._params)
+        check_restored(is_finite if self._together is None else self._together.all_finite(is_finite))
 
     def _obey(self, order):
+        self._n_left_out = 0 if order.kind == "apply" else self._n_left_out + 1
+        if self._n_left_out == MANY_LEFT_OUT:
+            warnings.warn(
+                f"the last {MANY_LEFT_OUT} steps were all left out, so the net does not learn: losses or gradients are not "
+                f"finite, or far above the earlier ones. The newest decision: {self._last}",
+                stacklevel=7,
+            )
         if order.kind == "apply":
             self._apply(order)
         elif order.kind == "roll_back":
             if self._kept is not None:
                 self._kept.restore(self._counters)
+                self._check_restored()
             self._driver.rolled_back(self._sample.of_params().cpu().numpy())
         elif order.kind == "restart":
             if self._first is not None:
@@ -376,9 +329,8 @@ class QController(Report, Checkpoint, Wrapper):
     def _snapshot(self):
         if not self._rollback:
             return None
-        buffers = [buffer for model in self._models for buffer in model.buffers()]
         with_state, on_cpu = self._rollback != "parameters", self._rollback == "cpu"
-        return Snapshot(self._params, self._base, buffers, with_state=with_state, on_cpu=on_cpu)
+        return Snapshot(self._params, self._base, self._models, with_state=with_state, on_cpu=on_cpu)
 
     def _keep(self):
         """Remembers the state before this step, which is verified; the first one as long as it may be needed."""
@@ -394,6 +346,7 @@ class QController(Report, Checkpoint, Wrapper):
         them, and the coming step is a decision."""
         self._losses.drop()
         self._driver.begin_here()
+        self._reset_measure()
         self._forget_params()
 
 

@@ -4,6 +4,7 @@ from typing import Any, Literal, Optional, Union
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
+MANY_LEFT_OUT: int
 ROLLBACKS: tuple[Union[str, bool], ...]
 
 class QController(Optimizer):

@@ -2,7 +2,11 @@
 
 import torch
 
-from ._sample import local
+from ._sample import local, real
+
+
+#: Types whose norm can be taken in float32.
+NARROW = {torch.float16, torch.bfloat16, torch.float32}
 
 
 def check_grads(params):
@@ -18,23 +22,29 @@ def check_grads(params):
 
 
 def _norms(grads):
-    """Norm of each gradient, `[n]` of float32: not finite where one of its elements is not (or is above about 1e19). Nothing
-    that is as cheap to ask of a gradient finds more."""
-    parts = [local(grad) for grad in grads]
-    return torch.stack(torch._foreach_norm([part for part in parts if part.numel() > 0], 2.0, torch.float32))
+    """Norm of each gradient, `[n]`: not finite where one of its elements is not (or is above about 1e19). Nothing that is
+    as cheap to ask of a gradient finds more."""
+    parts = [part for part in map(local, grads) if part.numel() > 0]
+    if not parts:
+        return torch.zeros(1, device=local(grads[0]).device)
+    dtypes, dtype = {part.dtype for part in parts}, torch.float32
+    if not dtypes <= NARROW:
+        # PyTorch takes no norm in a type that is narrower than what it is of.
+        parts, dtype = [real(part) for part in parts], torch.float64
+    return torch.stack(torch._foreach_norm(parts, 2.0, dtype))
 
 
 def are_finite(grads):
     """Whether all elements of all gradients are finite."""
     if bool(_norms(grads).isfinite().all()):
         return True
-    return all(bool(local(grad).isfinite().all()) for grad in grads)
+    return all(bool(real(grad).isfinite().all()) for grad in grads)
 
 
 def masked(grads, loss):
     """Sets gradients to zero on the device where the loss or one of them is not finite. Returns the loss, NaN there."""
     # 0 * v is 0 for a finite v and NaN for all others.
-    loss = loss + (_norms(grads) * 0.0).sum()
+    loss = loss + (_norms(grads) * 0.0).sum().float()
     is_broken = ~loss.isfinite()
     for grad in grads:
         local(grad).masked_fill_(is_broken, 0.0)

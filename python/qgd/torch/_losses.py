@@ -4,6 +4,10 @@ import numbers
 
 import torch
 
+#: Number of kept losses that are put into one tensor. Decisions become rare in a long run, and a tensor for each loss
+#: takes up more than a thousand times the memory of the number.
+CHUNK = 256
+
 
 class Losses:
     """Losses that were observed for the coming step, and those of earlier ones that the driver was not told of."""
@@ -12,7 +16,8 @@ class Losses:
         self._pending = []
         # Observed before the gradients were reset: they count where nothing is observed after that.
         self._earlier = []
-        self._kept = []
+        # Oldest first; each of several losses, or of one.
+        self._kept, self._newest = [], []
         #: How often something was observed.
         self.n_observed = 0
 
@@ -22,11 +27,13 @@ class Losses:
                 raise ValueError(
                     f"the loss has the shape {list(loss.shape)}, but it must be a single number: loss.mean(), for instance"
                 )
+            if loss.is_complex():
+                raise TypeError("the loss is complex, but it must be real: loss.abs(), for instance")
             loss = loss.detach().reshape(()).float()
             # Of a tensor that is spread over processes, the whole.
             loss = loss.full_tensor() if hasattr(loss, "full_tensor") else loss
         elif isinstance(loss, numbers.Real) and not isinstance(loss, bool):
-            loss = torch.tensor(float(loss))
+            loss = torch.tensor(float(loss), dtype=torch.float32, device="cpu")
         else:
             raise TypeError(f"the loss is a {type(loss).__name__}, but it must be a tensor of one element, or a number")
         self._pending.append(loss)
@@ -49,20 +56,33 @@ class Losses:
         """The loss of this step: the mean of what was observed for it, on its device."""
         pending = self._pending or self._earlier
         self.drop()
-        return pending[0] if len(pending) == 1 else torch.stack(pending).mean()
+        if len(pending) == 1:
+            return pending[0]
+        # Numbers lie on the host; they go to the device of the tensors beside them.
+        device = next((one.device for one in pending if one.device.type != "cpu"), pending[0].device)
+        return torch.stack([one.to(device) for one in pending]).mean()
 
     def keep(self, loss):
         """Keeps the loss of a step for the next decision."""
-        self._kept.append(loss)
+        self._newest.append(loss)
+        if len(self._newest) == CHUNK:
+            self._kept, self._newest = [*self._kept, self._join()], []
+
+    def _join(self):
+        device = self._newest[-1].device
+        return torch.stack([one.to(device) for one in self._newest])
 
     def kept(self):
-        """Takes what was kept, oldest first."""
-        kept, self._kept = self._kept, []
+        """Takes what was kept: tensors of one or of several losses, oldest first."""
+        kept, self._kept, self._newest = [*self._kept, *self._newest], [], []
         return kept
 
-    def kept_without_taking(self):
-        return list(self._kept)
+    def kept_numbers(self):
+        """Numbers that were kept, oldest first. They stay."""
+        kept = [*self._kept, *([self._join()] if self._newest else [])]
+        return [loss for one in kept for loss in one.tolist()]
 
     def load(self, kept):
         self.drop()
-        self._kept = [torch.tensor(float(loss)) for loss in kept]
+        self._kept = [torch.tensor(kept, dtype=torch.float32, device="cpu")] if kept else []
+        self._newest = []

@@ -1,6 +1,27 @@
 """Learning rates and weight decays in the groups of an optimizer."""
 
+from math import isfinite, nan
+
 import torch
+
+
+def write(group, key, value):
+    """Sets an entry of a group, in place where it is a tensor (`capturable`)."""
+    if isinstance(group[key], torch.Tensor):
+        group[key].fill_(value)
+    else:
+        group[key] = value
+
+
+def give_each_its_own(groups, key, default):
+    """Gives each group a tensor of its own. Optimizers put the one that they were built with into every group: it would
+    be moved once for each of them."""
+    taken = [default]
+    for group in groups:
+        if isinstance(group[key], torch.Tensor):
+            if any(group[key] is one for one in taken):
+                group[key] = group[key].clone()
+            taken.append(group[key])
 
 
 class Entries:
@@ -18,11 +39,23 @@ class Entries:
         """The number that stands in group i."""
         entry = group[self.key]
         if not isinstance(entry, torch.Tensor):
-            return float(entry)
+            return self._checked(i, entry, entry)
         value = self._known_value(i, entry)
         if value is None:
-            value = entry.item()
+            value = self._checked(i, entry, entry.item())
             self._known[i] = (entry, entry._version, value)
+        return value
+
+    def _checked(self, i, entry, value):
+        try:
+            value = float(value)
+        except (TypeError, ValueError):
+            value = nan
+        if not (isfinite(value) and value >= 0.0):
+            name = {"lr": "learning rate", "weight_decay": "weight decay"}.get(self.key, self.key)
+            raise ValueError(
+                f"the {name} ('{self.key}') of parameter group {i} is {entry!r}, but must be a finite number, at least 0"
+            )
         return value
 
     def holds(self, i, group, value):
@@ -52,24 +85,42 @@ class Controlled:
     the product stands in the group. A scheduler writes the bases: then the product stands there inside a step alone.
     """
 
-    def __init__(self, groups, key):
+    def __init__(self, groups, key, default=None):
+        give_each_its_own(groups, key, default)
         self.entries = Entries(key)
         self.bases = [self.entries.read(i, group) for i, group in enumerate(groups)]
         self.written = list(self.bases)
         self.factor = 1.0
+        self._choose_reference()
+
+    def _choose_reference(self):
         self.reference = next((i for i, base in enumerate(self.bases) if base > 0.0), None)
+
+    def begin_at(self, bases):
+        """Takes these bases, where the value is 0 in every group by now: a scheduler warms up from there, or ended there."""
+        if len(bases) == len(self.bases):
+            self.bases, self.written = list(bases), list(bases)
+            self._choose_reference()
 
     @property
     def base(self):
         """The base that the driver knows."""
         return self.bases[self.reference]
 
-    def add(self, group):
-        """Takes in a new group; it stands beside those that the optimizer was built with."""
+    def add(self, groups, is_scheduled=False):
+        """Takes in the first group that is new; it stands beside those that the optimizer was built with."""
         i = len(self.bases)
+        group = groups[i]
         self.bases.append(self.entries.read(i, group))
         self.written.append(self.bases[i] * self.factor)
-        self.entries.write(i, group, self.written[i])
+        if not is_scheduled:
+            self.entries.write(i, group, self.written[i])
+
+    def fit(self, groups, is_scheduled):
+        """Takes in groups that were added by other hands, and forgets those that were taken away."""
+        while len(self.bases) < len(groups):
+            self.add(groups, is_scheduled)
+        del self.bases[len(groups) :], self.written[len(groups) :]
 
     def take_in(self, groups, is_scheduled):
         """Reads what others have written since the last step. Returns whether the driver's base is another one now.
@@ -77,12 +128,13 @@ class Controlled:
         A scheduler writes bases. Without one, a value that somebody writes is the value in force.
         """
         before = self.base
+        self.fit(groups, is_scheduled)
         for i, group in enumerate(groups):
             if is_scheduled:
                 self.bases[i] = self.entries.read(i, group)
             elif not self.entries.holds(i, group, self.written[i]):
                 self.bases[i] = self.entries.read(i, group) / self.factor
-        if self.bases[self.reference] <= 0.0:
+        if self.reference >= len(groups) or self.base <= 0.0:
             # Nothing that a factor could move: the driver keeps the base that it knows.
             positive = next((i for i, base in enumerate(self.bases) if base > 0.0), None)
             if positive is None:
@@ -97,6 +149,9 @@ class Controlled:
     def put(self, groups, value):
         """Writes the values that go with the driver's `value`."""
         base = self.base
+        if base <= 0.0:
+            # It is 0 in every group, which means that it is off.
+            return
         self.factor = value / base
         for i, group in enumerate(groups):
             # The driver's own value to the last bit, where a group has the driver's base.

@@ -24,30 +24,33 @@ class Together:
         self.size = dist.get_world_size(group)
         self.rank = dist.get_rank(group)
         self._device = device
-        self._sharded = sharded
+        #: Whether each process holds a part of the parameters.
+        self.is_sharded = sharded
 
-    def share(self, sums, n_sampled, n_params, is_finite, losses, lr):
-        """Sums of all processes, mean losses, and whether all are finite. Equal to the bit in every process."""
-        mine = torch.tensor([*sums, n_sampled, n_params, float(is_finite), lr, *losses], dtype=torch.float64)
+    def share(self, sums, n_sampled, n_params, is_finite, losses, lr, is_own):
+        """Sums of all processes, mean losses, whether all are finite, and whether all sums rest on the own measurements of
+        their process. Equal to the bit in every process."""
+        flags = [float(is_finite), float(is_own)]
+        mine = torch.tensor([*sums, n_sampled, n_params, lr, *flags, *losses], dtype=torch.float64, device="cpu")
         ours = self._sum(mine)
-        *sums, n_sampled, n_params, n_finite, lr_sum = ours[:15]
+        *sums, n_sampled, n_params, lr_sum, n_finite, n_own = ours[:16]
         if not abs(lr_sum / self.size - lr) <= 1e-9 * lr:
             raise RuntimeError(
                 f"the processes disagree: the learning rate is {lr} in process {self.rank}, and {lr_sum / self.size} on "
                 "average. Build the same QController in every process, and load the same checkpoint"
             )
-        if not self._sharded:
+        if not self.is_sharded:
             # Every process holds all parameters: the mean is what each has measured.
             sums = [value / self.size for value in sums]
             n_sampled, n_params = n_sampled / self.size, n_params / self.size
-        losses = [loss / self.size for loss in ours[15:]]
-        return sums, round(n_sampled), round(n_params), n_finite == self.size, losses
+        losses = [loss / self.size for loss in ours[16:]]
+        return sums, round(n_sampled), round(n_params), n_finite == self.size, losses, n_own == self.size
 
     def all_finite(self, is_finite):
         """Whether it is finite in all processes. Where each holds the whole gradient, no one needs to be asked."""
-        if not self._sharded:
+        if not self.is_sharded:
             return is_finite
-        return self._sum(torch.tensor([float(is_finite)], dtype=torch.float64))[0] == self.size
+        return self._sum(torch.tensor([float(is_finite)], dtype=torch.float64, device="cpu"))[0] == self.size
 
     def _sum(self, vector):
         vector = vector.to(self._device)
