@@ -49,7 +49,7 @@ fn main() -> Result<(), Box<dyn Error>> {
 
     let (mut first, mut half) = (self::session()?, Model::new());
     train(&mut first, &mut half, 0..STEPS / 2)?;
-    let saved = serde_json::to_string(&first.state(&half.x, &[&half.m, &half.v, &half.powers]))?;
+    let saved = serde_json::to_string(&first.state(&half.x, &[&half.m, &half.v, &half.powers])?)?;
     let (mut second, mut rest) = (self::session()?, Model::new());
     let state: SessionState = serde_json::from_str(&saved)?;
     second.load_state(state, &mut rest.x, &mut [&mut rest.m, &mut rest.v, &mut rest.powers])?;

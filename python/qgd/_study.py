@@ -264,7 +264,7 @@ class Study:
             while budget.take() and (trial := self._next(budget)) is not None:
                 self._run(trial, objective, catch)
                 for callback in callbacks:
-                    callback(self, self.trials[trial.number])
+                    callback(self, frozen(json.loads(self._core.trial(trial.number))))
         except Exhausted as error:
             logger.warning("%s", error)
         except BaseException:

@@ -1,8 +1,9 @@
 //! The loop between a host and a policy. The host is Python: `qgd.torch.QController`, or a loop of the user's own.
 
+use crate::arguments::{Floats, Seed};
 use crate::controllers::{Named, named};
 use crate::errors::{runtime_error, value_error};
-use numpy::{PyArray1, PyReadonlyArray1};
+use numpy::PyArray1;
 use pyo3::prelude::*;
 use qgd::driver::{Bounds, DriverState};
 use qgd::policy::{Measure, Measured, Sums};
@@ -60,7 +61,7 @@ fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 impl Driver {
     #[new]
     #[pyo3(signature = (controller = "lr", lr = 1e-3, *, weight_decay = 0.0, total_steps = None, loss_floor = 0.0,
-                        lr_bounds = None, weight_decay_bounds = None, seed = 0))]
+                        lr_bounds = None, weight_decay_bounds = None, seed = Seed(0)))]
     #[expect(clippy::too_many_arguments, reason = "they are keywords in Python")]
     fn new(
         controller: &str,
@@ -70,10 +71,10 @@ impl Driver {
         loss_floor: f64,
         lr_bounds: Option<[f64; 2]>,
         weight_decay_bounds: Option<[f64; 2]>,
-        seed: u64,
+        seed: Seed,
     ) -> PyResult<Self> {
         let total_steps = total_steps.map(n_steps).transpose()?;
-        let Named { pilot, moves_lr, moves_weight_decay, watches_validation } = named(controller, total_steps, seed)?;
+        let Named { pilot, moves_lr, moves_weight_decay, watches_validation } = named(controller, total_steps, seed.0)?;
         let own = pilot.config.bounds;
         let bounds =
             Bounds { lr: lr_bounds.unwrap_or(own.lr), weight_decay: weight_decay_bounds.unwrap_or(own.weight_decay) };
@@ -102,8 +103,8 @@ impl Driver {
         &self,
         losses: Vec<f32>,
         grad_is_finite: bool,
-        params: Option<PyReadonlyArray1<'_, f32>>,
-        grad: Option<PyReadonlyArray1<'_, f32>>,
+        params: Option<Floats<'_>>,
+        grad: Option<Floats<'_>>,
         n_params: Option<usize>,
         sums: Option<[f64; 11]>,
         n_sampled: Option<usize>,
@@ -112,9 +113,13 @@ impl Driver {
         let Inner { driver, measure, candidate, .. } = &mut *inner;
         let order = match (&params, &grad, sums) {
             (Some(params), Some(grad), None) => {
-                let (params, grad) = (params.as_slice()?, grad.as_slice()?);
+                let (params, grad) = (params.slice()?, grad.slice()?);
                 check_sample(measure, params, grad)?;
                 let n_params = n_params.unwrap_or(params.len());
+                if n_params < params.len() {
+                    let n_sampled = params.len();
+                    return Err(value_error(format!("n_params is {n_params}, but `params` alone has {n_sampled} values")));
+                }
                 driver.step(&losses, grad_is_finite, || measure.measure_sample(params, grad, n_params))
             }
             (None, None, Some(sums)) => {
@@ -142,9 +147,9 @@ impl Driver {
 
     /// Measures a part of the parameters whose other parts lie in other processes: the sums over its sample, which are
     /// added up over the parts and handed to `step`.
-    fn sums(&self, params: PyReadonlyArray1<'_, f32>, grad: PyReadonlyArray1<'_, f32>) -> PyResult<[f64; 11]> {
+    fn sums(&self, params: Floats<'_>, grad: Floats<'_>) -> PyResult<[f64; 11]> {
         let mut inner = locked(&self.inner);
-        let (params, grad) = (params.as_slice()?, grad.as_slice()?);
+        let (params, grad) = (params.slice()?, grad.slice()?);
         check_sample(&inner.measure, params, grad)?;
         let mut candidate = inner.measure.clone();
         let sums = candidate.sums(params, grad);
@@ -153,9 +158,9 @@ impl Driver {
     }
 
     /// Takes note that the host has gone back to these sampled parameters.
-    fn rolled_back(&self, params: PyReadonlyArray1<'_, f32>) -> PyResult<()> {
+    fn rolled_back(&self, params: Floats<'_>) -> PyResult<()> {
         let mut inner = locked(&self.inner);
-        let params = params.as_slice()?;
+        let params = params.slice()?;
         check_sample(&inner.measure, params, params)?;
         inner.measure.rolled_back(params);
         Ok(())

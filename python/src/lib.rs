@@ -1,5 +1,6 @@
 //! What the Python package takes from Rust: decisions, guard, pace, files and the tuner. Everything that touches a tensor is Python.
 
+mod arguments;
 mod controllers;
 mod driver;
 mod errors;

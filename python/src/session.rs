@@ -1,9 +1,9 @@
 //! A controlled run on numpy arrays, one call at every step.
 
+use crate::arguments::{Floats, FloatsMut, Seed};
 use crate::controllers::named;
 use crate::driver::n_steps;
 use crate::errors::{runtime_error, value_error};
-use numpy::{PyReadonlyArray1, PyReadwriteArray1};
 use pyo3::prelude::*;
 use qgd::artifact;
 use qgd::driver::SessionState;
@@ -24,17 +24,17 @@ impl Session {
 #[pymethods]
 impl Session {
     #[new]
-    #[pyo3(signature = (controller = "lr", lr = 1e-3, *, weight_decay = 0.0, total_steps = None, loss_floor = 0.0, seed = 0))]
+    #[pyo3(signature = (controller = "lr", lr = 1e-3, *, weight_decay = 0.0, total_steps = None, loss_floor = 0.0, seed = Seed(0)))]
     fn new(
         controller: &str,
         lr: f64,
         weight_decay: f64,
         total_steps: Option<i64>,
         loss_floor: f64,
-        seed: u64,
+        seed: Seed,
     ) -> PyResult<Self> {
         let total_steps = total_steps.map(n_steps).transpose()?;
-        let session = qgd::driver::Session::new(named(controller, total_steps, seed)?.pilot, lr);
+        let session = qgd::driver::Session::new(named(controller, total_steps, seed.0)?.pilot, lr);
         let session = session.and_then(|session| session.with_loss_floor(loss_floor)?.with_weight_decay(weight_decay));
         Ok(Self { inner: Mutex::new(session.map_err(value_error)?) })
     }
@@ -45,12 +45,12 @@ impl Session {
     fn step(
         &self,
         loss: f32,
-        mut params: PyReadwriteArray1<'_, f32>,
-        grad: PyReadonlyArray1<'_, f32>,
-        mut moments: Vec<PyReadwriteArray1<'_, f32>>,
+        mut params: FloatsMut<'_>,
+        grad: Floats<'_>,
+        mut moments: Vec<FloatsMut<'_>>,
     ) -> PyResult<Option<(f64, f64)>> {
-        let mut slices = moments.iter_mut().map(|array| array.as_slice_mut()).collect::<Result<Vec<_>, _>>()?;
-        let rates = self.inner().step_with(loss, params.as_slice_mut()?, grad.as_slice()?, &mut slices);
+        let mut slices = moments.iter_mut().map(|array| array.slice()).collect::<Result<Vec<_>, _>>()?;
+        let rates = self.inner().step_with(loss, params.slice()?, grad.slice()?, &mut slices);
         Ok(rates.map_err(runtime_error)?.map(|rates| (rates.lr, rates.weight_decay)))
     }
 
@@ -66,9 +66,10 @@ impl Session {
 
     /// State of the run after the last step, with the parameters and moments, as bytes.
     #[pyo3(signature = (params, *moments))]
-    fn state(&self, params: PyReadonlyArray1<'_, f32>, moments: Vec<PyReadonlyArray1<'_, f32>>) -> PyResult<Vec<u8>> {
-        let slices = moments.iter().map(|array| array.as_slice()).collect::<Result<Vec<_>, _>>()?;
-        Ok(artifact::to_bytes(&self.inner().state(params.as_slice()?, &slices)))
+    fn state(&self, params: Floats<'_>, moments: Vec<Floats<'_>>) -> PyResult<Vec<u8>> {
+        let slices = moments.iter().map(|array| array.slice()).collect::<Result<Vec<_>, _>>()?;
+        let state = self.inner().state(params.slice()?, &slices).map_err(value_error)?;
+        Ok(artifact::to_bytes(&state))
     }
 
     /// Goes back to a saved state, and writes its parameters and moments into the arrays.
@@ -76,12 +77,12 @@ impl Session {
     fn load_state(
         &self,
         state: &[u8],
-        mut params: PyReadwriteArray1<'_, f32>,
-        mut moments: Vec<PyReadwriteArray1<'_, f32>>,
+        mut params: FloatsMut<'_>,
+        mut moments: Vec<FloatsMut<'_>>,
     ) -> PyResult<()> {
         let state: SessionState = artifact::from_bytes(state).map_err(value_error)?;
-        let mut slices = moments.iter_mut().map(|array| array.as_slice_mut()).collect::<Result<Vec<_>, _>>()?;
-        self.inner().load_state(state, params.as_slice_mut()?, &mut slices).map_err(value_error)
+        let mut slices = moments.iter_mut().map(|array| array.slice()).collect::<Result<Vec<_>, _>>()?;
+        self.inner().load_state(state, params.slice()?, &mut slices).map_err(value_error)
     }
 
     #[getter]

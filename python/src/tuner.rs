@@ -1,6 +1,6 @@
 //! The tuner: studies, and samplers by themselves for the studies of others.
 
-use crate::errors::value_error;
+use crate::errors::{value_error, with_causes};
 use pyo3::create_exception;
 use pyo3::exceptions::PyRuntimeError;
 use pyo3::prelude::*;
@@ -17,8 +17,9 @@ create_exception!(qgd, Waits, PyRuntimeError, "The next trial depends on one tha
 
 fn tuner_error(error: TunerError) -> PyErr {
     match error {
-        TunerError::Exhausted { .. } => Exhausted::new_err(error.to_string()),
-        TunerError::Waits { .. } => Waits::new_err(error.to_string()),
+        TunerError::Exhausted { .. } => Exhausted::new_err(with_causes(error)),
+        // A worker that is silent is given up after a while, or heard of again.
+        TunerError::Waits { .. } | TunerError::Silent { .. } => Waits::new_err(with_causes(error)),
         _ => value_error(error),
     }
 }
@@ -142,6 +143,11 @@ impl Study {
     fn trials(&self, py: Python<'_>) -> PyResult<String> {
         let trials = py.detach(|| self.study.trials()).map_err(tuner_error)?;
         Ok(Json::from_iter(trials.iter().map(described)).to_string())
+    }
+
+    /// One trial, as JSON.
+    fn trial(&self, py: Python<'_>, number: usize) -> PyResult<String> {
+        Ok(described(&py.detach(|| self.study.trial(number)).map_err(tuner_error)?).to_string())
     }
 
     /// The best trials, as JSON: one, or the Pareto front of several objectives.

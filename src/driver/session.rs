@@ -10,6 +10,7 @@ pub use state::SessionState;
 use super::{DecisionCounts, Driver, DriverConfig, DriverError, Order, Pilot, TraceRecord};
 use crate::policy::{Decision, Measure, Policy};
 use kept::{Kept, name};
+use std::ops::Deref;
 
 /// A controlled run whose parameters are a plain slice. [`Session::step`] looks whether the net is well, measures, asks
 /// the policy, remembers states and goes back to them; the caller applies its own optimizer, and only where it is told
@@ -64,7 +65,7 @@ pub enum SessionError {
     /// A slice of another length than at the first step.
     #[error(
         "{what} has {found} values, but {expected} were expected: a session takes the same slices at every step \
-         (for a net that has changed, call Session::replaced first)"
+         (for a net that has changed, call `replaced` first)"
     )]
     Length {
         /// The slice.
@@ -100,7 +101,7 @@ pub enum SessionError {
     /// A step was applied although the session had it left out.
     #[error(
         "{what} changed after a step that was to be left out: apply your optimizer only where `step` has answered with \
-         rates (if you have put other values in on purpose, call Session::replaced)"
+         rates (if you have put other values in on purpose, call `replaced`)"
     )]
     Changed {
         /// The slice.
@@ -317,7 +318,7 @@ fn check_length(what: String, expected: usize, found: usize) -> Result<(), Sessi
     if expected == found { Ok(()) } else { Err(SessionError::Length { what, expected, found }) }
 }
 
-fn check_moments(sizes: &[usize], moments: &[&mut [f32]]) -> Result<(), SessionError> {
+fn check_moments(sizes: &[usize], moments: &[impl Deref<Target = [f32]>]) -> Result<(), SessionError> {
     if sizes.len() != moments.len() {
         return Err(SessionError::Moments { expected: sizes.len(), found: moments.len() });
     }

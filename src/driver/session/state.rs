@@ -27,8 +27,15 @@ pub(super) struct Saved {
 
 impl Session {
     /// State of the run after the last step: that of the session, and the parameters and moments as they are now.
-    pub fn state(&self, params: &[f32], moments: &[&[f32]]) -> SessionState {
-        SessionState(Saved {
+    ///
+    /// # Errors
+    /// When they are not as many, or not as long, as at the first step.
+    pub fn state(&self, params: &[f32], moments: &[&[f32]]) -> Result<SessionState, SessionError> {
+        if let [n_params, rest @ ..] = self.sizes.as_slice() {
+            check_length(name(0), *n_params, params.len())?;
+            check_moments(rest, moments)?;
+        }
+        Ok(SessionState(Saved {
             driver: self.driver.state(),
             measure: self.measure.clone(),
             sizes: self.sizes.clone(),
@@ -36,7 +43,7 @@ impl Session {
             kept: self.kept.clone(),
             first: self.first.clone(),
             untouched: self.untouched.clone(),
-        })
+        }))
     }
 
     /// Goes back to a saved state, and writes its parameters and moments into `params` and `moments`. A session that was

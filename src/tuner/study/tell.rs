@@ -85,8 +85,11 @@ impl Study {
         Ok(())
     }
 
-    /// A trial as it is in the storage.
-    fn trial(&self, number: usize) -> Result<Trial, TunerError> {
+    /// The trial of this number, as it is in the storage.
+    ///
+    /// # Errors
+    /// When there is none, or the storage does not answer.
+    pub fn trial(&self, number: usize) -> Result<Trial, TunerError> {
         let inner = self.refreshed()?;
         let n_trials = inner.history.trials.len();
         inner.history.trials.get(number).cloned().ok_or(TunerError::NoTrial { number, n_trials })
