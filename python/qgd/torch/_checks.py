@@ -1,7 +1,13 @@
 """What cannot be controlled is refused, with what to do instead."""
 
+import warnings
+from collections.abc import Sequence
+
 import torch
 from torch.optim import Optimizer
+
+# Number of decisions after which a validation loss is missed: those of the first steps, which are all decisions.
+A_BLIND_START = 64
 
 
 def check_optimizer(optimizer, controller_type):
@@ -40,4 +46,56 @@ def check_params(params):
     if len(devices) > 1:
         raise ValueError(
             f"the parameters lie on several devices ({', '.join(devices)}): give each its own optimizer and QController"
+        )
+
+
+def whole_steps(total_steps):
+    """The number of steps as an int; None where it is not known."""
+    if total_steps is None:
+        return None
+    if isinstance(total_steps, bool) or int(total_steps) != total_steps:
+        raise ValueError(f"total_steps is {total_steps!r}, but it is a whole number of steps")
+    return int(total_steps)
+
+
+def check_bounds(bounds, key, groups):
+    """The bounds of a controlled value as a pair; the value that the groups start from lies within."""
+    if bounds is None:
+        return None
+    if not isinstance(bounds, Sequence) or len(bounds) != 2:
+        raise TypeError(f"{key}_bounds is {bounds!r}, but must be a pair (low, high)")
+    low, high = map(float, bounds)
+    start = next((value for group in groups if (value := float(group.get(key, 0.0))) > 0.0), None)
+    is_scheduled = any("initial_lr" in group for group in groups)
+    if 0.0 < low <= high and start is not None and not is_scheduled and not low <= start <= high:
+        raise ValueError(
+            f"{key} of the optimizer is {start:g}, outside {key}_bounds = ({low:g}, {high:g}): build the optimizer "
+            "with a value between them"
+        )
+    return low, high
+
+
+def check_models(model):
+    """The nets whose buffers a rollback restores, in a list."""
+    models = [one for one in (model if isinstance(model, (list, tuple)) else [model]) if one is not None]
+    for one in models:
+        if not isinstance(one, torch.nn.Module):
+            raise TypeError(f"model is a {type(one).__name__}, but must be a torch.nn.Module, or a list of them")
+    return models
+
+
+def check_closure(closure):
+    """Raises where something else was given as the closure of a step: the loss, for the most part."""
+    if not callable(closure):
+        name = type(closure).__name__
+        raise TypeError(f"step() takes a closure, not a {name}: give the loss by its name, opt.step(loss=loss)")
+
+
+def mind_validation(n_blind, controller):
+    """Says once that a controller which looks at the validation loss has had none so far."""
+    if n_blind == A_BLIND_START:
+        warnings.warn(
+            f"the controller '{controller}' decides by the validation loss too, but has heard of none in {n_blind} "
+            "decisions: call opt.observe_validation(loss) before the first step and after each validation, or take 'lr'",
+            stacklevel=6,
         )

@@ -7,11 +7,11 @@ import torch
 from torch.optim import Optimizer
 
 from .. import _core
+from . import _checks as checks
 from ._checkpoint import Checkpoint
-from ._checks import check_optimizer, check_params
 from ._grads import are_finite, check_grads, masked
 from ._losses import Losses
-from ._rates import Controlled
+from ._rates import Controlled, is_scheduled, numbers
 from ._report import Report
 from ._sample import Sample
 from ._snapshot import Snapshot
@@ -35,13 +35,15 @@ class QController(Report, Checkpoint, Wrapper):
         optimizer: any optimizer of PyTorch with a learning rate, built as usual.
         controller: name of a pretrained controller (`qgd.controllers()`), path of a pretrained file, or name of a
             schedule ("constant", "cosine", ...). With "+online" at its end, a controller goes on learning in this run.
-        total_steps: number of optimizer steps of the run, where it is known. The learning rate cools down at its end.
+        total_steps: number of optimizer steps of the run (epochs times batches, divided by the batches that are
+            accumulated), where it is known. In its second half the learning rate falls in a straight line to zero.
         model: the net (or several, in a list), for its buffers: a rollback restores running statistics too.
         rollback: what is kept to go back to. "state": parameters, the optimizer's state and buffers (as much memory as
             they take). "parameters": parameters and buffers. "cpu": as "state", in the memory of the host. False:
             nothing; a step that wrecks the net stays.
         loss_floor: a value below every loss, for losses that may be negative or that a constant is part of.
-        lr_bounds, weight_decay_bounds: (low, high) of the controlled values.
+        lr_bounds, weight_decay_bounds: (low, high) of the controlled values. The optimizer's own must lie within.
+            The cooldown, and a scheduler, may go below.
         looks_first: whether every loss and gradient is looked at before its step. Default: on a CPU. Elsewhere that
             would wait for the device at every step; a gradient that is not finite is then set to zero on the device, and
             the controller hears of it at the next decision.
@@ -74,23 +76,20 @@ class QController(Report, Checkpoint, Wrapper):
         process_group=None,
         seed=0,
     ):
-        check_optimizer(optimizer, QController)
+        checks.check_optimizer(optimizer, QController)
         if rollback not in ROLLBACKS:
             raise ValueError(f"rollback is {rollback!r}, but it can be one of {ROLLBACKS}")
-        if total_steps is not None and (isinstance(total_steps, bool) or int(total_steps) != total_steps):
-            raise ValueError(f"total_steps is {total_steps!r}, but it is a whole number of steps")
         options = {
             "controller": str(controller),
-            "total_steps": None if total_steps is None else int(total_steps),
+            "total_steps": checks.whole_steps(total_steps),
             "loss_floor": float(loss_floor),
-            "lr_bounds": lr_bounds,
-            "weight_decay_bounds": weight_decay_bounds,
+            "lr_bounds": checks.check_bounds(lr_bounds, "lr", optimizer.param_groups),
+            "weight_decay_bounds": checks.check_bounds(weight_decay_bounds, "weight_decay", optimizer.param_groups),
             "seed": int(seed),
         }
         self._rollback, self._looks_first = rollback, looks_first
         self._process_group = process_group
-        models = model if isinstance(model, (list, tuple)) else [model]
-        self._models = [one for one in models if one is not None]
+        self._models = checks.check_models(model)
         self._begin(optimizer, options)
 
     def _begin(self, optimizer, options):
@@ -102,6 +101,8 @@ class QController(Report, Checkpoint, Wrapper):
         self._losses = Losses()
         self._last = None
         self._was_scheduled = False
+        # Number of decisions without a validation loss; None once there was one.
+        self._n_blind = 0
         self._counters = set()
         self._make_driver()
         self._forget_params()
@@ -166,6 +167,7 @@ class QController(Report, Checkpoint, Wrapper):
     def observe_validation(self, loss):
         """Takes note of a validation loss or error, for controllers that move the weight decay. The newest one counts;
         tell it before each decision (`is_due`)."""
+        self._n_blind = None
         self._driver.observe_validation(float(loss))
 
     @torch.no_grad()
@@ -180,6 +182,7 @@ class QController(Report, Checkpoint, Wrapper):
 
         Raises:
             RuntimeError: there is no loss, or no gradient.
+            TypeError: the closure is no function: the loss goes by its name, `step(loss=loss)`.
             ValueError: the closure returned None, or the loss of the very first step is not finite.
         """
         args, kwargs = self._run_step_hooks(self._optimizer_step_pre_hooks, (closure,), {"loss": loss})
@@ -192,6 +195,7 @@ class QController(Report, Checkpoint, Wrapper):
 
     def _controlled_step(self, closure=None, loss=None):
         if closure is not None:
+            checks.check_closure(closure)
             loss = self._run(closure)
             if loss is None and self._losses.is_empty():
                 # A batch that was left out.
@@ -245,7 +249,7 @@ class QController(Report, Checkpoint, Wrapper):
         params = [p for group in self.param_groups for p in group["params"]]
         if self._params is not None and len(params) == len(self._params) and all(map(is_, params, self._params)):
             return
-        check_params(params)
+        checks.check_params(params)
         self._forget_params()
         self._params = params
         self._sample = Sample(params, self._options["seed"])
@@ -260,23 +264,17 @@ class QController(Report, Checkpoint, Wrapper):
         self._driver.reset_measure()
         self._forget_params()
 
-    def _is_scheduled(self):
-        """Whether a scheduler of PyTorch writes the learning rates."""
-        for optimizer in (self, self._base):
-            if getattr(optimizer.__dict__.get("step"), "_wrapped_by_lr_sched", False):
-                return True
-        return any("initial_lr" in group for group in self.param_groups)
-
     def _take_in(self):
         """Takes in rates that others have written."""
-        groups, is_scheduled = self.param_groups, self._is_scheduled()
-        if is_scheduled and not self._was_scheduled:
+        groups = self.param_groups
+        scheduled = is_scheduled((self, self._base), groups)
+        if scheduled and not self._was_scheduled:
             # The scheduler goes on from the rates that stood here: the factor so far is part of them.
             self._driver.set_lr(self._lr.base)
             self._lead = self._lr.base / self._driver.lr
             self._was_scheduled = True
-        if self._lr.take_in(groups, is_scheduled):
-            self._driver.set_lr(self._lr.base * (self._lead if is_scheduled else 1.0))
+        if self._lr.take_in(groups, scheduled):
+            self._driver.set_lr(self._lr.base * (self._lead if scheduled else 1.0))
         if self._weight_decay is not None and self._weight_decay.take_in(groups, False):
             self._driver.set_weight_decay(self._weight_decay.base * self._weight_decay.factor)
 
@@ -309,6 +307,9 @@ class QController(Report, Checkpoint, Wrapper):
         return driver.step([loss], is_finite)
 
     def _decide(self, is_guarded, is_finite):
+        if self._n_blind is not None and self._driver.watches_validation:
+            self._n_blind += 1
+            checks.mind_validation(self._n_blind, self._options["controller"])
         params, grad, losses = self._read()
         if self._together is None:
             self._check_first(is_guarded, losses)
@@ -364,14 +365,14 @@ class QController(Report, Checkpoint, Wrapper):
                 group["qgd_scale"] = self._lr.factor
         if self._weight_decay is not None:
             self._weight_decay.put(groups, order.weight_decay)
-        before = [_numbers(group) for group in groups] if order.keep else []
+        before = [numbers(group) for group in groups] if order.keep else []
         try:
             self._base.step()
         finally:
             if self._was_scheduled and self._driver.moves_lr:
                 self._lr.put_bases(groups)
-        for group, numbers in zip(groups, before):
-            self._counters |= {key for key, value in _numbers(group).items() if numbers.get(key) != value} - {"lr"}
+        for group, those in zip(groups, before):
+            self._counters |= {key for key, value in numbers(group).items() if those.get(key) != value} - {"lr"}
 
     def _snapshot(self):
         if not self._rollback:
@@ -395,7 +396,3 @@ class QController(Report, Checkpoint, Wrapper):
         self._losses.drop()
         self._driver.begin_here()
         self._forget_params()
-
-
-def _numbers(group):
-    return {key: value for key, value in group.items() if isinstance(value, (int, float))}
