@@ -167,6 +167,26 @@ def test_checkpoints_go_to_the_bare_optimizer_and_come_from_it():
         opt.load_state_dict(damaged)
 
 
+def test_a_checkpoint_of_another_controller_names_both():
+    net, x, y = problem()
+    saved = qgd.QController(torch.optim.AdamW(net.parameters(), lr=1e-3), "lr", total_steps=10)
+    train(net, saved, x, y, 10)
+    other = qgd.QController(torch.optim.AdamW(net.parameters(), lr=1e-3), "joint")
+    with pytest.raises(ValueError, match="is of the controller 'lr', this one is 'joint'"):
+        other.load_state_dict(saved.state_dict())
+
+
+def test_a_run_goes_on_for_longer_than_was_planned():
+    net, x, y = problem()
+    opt = qgd.QController(torch.optim.AdamW(net.parameters(), lr=1e-3), total_steps=100)
+    train(net, opt, x, y, 100)
+    longer = qgd.QController(torch.optim.AdamW(net.parameters(), lr=1e-3), total_steps=400)
+    longer.load_state_dict(opt.state_dict())
+    train(net, longer, x, y, 1)
+    assert (longer.steps, longer.total_steps) == (101, 400)
+    assert longer.param_groups[0]["lr"] > 10 * opt.param_groups[0]["lr"], "the cooldown is taken back"
+
+
 def test_ratios_of_groups_are_kept_and_new_groups_move_along():
     net, x, y = problem()
     groups = [{"params": net[0].parameters(), "lr": 1e-4}, {"params": net[2].weight, "lr": 3e-4}]

@@ -74,6 +74,7 @@ class Checkpoint:
     def _saved(self):
         values = {"lr": self._lr, "weight_decay": self._weight_decay}
         contents = {
+            "controller": self._options["controller"],
             "driver": base64.b64encode(self._driver.state()).decode("ascii"),
             "losses": [one.item() for one in self._losses.kept_without_taking()],
             "counters": sorted(self._counters),
@@ -90,9 +91,19 @@ class Checkpoint:
     def _load_saved(self, saved):
         self._load_contents(_decoded(saved))
 
+    def _load_driver(self, state, controller):
+        try:
+            self._driver.load_state(state)
+        except ValueError as error:
+            own = self._options["controller"]
+            if controller in (None, own):
+                raise
+            hint = f"build it as QController(optimizer, '{controller}', ...) to go on"
+            raise ValueError(f"the checkpoint is of the controller '{controller}', this one is '{own}': {hint}") from error
+
     def _load_contents(self, contents):
         try:
-            self._driver.load_state(base64.b64decode(contents["driver"]))
+            self._load_driver(base64.b64decode(contents["driver"]), contents.get("controller"))
             for name, value in contents["values"].items():
                 target = self._lr if name == "lr" else self._weight_decay
                 target.__dict__.update(value)
