@@ -11,7 +11,8 @@ A small pretrained deep Q-network reads the training signals and moves the learn
         opt.step(loss=loss)
         opt.zero_grad()
 
-`QController` needs PyTorch, which is imported when it is first used. All else needs numpy alone:
+`QController` needs PyTorch, which is imported when it is first used. So do `qgd.hf.Trainer` and `qgd.lightning.Callback`,
+the controller in the Trainers of Hugging Face and of Lightning. All else needs numpy alone:
 
 - `Session`: the controller in a loop of your own, in any framework or none; one call at every step.
 - `Driver`: the loop underneath, for hosts that keep and restore their own state.
@@ -68,9 +69,9 @@ def __getattr__(name: str) -> _Any:
         from .torch import QController
 
         return QController
-    if name == "optuna":
-        # It needs Optuna, which is imported when it is first used.
-        return _import_module(".optuna", __name__)
+    if name in ("hf", "lightning", "optuna"):
+        # They need the library whose name they have, which is imported when they are first used.
+        return _import_module(f".{name}", __name__)
     raise AttributeError(f"module 'qgd' has no attribute '{name}'")
 
 

@@ -9,7 +9,7 @@ import threading
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any, Optional, SupportsFloat, Union
+from typing import TYPE_CHECKING, Any, Optional, SupportsFloat, Union
 
 from . import _core
 from ._core import Exhausted, Waits
@@ -65,6 +65,16 @@ class Trial:
     def set_constraints(self, constraints: Sequence[SupportsFloat]) -> None:
         """Notes how much the trial breaks each constraint: it is feasible where none of these numbers is above 0."""
         self._constraints = as_numbers(constraints, f"`constraints` of trial {self.number}")
+
+    if not TYPE_CHECKING:
+
+        def __getattr__(self, name):
+            if name.startswith("suggest_"):
+                raise AttributeError(
+                    f"a trial of qgd has no `{name}`: its parameters come from the space of the study, and stand in "
+                    "trial.params. An objective that asks for them is for Optuna, with qgd.optuna.Sampler"
+                )
+            raise AttributeError(f"a trial has no `{name}`")
 
     def __repr__(self) -> str:
         return f"Trial(number={self.number}, params={self.params})"

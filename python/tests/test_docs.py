@@ -62,7 +62,7 @@ def test_there_are_blocks():
 @pytest.mark.filterwarnings("ignore:.*isinstance.treespec, LeafSpec.*")
 @pytest.mark.parametrize("page, line, code, needs_processes", list(blocks()))
 def test_a_block_runs(page, line, code, needs_processes, tmp_path, monkeypatch):
-    for library in ("transformers", "lightning", "accelerate"):
+    for library in ("transformers", "lightning", "accelerate", "optuna"):
         if f"import {library}" in code and importlib.util.find_spec(library) is None:
             need(library)
     if "accelerate" in code or "transformers" in code:

@@ -342,6 +342,7 @@ def test_what_is_wrong_with_a_call_is_named():
         (lambda: study.tell(7, 1.0), ValueError, "7"),
         (lambda: study.tell(-1, 1.0), ValueError, "-1"),
         (lambda: study.tell(None, 1.0), TypeError, "None"),
+        (lambda: trial.suggest_float("lr", 0.0, 1.0), AttributeError, "trial.params"),
         (lambda: trial.report(1.0, 0.5), TypeError, "step is 0.5"),
         (lambda: trial.report("x", 1), TypeError, "'x'"),
         (lambda: trial.report(1.0, 2**40), ValueError, str(2**40)),

@@ -168,6 +168,26 @@ def test_checkpoints_go_to_the_bare_optimizer_and_come_from_it():
         opt.load_state_dict(damaged)
 
 
+def test_a_checkpoint_of_another_controller_names_both():
+    net, x, y = problem()
+    saved = qgd.QController(torch.optim.AdamW(net.parameters(), lr=1e-3), "lr", total_steps=10)
+    train(net, saved, x, y, 10)
+    other = qgd.QController(torch.optim.AdamW(net.parameters(), lr=1e-3), "joint")
+    with pytest.raises(ValueError, match="is of the controller 'lr', this one is 'joint'"):
+        other.load_state_dict(saved.state_dict())
+
+
+def test_a_run_goes_on_for_longer_than_was_planned():
+    net, x, y = problem()
+    opt = qgd.QController(torch.optim.AdamW(net.parameters(), lr=1e-3), total_steps=100)
+    train(net, opt, x, y, 100)
+    longer = qgd.QController(torch.optim.AdamW(net.parameters(), lr=1e-3), total_steps=400)
+    longer.load_state_dict(opt.state_dict())
+    train(net, longer, x, y, 1)
+    assert (longer.steps, longer.total_steps) == (101, 400)
+    assert longer.param_groups[0]["lr"] > 10 * opt.param_groups[0]["lr"], "the cooldown is taken back"
+
+
 def test_ratios_of_groups_are_kept_and_new_groups_move_along():
     net, x, y = problem()
     groups = [{"params": net[0].parameters(), "lr": 1e-4}, {"params": net[2].weight, "lr": 3e-4}]
@@ -206,6 +226,19 @@ def test_a_rate_that_the_user_writes_is_the_rate_in_force():
     opt.param_groups[0]["lr"] = 0.02
     train(net, opt, x, y, 5)
     assert opt.param_groups[0]["lr"] == 0.02 and opt.lr == pytest.approx(0.02)
+
+
+def test_a_schedule_in_the_loop_of_the_user_is_said_to_overrule_the_controller():
+    net, x, y = problem()
+    opt = qgd.QController(torch.optim.SGD(net.parameters(), lr=1e-4), total_steps=60)
+
+    def write(step):
+        opt.param_groups[0]["lr"] = 1e-4 * (step + 2)
+
+    with pytest.warns(UserWarning, match="LambdaLR") as warned:
+        train(net, opt, x, y, 40, write)
+    assert len(warned) == 1
+    assert opt.lr == pytest.approx(1e-4 * 40, rel=0.3)
 
 
 def test_accumulated_losses_are_averaged():
@@ -247,6 +280,18 @@ def test_a_step_that_a_gradient_scaler_leaves_out_does_not_tick(order):
             opt.zero_grad()
     assert opt.steps == 3 and len(seen) == 3
     assert seen[2]["loss"] < 100.0 and norm < 100.0
+
+
+def test_a_loss_given_as_the_closure_is_refused_with_the_right_call():
+    net, x, y = problem()
+    opt = qgd.QController(torch.optim.SGD(net.parameters(), lr=1e-3), total_steps=20)
+    loss = loss_of(net, x, y)
+    loss.backward()
+    for given in (loss, loss.item()):
+        with pytest.raises(TypeError, match=r"opt.step\(loss=loss\)"):
+            opt.step(given)
+    opt.step(loss=loss)
+    assert (opt.steps, opt.total_steps) == (1, 20)
 
 
 def test_losses_of_any_kind_and_none():
@@ -299,9 +344,16 @@ def test_what_cannot_be_controlled_is_refused():
         ({"controller": "nothing"}, "is no controller"),
         ({"controller": "weight-decay"}, "has none"),
         ({"lr_bounds": (1.0, 0.1)}, "lr"),
+        ({"lr_bounds": (1e-6, 1e-5)}, "lr of the optimizer is 0.001, outside"),
     ]:
         with pytest.raises(ValueError, match=message):
             qgd.QController(sgd, **{"controller": "lr", **arguments})
+    for arguments, message in [
+        ({"lr_bounds": 0.1}, "a pair"),
+        ({"model": params}, "model is a Parameter"),
+    ]:
+        with pytest.raises(TypeError, match=message):
+            qgd.QController(sgd, **arguments)
     with pytest.raises(ValueError, match="learning rate is 0"):
         qgd.QController(torch.optim.SGD(params, lr=0.0))
     elsewhere = torch.nn.Parameter(torch.zeros(2, device="meta"))
@@ -450,6 +502,14 @@ def test_weight_decay_is_moved_too():
             opt.observe_validation(loss_of(net, x, y).item())
         train(net, opt, x, y, 1)
     assert opt.param_groups[0]["weight_decay"] == opt.weight_decay != 1e-2
+
+
+def test_a_missing_validation_loss_is_said_once():
+    net, x, y = problem()
+    opt = qgd.QController(torch.optim.AdamW(net.parameters(), lr=1e-3), "joint", total_steps=200)
+    with pytest.warns(UserWarning, match="observe_validation") as warned:
+        train(net, opt, x, y, 200)
+    assert len(warned) == 1
 
 
 def test_nothing_is_said_without_need():

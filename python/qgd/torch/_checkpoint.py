@@ -119,8 +119,10 @@ class Checkpoint:
             if set(values) != {"lr"} | ({"weight_decay"} if weight_decay is not None else set()):
                 raise ValueError("it moves other values")
         except ValueError as error:
-            by = "" if saved in (None, own) else f", which was saved by '{saved}',"
-            raise ValueError(f"the checkpoint{by} cannot go on under the controller '{own}': {error}") from error
+            if saved not in (None, own):
+                hint = f"build it as QController(optimizer, '{saved}', ...) to go on"
+                raise ValueError(f"the checkpoint is of the controller '{saved}', this one is '{own}': {hint}") from error
+            raise ValueError(f"the checkpoint cannot go on under the controller '{own}': {error}") from error
         return driver, values, losses, counters, is_scheduled, lead, measured
 
     def _take_over(self, driver, values, losses, counters, is_scheduled, lead, measured):

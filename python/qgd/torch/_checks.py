@@ -1,10 +1,16 @@
 """What cannot be controlled is refused, with what to do instead."""
 
 import operator
+import warnings
 from math import isfinite
 
 import torch
 from torch.optim import Optimizer
+
+# Number of decisions after which a validation loss is missed: those of the first steps, which are all decisions.
+A_BLIND_START = 64
+# Number of steps that are left out in a row after which it is said.
+MANY_LEFT_OUT = 20
 
 
 def check_optimizer(optimizer, controller_type):
@@ -44,14 +50,21 @@ def whole(name, value, least):
     return number
 
 
-def bounds(name, value):
-    """The argument as a pair of numbers, or None."""
+def bounds(value, key, groups):
+    """The bounds of a controlled value as a pair, or None. The value that the groups start from lies within."""
     if value is None:
         return None
     try:
         low, high = map(float, value)
     except (TypeError, ValueError):
-        raise ValueError(f"{name} is {value!r}, but must be two numbers, (low, high)") from None
+        raise ValueError(f"{key}_bounds is {value!r}, but must be two numbers, (low, high)") from None
+    start = next((start for group in groups if (start := float(group.get(key, 0.0))) > 0.0), None)
+    is_scheduled = any("initial_lr" in group for group in groups)
+    if 0.0 < low <= high and start is not None and not is_scheduled and not low <= start <= high:
+        raise ValueError(
+            f"{key} of the optimizer is {start:g}, outside {key}_bounds = ({low:g}, {high:g}): build the optimizer "
+            "with a value between them"
+        )
     return low, high
 
 
@@ -63,6 +76,33 @@ def nets(name, value):
         if not isinstance(one, torch.nn.Module):
             raise TypeError(f"{name} is a {type(one).__name__}, but must be a torch.nn.Module, or a list of them")
     return several
+
+
+def check_closure(closure):
+    """Raises where something else was given as the closure of a step: the loss, for the most part."""
+    if not callable(closure):
+        name = type(closure).__name__
+        raise TypeError(f"step() takes a closure, not a {name}: give the loss by its name, opt.step(loss=loss)")
+
+
+def mind_validation(n_blind, controller):
+    """Says once that a controller which looks at the validation loss has had none so far."""
+    if n_blind == A_BLIND_START:
+        warnings.warn(
+            f"the controller '{controller}' decides by the validation loss too, but has heard of none in {n_blind} "
+            "decisions: call opt.observe_validation(loss) before the first step and after each validation, or take 'lr'",
+            stacklevel=6,
+        )
+
+
+def mind_left_out(n_left_out, last):
+    """Says once that no step was taken for long."""
+    if n_left_out == MANY_LEFT_OUT:
+        warnings.warn(
+            f"the last {MANY_LEFT_OUT} steps were all left out, so the net does not learn: losses or gradients are not "
+            f"finite, or far above the earlier ones. The newest decision: {last}",
+            stacklevel=8,
+        )
 
 
 def check_first(losses):

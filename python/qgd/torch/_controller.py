@@ -1,13 +1,12 @@
 """`QController`: a policy beside an optimizer of PyTorch."""
 
-import warnings
 
 import torch
 from torch.optim import Optimizer
 
 from .. import _core
 from ._checkpoint import Checkpoint
-from ._checks import bounds, check_optimizer, check_restored, nets, whole
+from ._checks import bounds, check_closure, check_optimizer, check_restored, mind_left_out, nets, whole
 from ._grads import are_finite, check_grads
 from ._losses import Losses
 from ._rates import Controlled, give_each_its_own
@@ -15,9 +14,6 @@ from ._report import Report
 from ._signals import Signals
 from ._snapshot import Snapshot
 from ._wrapper import Wrapper
-
-#: Number of steps that are left out in a row after which it is said.
-MANY_LEFT_OUT = 20
 
 ROLLBACKS = ("state", "parameters", "cpu", False)
 
@@ -36,13 +32,15 @@ class QController(Signals, Report, Checkpoint, Wrapper):
         optimizer: any optimizer of PyTorch with a learning rate, built as usual.
         controller: name of a pretrained controller (`qgd.controllers()`), path of a pretrained file, or name of a
             schedule ("constant", "cosine", ...). With "+online" at its end, a controller goes on learning in this run.
-        total_steps: number of optimizer steps of the run, where it is known. The learning rate cools down at its end.
+        total_steps: number of optimizer steps of the run (epochs times batches, divided by the batches that are
+            accumulated), where it is known. In its second half the learning rate falls in a straight line to zero.
         model: the net (or several, in a list), for its buffers: a rollback restores running statistics too.
         rollback: what is kept to go back to. "state": parameters, the optimizer's state and buffers (as much memory as
             they take). "parameters": parameters and buffers. "cpu": as "state", in the memory of the host. False:
             nothing; a step that wrecks the net stays.
         loss_floor: a value below every loss, for losses that may be negative or that a constant is part of.
-        lr_bounds, weight_decay_bounds: (low, high) of the controlled values.
+        lr_bounds, weight_decay_bounds: (low, high) of the controlled values. The optimizer's own must lie within.
+            The cooldown, and a scheduler, may go below.
         looks_first: whether every loss and gradient is looked at before its step. Default: on a CPU. Elsewhere that
             would wait for the device at every step; a gradient that is not finite is then set to zero on the device, and
             the controller hears of it at the next decision.
@@ -79,8 +77,8 @@ class QController(Signals, Report, Checkpoint, Wrapper):
             "controller": str(controller),
             "total_steps": None if total_steps is None else whole("total_steps", total_steps, 1),
             "loss_floor": float(loss_floor),
-            "lr_bounds": bounds("lr_bounds", lr_bounds),
-            "weight_decay_bounds": bounds("weight_decay_bounds", weight_decay_bounds),
+            "lr_bounds": bounds(lr_bounds, "lr", optimizer.param_groups),
+            "weight_decay_bounds": bounds(weight_decay_bounds, "weight_decay", optimizer.param_groups),
             "seed": whole("seed", seed, 0),
         }
         self._rollback, self._looks_first = rollback, looks_first
@@ -98,6 +96,8 @@ class QController(Signals, Report, Checkpoint, Wrapper):
         self._last = None
         self._was_scheduled = False
         self._n_left_out = 0
+        # Number of decisions without a validation loss; None once there was one.
+        self._n_blind = 0
         self._counters = set()
         self._make_driver()
         self._forget_params()
@@ -168,6 +168,7 @@ class QController(Signals, Report, Checkpoint, Wrapper):
     def observe_validation(self, loss):
         """Takes note of a validation loss or error, for controllers that move the weight decay. The newest one counts;
         tell it before each decision (`is_due`)."""
+        self._n_blind = None
         self._driver.observe_validation(float(loss))
 
     @property
@@ -191,6 +192,7 @@ class QController(Signals, Report, Checkpoint, Wrapper):
 
         Raises:
             RuntimeError: there is no loss, or no gradient.
+            TypeError: the closure is no function: the loss goes by its name, `step(loss=loss)`.
             ValueError: the closure returned None, or the loss of the very first step is not finite.
         """
         args, kwargs = self._run_step_hooks(self._optimizer_step_pre_hooks, (closure,), {"loss": loss})
@@ -203,10 +205,7 @@ class QController(Signals, Report, Checkpoint, Wrapper):
 
     def _controlled_step(self, closure=None, loss=None):
         if closure is not None:
-            if not callable(closure):
-                raise TypeError(
-                    f"step takes a closure, but got a {type(closure).__name__}: a loss is given by name, as in opt.step(loss=loss)"
-                )
+            check_closure(closure)
             loss = self._run(closure)
             if loss is None and self._losses.is_empty():
                 # A batch that was left out.
@@ -288,12 +287,7 @@ class QController(Signals, Report, Checkpoint, Wrapper):
 
     def _obey(self, order):
         self._n_left_out = 0 if order.kind == "apply" else self._n_left_out + 1
-        if self._n_left_out == MANY_LEFT_OUT:
-            warnings.warn(
-                f"the last {MANY_LEFT_OUT} steps were all left out, so the net does not learn: losses or gradients are not "
-                f"finite, or far above the earlier ones. The newest decision: {self._last}",
-                stacklevel=7,
-            )
+        mind_left_out(self._n_left_out, self._last)
         if order.kind == "apply":
             self._apply(order)
         elif order.kind == "roll_back":

@@ -1,8 +1,12 @@
 """Learning rates and weight decays in the groups of an optimizer."""
 
+import warnings
 from math import isfinite, nan
 
 import torch
+
+# Number of steps in a row after which rates that somebody else writes are taken for a schedule.
+A_SCHEDULE = 16
 
 
 def write(group, key, value):
@@ -95,6 +99,7 @@ class Controlled:
 
     def _choose_reference(self):
         self.reference = next((i for i, base in enumerate(self.bases) if base > 0.0), None)
+        self._n_overruled = 0
 
     def begin_at(self, bases):
         """Takes these bases, where the value is 0 in every group by now: a scheduler warms up from there, or ended there."""
@@ -129,10 +134,12 @@ class Controlled:
         """
         before = self.base
         self.fit(groups, is_scheduled)
+        holds = [self.entries.holds(i, group, self.written[i]) for i, group in enumerate(groups)]
+        self._mind(not is_scheduled and not all(holds))
         for i, group in enumerate(groups):
             if is_scheduled:
                 self.bases[i] = self.entries.read(i, group)
-            elif not self.entries.holds(i, group, self.written[i]):
+            elif not holds[i]:
                 self.bases[i] = self.entries.read(i, group) / self.factor
         if self.reference >= len(groups) or self.base <= 0.0:
             # Nothing that a factor could move: the driver keeps the base that it knows.
@@ -141,6 +148,17 @@ class Controlled:
                 return False
             self.reference = positive
         return self.base != before
+
+    def _mind(self, is_overruled):
+        """Says once that a schedule in the user's loop leaves nothing to the driver."""
+        self._n_overruled = self._n_overruled + 1 if is_overruled else 0
+        if self._n_overruled == A_SCHEDULE:
+            warnings.warn(
+                f"the program has written '{self.entries.key}' into the groups before each of the last {A_SCHEDULE} steps: "
+                "what you write is in force, so the controller decides nothing. Take that schedule out, or make it a "
+                "torch.optim.lr_scheduler.LambdaLR, which the controller multiplies by its factor",
+                stacklevel=6,
+            )
 
     def is_zero(self, groups):
         """Whether the value is 0 in every group."""

@@ -54,6 +54,11 @@ class Report:
         return self._driver.steps
 
     @property
+    def total_steps(self):
+        """Number of steps of the run, which the learning rate cools down for; None where it is not known."""
+        return self._driver.total_steps
+
+    @property
     def rollbacks(self):
         """Number of times that the run went back to an earlier state."""
         return self._driver.rollbacks

@@ -5,7 +5,7 @@ from operator import is_
 
 import torch
 
-from ._checks import check_first, check_params
+from ._checks import check_first, check_params, mind_validation
 from ._grads import are_finite, masked
 from ._sample import Sample
 from ._together import processes
@@ -71,6 +71,9 @@ class Signals:
         return driver.step([loss], is_finite)
 
     def _decide(self, is_guarded, is_finite):
+        if self._n_blind is not None and self._driver.watches_validation:
+            self._n_blind += 1
+            mind_validation(self._n_blind, self._options["controller"])
         params, grad, losses = self._read()
         if self._together is None:
             self._check_first(is_guarded, losses)
