@@ -1,6 +1,6 @@
 //! Controllers and schedules by name, and what a pretrained file holds.
 
-use crate::errors::value_error;
+use crate::errors::{file_error, value_error};
 use pyo3::prelude::*;
 use qgd::controller::{OnlineConfig, Pretrained};
 use qgd::driver::Pilot;
@@ -20,7 +20,7 @@ pub fn controllers() -> Vec<&'static str> {
 /// Recipe and card of a pretrained controller, as JSON.
 #[pyfunction]
 pub fn inspect(controller: &str) -> PyResult<String> {
-    let pretrained = Pretrained::open(controller).map_err(value_error)?;
+    let pretrained = Pretrained::open(controller).map_err(file_error)?;
     Ok(serde_json::json!({ "recipe": pretrained.recipe(), "card": pretrained.card() }).to_string())
 }
 
@@ -46,7 +46,7 @@ pub fn named(name: &str, total_steps: Option<u64>, seed: u64) -> PyResult<Named>
             "'{name}' is no controller ({controllers}), no schedule ({schedules}) and no file"
         )));
     }
-    let mut controller = Controller::new(Arc::new(Pretrained::open(file).map_err(value_error)?));
+    let mut controller = Controller::new(Arc::new(Pretrained::open(file).map_err(file_error)?));
     let (config, recipe) = (controller.driver_config(total_steps), controller.recipe());
     let (controls, watches_validation) = (recipe.controls, recipe.watches_validation());
     if file.len() < name.len() {
