@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Optional, SupportsFloat, Union
 from . import _core
 from ._core import Exhausted, Waits
 from ._space import plain, space_text
-from ._trials import FrozenTrial, TrialState, as_number, as_numbers, as_values, as_whole, frozen, state_name
+from ._trials import FrozenTrial, TrialState, as_number, as_numbers, as_values, as_whole, attr_text, frozen, state_name
 
 logger = logging.getLogger("qgd")
 
@@ -62,6 +62,11 @@ class Trial:
         """
         return self._study._core.should_prune(self.number)
 
+    def set_user_attr(self, key: str, value: Any) -> None:
+        """Notes something about the trial, anything that JSON can hold. It stands in `FrozenTrial.user_attrs`, also in
+        Optuna's."""
+        self._study._core.set_trial_attr(self.number, key, attr_text(key, value))
+
     def set_constraints(self, constraints: Sequence[SupportsFloat]) -> None:
         """Notes how much the trial breaks each constraint: it is feasible where none of these numbers is above 0."""
         self._constraints = as_numbers(constraints, f"`constraints` of trial {self.number}")
@@ -94,6 +99,7 @@ class Study:
         print(study.best_params, study.best_value)
 
     `name`: name of the study in its storage, which continues the study of that name where there is one.
+        `Study.open` does so without being told the space again.
     `storage`: "memory:", "sqlite:///FILE" or "postgresql://USER@HOST/DATABASE"; `qgd tune`, `qgd study` and Optuna's
         dashboard read and continue the same studies.
     `direction`: "minimize", the default, or "maximize". `directions`: a list of them, for several objectives.
@@ -129,8 +135,31 @@ class Study:
             seed=as_whole(seed, "seed"),
             lag=as_whole(lag, "lag"),
         )
-        self.name, self.lag = name, lag
+        self._begin(name)
+
+    @classmethod
+    def open(cls, storage: str, name: str = "study") -> "Study":
+        """The study of that name in the storage, with the space and the settings that it was made with.
+
+        ValueError where there is none, or where it was not made by qgd.
+        """
+        study = cls.__new__(cls)
+        study._core = _core.Study.open(storage, name)
+        study._begin(name)
+        return study
+
+    def _begin(self, name: str) -> None:
+        self.name, self.lag = name, self._core.lag
         self._stopped = threading.Event()
+
+    def set_user_attr(self, key: str, value: Any) -> None:
+        """Notes something about the study, anything that JSON can hold. Optuna and its dashboard show it too."""
+        self._core.set_user_attr(key, attr_text(key, value))
+
+    @property
+    def user_attrs(self) -> dict[str, Any]:
+        """What has been noted about the study, by anyone, as it is in the storage now."""
+        return json.loads(self._core.user_attrs())
 
     @property
     def directions(self) -> list[str]:

@@ -1,5 +1,6 @@
 """Trials as they stand in a study, and the numbers that users tell of them."""
 
+import json
 import operator
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -22,6 +23,7 @@ class FrozenTrial:
     """A trial as it stood when it was looked at.
 
     `values` holds one number for each objective, and None where the trial has none. `reason` says why it failed.
+    `user_attrs`: what was noted with `Trial.set_user_attr`.
     """
 
     number: int
@@ -31,6 +33,7 @@ class FrozenTrial:
     intermediate_values: dict[int, float]
     constraints: list[float]
     reason: str
+    user_attrs: dict[str, Any]
 
     @property
     def value(self) -> Optional[float]:
@@ -50,6 +53,7 @@ def frozen(trial: dict[str, Any]) -> FrozenTrial:
         intermediate_values={step: float(value) for step, value in trial["intermediate"]},
         constraints=[float(value) for value in trial["constraints"]],
         reason=trial["reason"] if state is TrialState.FAIL else "",
+        user_attrs=trial["user_attrs"],
     )
 
 
@@ -88,3 +92,11 @@ def as_numbers(values: Any, what: str) -> list[float]:
 def as_values(values: Any, what: str) -> list[float]:
     is_list = isinstance(values, Sequence) and not isinstance(values, (str, bytes))
     return [as_number(value, what) for value in (values if is_list else [values])]
+
+
+def attr_text(key: str, value: Any) -> str:
+    """A note of the user as JSON. Scalars and arrays of NumPy become numbers and lists."""
+    try:
+        return json.dumps(value, allow_nan=False, default=lambda item: item.tolist())
+    except (AttributeError, TypeError, ValueError) as error:
+        raise TypeError(f"the note '{key}' is {value!r}, which JSON cannot hold: {error}") from None

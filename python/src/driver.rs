@@ -33,7 +33,13 @@ impl Order {
     }
 }
 
-/// A driver of a controller or a schedule.
+/// A driver of a controller or a schedule, for hosts that keep and restore their own state. Arguments as for `Session`;
+/// `lr_bounds` and `weight_decay_bounds` are (low, high), and are widened to hold the value that the run starts from.
+///
+/// `step` answers with an `Order`, which the host follows by its `kind`. "apply": it takes its optimizer's step with
+/// `lr` and `weight_decay`; where `keep` is set it copies its state before that. "skip": it changes nothing. "roll_back":
+/// it restores that copy and calls `rolled_back`. "restart": it restores the state of the start and calls
+/// `reset_measure`.
 #[pyclass(frozen, module = "qgd")]
 pub struct Driver {
     inner: Mutex<Inner>,

@@ -9,7 +9,14 @@ use qgd::artifact;
 use qgd::driver::SessionState;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-/// A controlled run whose parameters are one array of numpy.
+/// A controlled run whose parameters are one array of numpy: flat, contiguous, of float32.
+///
+/// `controller`: a name out of `controllers()`, the path of a pretrained file, or the name of a schedule. `lr`: where the
+/// search starts. `total_steps`: number of steps of the run, where it is known; in its second half the learning rate
+/// falls to zero. `loss_floor`: a number below all losses, where they are no distance from 0.
+///
+/// `params`, `grad` and the moments of your optimizer go into each `step`, the same arrays every time: a step that wrecks
+/// them is undone in place.
 #[pyclass(frozen, module = "qgd")]
 pub struct Session {
     inner: Mutex<qgd::driver::Session>,

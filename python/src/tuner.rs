@@ -80,6 +80,39 @@ impl Study {
         })
     }
 
+    /// The study of that name, with the space and the settings that it was made with.
+    #[staticmethod]
+    fn open(py: Python<'_>, storage: &str, name: &str) -> PyResult<Self> {
+        py.detach(|| {
+            let storage = storage::open(storage).map_err(value_error)?;
+            let study = qgd::tuner::Study::open(storage, name).map_err(tuner_error)?;
+            Ok(Self { study })
+        })
+    }
+
+    /// Number of trials that may run at the same time.
+    #[getter]
+    fn lag(&self) -> usize {
+        self.study.config().lag
+    }
+
+    /// What has been noted about the study, as JSON.
+    fn user_attrs(&self, py: Python<'_>) -> PyResult<String> {
+        Ok(json!(py.detach(|| self.study.user_attrs()).map_err(tuner_error)?).to_string())
+    }
+
+    /// Notes something about the study: a value as JSON.
+    fn set_user_attr(&self, py: Python<'_>, name: &str, value: &str) -> PyResult<()> {
+        let value: Json = serde_json::from_str(value).map_err(value_error)?;
+        py.detach(|| self.study.set_user_attr(name, value)).map_err(tuner_error)
+    }
+
+    /// Notes something about a running trial: a value as JSON.
+    fn set_trial_attr(&self, py: Python<'_>, number: usize, name: &str, value: &str) -> PyResult<()> {
+        let value: Json = serde_json::from_str(value).map_err(value_error)?;
+        py.detach(|| self.study.set_trial_attr(number, name, value)).map_err(tuner_error)
+    }
+
     /// Direction of each objective.
     #[getter]
     fn directions(&self) -> Vec<&'static str> {
@@ -171,6 +204,7 @@ fn described(trial: &qgd::tuner::Trial) -> Json {
         "intermediate": intermediate.map(|(step, value)| json!([step, Value::Float(*value)])).collect::<Vec<_>>(),
         "constraints": numbers(&trial.constraints()),
         "reason": trial.reason(),
+        "user_attrs": trial.user_attrs,
     })
 }
 

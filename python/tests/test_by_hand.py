@@ -71,7 +71,7 @@ def test_a_driver_is_told_what_it_is_missing():
         ({"total_steps": -3}, "total_steps is -3"),
         ({"controller": "cosine"}, "steps"),
         ({"controller": "/no/such/file.qgd"}, "/no/such/file.qgd"),
-        ({"controller": __file__}, "test_by_hand.py"),
+        ({"controller": __file__}, r"test_by_hand.py is not usable: \w+"),
         ({"weight_decay": -1.0}, "weight_decay is -1"),
     ],
 )

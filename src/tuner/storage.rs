@@ -199,6 +199,12 @@ pub trait Storage: Send + Sync {
     /// same holds for all methods that take a study. When the storage does not answer.
     fn note(&self, study: &StudyRecord, notes: &BTreeMap<String, Json>) -> Result<(), StorageError>;
 
+    /// Adds notes of the user to a study; one replaces an older one of the same name.
+    ///
+    /// # Errors
+    /// As [`Storage::note`].
+    fn note_user(&self, study: &StudyRecord, notes: &BTreeMap<String, Json>) -> Result<(), StorageError>;
+
     /// Removes a study with all its trials. One whose workers are alive is removed by `force` only.
     ///
     /// # Errors

@@ -24,6 +24,7 @@ use super::storage::{Change, Memory, Storage, StudyRecord};
 use super::trial::{Counts, Trial};
 use heart::Heart;
 use history::History;
+use serde_json::Value as Json;
 use std::collections::BTreeMap;
 use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -171,6 +172,24 @@ impl Study {
         }
         let (study, stored) = (self.record.name.clone(), stored.as_str().unwrap_or_default().to_owned());
         Err(TunerError::OtherStudy { study, key: "objective", stored, given: objective.into() })
+    }
+
+    /// Notes something about the study, for those who look at it later; it replaces an older note of the same name.
+    ///
+    /// # Errors
+    /// When the study is gone, or the storage does not answer.
+    pub fn set_user_attr(&self, name: &str, value: impl Into<Json>) -> Result<(), TunerError> {
+        let notes = BTreeMap::from([(name.to_owned(), value.into())]);
+        Ok(self.storage.note_user(&self.record, &notes)?)
+    }
+
+    /// What has been noted about the study, as it is in the storage now; nothing where the study is gone.
+    ///
+    /// # Errors
+    /// When the storage does not answer.
+    pub fn user_attrs(&self) -> Result<BTreeMap<String, Json>, TunerError> {
+        let record = self.storage.study(&self.record.name)?.filter(|record| record.id == self.record.id);
+        Ok(record.map(|record| record.user_attrs).unwrap_or_default())
     }
 
     /// All trials, by number.

@@ -1,6 +1,5 @@
 """`QController`: a policy beside an optimizer of PyTorch."""
 
-
 import torch
 from torch.optim import Optimizer
 

@@ -89,6 +89,11 @@ impl Storage for Memory {
         Ok(())
     }
 
+    fn note_user(&self, study: &StudyRecord, notes: &BTreeMap<String, Json>) -> Result<(), StorageError> {
+        self.shelf().study(study)?.0.user_attrs.extend(notes.clone());
+        Ok(())
+    }
+
     fn delete(&self, study: &StudyRecord, _force: bool) -> Result<(), StorageError> {
         let mut shelf = self.shelf();
         shelf.study(study)?;

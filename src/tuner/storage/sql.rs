@@ -257,6 +257,10 @@ impl<C: Connection> Storage for Sql<C> {
         self.writing(|connection| write::note(connection, study, notes))
     }
 
+    fn note_user(&self, study: &StudyRecord, notes: &BTreeMap<String, Json>) -> Done<()> {
+        self.writing(|connection| write::note_user(connection, study, notes))
+    }
+
     fn delete(&self, study: &StudyRecord, force: bool) -> Done<()> {
         self.writing(|connection| write::delete(connection, study, force))
     }

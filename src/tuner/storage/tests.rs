@@ -57,7 +57,11 @@ fn what_is_written_is_read_back() {
         let study = new_study(&*storage);
         storage.create("first", &[Direction::Minimize], &BTreeMap::new()).unwrap();
         storage.note(&study, &BTreeMap::from([("more".into(), json!([2]))])).unwrap();
+        for value in [1, 2] {
+            storage.note_user(&study, &BTreeMap::from([("more".into(), json!(value))])).unwrap();
+        }
         let record = storage.study("first").unwrap().unwrap();
+        assert_eq!(record.user_attrs, BTreeMap::from([("more".into(), json!(2))]), "{name}");
         assert_eq!(record.directions, [Direction::Minimize, Direction::Maximize], "{name}");
         assert_eq!(record.system_attrs, BTreeMap::from([("more".into(), json!([2])), ("qgd".into(), json!(1))]));
         let id = storage.begin(&study, 0, &draft(), 9).unwrap().unwrap();

@@ -45,6 +45,15 @@ impl Study {
         self.change(&self.key(number)?, report)
     }
 
+    /// Notes something about a running trial, for those who look at it later; it replaces an older note of the same name.
+    ///
+    /// # Errors
+    /// When the trial is not running, or the storage does not answer.
+    pub fn set_trial_attr(&self, number: usize, name: &str, value: impl Into<Json>) -> Result<(), TunerError> {
+        let notes = BTreeMap::from([(name.to_owned(), value.into())]);
+        self.change(&self.key(number)?, Change::UserAttrs(notes))
+    }
+
     /// Whether the pruner would stop a running trial after its last report.
     ///
     /// # Errors

@@ -50,6 +50,15 @@ pub(super) fn note(connection: &mut dyn Connection, study: &StudyRecord, notes: 
     attributes(connection, "study_system_attributes", "study_id", study.id, notes)
 }
 
+pub(super) fn note_user(
+    connection: &mut dyn Connection,
+    study: &StudyRecord,
+    notes: &BTreeMap<String, Json>,
+) -> Done<()> {
+    check(connection, study)?;
+    attributes(connection, "study_user_attributes", "study_id", study.id, notes)
+}
+
 /// Refuses a study that is gone, and keeps others from adding trials to it before the transaction ends.
 pub(super) fn check(connection: &mut dyn Connection, study: &StudyRecord) -> Done<()> {
     let lock = connection.dialect().for_update;

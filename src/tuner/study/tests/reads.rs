@@ -45,6 +45,10 @@ impl Storage for Counting {
         self.memory.note(study, notes)
     }
 
+    fn note_user(&self, study: &StudyRecord, notes: &BTreeMap<String, Json>) -> Done<()> {
+        self.memory.note_user(study, notes)
+    }
+
     fn delete(&self, study: &StudyRecord, force: bool) -> Done<()> {
         self.memory.delete(study, force)
     }
