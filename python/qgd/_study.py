@@ -159,7 +159,8 @@ class Study:
     @property
     def user_attrs(self) -> dict[str, Any]:
         """What has been noted about the study, by anyone, as it is in the storage now."""
-        return json.loads(self._core.user_attrs())
+        attrs: dict[str, Any] = json.loads(self._core.user_attrs())
+        return attrs
 
     @property
     def directions(self) -> list[str]:

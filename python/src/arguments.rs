@@ -57,7 +57,8 @@ impl FromPyObject<'_, '_> for Seed {
     type Error = PyErr;
 
     fn extract(object: Borrowed<'_, '_, PyAny>) -> PyResult<Self> {
-        let refused = |_| PyTypeError::new_err(format!("it is {}, but must be a whole number from 0 to 2^64 - 1", *object));
+        let refused =
+            |_| PyTypeError::new_err(format!("it is {}, but must be a whole number from 0 to 2^64 - 1", *object));
         object.extract::<u64>().map(Self).map_err(refused)
     }
 }

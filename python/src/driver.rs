@@ -67,7 +67,9 @@ fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 impl Driver {
     #[new]
     #[pyo3(signature = (controller = "lr", lr = 1e-3, *, weight_decay = 0.0, total_steps = None, loss_floor = 0.0,
-                        lr_bounds = None, weight_decay_bounds = None, seed = Seed(0)))]
+                        lr_bounds = None, weight_decay_bounds = None, seed = Seed(0)),
+           text_signature = "(controller='lr', lr=0.001, *, weight_decay=0.0, total_steps=None, loss_floor=0.0, \
+                             lr_bounds=None, weight_decay_bounds=None, seed=0)")]
     #[expect(clippy::too_many_arguments, reason = "they are keywords in Python")]
     fn new(
         controller: &str,
@@ -124,7 +126,9 @@ impl Driver {
                 let n_params = n_params.unwrap_or(params.len());
                 if n_params < params.len() {
                     let n_sampled = params.len();
-                    return Err(value_error(format!("n_params is {n_params}, but `params` alone has {n_sampled} values")));
+                    return Err(value_error(format!(
+                        "n_params is {n_params}, but `params` alone has {n_sampled} values"
+                    )));
                 }
                 driver.step(&losses, grad_is_finite, || measure.measure_sample(params, grad, n_params))
             }

@@ -18,6 +18,6 @@ pub fn runtime_error(error: impl Into<Box<dyn Error + Send + Sync>>) -> PyErr {
 /// Text of an error, and those of its causes.
 pub fn with_causes(error: impl Into<Box<dyn Error + Send + Sync>>) -> String {
     let error = error.into();
-    let causes = successors(Some(&*error as &dyn Error), |error| error.source());
+    let causes = successors(Some(&*error as &dyn Error), |error| (*error).source());
     causes.map(ToString::to_string).collect::<Vec<_>>().join(": ")
 }

@@ -31,7 +31,9 @@ impl Session {
 #[pymethods]
 impl Session {
     #[new]
-    #[pyo3(signature = (controller = "lr", lr = 1e-3, *, weight_decay = 0.0, total_steps = None, loss_floor = 0.0, seed = Seed(0)))]
+    #[pyo3(signature = (controller = "lr", lr = 1e-3, *, weight_decay = 0.0, total_steps = None, loss_floor = 0.0,
+                        seed = Seed(0)),
+           text_signature = "(controller='lr', lr=0.001, *, weight_decay=0.0, total_steps=None, loss_floor=0.0, seed=0)")]
     fn new(
         controller: &str,
         lr: f64,
@@ -81,12 +83,7 @@ impl Session {
 
     /// Goes back to a saved state, and writes its parameters and moments into the arrays.
     #[pyo3(signature = (state, params, *moments))]
-    fn load_state(
-        &self,
-        state: &[u8],
-        mut params: FloatsMut<'_>,
-        mut moments: Vec<FloatsMut<'_>>,
-    ) -> PyResult<()> {
+    fn load_state(&self, state: &[u8], mut params: FloatsMut<'_>, mut moments: Vec<FloatsMut<'_>>) -> PyResult<()> {
         let state: SessionState = artifact::from_bytes(state).map_err(value_error)?;
         let mut slices = moments.iter_mut().map(|array| array.slice()).collect::<Result<Vec<_>, _>>()?;
         self.inner().load_state(state, params.slice()?, &mut slices).map_err(value_error)

@@ -89,3 +89,29 @@ def test_a_pretrained_file_tells_what_it_is():
 def test_torch_is_imported_by_those_who_ask_for_it_alone():
     code = "import sys, qgd; qgd.Driver('lr', 1e-3); assert 'torch' not in sys.modules, 'torch'"
     subprocess.run([sys.executable, "-c", code], check=True)
+
+
+def test_arrays_and_numbers_that_cannot_be_used_are_named():
+    driver, session = qgd.Driver("lr", 1e-3), qgd.Session("lr", 1e-3)
+    x, out = np.ones(4, dtype=np.float32), np.zeros(4, dtype=np.float32)
+    fixed = np.ones(4, dtype=np.float32)
+    fixed.setflags(write=False)
+    for call, message in [
+        (lambda: driver.step([1.0], params=x.astype(np.float64), grad=x), r"float64 and shape \(4,\).*ascontiguous.*'params'"),
+        (lambda: driver.step([1.0], params=x, grad=x.reshape(2, 2)), r"shape \(2, 2\).*'grad'"),
+        (lambda: driver.step([1.0], params=x[::2], grad=x[::2]), "contiguous.*'params'"),
+        (lambda: driver.step([1.0], params=[1.0], grad=x), "a list.*'params'"),
+        (lambda: session.step(1.0, fixed, x), "read-only.*'params'"),
+        (lambda: session.step(1.0, x, x), "given twice.*'grad'"),
+        (lambda: session.step(1.0, x, out, out.astype(np.float16)), "float16.*'moments'"),
+        (lambda: qgd.Driver("lr", 1e-3, seed=-1), "-1.*from 0.*'seed'"),
+        (lambda: qgd.Session("lr", 1e-3, seed=None), "None.*'seed'"),
+    ]:
+        with pytest.raises(TypeError, match=f"(?s){message}"):
+            call()
+    with pytest.raises(ValueError, match="n_params is 3, but `params` alone has 4"):
+        driver.step([1.0], params=x, grad=x, n_params=3)
+    assert driver.steps == session.steps == 0
+    session.step(1.0, x, out)
+    with pytest.raises(ValueError, match="2 values, but 4 were expected.*call `replaced` first"):
+        session.state(x[:2].copy())

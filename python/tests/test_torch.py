@@ -348,12 +348,8 @@ def test_what_cannot_be_controlled_is_refused():
     ]:
         with pytest.raises(ValueError, match=message):
             qgd.QController(sgd, **{"controller": "lr", **arguments})
-    for arguments, message in [
-        ({"lr_bounds": 0.1}, "a pair"),
-        ({"model": params}, "model is a Parameter"),
-    ]:
-        with pytest.raises(TypeError, match=message):
-            qgd.QController(sgd, **arguments)
+    with pytest.raises(TypeError, match="model is a Parameter"):
+        qgd.QController(sgd, model=params)
     with pytest.raises(ValueError, match="learning rate is 0"):
         qgd.QController(torch.optim.SGD(params, lr=0.0))
     elsewhere = torch.nn.Parameter(torch.zeros(2, device="meta"))

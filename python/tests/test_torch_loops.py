@@ -451,6 +451,6 @@ def test_a_checkpoint_of_another_controller_says_whose_it_is():
     opt = controlled(net.parameters())
     train(net, opt, x, y, 30)
     target = controlled(problem(seed=1)[0].parameters(), 2e-3, "cosine", total_steps=100)
-    with pytest.raises(ValueError, match="saved by 'lr', cannot go on under the controller 'cosine'"):
+    with pytest.raises(ValueError, match="is of the controller 'lr', this one is 'cosine'"):
         target.load_state_dict(opt.state_dict())
     assert target.lr == target.param_groups[0]["lr"] == 2e-3

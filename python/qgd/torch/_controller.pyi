@@ -4,7 +4,6 @@ from typing import Any, Literal, Optional, Union
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
-MANY_LEFT_OUT: int
 ROLLBACKS: tuple[Union[str, bool], ...]
 
 class QController(Optimizer):
