@@ -32,8 +32,15 @@ def letter(folder):
     return inputs, np.array([ord(row[0]) - ord("A") for row in rows]), [128, 128], 800
 
 
-def in_torch(inputs, classes, hidden, n_steps, lr, seed):
-    """Training and test loss of a run as `qgd train` makes it: four fifths to train by, standardized, batches of 64."""
+def controlled(params, n_steps, lr):
+    """Adam under the shipped controller: what takes a step, given the loss."""
+    opt = qgd.QController(torch.optim.Adam(params, lr=lr), "lr", total_steps=n_steps)
+    return lambda loss: opt.step(loss=loss)
+
+
+def in_torch(inputs, classes, hidden, n_steps, seed, stepper):
+    """Training loss, test loss and test accuracy of a run as `qgd train` makes it: four fifths to train by, standardized,
+    batches of 64. `stepper(params, n_steps)` answers what takes a step, given the loss."""
     rng = np.random.default_rng(seed)
     torch.manual_seed(seed)
     order = rng.permutation(len(inputs))
@@ -45,18 +52,18 @@ def in_torch(inputs, classes, hidden, n_steps, lr, seed):
     widths = [x.shape[1], *hidden]
     layers = [part for a, b in zip(widths, widths[1:]) for part in (torch.nn.Linear(a, b), torch.nn.ReLU())]
     net = torch.nn.Sequential(*layers, torch.nn.Linear(widths[-1], int(classes.max()) + 1))
-    opt = qgd.QController(torch.optim.Adam(net.parameters(), lr=lr), "lr", total_steps=n_steps)
-    batches = []
+    step, batches = stepper(list(net.parameters()), n_steps), []
     for _ in range(n_steps):
         if not batches:
             batches = list(torch.tensor(rng.permutation(train)).split(64))
         batch = batches.pop()
         loss = torch.nn.functional.cross_entropy(net(x[batch]), y[batch])
-        opt.zero_grad()
+        net.zero_grad()
         loss.backward()
-        opt.step(loss=loss)
+        step(loss)
     with torch.no_grad():
-        return [torch.nn.functional.cross_entropy(net(x[part]), y[part]).item() for part in (train, test)]
+        losses = [torch.nn.functional.cross_entropy(net(x[part]), y[part]).item() for part in (train, test)]
+        return [*losses, (net(x[test]).argmax(1) == y[test]).float().mean().item()]
 
 
 def by_qgd(program, folder, name, lr, seed):
@@ -78,7 +85,7 @@ def main():
         task = load(folder)
         for start in STARTS:
             ours = [by_qgd(program, folder, name, start, seed) for seed in range(5)]
-            theirs = [in_torch(*task, start, seed) for seed in range(5)]
+            theirs = [in_torch(*task, seed, lambda *run: controlled(*run, start)) for seed in range(5)]  # noqa: B023
             shown = [
                 f"{statistics.mean(side):.4g} ({min(side):.3g} to {max(side):.3g})"
                 for part in range(2)

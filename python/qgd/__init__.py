@@ -33,7 +33,7 @@ from ._trials import FrozenTrial, TrialState
 
 if _TYPE_CHECKING:
     from . import optuna as optuna
-    from .torch import QController
+    from .torch import Orthogonal, QController
 
 __all__ = [
     "Driver",
@@ -41,6 +41,7 @@ __all__ = [
     "FrozenTrial",
     "Order",
     "Pruned",
+    "Orthogonal",
     "QController",
     "Session",
     "Study",
@@ -65,10 +66,8 @@ def inspect(controller: str = "lr") -> "dict[str, _Any]":
 
 
 def __getattr__(name: str) -> _Any:
-    if name == "QController":
-        from .torch import QController
-
-        return QController
+    if name in ("Orthogonal", "QController"):
+        return getattr(_import_module(".torch", __name__), name)
     if name in ("hf", "lightning", "optuna"):
         # They need the library whose name they have, which is imported when they are first used.
         return _import_module(f".{name}", __name__)

@@ -69,7 +69,7 @@ def test_a_users_script_passes_the_strictest_check_and_wrong_types_are_found(tmp
     assert '"seed"' in errors[0] and "upper" in errors[1]
 
 
-@pytest.mark.parametrize("module", ["qgd._core", "qgd.torch._controller"])
+@pytest.mark.parametrize("module", ["qgd._core", "qgd.torch._controller", "qgd.torch._orthogonal"])
 def test_the_stubs_say_what_there_is(tmp_path, module):
     if module != "qgd._core":
         need("torch")

@@ -35,14 +35,14 @@ class Wrapper(Optimizer):
 
     @property
     def optimizer(self):
-        """The optimizer that is controlled."""
+        """The optimizer inside."""
         return self._base
 
     def __getattr__(self, name):
         # Called for what is not here. While it is unpickled there is no optimizer yet.
         base = self.__dict__.get("_base")
         if base is None or name.startswith("__"):
-            raise AttributeError(f"'QController' object has no attribute '{name}'")
+            raise AttributeError(f"'{type(self).__name__}' object has no attribute '{name}'")
         return getattr(base, name)
 
     def _run_step_hooks(self, hooks, args, kwargs):
