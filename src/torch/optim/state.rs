@@ -1,6 +1,6 @@
 //! Optimizer state that can be written to a file, exact to the bit.
 
-use super::{Algorithm, OptimConfig, Optimizer, TorchError};
+use super::{Algorithm, Conditioning, OptimConfig, Optimizer, TorchError};
 use crate::artifact::exact;
 use crate::limits::is_count;
 use serde::{Deserialize, Serialize};
@@ -12,6 +12,9 @@ pub struct OptimState {
     /// Update rule.
     #[serde(with = "exact")]
     pub algorithm: Algorithm,
+    /// What becomes of the changes of weight matrices.
+    #[serde(with = "exact", default)]
+    pub conditioning: Conditioning,
     /// Learning rate.
     #[serde(with = "exact")]
     pub lr: f64,
@@ -32,6 +35,7 @@ impl Optimizer {
     pub fn state(&self) -> Result<OptimState, TorchError> {
         Ok(OptimState {
             algorithm: self.config.algorithm,
+            conditioning: self.config.conditioning,
             lr: self.config.lr,
             weight_decay: self.config.weight_decay,
             steps: self.steps.clone(),
@@ -42,7 +46,7 @@ impl Optimizer {
     /// Restores a saved state: the next step is the one that would have followed it.
     ///
     /// # Errors
-    /// When the state belongs to another algorithm or another net. Then nothing is changed.
+    /// When the state belongs to another algorithm, another conditioning or another net. Then nothing is changed.
     pub fn load_state(&mut self, state: &OptimState) -> Result<(), TorchError> {
         let mismatch = |what, found: String, expected: String| Err(TorchError::StateMismatch { what, found, expected });
         let (found, expected) = (state.algorithm, self.config.algorithm);
@@ -50,6 +54,10 @@ impl Optimizer {
             || found.n_moments() != expected.n_moments()
         {
             return mismatch("the algorithm", found.name().to_owned(), expected.name().to_owned());
+        }
+        let (found, expected) = (state.conditioning, self.config.conditioning);
+        if found != expected {
+            return mismatch("the conditioning", found.to_string(), expected.to_string());
         }
         if state.steps.len() != self.steps.len() {
             return mismatch("the number of variables", state.steps.len().to_string(), self.steps.len().to_string());

@@ -2,7 +2,7 @@ use super::*;
 use crate::driver::{GuardConfig, Pace};
 use crate::policy::Signals;
 use crate::policy::{Policy, Reason};
-use crate::torch::{Algorithm, OptimConfig};
+use crate::torch::{Algorithm, Conditioning, OptimConfig, Orthogonal};
 use crate::{DriverConfig, rng};
 use rand::Rng;
 use std::sync::{Arc, Mutex};
@@ -108,7 +108,12 @@ impl Task {
     }
 
     fn ours(&self, algorithm: Algorithm, lr: f64, pilot: Pilot) -> QController {
-        let optimizer = Optimizer::new(&self.vs, OptimConfig::new(algorithm, lr)).unwrap();
+        self.conditioned(algorithm, Conditioning::None, lr, pilot)
+    }
+
+    fn conditioned(&self, algorithm: Algorithm, conditioning: Conditioning, lr: f64, pilot: Pilot) -> QController {
+        let config = OptimConfig { conditioning, ..OptimConfig::new(algorithm, lr) };
+        let optimizer = Optimizer::new(&self.vs, config).unwrap();
         QController::new(optimizer, pilot).unwrap()
     }
 
@@ -382,37 +387,46 @@ fn the_buffers_of_batch_norm_are_rolled_back_too() {
 
 #[test]
 fn a_rollback_restores_the_optimizer_with_the_parameters() {
-    // The same run with and without a broken loss in between, at an interval of one.
-    let (plain, broken) = (task(), task());
-    let mut bare = plain.ours(Algorithm::ADAM, 1e-2, guarded(Every(1.0, 1)));
-    let mut opt = broken.ours(Algorithm::ADAM, 1e-2, guarded(Every(1.0, 1)));
-    for _ in 0..5 {
-        bare.backward_step(&plain.loss()).unwrap();
-        opt.backward_step(&broken.loss()).unwrap();
+    let orthogonal = Conditioning::Orthogonal(Orthogonal::default());
+    for (algorithm, conditioning) in [
+        (Algorithm::ADAM, Conditioning::None),
+        (Algorithm::ADAM, orthogonal),
+        (Algorithm::SGD, orthogonal),
+        (Algorithm::NADAM, Conditioning::None),
+        (Algorithm::LION, Conditioning::None),
+        (Algorithm::MUON, Conditioning::None),
+    ] {
+        let broken = task();
+        let mut opt = broken.conditioned(algorithm, conditioning, 1e-2, guarded(Every(1.0, 1)));
+        for _ in 0..5 {
+            opt.backward_step(&broken.loss()).unwrap();
+        }
+        // Verified are the parameters before the last step; from there the run goes on with half the learning rate.
+        let verified = opt.snapshot.state().unwrap();
+        let broken_loss = || broken.loss() * f64::NAN;
+        opt.backward_step(&broken_loss()).unwrap();
+        assert_ne!(Snapshot::new(opt.target.params(), opt.target.ours()).unwrap().state().unwrap(), verified);
+        opt.backward_step(&broken_loss()).unwrap();
+        let now = Snapshot::new(opt.target.params(), opt.target.ours()).unwrap().state().unwrap();
+        assert_eq!(now, verified, "{algorithm:?}, {conditioning}");
+        assert!((opt.lr() - 5e-3).abs() < 1e-12);
     }
-    // Verified are the parameters before the last step; from there the run goes on with half the learning rate.
-    let verified = opt.snapshot.state().unwrap();
-    let broken_loss = || broken.loss() * f64::NAN;
-    opt.backward_step(&broken_loss()).unwrap();
-    assert_ne!(Snapshot::new(opt.target.params(), opt.target.ours()).unwrap().state().unwrap(), verified);
-    opt.backward_step(&broken_loss()).unwrap();
-    let now = Snapshot::new(opt.target.params(), opt.target.ours()).unwrap().state().unwrap();
-    assert_eq!(now, verified);
-    assert!((opt.lr() - 5e-3).abs() < 1e-12);
 }
 
 #[test]
 fn a_saved_run_goes_on_to_the_bit() {
-    for (interval, saved_after) in [(1, 9), (4, 9), (4, 8), (4, 0)] {
+    let half = Conditioning::Orthogonal(Orthogonal { degree: 0.5, every: 2, ..Orthogonal::default() });
+    let cases = [(1, 9, Conditioning::None), (4, 9, half), (4, 8, Conditioning::None), (4, 0, half)];
+    for (interval, saved_after, conditioning) in cases {
         let whole = task();
         let pilot = || guarded(Every(0.97, interval));
-        let mut opt = whole.ours(Algorithm::ADAM, 1e-2, pilot());
+        let mut opt = whole.conditioned(Algorithm::ADAM, conditioning, 1e-2, pilot());
         for _ in 0..saved_after {
             opt.backward_step(&whole.loss()).unwrap();
         }
         let saved = serde_json::to_string(&opt.state().unwrap()).unwrap();
         let second = task();
-        let mut resumed = second.ours(Algorithm::ADAM, 1.0, pilot());
+        let mut resumed = second.conditioned(Algorithm::ADAM, conditioning, 1.0, pilot());
         resumed.load_state(serde_json::from_str(&saved).unwrap()).unwrap();
         for step in 0..12 {
             let factor = if step == 3 || step == 6 || step == 7 { f64::NAN } else { 1.0 };
@@ -431,6 +445,9 @@ fn a_state_of_another_run_is_refused() {
     let saved = first.ours(Algorithm::ADAM, 1e-2, guarded(Every(1.0, 1))).state().unwrap();
     let mut other = first.ours(Algorithm::MOMENTUM, 1e-2, guarded(Every(1.0, 1)));
     assert!(matches!(other.load_state(saved.clone()), Err(TorchError::StateMismatch { what: "the optimizer", .. })));
+    let orthogonal = Conditioning::Orthogonal(Orthogonal::default());
+    let mut other = first.conditioned(Algorithm::ADAM, orthogonal, 1e-2, guarded(Every(1.0, 1)));
+    assert!(matches!(other.load_state(saved.clone()), Err(TorchError::StateMismatch { what: "the conditioning", .. })));
     let vs = VarStore::new(Device::Cpu);
     let _w = vs.root().zeros("w", &[3]);
     let small = Optimizer::new(&vs, OptimConfig::new(Algorithm::ADAM, 1e-2)).unwrap();
