@@ -18,6 +18,7 @@ use anyhow::anyhow;
 use cache::Cache;
 use peers::Peers;
 use plan::{Plan, Wishes};
+use qgd::torch::Conditioning;
 use report::{About, ProblemReport, Report};
 use std::path::PathBuf;
 use verdict::Verdict;
@@ -48,6 +49,10 @@ pub struct EvaluateArgs {
     /// Schedules and controllers to compare with, instead of those in the suite
     #[arg(long, value_name = "NAMES", value_delimiter = ',')]
     rivals: Vec<String>,
+    /// What becomes of the changes of weight matrices, for the controller and its rivals alike, instead of what the tasks
+    /// say: `none`, or `orthogonal`, or orthogonal:degree=0.5 (`qgd help task`)
+    #[arg(long, value_name = "HOW")]
+    conditioning: Option<Conditioning>,
     /// Number of seeds, instead of what the suite says
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..=1000))]
     seeds: Option<u64>,
@@ -79,7 +84,13 @@ pub struct EvaluateArgs {
 
 impl EvaluateArgs {
     pub fn run(&self) -> Result<(), Failure> {
-        let wishes = Wishes { suite: &self.suite, rivals: &self.rivals, seeds: self.seeds, quick: self.quick };
+        let wishes = Wishes {
+            suite: &self.suite,
+            rivals: &self.rivals,
+            seeds: self.seeds,
+            quick: self.quick,
+            conditioning: self.conditioning,
+        };
         let plan = Plan::new(Decider::named(&self.controller)?, &wishes, &self.machine)?;
         self.check_files(&plan)?;
         let peers = self.merge.iter().map(|file| Peers::load(file, &plan)).collect::<Result<Vec<_>, _>>()?;

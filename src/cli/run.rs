@@ -7,7 +7,7 @@ use anyhow::anyhow;
 use qgd::data::{Batches, Dataset, Split};
 use qgd::nets::{self, Evaluation, Mode, Net, NetError, TensorSplit};
 use qgd::rng;
-use qgd::task::{OptimizerKind, TaskSpec};
+use qgd::task::{OptimizerKind, TaskSpec, TrainSpec};
 use qgd::torch::{Algorithm, OptimConfig, Optimizer, QController, TorchError};
 use rand_chacha::ChaCha8Rng;
 use tch::{Device, Tensor, nn};
@@ -133,8 +133,13 @@ fn optimizer(task: &TaskSpec, vs: &nn::VarStore, decider: &Decider, seed: u64) -
         OptimizerKind::Adam => Algorithm::ADAM,
         OptimizerKind::AdamW => Algorithm::ADAMW,
         OptimizerKind::RmsProp => Algorithm::RMSPROP,
+        OptimizerKind::Nesterov => Algorithm::NESTEROV,
+        OptimizerKind::NAdam => Algorithm::NADAM,
+        OptimizerKind::Lion => Algorithm::LION,
+        OptimizerKind::Muon => Algorithm::MUON,
     };
-    let config = OptimConfig { weight_decay: train.weight_decay, ..OptimConfig::new(algorithm, train.lr) };
+    let TrainSpec { weight_decay, conditioning, .. } = *train;
+    let config = OptimConfig { weight_decay, conditioning, ..OptimConfig::new(algorithm, train.lr) };
     let pilot = decider.pilot(train.steps, seed)?;
     let optimizer = Optimizer::new(vs, config).map_err(torch_failure)?;
     QController::new(optimizer, pilot).map_err(torch_failure)

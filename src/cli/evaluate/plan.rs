@@ -4,12 +4,13 @@ use super::cache::Score;
 use crate::cli::decider::Decider;
 use crate::cli::failure::Failure;
 use crate::cli::grid::mean_loss;
-use crate::cli::setting::Machine;
+use crate::cli::setting::{self, Machine};
 use anyhow::anyhow;
 use qgd::data::{self, DataError, DataSpec};
 use qgd::rng::fnv1a;
 use qgd::shipped::{self, Kind};
-use qgd::task::{OptimizerKind, SuiteSpec, SuiteTask, TaskSpec};
+use qgd::task::{OptimizerKind, SuiteSpec, SuiteTask, TaskSpec, TrainSpec};
+use qgd::torch::Conditioning;
 use std::path::{Path, PathBuf};
 
 /// Part of the keys of schedules in the cache. Raise it when a schedule would end elsewhere than before.
@@ -76,6 +77,8 @@ pub struct Wishes<'a> {
     pub rivals: &'a [String],
     pub seeds: Option<u64>,
     pub quick: bool,
+    /// Instead of that of the tasks.
+    pub conditioning: Option<Conditioning>,
 }
 
 impl Plan {
@@ -91,7 +94,7 @@ impl Plan {
         };
         for task in &suite.tasks {
             let Some(task) = wishes.apply(task) else { continue };
-            match plan.add(&task, &suite.file, machine) {
+            match plan.add(&task, &suite.file, wishes.conditioning, machine) {
                 Err(Failure::BadInput(error)) if wishes.quick && is_missing_data(&error) => {
                     note!("{} is left out: {error}", task.file.display());
                 }
@@ -108,9 +111,21 @@ impl Plan {
         Ok(plan)
     }
 
-    fn add(&mut self, task: &SuiteTask, suite: &Path, machine: &Machine) -> Result<(), Failure> {
+    fn add(
+        &mut self,
+        task: &SuiteTask,
+        suite: &Path,
+        conditioning: Option<Conditioning>,
+        machine: &Machine,
+    ) -> Result<(), Failure> {
         let file = locate(&task.file, suite, machine.data_dir.as_deref());
-        let spec = TaskSpec::load(&file).map_err(Failure::bad_input)?;
+        let mut spec = TaskSpec::load(&file).map_err(Failure::bad_input)?;
+        spec.train.conditioning = conditioning.unwrap_or(spec.train.conditioning);
+        let given: &[_] = if conditioning.is_some() { &[("train.conditioning", "--conditioning")] } else { &[] };
+        for &optimizer in &task.optimizers {
+            let train = TrainSpec { optimizer, ..spec.train.clone() };
+            setting::check(&TaskSpec { train, ..spec.clone() }, given)?;
+        }
         let identity = identity(&spec, machine)?;
         let mut methods = vec![0];
         for name in &task.rivals {
@@ -229,8 +244,13 @@ impl Wishes<'_> {
 /// on both sides.
 pub fn starts(optimizer: OptimizerKind) -> [f64; N_STARTS] {
     match optimizer {
-        OptimizerKind::Sgd | OptimizerKind::Momentum => [1e-4, 1e-3, 1e-2, 0.1, 1.0, 10.0],
-        OptimizerKind::Adam | OptimizerKind::AdamW | OptimizerKind::RmsProp => [1e-5, 1e-4, 1e-3, 1e-2, 0.1, 1.0],
+        OptimizerKind::Sgd | OptimizerKind::Momentum | OptimizerKind::Nesterov => [1e-4, 1e-3, 1e-2, 0.1, 1.0, 10.0],
+        OptimizerKind::Adam
+        | OptimizerKind::AdamW
+        | OptimizerKind::RmsProp
+        | OptimizerKind::NAdam
+        | OptimizerKind::Lion
+        | OptimizerKind::Muon => [1e-5, 1e-4, 1e-3, 1e-2, 0.1, 1.0],
     }
 }
 
@@ -265,7 +285,11 @@ fn identity(spec: &TaskSpec, machine: &Machine) -> Result<String, Failure> {
     // The data are known by their fingerprint, wherever the files lie.
     let data = DataSpec { path: PathBuf::new(), ..spec.data.clone() };
     let whole = (&data, &spec.net, spec.train.weight_decay, spec.train.batch_size);
-    Ok(format!("{} | data {fingerprint:016x}", serde_json::to_string(&whole)?))
+    let all = format!("{} | data {fingerprint:016x}", serde_json::to_string(&whole)?);
+    Ok(match spec.train.conditioning {
+        Conditioning::None => all,
+        conditioning => format!("{all} | {conditioning}"),
+    })
 }
 
 #[cfg(test)]
@@ -280,7 +304,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let suite = folder.path().join("suite.toml");
         std::fs::write(&suite, format!("[[task]]\nfile = \"{DIGITS}\"\n{task}")).unwrap();
-        let wishes = Wishes { suite: &suite, rivals: &[], seeds: None, quick };
+        let wishes = Wishes { suite: &suite, rivals: &[], seeds: None, quick, conditioning: None };
         let machine = Machine { device: "cpu".to_owned(), data_dir: None };
         Plan::new(controller, &wishes, &machine).unwrap()
     }
@@ -354,7 +378,8 @@ mod tests {
     #[test]
     fn outside_the_checkout_the_shipped_suite_runs_with_the_data_that_are_there() {
         let machine = Machine { device: "cpu".to_owned(), data_dir: Some("nowhere".into()) };
-        let wishes = |suite| Wishes { suite: Path::new(suite), rivals: &[], seeds: None, quick: true };
+        let wishes =
+            |suite| Wishes { suite: Path::new(suite), rivals: &[], seeds: None, quick: true, conditioning: None };
         let quick = Plan::new(lr(), &wishes("suite"), &machine).unwrap();
         assert_eq!(quick.tasks.iter().map(|task| task.spec.name()).collect::<Vec<_>>(), ["digits"]);
         assert_eq!(quick.coarse().len(), 3 * 4 * N_STARTS * 2);
@@ -369,7 +394,7 @@ mod tests {
         let suite = folder.path().join("own.toml");
         std::fs::write(&suite, "[[task]]\nfile = \"digits\"\n").unwrap();
         let machine = Machine { device: "cpu".to_owned(), data_dir: None };
-        let wishes = Wishes { suite: &suite, rivals: &[], seeds: None, quick: false };
+        let wishes = Wishes { suite: &suite, rivals: &[], seeds: None, quick: false, conditioning: None };
         assert_eq!(Plan::new(lr(), &wishes, &machine).unwrap().tasks[0].spec.name(), "digits");
     }
 
