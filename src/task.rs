@@ -188,8 +188,8 @@ pub enum Activation {
 ///
 /// | Name | Default | Range |
 /// |---|---|---|
-/// | `optimizer` | adam | sgd, momentum (0.9), nesterov (0.9), adam, adamw, rmsprop, nadam, lion, muon |
-/// | `conditioning` | none | none, orthogonal, orthogonal:degree=0.5 (see [`Conditioning`]); none with muon |
+/// | `optimizer` | adam | sgd, momentum (0.9), nesterov (0.9), adam, adamw, rmsprop, nadam, lion, muon, schedulefree-sgd, schedulefree-adamw |
+/// | `conditioning` | none | none, orthogonal, orthogonal:degree=0.5 (see [`Conditioning`]); none with muon and schedulefree |
 /// | `lr` | 1e-3 | 1e-30 to 1e30 |
 /// | `weight_decay` | 0 | 0, or 1e-30 to 1e30 |
 /// | `batch_size` | 64 | ≥ 0 |
@@ -232,11 +232,17 @@ pub enum OptimizerKind {
     Lion,
     /// Muon for weight matrices, AdamW for the rest.
     Muon,
+    /// Schedule-Free SGD.
+    #[serde(rename = "schedulefree-sgd")]
+    ScheduleFreeSgd,
+    /// Schedule-Free AdamW.
+    #[serde(rename = "schedulefree-adamw")]
+    ScheduleFreeAdamW,
 }
 
 impl OptimizerKind {
     /// All optimizers, each with its name in task files and on the command line.
-    pub const NAMES: [(&'static str, Self); 9] = [
+    pub const NAMES: [(&'static str, Self); 11] = [
         ("sgd", Self::Sgd),
         ("momentum", Self::Momentum),
         ("adam", Self::Adam),
@@ -246,6 +252,8 @@ impl OptimizerKind {
         ("nadam", Self::NAdam),
         ("lion", Self::Lion),
         ("muon", Self::Muon),
+        ("schedulefree-sgd", Self::ScheduleFreeSgd),
+        ("schedulefree-adamw", Self::ScheduleFreeAdamW),
     ];
 
     /// Name of the optimizer in task files and on the command line.

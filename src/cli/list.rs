@@ -42,7 +42,7 @@ enum What {
 }
 
 /// The optimizers of task files. They stand here, because a `qgd` without libtorch lists them, too.
-const OPTIMIZERS: [(&str, &str); 9] = [
+const OPTIMIZERS: [(&str, &str); 11] = [
     ("sgd", "plain gradient descent"),
     ("momentum", "gradient descent with momentum 0.9"),
     ("adam", "Adam; weight decay is added to the gradient"),
@@ -52,6 +52,8 @@ const OPTIMIZERS: [(&str, &str); 9] = [
     ("nadam", "Adam with Nesterov's momentum"),
     ("lion", "the sign of a mean of the gradient, with decoupled weight decay; its rates are a tenth of Adam's"),
     ("muon", "Muon for the matrices of hidden layers, AdamW for the rest, both at Adam's rates"),
+    ("schedulefree-sgd", "gradient descent between the newest parameters and their average, which is what is kept"),
+    ("schedulefree-adamw", "the same with AdamW's steps"),
 ];
 
 /// One thing that has a name.
@@ -98,7 +100,7 @@ impl What {
         match self {
             Self::Controllers => "qgd train TASK --controller NAME, unless it says otherwise",
             Self::Schedules => "qgd train TASK --schedule NAME",
-            Self::Optimizers => "qgd train TASK --optimizer NAME; --conditioning orthogonal beside it, but for muon",
+            Self::Optimizers => "qgd train TASK --optimizer NAME; --conditioning orthogonal with most of them",
             Self::Tasks => "qgd train NAME; where their data are: qgd data",
             Self::Suites => "qgd evaluate CONTROLLER --suite NAME",
             Self::Samplers => "qgd tune SPACE --sampler NAME",

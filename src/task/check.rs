@@ -133,12 +133,16 @@ fn sizes(key: &str, sizes: &[usize]) -> Result<(), ValueError> {
 
 impl TrainSpec {
     pub(super) fn check(&self) -> Result<(), ValueError> {
-        let is_once = self.optimizer != OptimizerKind::Muon || self.conditioning == Conditioning::None;
+        let reason = match self.optimizer {
+            OptimizerKind::Muon => ", which orthogonalizes by itself",
+            OptimizerKind::ScheduleFreeSgd | OptimizerKind::ScheduleFreeAdamW => ", which has no conditioning",
+            _ => "",
+        };
         within(
-            is_once,
+            reason.is_empty() || self.conditioning == Conditioning::None,
             "train.conditioning",
             format!("\"{}\"", self.conditioning),
-            "\"none\" with the optimizer muon, which orthogonalizes by itself",
+            format!("\"none\" with the optimizer {}{reason}", self.optimizer.name()),
         )?;
         within(RATES.contains(&self.lr), "train.lr", show(self.lr), RATE)?;
         within(is_zero_or_rate(self.weight_decay), "train.weight_decay", show(self.weight_decay), ZERO_OR_RATE)?;

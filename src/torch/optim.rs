@@ -1,4 +1,4 @@
-//! SGD, Adam, AdamW, RMSprop, NAdam, Lion and Muon on one flat parameter buffer.
+//! SGD, Adam, AdamW, RMSprop, NAdam, Lion, Muon and Schedule-Free on one flat parameter buffer.
 //!
 //! They take the same steps as PyTorch's optimizers of the same names (the tests compare them with tch's and PyTorch's,
 //! step for step), and can do what tch's cannot: save their state, take a step only if the gradient is finite, roll back. A
@@ -10,6 +10,7 @@
 //! Deviations from PyTorch, which has no Lion: Muon iterates in single precision and not in bfloat16. No `dampening`, `amsgrad`, `centered`, `maximize`; everything else follows its
 //! documentation, including that a parameter without a gradient is skipped and its moments and step count stay.
 
+mod average;
 mod conditioning;
 mod config;
 mod orthogonal;
@@ -25,6 +26,7 @@ use super::TorchError;
 use super::flat::{FlatParams, Gradient, Refreshed};
 use tch::nn::VarStore;
 use tch::{Kind, Tensor};
+pub(crate) use update::schedule_free::Average;
 use update::{Part, Span};
 use weights::matrices;
 
@@ -52,6 +54,8 @@ pub struct Optimizer {
     moments: Vec<Tensor>,
     /// Rows and columns of each variable that is a weight matrix to be orthogonalized; none for the others.
     matrices: Vec<Option<[i64; 2]>>,
+    /// Weights of a schedule-free average.
+    average: Average,
     plan: Plan,
 }
 
@@ -72,7 +76,8 @@ impl Optimizer {
         config.check()?;
         let flat = FlatParams::new(vs)?;
         let (steps, moments, matrices) = (Vec::new(), Vec::new(), Vec::new());
-        let mut optimizer = Self { flat, config, steps, moments, matrices, plan: Plan::default() };
+        let mut optimizer =
+            Self { flat, config, steps, moments, matrices, average: Average::default(), plan: Plan::default() };
         optimizer.fit_to_params()?;
         Ok(optimizer)
     }
@@ -190,12 +195,18 @@ impl Optimizer {
         &self.flat
     }
 
-    /// The moments, `[n_params]` each, and the step counts: what a rollback restores.
-    pub(crate) fn memory(&self) -> (&[Tensor], &[u64]) {
-        (&self.moments, &self.steps)
+    /// The moments, `[n_params]` each, the step counts, and the weights of an average: what a rollback restores.
+    pub(crate) fn memory(&self) -> (&[Tensor], &[u64], Average) {
+        (&self.moments, &self.steps, self.average)
     }
 
-    pub(crate) fn restore_memory(&mut self, moments: &[Tensor], steps: &[u64]) -> Result<(), TorchError> {
+    pub(crate) fn restore_memory(
+        &mut self,
+        moments: &[Tensor],
+        steps: &[u64],
+        average: Average,
+    ) -> Result<(), TorchError> {
+        self.average = average;
         for (moment, saved) in self.moments.iter_mut().zip(moments) {
             moment.f_copy_(saved)?;
         }
@@ -223,8 +234,9 @@ impl Optimizer {
         }
         let safe = finite.map(|finite| update::only_if(finite, &gradient.flat, 0.0)).transpose()?;
         let flat = safe.as_ref().unwrap_or(&gradient.flat);
+        let share = if self.has_average() { self.average.take_in(self.config.lr) } else { 0.0 };
         for span in &mut self.plan.spans {
-            span.update(&self.config, flat, self.steps[span.first_variable] + 1, finite)?;
+            span.update(&self.config, flat, self.steps[span.first_variable] + 1, share, finite)?;
         }
         for (steps, _) in self.steps.iter_mut().zip(&gradient.present).filter(|(_, present)| **present) {
             *steps += 1;

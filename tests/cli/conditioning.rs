@@ -86,6 +86,8 @@ fn bad_values_are_refused_with_what_is_allowed() {
         let args = [&command[..], &[&digits], &muon].concat();
         sandbox.refuses(&args, &["--conditioning", "\"orthogonal\"", "\"none\" with the optimizer muon"]);
     }
+    let free = ["train", &digits, "--optimizer", "schedulefree-sgd", "--conditioning", "orthogonal"];
+    sandbox.refuses(&free, &["--conditioning", "\"none\" with the optimizer schedulefree-sgd"]);
     sandbox.write("suite.toml", format!("optimizers = [\"muon\"]\n[[task]]\nfile = \"{digits}\"\n"));
     let evaluate = ["evaluate", "lr", "--suite", "suite.toml", "--conditioning", "orthogonal"];
     sandbox.refuses(&evaluate, &["--conditioning", "\"none\" with the optimizer muon"]);
@@ -124,4 +126,22 @@ fn comparisons_and_evaluations_say_their_conditioning_and_keep_their_runs_apart(
     assert!(n_both > n_runs + n_runs / 2, "{n_runs} {n_both}");
     let (_, again, n_in_the_end) = evaluate(&["--conditioning", "none"]);
     assert_eq!((runs(&again), n_in_the_end), (runs(&plain), n_both), "the first ones are still there");
+}
+
+#[test]
+fn a_schedule_free_run_keeps_the_average_and_can_be_gone_on_with() {
+    let (sandbox, digits) = (Sandbox::new(), digits());
+    let train = ["train", &digits, "--optimizer", "schedulefree-adamw", "--lr", "1e-2", "--steps", "200"];
+    let run = |more: &[&str]| {
+        let output = sandbox.qgd(&[&train[..], &["--json", "out.json"], more].concat());
+        assert_eq!(output.code, 0, "{}", output.stderr);
+        let json = sandbox.json("out.json");
+        ["train_loss", "test_loss"].map(|key| json[key].as_f64().unwrap().to_bits())
+    };
+    let whole = run(&[]);
+    let resumed = ["--resume", "run", "--checkpoint-every", "70"];
+    assert_eq!(run(&resumed), whole);
+    // The checkpoint has the parameters in training, so that the end comes out the same again.
+    assert_eq!(run(&resumed), whole);
+    assert!(f64::from_bits(whole[0]) < 0.1, "{}", f64::from_bits(whole[0]));
 }

@@ -27,7 +27,19 @@ fn rates_that_single_precision_cannot_hold_are_refused() {
 #[test]
 fn rates_at_the_ends_of_what_is_allowed_train_without_a_panic() {
     let (sandbox, digits) = (Sandbox::new(), digits());
-    let plain = ["sgd", "momentum", "adam", "adamw", "rmsprop", "nesterov", "nadam", "lion", "muon"];
+    let plain = [
+        "sgd",
+        "momentum",
+        "adam",
+        "adamw",
+        "rmsprop",
+        "nesterov",
+        "nadam",
+        "lion",
+        "muon",
+        "schedulefree-sgd",
+        "schedulefree-adamw",
+    ];
     let conditioned = ["sgd", "adam", "lion"].map(|optimizer| (optimizer, "orthogonal"));
     for (optimizer, conditioning) in plain.map(|optimizer| (optimizer, "none")).into_iter().chain(conditioned) {
         for (lr, mover) in [("1e30", ["--controller", "lr"]), ("1e-30", ["--schedule", "one-cycle"])] {

@@ -244,13 +244,16 @@ impl Wishes<'_> {
 /// on both sides.
 pub fn starts(optimizer: OptimizerKind) -> [f64; N_STARTS] {
     match optimizer {
-        OptimizerKind::Sgd | OptimizerKind::Momentum | OptimizerKind::Nesterov => [1e-4, 1e-3, 1e-2, 0.1, 1.0, 10.0],
+        OptimizerKind::Sgd | OptimizerKind::Momentum | OptimizerKind::Nesterov | OptimizerKind::ScheduleFreeSgd => {
+            [1e-4, 1e-3, 1e-2, 0.1, 1.0, 10.0]
+        }
         OptimizerKind::Adam
         | OptimizerKind::AdamW
         | OptimizerKind::RmsProp
         | OptimizerKind::NAdam
         | OptimizerKind::Lion
-        | OptimizerKind::Muon => [1e-5, 1e-4, 1e-3, 1e-2, 0.1, 1.0],
+        | OptimizerKind::Muon
+        | OptimizerKind::ScheduleFreeAdamW => [1e-5, 1e-4, 1e-3, 1e-2, 0.1, 1.0],
     }
 }
 

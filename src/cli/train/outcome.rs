@@ -61,7 +61,7 @@ impl Outcome {
         task: &TaskSpec,
         decider: &Decider,
         args: &TrainArgs,
-        run: &Run,
+        run: &mut Run,
         data: &Dataset,
         progress: Progress,
         is_as_at_start: bool,

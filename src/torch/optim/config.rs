@@ -76,6 +76,21 @@ pub enum Algorithm {
         /// AdamW's positive number that keeps the denominator away from 0.
         eps: f64,
     },
+    /// Schedule-Free SGD (Defazio et al. 2024, arXiv 2405.15682): the gradient is taken between the newest parameters and
+    /// their average. See [`Optimizer::averaged`](super::Optimizer::averaged). Weight decay is added to the gradient.
+    ScheduleFreeSgd {
+        /// Share of the average where the gradient is taken, in (0, 1).
+        momentum: f64,
+    },
+    /// Schedule-Free AdamW, of the same paper. Weight decay is that of AdamW, at the point of the gradient.
+    ScheduleFreeAdamW {
+        /// Share of the average where the gradient is taken, in (0, 1).
+        beta1: f64,
+        /// Decay of the mean of the squared gradient, in [0, 1).
+        beta2: f64,
+        /// Positive number that keeps the denominator away from 0.
+        eps: f64,
+    },
 }
 
 impl Algorithm {
@@ -98,6 +113,11 @@ impl Algorithm {
     /// Muon and AdamW with PyTorch's defaults.
     pub const MUON: Self = Self::Muon { momentum: 0.95, nesterov: true, beta1: 0.9, beta2: 0.999, eps: 1e-8 };
 
+    /// Schedule-Free SGD with the momentum of its package, 0.9.
+    pub const SCHEDULE_FREE_SGD: Self = Self::ScheduleFreeSgd { momentum: 0.9 };
+    /// Schedule-Free AdamW with the defaults of its package.
+    pub const SCHEDULE_FREE_ADAMW: Self = Self::ScheduleFreeAdamW { beta1: 0.9, beta2: 0.999, eps: 1e-8 };
+
     /// Name of the update rule.
     pub fn name(&self) -> &'static str {
         match self {
@@ -110,6 +130,8 @@ impl Algorithm {
             Self::NAdam { .. } => "NAdam",
             Self::Lion { .. } => "Lion",
             Self::Muon { .. } => "Muon",
+            Self::ScheduleFreeSgd { .. } => "Schedule-Free SGD",
+            Self::ScheduleFreeAdamW { .. } => "Schedule-Free AdamW",
         }
     }
 
@@ -118,8 +140,27 @@ impl Algorithm {
         match *self {
             Self::Sgd { momentum, .. } => usize::from(momentum > 0.0),
             Self::Adam { .. } | Self::AdamW { .. } | Self::NAdam { .. } | Self::Muon { .. } => 2,
-            Self::Lion { .. } => 1,
+            Self::Lion { .. } | Self::ScheduleFreeSgd { .. } => 1,
+            Self::ScheduleFreeAdamW { .. } => 2,
             Self::RmsProp { momentum, .. } => 1 + usize::from(momentum > 0.0),
+        }
+    }
+
+    /// Share of the average in the parameters of the net, where there is an average.
+    pub(super) fn share_of_average(&self) -> Option<f64> {
+        match *self {
+            Self::ScheduleFreeSgd { momentum } => Some(momentum),
+            Self::ScheduleFreeAdamW { beta1, .. } => Some(beta1),
+            _ => None,
+        }
+    }
+
+    /// Why it has no conditioning, if it has none.
+    fn has_no_conditioning(&self) -> Option<&'static str> {
+        match self {
+            Self::Muon { .. } => Some("conditioning: it orthogonalizes by itself"),
+            Self::ScheduleFreeSgd { .. } | Self::ScheduleFreeAdamW { .. } => Some("conditioning"),
+            _ => None,
         }
     }
 
@@ -152,6 +193,14 @@ impl Algorithm {
                 decay("beta1", beta1)?;
                 decay("beta2", beta2)
             }
+            Self::ScheduleFreeSgd { momentum } => {
+                in_range("momentum", momentum, momentum > 0.0 && momentum < 1.0, "in (0, 1)")
+            }
+            Self::ScheduleFreeAdamW { beta1, beta2, eps } => {
+                in_range("beta1", beta1, beta1 > 0.0 && beta1 < 1.0, "in (0, 1)")?;
+                decay("beta2", beta2)?;
+                positive("eps", eps)
+            }
             Self::Muon { momentum, beta1, beta2, eps, .. } => {
                 decay("momentum", momentum)?;
                 decay("beta1", beta1)?;
@@ -170,7 +219,7 @@ impl Algorithm {
 /// | `lr` | required | ≥ 0 |
 /// | `weight_decay` | 0 | ≥ 0 |
 /// | `groups` | empty | ratios ≥ 0 |
-/// | `conditioning` | none | see [`Orthogonal`](super::Orthogonal); none with Muon, which orthogonalizes by itself |
+/// | `conditioning` | none | see [`Orthogonal`](super::Orthogonal); none with Muon, which orthogonalizes by itself, and Schedule-Free |
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct OptimConfig {
     /// Update rule.
@@ -207,11 +256,10 @@ impl OptimConfig {
     pub(super) fn check(&self) -> Result<(), TorchError> {
         self.algorithm.check()?;
         self.conditioning.check()?;
-        if matches!(self.algorithm, Algorithm::Muon { .. }) && self.conditioning != Conditioning::None {
-            return Err(TorchError::NoSuchSetting {
-                optimizer: "Muon",
-                setting: "conditioning: it orthogonalizes by itself",
-            });
+        if self.conditioning != Conditioning::None
+            && let Some(setting) = self.algorithm.has_no_conditioning()
+        {
+            return Err(TorchError::NoSuchSetting { optimizer: self.algorithm.name(), setting });
         }
         let possible = 0.0..=f64::from(f32::MAX);
         let rate = |name, value: f64| {

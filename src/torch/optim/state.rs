@@ -1,6 +1,6 @@
 //! Optimizer state that can be written to a file, exact to the bit.
 
-use super::{Algorithm, Conditioning, OptimConfig, Optimizer, TorchError};
+use super::{Algorithm, Average, Conditioning, OptimConfig, Optimizer, TorchError};
 use crate::artifact::exact;
 use crate::limits::is_count;
 use serde::{Deserialize, Serialize};
@@ -21,6 +21,9 @@ pub struct OptimState {
     /// Weight decay.
     #[serde(with = "exact")]
     pub weight_decay: f64,
+    /// Weights of a schedule-free average.
+    #[serde(with = "exact", default)]
+    average: Average,
     /// Number of steps taken with each variable.
     pub steps: Vec<u64>,
     /// Moments of the update rule, `[n_params]` each.
@@ -38,6 +41,7 @@ impl Optimizer {
             conditioning: self.config.conditioning,
             lr: self.config.lr,
             weight_decay: self.config.weight_decay,
+            average: self.average,
             steps: self.steps.clone(),
             moments: self.moments.iter().map(SavedTensor::of).collect::<Result<_, _>>()?,
         })
@@ -68,6 +72,13 @@ impl Optimizer {
         if let Some(steps) = state.steps.iter().find(|&&steps| !is_count(steps)) {
             return mismatch("a step count", steps.to_string(), "a number of steps that a run can have".to_owned());
         }
+        if !state.average.is_sound() {
+            return mismatch(
+                "the average",
+                format!("{:?}", state.average),
+                "numbers that a run can have left".to_owned(),
+            );
+        }
         let config = OptimConfig {
             algorithm: state.algorithm,
             lr: state.lr,
@@ -80,6 +91,7 @@ impl Optimizer {
         let loaded: Vec<Tensor> = loaded.collect::<Result<_, _>>()?;
         self.config = config;
         self.moments = loaded;
+        self.average = state.average;
         self.steps = state.steps.clone();
         self.plan = super::Plan::default();
         self.set_rates(state.lr, state.weight_decay)

@@ -63,7 +63,7 @@ fn optimizer(case: &Case, algorithm: Algorithm, lr: f64, weight_decay: f64) -> O
     Optimizer::new(&case.vs, OptimConfig { weight_decay, ..OptimConfig::new(algorithm, lr) }).unwrap()
 }
 
-const ALL: [Algorithm; 9] = [
+const ALL: [Algorithm; 11] = [
     Algorithm::SGD,
     Algorithm::MOMENTUM,
     Algorithm::NESTEROV,
@@ -73,11 +73,13 @@ const ALL: [Algorithm; 9] = [
     Algorithm::NADAM,
     Algorithm::LION,
     Algorithm::MUON,
+    Algorithm::SCHEDULE_FREE_SGD,
+    Algorithm::SCHEDULE_FREE_ADAMW,
 ];
 
 /// Those that can have conditioning.
 const CONDITIONED: [Algorithm; 8] = {
-    let [all @ .., _muon] = ALL;
+    let [all @ .., _muon, _sgd, _adamw] = ALL;
     all
 };
 
@@ -293,6 +295,8 @@ fn settings_outside_their_range_are_refused() {
         OptimConfig::new(Algorithm::NAdam { beta1: 0.9, beta2: 0.9, eps: 1e-8, momentum_decay: -1.0 }, 0.1),
         OptimConfig::new(Algorithm::Lion { beta1: 0.9, beta2: 1.0 }, 0.1),
         OptimConfig::new(Algorithm::Muon { momentum: 1.0, nesterov: true, beta1: 0.9, beta2: 0.9, eps: 1e-8 }, 0.1),
+        OptimConfig::new(Algorithm::ScheduleFreeSgd { momentum: 0.0 }, 0.1),
+        OptimConfig::new(Algorithm::ScheduleFreeAdamW { beta1: 0.0, beta2: 0.9, eps: 1e-8 }, 0.1),
         with(Orthogonal { degree: 1.5, ..Orthogonal::default() }),
         with(Orthogonal { degree: f64::NAN, ..Orthogonal::default() }),
         with(Orthogonal { steps: 0, ..Orthogonal::default() }),
@@ -498,4 +502,100 @@ fn lion_takes_the_steps_of_its_paper() {
             assert!(off < 1e-6, "step {step}: {off}");
         }
     }
+}
+
+/// Schedule-Free as its package has it, in double precision.
+#[derive(Default)]
+struct ScheduleFree {
+    /// y, z, v of each variable.
+    state: Vec<[Tensor; 3]>,
+    largest_lr: f64,
+    sum: f64,
+    t: i32,
+}
+
+impl ScheduleFree {
+    const DECAY: f64 = 0.1;
+
+    fn step(&mut self, gradients: &[Tensor], lr: f64, is_adamw: bool) {
+        self.t += 1;
+        self.largest_lr = self.largest_lr.max(lr);
+        self.sum += self.largest_lr.powi(2);
+        let share = self.largest_lr.powi(2) / self.sum;
+        for ([y, z, v], gradient) in self.state.iter_mut().zip(gradients) {
+            let mut direction = gradient.shallow_clone();
+            if is_adamw {
+                *v = &*v * 0.999 + gradient.square() * 0.001;
+                direction = direction / ((&*v / (1.0 - 0.999f64.powi(self.t))).sqrt() + 1e-8);
+            }
+            direction = direction + &*y * Self::DECAY;
+            *y = y.lerp(z, share) + &direction * (lr * (0.9 * (1.0 - share) - 1.0));
+            *z = &*z - direction * lr;
+        }
+    }
+
+    fn average(&self) -> Vec<Tensor> {
+        self.state.iter().map(|[y, z, _]| y.lerp(z, 1.0 - 1.0 / 0.9)).collect()
+    }
+}
+
+#[test]
+fn schedule_free_takes_the_steps_of_its_package_also_when_the_rate_moves() {
+    for algorithm in [Algorithm::SCHEDULE_FREE_SGD, Algorithm::SCHEDULE_FREE_ADAMW] {
+        let net = case(false);
+        let mut optimizer = optimizer(&net, algorithm, 0.1, ScheduleFree::DECAY);
+        let state = values(&net).into_iter().map(|w| [w.copy(), w.copy(), w.zeros_like()]).collect();
+        let mut expected = ScheduleFree { state, ..ScheduleFree::default() };
+        let off = |ours: Vec<Tensor>, theirs: Vec<Tensor>| {
+            let off = ours.iter().zip(&theirs).map(|(a, b)| (a - b).abs().max().double_value(&[]));
+            off.fold(0.0, f64::max)
+        };
+        for (step, lr) in [1e-3, 1e-2, 0.1, 0.05, 0.02, 0.0, 0.04].into_iter().cycle().take(28).enumerate() {
+            optimizer.set_lr(lr).unwrap();
+            optimizer.backward_step(&net.loss()).unwrap();
+            let gradients: Vec<Tensor> = net.weights.iter().map(|w| w.grad().to_kind(Kind::Double)).collect();
+            expected.step(&gradients, lr, algorithm == Algorithm::SCHEDULE_FREE_ADAMW);
+            let in_training = expected.state.iter().map(|state| state[0].copy()).collect();
+            assert!(off(values(&net), in_training) < 2e-5, "{algorithm:?}, step {step}");
+            let average = optimizer.averaged(|| values(&net).iter().map(Tensor::copy).collect()).unwrap();
+            assert!(off(average, expected.average()) < 2e-5, "{algorithm:?}, step {step}");
+        }
+        optimizer.finish().unwrap();
+        assert!(off(values(&net), expected.average()) < 2e-5, "{algorithm:?}");
+    }
+}
+
+#[test]
+fn the_average_is_in_the_net_only_while_somebody_looks_and_at_the_end() {
+    let net = case(false);
+    let mut optimizer = optimizer(&net, Algorithm::SCHEDULE_FREE_ADAMW, 0.1, 0.0);
+    assert_eq!(optimizer.averaged(|| net.flat()).unwrap(), net.flat(), "before the first step");
+    for _ in 0..5 {
+        optimizer.backward_step(&net.loss()).unwrap();
+    }
+    let before = net.flat();
+    let average = optimizer.averaged(|| net.flat()).unwrap();
+    assert!(average != before && net.flat() == before);
+    let panicked = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
+        optimizer.averaged(|| panic!("{}", net.flat().len()))
+    }));
+    assert!(panicked.is_err() && net.flat() == before);
+    for _ in 0..2 {
+        optimizer.finish().unwrap();
+        assert_eq!(net.flat(), average);
+        assert_eq!(optimizer.averaged(|| net.flat()).unwrap(), average);
+    }
+    // Further steps begin another average here.
+    let loss = net.loss().double_value(&[]);
+    for _ in 0..20 {
+        optimizer.backward_step(&net.loss()).unwrap();
+    }
+    assert!(optimizer.averaged(|| net.loss().double_value(&[])).unwrap() < loss);
+    let plain = case(false);
+    let mut adam = self::optimizer(&plain, Algorithm::ADAM, 0.1, 0.0);
+    adam.backward_step(&plain.loss()).unwrap();
+    let before = plain.flat();
+    assert_eq!(adam.averaged(|| plain.flat()).unwrap(), before);
+    adam.finish().unwrap();
+    assert_eq!(plain.flat(), before);
 }

@@ -1,12 +1,12 @@
 //! The update rules, on one run of neighboring parameters.
 
-use super::orthogonal::{condition, muon};
+mod newer;
+pub(crate) mod schedule_free;
+
+use super::orthogonal::condition;
 use super::{Algorithm, GroupConfig, OptimConfig, TorchError, options_of};
 use std::ops::Range;
 use tch::Tensor;
-
-/// Momentum of the filter before plain gradient descent is orthogonalized: Muon's.
-const FILTER: f64 = 0.95;
 
 /// Neighboring variables with the same group and step count that are updated together, or one weight matrix that is
 /// orthogonalized.
@@ -93,21 +93,23 @@ impl Span {
         Ok(())
     }
 
-    /// Takes step number `t` (from 1) with the flat gradient of all parameters.
+    /// Takes step number `t` (from 1) with the flat gradient of all parameters. `share` is that of the newest step in a
+    /// schedule-free average.
     pub fn update(
         &mut self,
         config: &OptimConfig,
         gradient: &Tensor,
         t: u64,
+        share: f64,
         finite: Option<&Tensor>,
     ) -> Result<(), TorchError> {
         let grad = self.part(gradient)?;
-        let Some(shape) = self.part.matrix else { return self.propose(config, grad, t, finite) };
+        let Some(shape) = self.part.matrix else { return self.propose(config, grad, t, share, finite) };
         if let Algorithm::Muon { momentum, nesterov, .. } = config.algorithm {
             return self.muon(&grad, shape, momentum, nesterov, finite);
         }
         let _ = self.target.f_zero_()?;
-        self.propose(config, grad, t, finite)?;
+        self.propose(config, grad, t, share, finite)?;
         if let Some(how) = config.conditioning.orthogonal().filter(|how| (t - 1).is_multiple_of(how.every)) {
             condition(&mut self.target, shape, how)?;
         }
@@ -121,6 +123,7 @@ impl Span {
         config: &OptimConfig,
         grad: Tensor,
         t: u64,
+        share: f64,
         finite: Option<&Tensor>,
     ) -> Result<(), TorchError> {
         match config.algorithm {
@@ -146,6 +149,10 @@ impl Span {
                 self.decay(finite)?;
                 self.lion(&grad, [beta1, beta2], finite)
             }
+            Algorithm::ScheduleFreeSgd { momentum } => self.schedule_free_sgd(grad, momentum, share, t, finite),
+            Algorithm::ScheduleFreeAdamW { beta1, beta2, eps } => {
+                self.schedule_free_adamw(&grad, [beta1, beta2], eps, share, t, finite)
+            }
         }
     }
 
@@ -160,84 +167,6 @@ impl Span {
             let _ = self.target.f_addcmul_(&direction, &minus_lr)?;
         } else {
             let _ = self.target.f_addcmul_(&grad, &minus_lr)?;
-        }
-        Ok(())
-    }
-
-    /// Plain gradient descent by a filtered gradient.
-    fn filtered_sgd(&mut self, grad: Tensor, finite: Option<&Tensor>) -> Result<(), TorchError> {
-        let grad = self.with_penalty(grad)?;
-        let filtered = self.filtered(&grad, FILTER, true)?;
-        let minus_lr = masked(&self.scalars.minus_lr, finite, 0.0)?;
-        let _ = self.target.f_addcmul_(&filtered, &minus_lr)?;
-        Ok(())
-    }
-
-    /// `b <- b + (1 - momentum) (g - b)`, and in Nesterov's form `g + momentum (b - g)`, else `b`.
-    fn filtered(&mut self, grad: &Tensor, momentum: f64, nesterov: bool) -> Result<Tensor, TorchError> {
-        let mean = self.moments[0].f_lerp_(grad, 1.0 - momentum)?;
-        if nesterov { Ok(grad.f_lerp(&mean, momentum)?) } else { Ok(mean) }
-    }
-
-    fn muon(
-        &mut self,
-        grad: &Tensor,
-        shape: [i64; 2],
-        momentum: f64,
-        nesterov: bool,
-        finite: Option<&Tensor>,
-    ) -> Result<(), TorchError> {
-        let filtered = self.filtered(grad, momentum, nesterov)?;
-        let _ = self.target.f_copy_(&filtered)?;
-        muon(&mut self.target, shape)?;
-        self.decay(finite)?;
-        let minus_lr = masked(&self.scalars.minus_lr, finite, 0.0)?;
-        let _ = self.param.f_addcmul_(&self.target, &minus_lr)?;
-        Ok(())
-    }
-
-    /// ```text
-    /// c = beta1 m + (1 - beta1) g             m <- m + (1 - beta2) (g - m)
-    /// x <- x - lr sign(c)
-    /// ```
-    fn lion(&mut self, grad: &Tensor, betas: [f64; 2], finite: Option<&Tensor>) -> Result<(), TorchError> {
-        let sign = self.moments[0].f_lerp(grad, 1.0 - betas[0])?.f_sign()?;
-        let minus_lr = masked(&self.scalars.minus_lr, finite, 0.0)?;
-        let _ = self.target.f_addcmul_(&sign, &minus_lr)?;
-        let _ = self.moments[0].f_lerp_(grad, 1.0 - betas[1])?;
-        Ok(())
-    }
-
-    /// ```text
-    /// mu_t = beta1 (1 - 0.96^(t momentum_decay) / 2)          p_t = mu_1 ... mu_t
-    /// m <- m + (1 - beta1) (g - m)            v <- v + (1 - beta2) (g² - v)
-    /// d = mu_(t+1) / (1 - p_(t+1)) m + (1 - mu_t) / (1 - p_t) g
-    /// x <- x - lr d / (sqrt(v / (1 - beta2^t)) + eps)
-    /// ```
-    fn nadam(
-        &mut self,
-        grad: &Tensor,
-        betas: [f64; 2],
-        eps: f64,
-        momentum_decay: f64,
-        t: u64,
-        finite: Option<&Tensor>,
-    ) -> Result<(), TorchError> {
-        self.mean_square(1, grad, betas[1])?;
-        let mean = self.moments[0].f_lerp_(grad, 1.0 - betas[0])?;
-        let mu = |t: u64| betas[0] * (1.0 - 0.5 * 0.96f64.powf(t as f64 * momentum_decay));
-        let product = match self.mu_product {
-            Some((before, product)) if before + 1 == t => product * mu(t),
-            _ => product_of_momenta(mu, t),
-        };
-        self.mu_product = Some((t, product));
-        let of_mean = mu(t + 1) / (1.0 - product * mu(t + 1));
-        let of_grad = (1.0 - mu(t)) / (1.0 - product);
-        let direction = mean.f_mul_scalar(of_mean)?.f_add(&grad.f_mul_scalar(of_grad)?)?;
-        let correction = 1.0 - betas[1].powf(t as f64);
-        let denominator = self.root(1, [1.0 / correction.sqrt(), eps], Some(self.lr), finite)?;
-        if self.lr > 0.0 {
-            let _ = self.target.f_addcdiv_(&direction, &denominator)?;
         }
         Ok(())
     }
@@ -354,19 +283,6 @@ impl Span {
         let Range { start, end } = self.part.range;
         Ok(flat.f_narrow(0, start, end - start)?)
     }
-}
-
-/// The product of the momenta of the steps 1 to `t`.
-fn product_of_momenta(mu: impl Fn(u64) -> f64, t: u64) -> f64 {
-    let mut product = 1.0;
-    for step in 1..=t {
-        product *= mu(step);
-        // So small that 1 less the product is 1.
-        if product < f64::EPSILON / 4.0 {
-            break;
-        }
-    }
-    product
 }
 
 /// `value` if `finite`, else `otherwise`.

@@ -395,6 +395,8 @@ fn a_rollback_restores_the_optimizer_with_the_parameters() {
         (Algorithm::NADAM, Conditioning::None),
         (Algorithm::LION, Conditioning::None),
         (Algorithm::MUON, Conditioning::None),
+        (Algorithm::SCHEDULE_FREE_SGD, Conditioning::None),
+        (Algorithm::SCHEDULE_FREE_ADAMW, Conditioning::None),
     ] {
         let broken = task();
         let mut opt = broken.conditioned(algorithm, conditioning, 1e-2, guarded(Every(1.0, 1)));
@@ -416,17 +418,22 @@ fn a_rollback_restores_the_optimizer_with_the_parameters() {
 #[test]
 fn a_saved_run_goes_on_to_the_bit() {
     let half = Conditioning::Orthogonal(Orthogonal { degree: 0.5, every: 2, ..Orthogonal::default() });
-    let cases = [(1, 9, Conditioning::None), (4, 9, half), (4, 8, Conditioning::None), (4, 0, half)];
-    for (interval, saved_after, conditioning) in cases {
+    let cases = [
+        (1, 9, Algorithm::ADAM, Conditioning::None),
+        (4, 9, Algorithm::ADAM, half),
+        (4, 8, Algorithm::SCHEDULE_FREE_ADAMW, Conditioning::None),
+        (4, 0, Algorithm::SGD, half),
+    ];
+    for (interval, saved_after, algorithm, conditioning) in cases {
         let whole = task();
         let pilot = || guarded(Every(0.97, interval));
-        let mut opt = whole.conditioned(Algorithm::ADAM, conditioning, 1e-2, pilot());
+        let mut opt = whole.conditioned(algorithm, conditioning, 1e-2, pilot());
         for _ in 0..saved_after {
             opt.backward_step(&whole.loss()).unwrap();
         }
         let saved = serde_json::to_string(&opt.state().unwrap()).unwrap();
         let second = task();
-        let mut resumed = second.conditioned(Algorithm::ADAM, conditioning, 1.0, pilot());
+        let mut resumed = second.conditioned(algorithm, conditioning, 1.0, pilot());
         resumed.load_state(serde_json::from_str(&saved).unwrap()).unwrap();
         for step in 0..12 {
             let factor = if step == 3 || step == 6 || step == 7 { f64::NAN } else { 1.0 };
@@ -437,6 +444,34 @@ fn a_saved_run_goes_on_to_the_bit() {
         assert_eq!((opt.lr(), opt.rollbacks()), (resumed.lr(), resumed.rollbacks()));
         assert_eq!(opt.state().unwrap(), resumed.state().unwrap());
     }
+}
+
+#[test]
+fn a_finished_average_is_where_a_run_goes_on_and_loaded_weights_are_their_own_average() {
+    let task = task();
+    let mut opt = task.ours(Algorithm::SCHEDULE_FREE_SGD, 0.1, guarded(Every(1.0, 1)));
+    for _ in 0..12 {
+        opt.backward_step(&task.loss()).unwrap();
+    }
+    // Without the buffers, which the forward pass of a bad batch moves, too.
+    let weights = || {
+        let flat = task.vs.trainable_variables().into_iter().map(|weight| weight.detach().flatten(0, -1));
+        Vec::<f32>::try_from(Tensor::cat(&flat.collect::<Vec<_>>(), 0)).unwrap()
+    };
+    let in_training = weights();
+    let average = opt.averaged(weights).unwrap();
+    assert!(weights() == in_training && average != in_training);
+    opt.finish().unwrap();
+    assert_eq!(weights(), average);
+    // A bad batch now is undone to what was finished, and to nothing before it.
+    opt.backward_step(&(task.loss() * f64::NAN)).unwrap();
+    opt.backward_step(&(task.loss() * f64::NAN)).unwrap();
+    assert!(weights() == average && !opt.is_told);
+    for mut weight in task.vs.trainable_variables() {
+        let _ = tch::no_grad(|| weight.fill_(0.25));
+    }
+    opt.weights_loaded().unwrap();
+    assert!(opt.averaged(weights).unwrap().iter().all(|value| value.to_bits() == 0.25f32.to_bits()));
 }
 
 #[test]
