@@ -23,6 +23,9 @@ use report::{About, ProblemReport, Report};
 use std::path::PathBuf;
 use verdict::Verdict;
 
+/// Rival that ratios compare with.
+const YARDSTICK: &str = "cosine";
+
 const EXAMPLES: &str = "Examples:
   The shipped controller on three small tasks, in a few minutes (`qgd data letter wine --fetch` gets the data of two of them):
     qgd evaluate lr --quick
@@ -50,7 +53,8 @@ pub struct EvaluateArgs {
     #[arg(long, value_name = "NAMES", value_delimiter = ',')]
     rivals: Vec<String>,
     /// What becomes of the changes of weight matrices, for the controller and its rivals alike, instead of what the tasks
-    /// say: `none`, or `orthogonal`, or orthogonal:degree=0.5 (`qgd help task`)
+    /// say: `none`, or `orthogonal`, or orthogonal:degree=0.5 (`qgd help task`). Cosine then stands there twice, also
+    /// without it
     #[arg(long, value_name = "HOW")]
     conditioning: Option<Conditioning>,
     /// Number of seeds, instead of what the suite says
@@ -111,7 +115,7 @@ impl EvaluateArgs {
     fn check_files(&self, plan: &Plan) -> Result<(), Failure> {
         let mut files = Files::default();
         files.reads("the suite", &self.suite);
-        plan.methods.iter().for_each(|method| files.reads_controller(method.name()));
+        plan.methods.iter().for_each(|method| files.reads_controller(method.decider.name()));
         self.merge.iter().for_each(|file| files.reads("the results to --merge", file));
         for task in &plan.tasks {
             files.reads_task(&task.spec, self.machine.data_dir.as_deref())?;
@@ -130,7 +134,7 @@ impl EvaluateArgs {
         let peers: Vec<_> = peers.iter().flat_map(|peers| peers.rows(&runs, &verdicts)).collect();
         Ok(Report {
             version: env!("CARGO_PKG_VERSION"),
-            controller: about(&plan.methods[0]),
+            controller: about(&plan.methods[0].decider),
             suite: self.suite.file_stem().map_or("suite".to_owned(), |stem| stem.to_string_lossy().into_owned()),
             quick: self.quick,
             device: self.machine.device.clone(),

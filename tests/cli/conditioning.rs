@@ -118,12 +118,17 @@ fn comparisons_and_evaluations_say_their_conditioning_and_keep_their_runs_apart(
     let (words, plain, n_runs) = evaluate(&[]);
     assert!(!words.contains("Conditioning") && plain["problems"][0]["runs"]["conditioning"] == "none", "{words}");
     let (words, turned, n_both) = evaluate(&["--conditioning", "orthogonal"]);
-    assert!(words.contains("Conditioning of all methods on tiny: orthogonal.\n"), "{words}");
-    assert!(sandbox.read("e.md").ends_with("\n\nConditioning of all methods on tiny: orthogonal.\n"));
+    assert!(words.contains("Conditioning on tiny: orthogonal.\n"), "{words}");
+    assert!(sandbox.read("e.md").ends_with("\n\nConditioning on tiny: orthogonal.\n"));
     let runs = |report: &serde_json::Value| report["problems"][0]["runs"].clone();
     assert_eq!(runs(&turned)["conditioning"], "orthogonal");
     assert_ne!(runs(&turned)["methods"], runs(&plain)["methods"]);
     assert!(n_both > n_runs + n_runs / 2, "{n_runs} {n_both}");
+    // Both cosines stand there, and the one without it is that of the evaluation before.
+    assert!(words.contains("cosine, unconditioned") && !words.contains("qgd (cosine"), "{words}");
+    assert_eq!(runs(&turned)["methods"][2]["name"], "cosine, unconditioned");
+    assert_eq!(runs(&turned)["methods"][2]["starts"], runs(&plain)["methods"][1]["starts"]);
+    assert_eq!(turned["rivals"].as_array().unwrap().len(), 2);
     let (_, again, n_in_the_end) = evaluate(&["--conditioning", "none"]);
     assert_eq!((runs(&again), n_in_the_end), (runs(&plain), n_both), "the first ones are still there");
 }

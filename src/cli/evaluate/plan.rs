@@ -1,7 +1,8 @@
 //! What an evaluation runs: every problem of the suite, with every method, from every start, with every seed.
 
+use super::YARDSTICK;
 use super::cache::Score;
-use crate::cli::decider::Decider;
+use crate::cli::decider::{Decider, UNCONDITIONED};
 use crate::cli::failure::Failure;
 use crate::cli::grid::mean_loss;
 use crate::cli::setting::{self, Machine};
@@ -32,12 +33,32 @@ const QUICK_SEEDS: u64 = 2;
 /// The whole evaluation. It does not depend on how, when and how often it is run.
 pub struct Plan {
     /// The controller under test first, then every rival of any task.
-    pub methods: Vec<Decider>,
+    pub methods: Vec<Method>,
     pub tasks: Vec<Task>,
     pub problems: Vec<Problem>,
     /// Whether rivals also start beside their best start.
     refine: bool,
     device: String,
+}
+
+/// A controller or a schedule.
+pub struct Method {
+    pub decider: Decider,
+    /// Whether it goes without the conditioning of its tasks.
+    is_plain: bool,
+    name: String,
+}
+
+impl Method {
+    fn new(decider: Decider, is_plain: bool) -> Self {
+        let name = format!("{}{}", decider.name(), if is_plain { UNCONDITIONED } else { "" });
+        Self { decider, is_plain, name }
+    }
+
+    /// Name in tables and files.
+    pub fn name(&self) -> &str {
+        &self.name
+    }
 }
 
 /// A task of the suite.
@@ -86,7 +107,7 @@ impl Plan {
     pub fn new(controller: Decider, wishes: &Wishes<'_>, machine: &Machine) -> Result<Self, Failure> {
         let suite = SuiteSpec::load(wishes.suite).map_err(Failure::bad_input)?;
         let mut plan = Self {
-            methods: vec![controller],
+            methods: vec![Method::new(controller, false)],
             tasks: Vec::new(),
             problems: Vec::new(),
             refine: !wishes.quick,
@@ -129,10 +150,14 @@ impl Plan {
         let identity = identity(&spec, machine)?;
         let mut methods = vec![0];
         for name in &task.rivals {
-            let method = self.method(name)?;
+            let method = self.method(name, false)?;
             if !methods.contains(&method) {
                 methods.push(method);
             }
+        }
+        // What conditioning is worth is seen beside the best that the optimizer does without it.
+        if spec.train.conditioning != Conditioning::None && task.rivals.iter().any(|name| name == YARDSTICK) {
+            methods.push(self.method(YARDSTICK, true)?);
         }
         let place = self.tasks.len();
         for &horizon in &task.horizons {
@@ -146,11 +171,12 @@ impl Plan {
     }
 
     /// Place of a rival among the methods; a new one is added at the end.
-    fn method(&mut self, name: &str) -> Result<usize, Failure> {
-        if let Some(place) = self.methods.iter().skip(1).position(|method| method.name() == name) {
+    fn method(&mut self, name: &str, is_plain: bool) -> Result<usize, Failure> {
+        let known = |method: &Method| method.decider.name() == name && method.is_plain == is_plain;
+        if let Some(place) = self.methods.iter().skip(1).position(known) {
             return Ok(place + 1);
         }
-        self.methods.push(Decider::named(name)?);
+        self.methods.push(Method::new(Decider::named(name)?, is_plain));
         Ok(self.methods.len() - 1)
     }
 
@@ -158,10 +184,18 @@ impl Plan {
         &self.tasks[problem.task]
     }
 
+    /// Conditioning of a run.
+    pub fn conditioning(&self, cell: &Cell) -> Conditioning {
+        if self.methods[cell.method].is_plain {
+            return Conditioning::None;
+        }
+        self.task(&self.problems[cell.problem]).spec.train.conditioning
+    }
+
     /// Key of a run in the cache: a hash of everything that determines its result.
     pub fn key(&self, cell: &Cell) -> String {
         let problem = &self.problems[cell.problem];
-        let method = match &self.methods[cell.method] {
+        let method = match &self.methods[cell.method].decider {
             Decider::Schedule(schedule) => format!("schedule {schedule}, {VERSION_OF_SCHEDULES}"),
             Decider::Controller(_, _, hash) => format!("controller {hash:016x}, {VERSION_OF_CONTROLLERS}"),
         };
@@ -174,6 +208,10 @@ impl Plan {
             cell.seed,
             self.device
         );
+        let all = match self.conditioning(cell) {
+            Conditioning::None => all,
+            conditioning => format!("{all} | {conditioning}"),
+        };
         format!("{:016x}", fnv1a(all.as_bytes()))
     }
 
@@ -281,18 +319,14 @@ fn is_missing_data(error: &anyhow::Error) -> bool {
     matches!(error.downcast_ref(), Some(DataError::NotFound { .. }))
 }
 
-/// Everything in a task that determines a run, except optimizer, steps and start.
+/// Everything in a task that determines a run, except optimizer, conditioning, steps and start.
 fn identity(spec: &TaskSpec, machine: &Machine) -> Result<String, Failure> {
     let fingerprint = data::fingerprint(&spec.data, spec.directory(), machine.data_dir.as_deref());
     let fingerprint = fingerprint.map_err(Failure::bad_input)?;
     // The data are known by their fingerprint, wherever the files lie.
     let data = DataSpec { path: PathBuf::new(), ..spec.data.clone() };
     let whole = (&data, &spec.net, spec.train.weight_decay, spec.train.batch_size);
-    let all = format!("{} | data {fingerprint:016x}", serde_json::to_string(&whole)?);
-    Ok(match spec.train.conditioning {
-        Conditioning::None => all,
-        conditioning => format!("{all} | {conditioning}"),
-    })
+    Ok(format!("{} | data {fingerprint:016x}", serde_json::to_string(&whole)?))
 }
 
 #[cfg(test)]
@@ -404,7 +438,7 @@ mod tests {
     #[test]
     fn quick_is_small() {
         let plan = plan(lr(), "quick = true\nhorizons = [1, 4]\nseeds = 5\n", true);
-        let names: Vec<&str> = plan.methods.iter().map(Decider::name).collect();
+        let names: Vec<&str> = plan.methods.iter().map(Method::name).collect();
         assert_eq!(names, ["lr", "cosine", "greedy", "constant"]);
         assert_eq!(plan.coarse().len(), 3 * 4 * N_STARTS * 2);
         assert!(plan.to_refine().is_empty());

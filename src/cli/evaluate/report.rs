@@ -100,11 +100,11 @@ impl Report {
         )
     }
 
-    /// What all methods had done to the changes of weight matrices; empty where nothing was done.
+    /// What became of the changes of weight matrices; empty where nothing did.
     pub fn conditioning(&self) -> String {
         let mut of_tasks: Vec<String> = Vec::new();
         for ProblemReport { runs, .. } in self.problems.iter().filter(|problem| problem.runs.conditioning != "none") {
-            let line = format!("Conditioning of all methods on {}: {}.\n", runs.task, runs.conditioning);
+            let line = format!("Conditioning on {}: {}.\n", runs.task, runs.conditioning);
             if !of_tasks.contains(&line) {
                 of_tasks.push(line);
             }

@@ -431,7 +431,7 @@ fn variables(names_and_shapes: &[(&str, &[i64])]) -> (VarStore, Vec<Tensor>, Ten
             .skip(1)
             .fold(vs.root(), |path, part| path / part)
             .zeros(name.rsplit('.').next().unwrap(), shape);
-        loss = loss + (&weight * uniform(&mut rng, shape)).sum(Kind::Float);
+        loss += (&weight * uniform(&mut rng, shape)).sum(Kind::Float);
         weights.push(weight);
     }
     (vs, weights, loss)
@@ -523,12 +523,12 @@ impl ScheduleFree {
         self.sum += self.largest_lr.powi(2);
         let share = self.largest_lr.powi(2) / self.sum;
         for ([y, z, v], gradient) in self.state.iter_mut().zip(gradients) {
-            let mut direction = gradient.shallow_clone();
+            let mut direction = gradient.copy();
             if is_adamw {
                 *v = &*v * 0.999 + gradient.square() * 0.001;
-                direction = direction / ((&*v / (1.0 - 0.999f64.powi(self.t))).sqrt() + 1e-8);
+                direction /= ((&*v / (1.0 - 0.999f64.powi(self.t))).sqrt() + 1e-8);
             }
-            direction = direction + &*y * Self::DECAY;
+            direction += &*y * Self::DECAY;
             *y = y.lerp(z, share) + &direction * (lr * (0.9 * (1.0 - share) - 1.0));
             *z = &*z - direction * lr;
         }

@@ -33,7 +33,7 @@ impl Span {
         finite: Option<&Tensor>,
     ) -> Result<(), TorchError> {
         let filtered = self.filtered(grad, momentum, nesterov)?;
-        let _ = self.target.f_copy_(&filtered)?;
+        self.target.f_copy_(&filtered)?;
         muon(&mut self.target, shape)?;
         self.decay(finite)?;
         let minus_lr = masked(&self.scalars.minus_lr, finite, 0.0)?;
