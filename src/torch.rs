@@ -2,8 +2,8 @@
 //!
 //! - [`QController`] wraps tch's own `nn::Optimizer`, or drives one of ours.
 //! - [`QLineSearch`] is the line search of the paper, for full batches.
-//! - [`optim`] has our own SGD, Adam, AdamW, RMSprop, NAdam, Lion and Muon: their state can be saved, a bad step taken
-//!   back, and the changes of weight matrices orthogonalized.
+//! - [`optim`] has our own SGD, Adam, AdamW, RMSprop, NAdam, Lion, Muon and Schedule-Free: their state can be saved, a bad
+//!   step taken back, and the changes of weight matrices orthogonalized.
 //!
 //! Inside, `flat` keeps all trainable parameters of a `VarStore` in one buffer, on which everything works; `measure` and `snapshot` are what a
 //! decision measures and what a rollback restores, on the device of the net.

@@ -526,7 +526,7 @@ impl ScheduleFree {
             let mut direction = gradient.copy();
             if is_adamw {
                 *v = &*v * 0.999 + gradient.square() * 0.001;
-                direction /= ((&*v / (1.0 - 0.999f64.powi(self.t))).sqrt() + 1e-8);
+                direction /= (&*v / (1.0 - 0.999f64.powi(self.t))).sqrt() + 1e-8;
             }
             direction += &*y * Self::DECAY;
             *y = y.lerp(z, share) + &direction * (lr * (0.9 * (1.0 - share) - 1.0));
