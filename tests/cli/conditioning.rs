@@ -150,3 +150,19 @@ fn a_schedule_free_run_keeps_the_average_and_can_be_gone_on_with() {
     assert_eq!(run(&resumed), whole);
     assert!(f64::from_bits(whole[0]) < 0.1, "{}", f64::from_bits(whole[0]));
 }
+
+#[test]
+fn a_tuner_may_choose_it() {
+    let sandbox = Sandbox::new();
+    sandbox.write(
+        "space.toml",
+        "[params.conditioning]\ntype = 'categorical'\nchoices = ['none', 'orthogonal:degree=0.5']\n\
+         [params.steps]\ntype = 'int'\nlow = 20\nhigh = 21\n",
+    );
+    let tune = ["tune", "space.toml", "--sampler", "grid", "--trials", "4", "--storage", "memory:", "--task"];
+    let output = sandbox.qgd(&[&tune[..], &[&digits()]].concat());
+    assert_eq!(output.code, 0, "{}", output.stderr);
+    assert!(output.stdout.contains("conditioning"), "{}", output.stdout);
+    sandbox.write("space.toml", "[params.conditioning]\ntype = 'categorical'\nchoices = ['none', 'half']\n");
+    sandbox.refuses(&[&tune[..], &[&digits()]].concat(), &["params.conditioning", "half", "degree=0 to 1"]);
+}

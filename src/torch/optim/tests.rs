@@ -239,9 +239,15 @@ fn a_masked_step_moves_no_parameter() {
 
 #[test]
 fn a_kind_changed_behind_its_back_is_followed() {
+    a_kind_is_followed(Conditioning::None, 1e-5);
+    // Rounding in small singular values is scaled up.
+    a_kind_is_followed(Conditioning::Orthogonal(Orthogonal::default()), 1e-4);
+}
+
+fn a_kind_is_followed(conditioning: Conditioning, within: f64) {
     let (mut moved, plain) = (case(false), case(false));
-    let mut ours = optimizer(&moved, Algorithm::ADAM, 1e-2, 0.0);
-    let mut theirs = optimizer(&plain, Algorithm::ADAM, 1e-2, 0.0);
+    let mut ours = conditioned(&moved, Algorithm::ADAM, conditioning);
+    let mut theirs = conditioned(&plain, Algorithm::ADAM, conditioning);
     for step in 0..6 {
         if step == 3 {
             moved.vs.double();
@@ -263,7 +269,8 @@ fn a_kind_changed_behind_its_back_is_followed() {
         .iter()
         .flat_map(|w| Vec::<f32>::try_from(w.to_kind(Kind::Float).flatten(0, -1)).unwrap())
         .collect();
-    assert!(distance(&flat, &plain.flat()) < 1e-5);
+    let off = distance(&flat, &plain.flat());
+    assert!(off < within, "{conditioning}: {off}");
 }
 
 #[test]
