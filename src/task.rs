@@ -7,7 +7,7 @@
 //!          idx: images, labels      cifar: files      tsv: vocabulary, length      chars: context
 //! [net]    kind = "mlp" | "cnn" | "gru" | "lstm", hidden, dropout, l1
 //!          mlp: activation      cnn: channels, batch_norm, activation      gru, lstm: embedding, head
-//! [train]  optimizer, lr, weight_decay, batch_size, steps
+//! [train]  optimizer, conditioning, lr, weight_decay, batch_size, steps
 //! ```
 //!
 //! A key that is unknown, or that belongs to another format or kind of net, is refused, because a setting without
@@ -48,6 +48,7 @@ use std::path::{Path, PathBuf};
 
 use crate::data::DataSpec;
 use crate::shipped::{self, Kind, NoSuchFile};
+use crate::torch::Conditioning;
 
 /// One training problem.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -187,7 +188,8 @@ pub enum Activation {
 ///
 /// | Name | Default | Range |
 /// |---|---|---|
-/// | `optimizer` | adam | sgd, momentum (0.9), adam, adamw, rmsprop |
+/// | `optimizer` | adam | sgd, momentum (0.9), nesterov (0.9), adam, adamw, rmsprop, nadam, lion, muon, schedulefree-sgd, schedulefree-adamw |
+/// | `conditioning` | none | none, orthogonal, orthogonal:degree=0.5 (see [`Conditioning`]); none with muon and schedulefree |
 /// | `lr` | 1e-3 | 1e-30 to 1e30 |
 /// | `weight_decay` | 0 | 0, or 1e-30 to 1e30 |
 /// | `batch_size` | 64 | ≥ 0 |
@@ -196,6 +198,8 @@ pub enum Activation {
 pub struct TrainSpec {
     /// Optimizer.
     pub optimizer: OptimizerKind,
+    /// What becomes of the changes that it proposes for weight matrices.
+    pub conditioning: Conditioning,
     /// Learning rate at the start.
     pub lr: f64,
     /// Weight decay, as PyTorch defines it.
@@ -220,16 +224,36 @@ pub enum OptimizerKind {
     AdamW,
     /// RMSprop.
     RmsProp,
+    /// Gradient descent with momentum 0.9 in Nesterov's form.
+    Nesterov,
+    /// Adam with Nesterov's momentum.
+    NAdam,
+    /// The sign of a mean of the gradient, with decoupled weight decay.
+    Lion,
+    /// Muon for weight matrices, AdamW for the rest.
+    Muon,
+    /// Schedule-Free SGD.
+    #[serde(rename = "schedulefree-sgd")]
+    ScheduleFreeSgd,
+    /// Schedule-Free AdamW.
+    #[serde(rename = "schedulefree-adamw")]
+    ScheduleFreeAdamW,
 }
 
 impl OptimizerKind {
     /// All optimizers, each with its name in task files and on the command line.
-    pub const NAMES: [(&'static str, Self); 5] = [
+    pub const NAMES: [(&'static str, Self); 11] = [
         ("sgd", Self::Sgd),
         ("momentum", Self::Momentum),
         ("adam", Self::Adam),
         ("adamw", Self::AdamW),
         ("rmsprop", Self::RmsProp),
+        ("nesterov", Self::Nesterov),
+        ("nadam", Self::NAdam),
+        ("lion", Self::Lion),
+        ("muon", Self::Muon),
+        ("schedulefree-sgd", Self::ScheduleFreeSgd),
+        ("schedulefree-adamw", Self::ScheduleFreeAdamW),
     ];
 
     /// Name of the optimizer in task files and on the command line.

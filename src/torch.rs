@@ -2,7 +2,8 @@
 //!
 //! - [`QController`] wraps tch's own `nn::Optimizer`, or drives one of ours.
 //! - [`QLineSearch`] is the line search of the paper, for full batches.
-//! - [`optim`] has our own SGD, Adam, AdamW and RMSprop: their state can be saved, and a bad step taken back.
+//! - [`optim`] has our own SGD, Adam, AdamW, RMSprop, NAdam, Lion, Muon and Schedule-Free: their state can be saved, a bad
+//!   step taken back, and the changes of weight matrices orthogonalized.
 //!
 //! Inside, `flat` keeps all trainable parameters of a `VarStore` in one buffer, on which everything works; `measure` and `snapshot` are what a
 //! decision measures and what a rollback restores, on the device of the net.
@@ -16,7 +17,7 @@ mod snapshot;
 mod turn;
 
 pub use line_search::{QLineSearch, QLineSearchState};
-pub use optim::{Algorithm, GroupConfig, OptimConfig, OptimState, Optimizer};
+pub use optim::{Algorithm, Conditioning, GroupConfig, NoConditioning, OptimConfig, OptimState, Optimizer, Orthogonal};
 pub use qcontroller::{QController, QControllerState};
 
 use crate::driver::{DriverError, LineSearchError};

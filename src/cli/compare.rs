@@ -5,7 +5,7 @@ use super::decider::{Decider, shown};
 use super::failure::Failure;
 use super::grid::{Cell, Finished, Grid, drawn, mean_loss};
 use super::outputs::{Files, Results};
-use super::setting::{self, Machine, Overrides};
+use super::setting::{self, Machine, Overrides, in_words};
 use anyhow::anyhow;
 use qgd::report::{Align, Axis, Chart, Color, Line, PAGE_WIDTH, Table, number, svg, tell_apart};
 use qgd::statistics::{DIVERGED_LOSS, mean, median};
@@ -73,6 +73,9 @@ pub struct CompareArgs {
 struct Comparison {
     task: String,
     version: &'static str,
+    optimizer: &'static str,
+    /// What became of the changes of weight matrices.
+    conditioning: String,
     steps: u64,
     seeds: Vec<u64>,
     swept: Swept,
@@ -152,6 +155,8 @@ impl CompareArgs {
         let comparison = Comparison {
             task: task.name(),
             version,
+            optimizer: task.train.optimizer.name(),
+            conditioning: task.train.conditioning.to_string(),
             steps: task.train.steps,
             seeds,
             swept,
@@ -253,6 +258,9 @@ impl Comparison {
              {what} and {test} from the best start, and the median over the starts\n\n{table}",
             self.task, self.steps
         );
+        if self.conditioning != "none" {
+            text += &format!("Conditioning of all methods: {}.\n", self.conditioning);
+        }
         if self.methods.iter().any(|method| method.diverged()) {
             text +=
                 &format!("A run that diverged, or ended above that, counts as a loss of {}.\n", number(DIVERGED_LOSS));
@@ -271,7 +279,8 @@ impl Comparison {
         tell_apart(&mut lines);
         let [what, mean, along] = self.words();
         let chart = Chart { title: String::new(), x: Axis::log(along), y: Axis::log(what), lines };
-        let about = format!("{what} after {} steps, {mean} of {} seeds", self.steps, self.seeds.len());
+        let with = in_words(&self.conditioning);
+        let about = format!("{what} after {} steps{with}, {mean} of {} seeds", self.steps, self.seeds.len());
         svg(&self.task, &about, &[chart])
     }
 }

@@ -13,6 +13,9 @@ use qgd::{Controller, Controls};
 /// Ending of a controller's name that means: it goes on learning in every run.
 const ONLINE: &str = "+online";
 
+/// Ending of the name of a method that goes without the conditioning of the others.
+pub const UNCONDITIONED: &str = ", unconditioned";
+
 /// What moves the learning rate or the weight decay.
 #[derive(Debug, Clone)]
 pub enum Decider {
@@ -148,7 +151,7 @@ fn of_tasks() -> String {
 /// Name of a method for tables and charts: of a schedule as it is, of a controller `qgd (NAME)` without its folder, for
 /// `lr` alone could be taken for a learning rate.
 pub fn shown(name: &str) -> String {
-    if name.parse::<Schedule>().is_ok() {
+    if name.strip_suffix(UNCONDITIONED).unwrap_or(name).parse::<Schedule>().is_ok() {
         return name.to_owned();
     }
     let file = name.rsplit('/').next().filter(|file| !file.is_empty());

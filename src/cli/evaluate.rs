@@ -18,9 +18,13 @@ use anyhow::anyhow;
 use cache::Cache;
 use peers::Peers;
 use plan::{Plan, Wishes};
+use qgd::torch::Conditioning;
 use report::{About, ProblemReport, Report};
 use std::path::PathBuf;
 use verdict::Verdict;
+
+/// Rival that ratios compare with.
+const YARDSTICK: &str = "cosine";
 
 const EXAMPLES: &str = "Examples:
   The shipped controller on three small tasks, in a few minutes (`qgd data letter wine --fetch` gets the data of two of them):
@@ -48,6 +52,11 @@ pub struct EvaluateArgs {
     /// Schedules and controllers to compare with, instead of those in the suite
     #[arg(long, value_name = "NAMES", value_delimiter = ',')]
     rivals: Vec<String>,
+    /// What becomes of the changes of weight matrices, for the controller and its rivals alike, instead of what the tasks
+    /// say: `none`, or `orthogonal`, or orthogonal:degree=0.5 (`qgd help task`). Cosine then stands there twice, also
+    /// without it
+    #[arg(long, value_name = "HOW")]
+    conditioning: Option<Conditioning>,
     /// Number of seeds, instead of what the suite says
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..=1000))]
     seeds: Option<u64>,
@@ -79,7 +88,13 @@ pub struct EvaluateArgs {
 
 impl EvaluateArgs {
     pub fn run(&self) -> Result<(), Failure> {
-        let wishes = Wishes { suite: &self.suite, rivals: &self.rivals, seeds: self.seeds, quick: self.quick };
+        let wishes = Wishes {
+            suite: &self.suite,
+            rivals: &self.rivals,
+            seeds: self.seeds,
+            quick: self.quick,
+            conditioning: self.conditioning,
+        };
         let plan = Plan::new(Decider::named(&self.controller)?, &wishes, &self.machine)?;
         self.check_files(&plan)?;
         let peers = self.merge.iter().map(|file| Peers::load(file, &plan)).collect::<Result<Vec<_>, _>>()?;
@@ -100,7 +115,7 @@ impl EvaluateArgs {
     fn check_files(&self, plan: &Plan) -> Result<(), Failure> {
         let mut files = Files::default();
         files.reads("the suite", &self.suite);
-        plan.methods.iter().for_each(|method| files.reads_controller(method.name()));
+        plan.methods.iter().for_each(|method| files.reads_controller(method.decider.name()));
         self.merge.iter().for_each(|file| files.reads("the results to --merge", file));
         for task in &plan.tasks {
             files.reads_task(&task.spec, self.machine.data_dir.as_deref())?;
@@ -119,7 +134,7 @@ impl EvaluateArgs {
         let peers: Vec<_> = peers.iter().flat_map(|peers| peers.rows(&runs, &verdicts)).collect();
         Ok(Report {
             version: env!("CARGO_PKG_VERSION"),
-            controller: about(&plan.methods[0]),
+            controller: about(&plan.methods[0].decider),
             suite: self.suite.file_stem().map_or("suite".to_owned(), |stem| stem.to_string_lossy().into_owned()),
             quick: self.quick,
             device: self.machine.device.clone(),

@@ -13,6 +13,7 @@ use qgd::nets;
 use qgd::report::number;
 use qgd::statistics::{DIVERGED_LOSS, counted_loss, geometric_mean};
 use qgd::task::{OptimizerKind, TaskSpec};
+use qgd::torch::Conditioning;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -83,10 +84,11 @@ impl Grid {
         self.datasets.values().all(|data| !data.validation.is_empty())
     }
 
-    /// The same data and net, trained by another optimizer and for another number of steps.
-    pub fn trained_by(&self, optimizer: OptimizerKind, steps: u64) -> Self {
+    /// The same data and net, trained in another way and for another number of steps.
+    pub fn trained_by(&self, optimizer: OptimizerKind, conditioning: Conditioning, steps: u64) -> Self {
         let mut grid = self.clone();
-        (grid.task.train.optimizer, grid.task.train.steps) = (optimizer, steps);
+        let train = &mut grid.task.train;
+        (train.optimizer, train.conditioning, train.steps) = (optimizer, conditioning, steps);
         grid
     }
 

@@ -15,7 +15,7 @@ const EXAMPLES: &str = "Examples:
   qgd list controllers schedules
   qgd list --json tasks | python3 -c 'import json, sys; print([task[\"name\"] for task in json.load(sys.stdin)[\"tasks\"]])'";
 
-/// List what can be named: controllers, schedules, tasks, suites, samplers, pruners, spaces, recipes
+/// List what can be named: controllers, schedules, optimizers, tasks, suites, samplers, pruners, spaces, recipes
 #[derive(clap::Args)]
 #[command(after_help = EXAMPLES)]
 pub struct ListArgs {
@@ -32,6 +32,7 @@ pub struct ListArgs {
 enum What {
     Controllers,
     Schedules,
+    Optimizers,
     Tasks,
     Suites,
     Samplers,
@@ -39,6 +40,21 @@ enum What {
     Spaces,
     Recipes,
 }
+
+/// The optimizers of task files. They stand here, because a `qgd` without libtorch lists them, too.
+const OPTIMIZERS: [(&str, &str); 11] = [
+    ("sgd", "plain gradient descent"),
+    ("momentum", "gradient descent with momentum 0.9"),
+    ("adam", "Adam; weight decay is added to the gradient"),
+    ("adamw", "Adam with decoupled weight decay"),
+    ("rmsprop", "RMSprop, not centered"),
+    ("nesterov", "gradient descent with momentum 0.9 in Nesterov's form"),
+    ("nadam", "Adam with Nesterov's momentum"),
+    ("lion", "the sign of a mean of the gradient, with decoupled weight decay; its rates are a tenth of Adam's"),
+    ("muon", "Muon for the matrices of hidden layers, AdamW for the rest, both at Adam's rates"),
+    ("schedulefree-sgd", "gradient descent between the newest parameters and their average, which is what is kept"),
+    ("schedulefree-adamw", "the same with AdamW's steps"),
+];
 
 /// One thing that has a name.
 #[derive(Serialize)]
@@ -69,6 +85,7 @@ impl What {
         match self {
             Self::Controllers => "controllers",
             Self::Schedules => "schedules",
+            Self::Optimizers => "optimizers",
             Self::Tasks => "tasks",
             Self::Suites => "suites",
             Self::Samplers => "samplers",
@@ -83,6 +100,7 @@ impl What {
         match self {
             Self::Controllers => "qgd train TASK --controller NAME, unless it says otherwise",
             Self::Schedules => "qgd train TASK --schedule NAME",
+            Self::Optimizers => "qgd train TASK --optimizer NAME; --conditioning orthogonal with most of them",
             Self::Tasks => "qgd train NAME; where their data are: qgd data",
             Self::Suites => "qgd evaluate CONTROLLER --suite NAME",
             Self::Samplers => "qgd tune SPACE --sampler NAME",
@@ -101,6 +119,7 @@ impl What {
         Ok(match self {
             Self::Controllers => Pretrained::NAMES.into_iter().map(controller).collect::<Result<_, _>>()?,
             Self::Schedules => Schedule::ALL.map(|schedule| pair((schedule.name(), schedule.about()))).into(),
+            Self::Optimizers => OPTIMIZERS.map(pair).into(),
             Self::Tasks => shipped(Kind::Task),
             Self::Suites => shipped(Kind::Suite),
             Self::Samplers => samplers::ALL.map(pair).into(),
@@ -133,4 +152,15 @@ fn controller(name: &str) -> Result<Named, Failure> {
         ""
     };
     Ok(Named { name: name.to_owned(), about: format!("{}{where_used}", recipe.description) })
+}
+
+#[cfg(all(test, feature = "torch"))]
+mod tests {
+    use super::OPTIMIZERS;
+    use qgd::task::OptimizerKind;
+
+    #[test]
+    fn the_optimizers_that_are_listed_are_those_of_task_files() {
+        assert_eq!(OPTIMIZERS.map(|(name, _)| name), OptimizerKind::NAMES.map(|(name, _)| name));
+    }
 }

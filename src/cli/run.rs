@@ -7,7 +7,7 @@ use anyhow::anyhow;
 use qgd::data::{Batches, Dataset, Split};
 use qgd::nets::{self, Evaluation, Mode, Net, NetError, TensorSplit};
 use qgd::rng;
-use qgd::task::{OptimizerKind, TaskSpec};
+use qgd::task::{OptimizerKind, TaskSpec, TrainSpec};
 use qgd::torch::{Algorithm, OptimConfig, Optimizer, QController, TorchError};
 use rand_chacha::ChaCha8Rng;
 use tch::{Device, Tensor, nn};
@@ -59,7 +59,8 @@ impl Run {
     /// its decisions.
     pub fn step(&mut self) -> Result<Tensor, Failure> {
         if let Some(split) = self.watched.as_ref().filter(|_| self.optimizer.is_due()) {
-            self.optimizer.observe_validation(nets::evaluate(&self.net, split)?.loss);
+            let seen = self.optimizer.averaged(|| nets::evaluate(&self.net, split))??;
+            self.optimizer.observe_validation(seen.loss);
         }
         let indices = self.batches.draw();
         let (inputs, targets) = self.train.batch(indices.as_deref())?;
@@ -69,18 +70,23 @@ impl Run {
         Ok(loss)
     }
 
-    /// Loss and accuracy of the net on one split.
-    pub fn score(&self, split: &TensorSplit) -> Result<Evaluation, Failure> {
-        Ok(nets::evaluate(&self.net, split)?)
+    /// Loss and accuracy of the net on one split; of the average, with a schedule-free optimizer.
+    pub fn score(&mut self, split: &TensorSplit) -> Result<Evaluation, Failure> {
+        Ok(self.optimizer.averaged(|| nets::evaluate(&self.net, split))??)
     }
 
-    /// Losses and accuracies of the net on all splits.
-    pub fn evaluate(&self, data: &Dataset) -> Result<Scores, Failure> {
+    /// Losses and accuracies of the net on all splits; of the average, with a schedule-free optimizer.
+    pub fn evaluate(&mut self, data: &Dataset) -> Result<Scores, Failure> {
+        let (net, device) = (&self.net, self.vs.device());
         let score = |split: &Split| match split.is_empty() {
             true => Ok(Evaluation { loss: f64::NAN, accuracy: None }),
-            false => self.score(&TensorSplit::new(split, self.vs.device())?),
+            false => nets::evaluate(net, &TensorSplit::new(split, device)?),
         };
-        Ok(Scores { train: self.score(&self.train)?, validation: score(&data.validation)?, test: score(&data.test)? })
+        let scores = || -> Result<Scores, NetError> {
+            let train = nets::evaluate(net, &self.train)?;
+            Ok(Scores { train, validation: score(&data.validation)?, test: score(&data.test)? })
+        };
+        Ok(self.optimizer.averaged(scores)??)
     }
 
     /// Hash of all trainable parameters.
@@ -133,8 +139,15 @@ fn optimizer(task: &TaskSpec, vs: &nn::VarStore, decider: &Decider, seed: u64) -
         OptimizerKind::Adam => Algorithm::ADAM,
         OptimizerKind::AdamW => Algorithm::ADAMW,
         OptimizerKind::RmsProp => Algorithm::RMSPROP,
+        OptimizerKind::Nesterov => Algorithm::NESTEROV,
+        OptimizerKind::NAdam => Algorithm::NADAM,
+        OptimizerKind::Lion => Algorithm::LION,
+        OptimizerKind::Muon => Algorithm::MUON,
+        OptimizerKind::ScheduleFreeSgd => Algorithm::SCHEDULE_FREE_SGD,
+        OptimizerKind::ScheduleFreeAdamW => Algorithm::SCHEDULE_FREE_ADAMW,
     };
-    let config = OptimConfig { weight_decay: train.weight_decay, ..OptimConfig::new(algorithm, train.lr) };
+    let TrainSpec { weight_decay, conditioning, .. } = *train;
+    let config = OptimConfig { weight_decay, conditioning, ..OptimConfig::new(algorithm, train.lr) };
     let pilot = decider.pilot(train.steps, seed)?;
     let optimizer = Optimizer::new(vs, config).map_err(torch_failure)?;
     QController::new(optimizer, pilot).map_err(torch_failure)

@@ -6,6 +6,7 @@ use clap::builder::{PossibleValuesParser, TypedValueParser};
 use qgd::data::{self, Dataset};
 use qgd::schedule::Schedule;
 use qgd::task::{OptimizerKind, TaskError, TaskSpec};
+use qgd::torch::Conditioning;
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
 use tch::Device;
@@ -32,6 +33,10 @@ pub struct Overrides {
     /// The optimizer
     #[arg(long, value_name = "NAME", value_parser = one_of::<OptimizerKind>(OptimizerKind::NAMES.map(|(name, _)| name)))]
     optimizer: Option<OptimizerKind>,
+    /// What becomes of the changes of weight matrices: `none`, or `orthogonal`, which turns them and keeps their norm;
+    /// orthogonal:degree=0.5 by half (`qgd help task`)
+    #[arg(long, value_name = "HOW")]
+    conditioning: Option<Conditioning>,
     /// The weight decay, as PyTorch counts it
     #[arg(long, value_name = "X", allow_negative_numbers = true)]
     weight_decay: Option<f64>,
@@ -49,12 +54,14 @@ impl Overrides {
         let mut task = self::task(file)?;
         let train = &mut task.train;
         train.optimizer = self.optimizer.unwrap_or(train.optimizer);
+        train.conditioning = self.conditioning.unwrap_or(train.conditioning);
         train.lr = lr.unwrap_or(train.lr);
         train.weight_decay = self.weight_decay.unwrap_or(train.weight_decay);
         train.batch_size = self.batch_size.unwrap_or(train.batch_size);
         train.steps = self.steps.unwrap_or(train.steps);
         let flags = [
             ("train.lr", "--lr", lr.is_some()),
+            ("train.conditioning", "--conditioning", self.conditioning.is_some()),
             ("train.weight_decay", "--weight-decay", self.weight_decay.is_some()),
             ("train.steps", "--steps", self.steps.is_some()),
         ];
@@ -62,6 +69,11 @@ impl Overrides {
         check(&task, &given.collect::<Vec<_>>())?;
         Ok(task)
     }
+}
+
+/// A conditioning behind the name of an optimizer; nothing where there is none.
+pub fn in_words(conditioning: &str) -> String {
+    if conditioning == "none" { String::new() } else { format!(" with {conditioning}") }
 }
 
 /// Reads a task. Where it is no task file, says how one is made of a table.

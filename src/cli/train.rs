@@ -210,6 +210,7 @@ impl TrainArgs {
         if let Some(failure) = trace.as_ref().and_then(TraceFile::failure) {
             results.failed(failure);
         }
+        run.optimizer.finish()?;
         let is_as_at_start = run.fingerprint()? == at_start;
         let end = checkpoint::Progress { wall_s: wall_s(), lr_found, ..start };
         Outcome::of(task, decider, self, run, data, end, is_as_at_start)

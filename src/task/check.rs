@@ -1,8 +1,9 @@
 //! The range of every value of a task, whether it came from a file or from a flag.
 
-use super::{NetKind, NetSpec, TrainSpec, ValueError};
+use super::{NetKind, NetSpec, OptimizerKind, TrainSpec, ValueError};
 use crate::data::{ClassWeights, Column, DataSpec, Format, TableSpec, TargetKind};
 use crate::limits::RATES;
+use crate::torch::Conditioning;
 
 /// Largest number of steps of a training: more than anybody waits for.
 pub const MAX_STEPS: u64 = 1_000_000_000_000;
@@ -132,6 +133,17 @@ fn sizes(key: &str, sizes: &[usize]) -> Result<(), ValueError> {
 
 impl TrainSpec {
     pub(super) fn check(&self) -> Result<(), ValueError> {
+        let reason = match self.optimizer {
+            OptimizerKind::Muon => ", which orthogonalizes by itself",
+            OptimizerKind::ScheduleFreeSgd | OptimizerKind::ScheduleFreeAdamW => ", which has no conditioning",
+            _ => "",
+        };
+        within(
+            reason.is_empty() || self.conditioning == Conditioning::None,
+            "train.conditioning",
+            format!("\"{}\"", self.conditioning),
+            format!("\"none\" with the optimizer {}{reason}", self.optimizer.name()),
+        )?;
         within(RATES.contains(&self.lr), "train.lr", show(self.lr), RATE)?;
         within(is_zero_or_rate(self.weight_decay), "train.weight_decay", show(self.weight_decay), ZERO_OR_RATE)?;
         within((1..=MAX_STEPS).contains(&self.steps), "train.steps", self.steps, format!("from 1 to {MAX_STEPS}"))

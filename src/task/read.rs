@@ -4,6 +4,7 @@ use super::names::{ACTIVATIONS, HEADS, KINDS, MISSING};
 use super::section::{Section, count, float, list, text};
 use super::{Activation, Head, NetKind, NetSpec, OptimizerKind, TaskError, TaskSpec, TrainSpec};
 use crate::data::{ClassWeights, Column, DataSpec, Format, TableSpec};
+use crate::torch::Conditioning;
 use std::path::{Path, PathBuf};
 use toml::{Table, Value};
 
@@ -154,6 +155,7 @@ fn train(mut keys: Section<'_>) -> Result<TrainSpec, TaskError> {
     let steps = keys.required("steps", COUNT, count)?;
     let spec = TrainSpec {
         optimizer: keys.choice("optimizer", &OptimizerKind::NAMES)?.unwrap_or(OptimizerKind::Adam),
+        conditioning: keys.optional("conditioning", Conditioning::ALLOWED, conditioning)?.unwrap_or_default(),
         lr: keys.optional("lr", NUMBER, float)?.unwrap_or(1e-3),
         weight_decay: keys.optional("weight_decay", NUMBER, float)?.unwrap_or(0.0),
         batch_size: keys.optional("batch_size", COUNT, count)?.unwrap_or(64),
@@ -161,4 +163,8 @@ fn train(mut keys: Section<'_>) -> Result<TrainSpec, TaskError> {
     };
     keys.finish()?;
     Ok(spec)
+}
+
+fn conditioning(value: &Value) -> Option<Conditioning> {
+    value.as_str()?.parse().ok()
 }

@@ -157,6 +157,7 @@ impl NetSpec {
 impl TrainSpec {
     fn put(&self, put: Put<'_>) {
         put("optimizer", text(self.optimizer.name()));
+        put("conditioning", text(self.conditioning.to_string()));
         put("lr", text(self.lr));
         put("weight_decay", text(self.weight_decay));
         put("batch_size", text(self.batch_size));
@@ -182,7 +183,8 @@ mod tests {
     fn settings_are_what_the_file_says_and_read_as_the_task_that_they_came_from() {
         let odd = "[data]\nformat = \"csv\"\npath = \"a \\\"b\\\".csv\"\nheader = true\ndelimiter = \"\\t\"\ntarget = \"y\"\n\
                    features = [\"x\", 2]\nignore = [0]\ncategorical = [2]\nmissing = \"mean\"\nlimit = 5\nclasses = 3\n\
-                   kind = \"classification\"\n[net]\nkind = \"mlp\"\nactivation = \"gelu\"\n[train]\nsteps = 3\nlr = 1e-30\n";
+                   kind = \"classification\"\n[net]\nkind = \"mlp\"\nactivation = \"gelu\"\n[train]\nsteps = 3\nlr = 1e-30\n\
+                   conditioning = \"orthogonal:degree=0.5,every=2\"\n";
         let shipped = FILES.iter().filter(|file| file.kind == Kind::Task).map(|file| file.text);
         for text in shipped.chain([odd]) {
             let task = TaskSpec::parse(text, "t.toml".as_ref()).unwrap();

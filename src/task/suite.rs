@@ -182,7 +182,7 @@ mod tests {
             (format!("horizons = []\n{task}"), "`horizons` is []"),
             (format!("{task}horizons = [0]\n"), "`task[0].horizons` is [0]"),
             (format!("{task}horizons = [1.5]\n"), "`task[0].horizons`"),
-            (format!("optimizers = [\"lion\"]\n{task}"), "`optimizers`"),
+            (format!("optimizers = [\"lamb\"]\n{task}"), "`optimizers`"),
             (format!("optimizers = []\n{task}"), "`optimizers` is []"),
             (format!("{task}rivals = []\n"), "`task[0].rivals`"),
             (format!("{task}quick = 1\n"), "`task[0].quick`"),

@@ -28,6 +28,7 @@ fn defaults_are_those_of_the_tables() {
     assert_eq!((table.delimiter, table.header, table.target.clone()), (',', false, Column::Index(-1)));
     assert_eq!(table, TableSpec { target: Column::Index(-1), ..TableSpec::default() });
     assert_eq!((task.net.hidden.len(), task.net.activation), (0, Activation::Relu));
+    assert_eq!(task.train.conditioning, crate::torch::Conditioning::None);
     assert_eq!((task.train.optimizer, task.train.batch_size, task.train.steps), (OptimizerKind::Adam, 64, 10));
 }
 
@@ -135,7 +136,10 @@ fn every_value_outside_its_range_is_refused_with_the_range() {
         (csv(""), MLP.to_owned(), train("lr = \"fast\""), "train.lr"),
         (csv(""), MLP.to_owned(), train("weight_decay = -0.1"), "train.weight_decay"),
         (csv(""), MLP.to_owned(), train("batch_size = -1"), "train.batch_size"),
-        (csv(""), MLP.to_owned(), train("optimizer = \"lion\""), "train.optimizer"),
+        (csv(""), MLP.to_owned(), train("optimizer = \"lamb\""), "train.optimizer"),
+        (csv(""), MLP.to_owned(), train("conditioning = \"orthogonal:degree=2\""), "train.conditioning"),
+        (csv(""), MLP.to_owned(), train("conditioning = 0.5"), "train.conditioning"),
+        (csv(""), MLP.to_owned(), train("optimizer = \"muon\"\nconditioning = \"orthogonal\""), "muon"),
         (csv(""), MLP.to_owned(), "[train]\nsteps = 0\n".to_owned(), "train.steps"),
     ];
     for (data, net, train, key) in cases {
@@ -168,5 +172,5 @@ fn optimizers_have_names_both_ways() {
     for (name, kind) in OptimizerKind::NAMES {
         assert_eq!((name.parse::<OptimizerKind>().unwrap(), kind.name()), (kind, name));
     }
-    assert!("lion".parse::<OptimizerKind>().unwrap_err().allowed.contains("rmsprop"));
+    assert!("lamb".parse::<OptimizerKind>().unwrap_err().allowed.contains("rmsprop"));
 }

@@ -7,6 +7,7 @@
 
 use super::TorchError;
 use crate::simd::all_finite;
+use std::collections::HashMap;
 use std::ops::Range;
 use std::sync::{Arc, Mutex, PoisonError};
 use tch::nn::{VarStore, Variables};
@@ -120,6 +121,20 @@ impl FlatParams {
     /// Place of variable `index` in the buffer.
     pub(crate) fn range(&self, index: usize) -> Range<i64> {
         self.params[index].range.clone()
+    }
+
+    /// Shapes of the variables.
+    pub(crate) fn shapes(&self) -> Vec<Vec<i64>> {
+        self.params.iter().map(|param| param.tensor.size()).collect()
+    }
+
+    /// Paths of the variables, with dots; empty for one that its `VarStore` does not name.
+    pub(crate) fn names(&self) -> Vec<String> {
+        let variables = self.variables.lock().unwrap_or_else(PoisonError::into_inner);
+        let known: HashMap<usize, &String> =
+            variables.named_variables.iter().map(|(name, tensor)| (address(tensor), name)).collect();
+        let name = |param: &Param| known.get(&address(&param.tensor)).map_or_else(String::new, |name| (*name).clone());
+        self.params.iter().map(name).collect()
     }
 
     /// Variables that are no parameters (the running statistics of batch norm, ...), by name.

@@ -11,7 +11,7 @@
 use super::TorchError;
 use super::flat::to_host;
 use super::measure::{Measure, MeasureState};
-use super::optim::{Algorithm, GroupConfig, Optimizer, SavedTensor};
+use super::optim::{Algorithm, Conditioning, GroupConfig, Optimizer, SavedTensor};
 use super::snapshot::{Snapshot, SnapshotState};
 use super::turn::Turn;
 use crate::driver::{DecisionCallback, LineSearch, LineSearchConfig, LineSearchStep, Pilot, TraceRecord};
@@ -82,6 +82,9 @@ impl QLineSearch {
     pub fn new(optimizer: Optimizer, pilot: impl Into<Pilot>, config: LineSearchConfig) -> Result<Self, TorchError> {
         if !matches!(optimizer.algorithm(), Algorithm::Sgd { momentum, .. } if momentum == 0.0) {
             return Err(TorchError::NotPlainDescent { found: optimizer.algorithm().name() });
+        }
+        if optimizer.conditioning() != Conditioning::None {
+            return Err(TorchError::NotPlainDescent { found: "an optimizer with conditioning" });
         }
         if optimizer.groups().iter().any(|group| *group != GroupConfig::default()) {
             return Err(TorchError::NotPlainDescent { found: "an optimizer with rates of their own for some groups" });
@@ -295,7 +298,12 @@ mod tests {
             let message = error.err().unwrap().to_string();
             assert!(message.contains(algorithm.name()) && message.contains("plain gradient descent"), "{message}");
         }
-        let groups = vec![GroupConfig { lr_ratio: 0.5, weight_decay_ratio: 1.0 }];
+        let conditioning = "orthogonal".parse().unwrap();
+        let turned = OptimConfig { conditioning, ..OptimConfig::new(Algorithm::SGD, 0.1) };
+        let turned = Optimizer::new(&vs, turned).unwrap();
+        let refused = QLineSearch::new(turned, Pilot::new(RoundRobin::default()), LineSearchConfig::default());
+        assert!(refused.err().unwrap().to_string().contains("an optimizer with conditioning"));
+        let groups = vec![GroupConfig { lr_ratio: 0.5, ..GroupConfig::default() }];
         let grouped = Optimizer::new(&vs, OptimConfig { groups, ..OptimConfig::new(Algorithm::SGD, 0.1) }).unwrap();
         let refused = QLineSearch::new(grouped, Pilot::new(RoundRobin::default()), LineSearchConfig::default());
         assert!(matches!(refused, Err(TorchError::NotPlainDescent { .. })));

@@ -1,25 +1,34 @@
-//! SGD, Adam, AdamW and RMSprop on one flat parameter buffer.
+//! SGD, Adam, AdamW, RMSprop, NAdam, Lion, Muon and Schedule-Free on one flat parameter buffer.
 //!
-//! They take the same steps as PyTorch's optimizers of the same names (the tests compare them with tch's, step for
-//! step), and can do what tch's cannot: save their state, take a step only if the gradient is finite, roll back. A few
-//! operations update all layers together, so they are also faster than tch's on nets of many small layers.
+//! They take the same steps as PyTorch's optimizers of the same names (the tests compare them with tch's and PyTorch's,
+//! step for step), and can do what tch's cannot: save their state, take a step only if the gradient is finite, roll back. A
+//! few operations update all layers together, so they are also faster than tch's on nets of many small layers.
 //!
-//! Deviations from PyTorch: no `dampening`, `amsgrad`, `centered`, `maximize`; everything else follows its
+//! Each can have its changes of weight matrices orthogonalized ([`Conditioning`]). Such a matrix is updated alone, and costs
+//! three matrix products for each Newton-Schulz step.
+//!
+//! Deviations from PyTorch, which has no Lion: Muon iterates in single precision and not in bfloat16. No `dampening`, `amsgrad`, `centered`, `maximize`; everything else follows its
 //! documentation, including that a parameter without a gradient is skipped and its moments and step count stay.
 
+mod average;
+mod conditioning;
 mod config;
+mod orthogonal;
 mod state;
 mod update;
+mod weights;
 
+pub use conditioning::{Conditioning, NoConditioning, Orthogonal};
 pub use config::{Algorithm, GroupConfig, OptimConfig};
 pub use state::{OptimState, SavedTensor};
 
 use super::TorchError;
 use super::flat::{FlatParams, Gradient, Refreshed};
-use config::in_range;
 use tch::nn::VarStore;
 use tch::{Kind, Tensor};
-use update::Span;
+pub(crate) use update::schedule_free::Average;
+use update::{Part, Span};
+use weights::matrices;
 
 /// An optimizer that takes the steps of an [`Algorithm`].
 ///
@@ -43,6 +52,10 @@ pub struct Optimizer {
     steps: Vec<u64>,
     /// Moments, `[n_params]` each.
     moments: Vec<Tensor>,
+    /// Rows and columns of each variable that is a weight matrix to be orthogonalized; none for the others.
+    matrices: Vec<Option<[i64; 2]>>,
+    /// Weights of a schedule-free average.
+    average: Average,
     plan: Plan,
 }
 
@@ -62,7 +75,9 @@ impl Optimizer {
     pub fn new(vs: &VarStore, config: OptimConfig) -> Result<Self, TorchError> {
         config.check()?;
         let flat = FlatParams::new(vs)?;
-        let mut optimizer = Self { flat, config, steps: Vec::new(), moments: Vec::new(), plan: Plan::default() };
+        let (steps, moments, matrices) = (Vec::new(), Vec::new(), Vec::new());
+        let mut optimizer =
+            Self { flat, config, steps, moments, matrices, average: Average::default(), plan: Plan::default() };
         optimizer.fit_to_params()?;
         Ok(optimizer)
     }
@@ -109,6 +124,11 @@ impl Optimizer {
     /// Update rule.
     pub fn algorithm(&self) -> Algorithm {
         self.config.algorithm
+    }
+
+    /// What becomes of the changes of weight matrices.
+    pub fn conditioning(&self) -> Conditioning {
+        self.config.conditioning
     }
 
     /// Sets the learning rate; groups keep their ratios.
@@ -175,12 +195,18 @@ impl Optimizer {
         &self.flat
     }
 
-    /// The moments, `[n_params]` each, and the step counts: what a rollback restores.
-    pub(crate) fn memory(&self) -> (&[Tensor], &[u64]) {
-        (&self.moments, &self.steps)
+    /// The moments, `[n_params]` each, the step counts, and the weights of an average: what a rollback restores.
+    pub(crate) fn memory(&self) -> (&[Tensor], &[u64], Average) {
+        (&self.moments, &self.steps, self.average)
     }
 
-    pub(crate) fn restore_memory(&mut self, moments: &[Tensor], steps: &[u64]) -> Result<(), TorchError> {
+    pub(crate) fn restore_memory(
+        &mut self,
+        moments: &[Tensor],
+        steps: &[u64],
+        average: Average,
+    ) -> Result<(), TorchError> {
+        self.average = average;
         for (moment, saved) in self.moments.iter_mut().zip(moments) {
             moment.f_copy_(saved)?;
         }
@@ -208,8 +234,9 @@ impl Optimizer {
         }
         let safe = finite.map(|finite| update::only_if(finite, &gradient.flat, 0.0)).transpose()?;
         let flat = safe.as_ref().unwrap_or(&gradient.flat);
+        let share = if self.has_average() { self.average.take_in(self.config.lr) } else { 0.0 };
         for span in &mut self.plan.spans {
-            span.update(&self.config, flat, self.steps[span.first_variable] + 1, finite)?;
+            span.update(&self.config, flat, self.steps[span.first_variable] + 1, share, finite)?;
         }
         for (steps, _) in self.steps.iter_mut().zip(&gradient.present).filter(|(_, present)| **present) {
             *steps += 1;
@@ -222,6 +249,14 @@ impl Optimizer {
         let _guard = tch::no_grad_guard();
         self.plan = Plan::default();
         self.steps.resize(self.flat.n_variables(), 0);
+        self.matrices = match self.config.algorithm {
+            // As its author has it.
+            Algorithm::Muon { .. } => matrices(&self.flat, &self.config.groups, false),
+            _ => match self.config.conditioning.orthogonal() {
+                Some(orthogonal) => matrices(&self.flat, &self.config.groups, orthogonal.head),
+                None => vec![None; self.flat.n_variables()],
+            },
+        };
         let options = options_of(self.flat.data())?;
         let n_params = self.flat.len() as i64;
         for moment in &mut self.moments {
@@ -229,7 +264,7 @@ impl Optimizer {
             let new = Tensor::f_zeros([n_params - old.numel() as i64], options)?;
             *moment = Tensor::f_cat(&[old, new], 0)?;
         }
-        while self.moments.len() < self.config.algorithm.n_moments() {
+        while self.moments.len() < self.config.n_moments() {
             self.moments.push(Tensor::f_zeros([n_params], options)?);
         }
         Ok(())
@@ -237,7 +272,9 @@ impl Optimizer {
 
     fn plan_for(&self, present: &[bool]) -> Result<Plan, TorchError> {
         let mut spans: Vec<Span> = Vec::new();
-        let key = |index: usize| (self.flat.group(index), self.steps[index], present[index]);
+        // A matrix that is orthogonalized is a run of its own.
+        let alone = |index: usize| self.matrices[index].map(|_| index);
+        let key = |index: usize| (self.flat.group(index), self.steps[index], present[index], alone(index));
         let mut first = 0;
         for end in 1..=present.len() {
             if end < present.len() && key(end) == key(first) {
@@ -246,7 +283,8 @@ impl Optimizer {
             if present[first] {
                 let range = self.flat.range(first).start..self.flat.range(end - 1).end;
                 let whole = first == 0 && end == present.len();
-                let mut span = Span::new(first, self.flat.group(first), range, whole, self.flat.data(), &self.moments)?;
+                let part = Part { group: self.flat.group(first), range, whole, matrix: self.matrices[first] };
+                let mut span = Span::new(first, part, self.flat.data(), &self.moments)?;
                 span.set_rates(&self.config)?;
                 spans.push(span);
             }
@@ -254,6 +292,10 @@ impl Optimizer {
         }
         Ok(Plan { present: present.to_vec(), spans })
     }
+}
+
+fn in_range(name: &'static str, value: f64, fits: bool, allowed: &'static str) -> Result<(), TorchError> {
+    if fits { Ok(()) } else { Err(TorchError::OutOfRange { name, value, allowed }) }
 }
 
 pub(crate) fn options_of(tensor: &Tensor) -> Result<(Kind, tch::Device), TorchError> {

@@ -5,7 +5,8 @@
 
 use super::TorchError;
 use super::flat::FlatParams;
-use super::optim::{Optimizer, SavedTensor};
+use super::optim::{Average, Optimizer, SavedTensor};
+use crate::artifact::exact;
 use crate::limits::is_count;
 use serde::{Deserialize, Serialize};
 use tch::Tensor;
@@ -16,6 +17,7 @@ pub struct Snapshot {
     buffers: Vec<Buffer>,
     moments: Vec<Tensor>,
     steps: Vec<u64>,
+    average: Average,
 }
 
 struct Buffer {
@@ -25,12 +27,14 @@ struct Buffer {
 }
 
 /// [`Snapshot`] for a file.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct SnapshotState {
     params: SavedTensor,
     buffers: Vec<(String, SavedTensor)>,
     moments: Vec<SavedTensor>,
     steps: Vec<u64>,
+    #[serde(with = "exact", default)]
+    average: Average,
 }
 
 impl Snapshot {
@@ -41,12 +45,13 @@ impl Snapshot {
     pub fn new(flat: &FlatParams, optimizer: Option<&Optimizer>) -> Result<Self, TorchError> {
         let _guard = tch::no_grad_guard();
         let buffer = |(name, live): (String, Tensor)| Ok(Buffer { name, saved: live.f_detach_copy()?, live });
-        let (moments, steps) = optimizer.map(Optimizer::memory).unwrap_or_default();
+        let (moments, steps, average) = optimizer.map(Optimizer::memory).unwrap_or_default();
         Ok(Self {
             params: flat.data().f_detach_copy()?,
             buffers: flat.buffers().into_iter().map(buffer).collect::<Result<_, TorchError>>()?,
             moments: moments.iter().map(Tensor::f_detach_copy).collect::<Result<_, _>>()?,
             steps: steps.to_vec(),
+            average,
         })
     }
 
@@ -64,11 +69,12 @@ impl Snapshot {
         for buffer in &mut self.buffers {
             buffer.saved.f_copy_(&buffer.live)?;
         }
-        let (moments, steps) = optimizer.map(Optimizer::memory).unwrap_or_default();
+        let (moments, steps, average) = optimizer.map(Optimizer::memory).unwrap_or_default();
         for (saved, moment) in self.moments.iter_mut().zip(moments) {
             saved.f_copy_(moment)?;
         }
         self.steps.copy_from_slice(steps);
+        self.average = average;
         Ok(())
     }
 
@@ -115,7 +121,7 @@ impl Snapshot {
     pub fn restore_with(&mut self, optimizer: &mut Optimizer) -> Result<(), TorchError> {
         self.restore(optimizer.flat())?;
         let _guard = tch::no_grad_guard();
-        optimizer.restore_memory(&self.moments, &self.steps)
+        optimizer.restore_memory(&self.moments, &self.steps, self.average)
     }
 
     /// Copies the snapshot to the host, for a file.
@@ -129,6 +135,7 @@ impl Snapshot {
             buffers: buffers.collect::<Result<_, TorchError>>()?,
             moments: self.moments.iter().map(SavedTensor::of).collect::<Result<_, _>>()?,
             steps: self.steps.clone(),
+            average: self.average,
         })
     }
 
@@ -161,6 +168,14 @@ impl Snapshot {
                 expected: "a number of steps that a run can have".to_owned(),
             });
         }
+        if !state.average.is_sound() {
+            return Err(TorchError::StateMismatch {
+                what: "the average",
+                found: format!("{:?}", state.average),
+                expected: "numbers that a run can have left".to_owned(),
+            });
+        }
+        self.average = state.average;
         for (moment, saved) in self.moments.iter_mut().zip(&state.moments) {
             saved.write_to(moment, "the shape of a moment")?;
         }

@@ -77,6 +77,14 @@ fn with_a_controller_and_adam() {
 }
 
 #[test]
+fn with_conditioning_and_its_filter() {
+    let (sandbox, digits) = (Sandbox::new(), shipped("examples/tasks/digits.toml"));
+    let train = ["train", &digits, "--controller", "lr", "--steps", "1500", "--checkpoint-every", "25"];
+    let turned = ["--optimizer", "sgd", "--conditioning", "orthogonal:degree=0.5,every=2"];
+    a_killed_run_equals_an_uninterrupted_one(&sandbox, &[&train[..], &turned].concat());
+}
+
+#[test]
 fn with_rollbacks_momentum_batch_norm_and_dropout() {
     let sandbox = Sandbox::new();
     picture_task(&sandbox);

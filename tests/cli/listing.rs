@@ -22,6 +22,7 @@ fn everything_that_has_a_name_is_listed_with_a_sentence() {
     for (what, some) in [
         ("controllers", &["lr", "weight-decay", "joint"][..]),
         ("schedules", &["cosine", "one-cycle", "constant"]),
+        ("optimizers", &["sgd", "adam", "lion", "muon"]),
         ("tasks", &["digits", "wine", "letter", "cancer"]),
         ("suites", &["suite", "long", "development"]),
         ("samplers", &["tpe", "gp", "deep-q"]),
@@ -37,7 +38,7 @@ fn everything_that_has_a_name_is_listed_with_a_sentence() {
             assert!(all.stdout.contains(&format!("  {name} ")), "{what} {name}: {}", all.stdout);
         }
     }
-    sandbox.refuses(&["list", "optimizers"], &["optimizers", "controllers"]);
+    sandbox.refuses(&["list", "losses"], &["losses", "controllers"]);
     assert!(sandbox.listing().is_empty());
 }
 

@@ -12,6 +12,8 @@ mod bad_input;
 #[cfg(feature = "torch")]
 mod comparing;
 #[cfg(feature = "torch")]
+mod conditioning;
+#[cfg(feature = "torch")]
 mod evaluating;
 #[cfg(feature = "torch")]
 mod init;

@@ -27,12 +27,26 @@ fn rates_that_single_precision_cannot_hold_are_refused() {
 #[test]
 fn rates_at_the_ends_of_what_is_allowed_train_without_a_panic() {
     let (sandbox, digits) = (Sandbox::new(), digits());
-    for optimizer in ["sgd", "momentum", "adam", "adamw", "rmsprop"] {
+    let plain = [
+        "sgd",
+        "momentum",
+        "adam",
+        "adamw",
+        "rmsprop",
+        "nesterov",
+        "nadam",
+        "lion",
+        "muon",
+        "schedulefree-sgd",
+        "schedulefree-adamw",
+    ];
+    let conditioned = ["sgd", "adam", "lion"].map(|optimizer| (optimizer, "orthogonal"));
+    for (optimizer, conditioning) in plain.map(|optimizer| (optimizer, "none")).into_iter().chain(conditioned) {
         for (lr, mover) in [("1e30", ["--controller", "lr"]), ("1e-30", ["--schedule", "one-cycle"])] {
-            let train =
-                ["train", &digits, "--steps", "12", "--optimizer", optimizer, "--lr", lr, "--weight-decay", "1e30"];
-            let output = sandbox.qgd(&[&train[..], &mover].concat());
-            assert_eq!(output.code, 0, "{optimizer} {lr}: {}", output.stderr);
+            let train = ["train", &digits, "--steps", "12", "--lr", lr, "--weight-decay", "1e30"];
+            let by = ["--optimizer", optimizer, "--conditioning", conditioning];
+            let output = sandbox.qgd(&[&train[..], &by, &mover].concat());
+            assert_eq!(output.code, 0, "{optimizer} {conditioning} {lr}: {}", output.stderr);
         }
     }
 }

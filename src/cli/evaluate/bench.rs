@@ -162,13 +162,13 @@ impl<'a> Bench<'a> {
 
     fn grid(&self, cell: &Cell) -> Grid {
         let problem = &self.plan.problems[cell.problem];
-        self.grids[&problem.task].trained_by(problem.optimizer, problem.steps)
+        self.grids[&problem.task].trained_by(problem.optimizer, self.plan.conditioning(cell), problem.steps)
     }
 
     fn on_grid(&self, cell: &Cell) -> grid::Cell<'a> {
         let task = self.plan.problems[cell.problem].task;
         let weight_decay = self.plan.tasks[task].spec.train.weight_decay;
-        grid::Cell { decider: &self.plan.methods[cell.method], lr: cell.lr, weight_decay, seed: cell.seed }
+        grid::Cell { decider: &self.plan.methods[cell.method].decider, lr: cell.lr, weight_decay, seed: cell.seed }
     }
 
     fn expected_s(&self, problem: usize) -> f64 {

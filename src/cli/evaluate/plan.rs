@@ -1,15 +1,17 @@
 //! What an evaluation runs: every problem of the suite, with every method, from every start, with every seed.
 
+use super::YARDSTICK;
 use super::cache::Score;
-use crate::cli::decider::Decider;
+use crate::cli::decider::{Decider, UNCONDITIONED};
 use crate::cli::failure::Failure;
 use crate::cli::grid::mean_loss;
-use crate::cli::setting::Machine;
+use crate::cli::setting::{self, Machine};
 use anyhow::anyhow;
 use qgd::data::{self, DataError, DataSpec};
 use qgd::rng::fnv1a;
 use qgd::shipped::{self, Kind};
-use qgd::task::{OptimizerKind, SuiteSpec, SuiteTask, TaskSpec};
+use qgd::task::{OptimizerKind, SuiteSpec, SuiteTask, TaskSpec, TrainSpec};
+use qgd::torch::Conditioning;
 use std::path::{Path, PathBuf};
 
 /// Part of the keys of schedules in the cache. Raise it when a schedule would end elsewhere than before.
@@ -31,12 +33,32 @@ const QUICK_SEEDS: u64 = 2;
 /// The whole evaluation. It does not depend on how, when and how often it is run.
 pub struct Plan {
     /// The controller under test first, then every rival of any task.
-    pub methods: Vec<Decider>,
+    pub methods: Vec<Method>,
     pub tasks: Vec<Task>,
     pub problems: Vec<Problem>,
     /// Whether rivals also start beside their best start.
     refine: bool,
     device: String,
+}
+
+/// A controller or a schedule.
+pub struct Method {
+    pub decider: Decider,
+    /// Whether it goes without the conditioning of its tasks.
+    is_plain: bool,
+    name: String,
+}
+
+impl Method {
+    fn new(decider: Decider, is_plain: bool) -> Self {
+        let name = format!("{}{}", decider.name(), if is_plain { UNCONDITIONED } else { "" });
+        Self { decider, is_plain, name }
+    }
+
+    /// Name in tables and files.
+    pub fn name(&self) -> &str {
+        &self.name
+    }
 }
 
 /// A task of the suite.
@@ -76,6 +98,8 @@ pub struct Wishes<'a> {
     pub rivals: &'a [String],
     pub seeds: Option<u64>,
     pub quick: bool,
+    /// Instead of that of the tasks.
+    pub conditioning: Option<Conditioning>,
 }
 
 impl Plan {
@@ -83,7 +107,7 @@ impl Plan {
     pub fn new(controller: Decider, wishes: &Wishes<'_>, machine: &Machine) -> Result<Self, Failure> {
         let suite = SuiteSpec::load(wishes.suite).map_err(Failure::bad_input)?;
         let mut plan = Self {
-            methods: vec![controller],
+            methods: vec![Method::new(controller, false)],
             tasks: Vec::new(),
             problems: Vec::new(),
             refine: !wishes.quick,
@@ -91,7 +115,7 @@ impl Plan {
         };
         for task in &suite.tasks {
             let Some(task) = wishes.apply(task) else { continue };
-            match plan.add(&task, &suite.file, machine) {
+            match plan.add(&task, &suite.file, wishes.conditioning, machine) {
                 Err(Failure::BadInput(error)) if wishes.quick && is_missing_data(&error) => {
                     note!("{} is left out: {error}", task.file.display());
                 }
@@ -108,16 +132,32 @@ impl Plan {
         Ok(plan)
     }
 
-    fn add(&mut self, task: &SuiteTask, suite: &Path, machine: &Machine) -> Result<(), Failure> {
+    fn add(
+        &mut self,
+        task: &SuiteTask,
+        suite: &Path,
+        conditioning: Option<Conditioning>,
+        machine: &Machine,
+    ) -> Result<(), Failure> {
         let file = locate(&task.file, suite, machine.data_dir.as_deref());
-        let spec = TaskSpec::load(&file).map_err(Failure::bad_input)?;
+        let mut spec = TaskSpec::load(&file).map_err(Failure::bad_input)?;
+        spec.train.conditioning = conditioning.unwrap_or(spec.train.conditioning);
+        let given: &[_] = if conditioning.is_some() { &[("train.conditioning", "--conditioning")] } else { &[] };
+        for &optimizer in &task.optimizers {
+            let train = TrainSpec { optimizer, ..spec.train.clone() };
+            setting::check(&TaskSpec { train, ..spec.clone() }, given)?;
+        }
         let identity = identity(&spec, machine)?;
         let mut methods = vec![0];
         for name in &task.rivals {
-            let method = self.method(name)?;
+            let method = self.method(name, false)?;
             if !methods.contains(&method) {
                 methods.push(method);
             }
+        }
+        // What conditioning is worth is seen beside the best that the optimizer does without it.
+        if spec.train.conditioning != Conditioning::None && task.rivals.iter().any(|name| name == YARDSTICK) {
+            methods.push(self.method(YARDSTICK, true)?);
         }
         let place = self.tasks.len();
         for &horizon in &task.horizons {
@@ -131,11 +171,12 @@ impl Plan {
     }
 
     /// Place of a rival among the methods; a new one is added at the end.
-    fn method(&mut self, name: &str) -> Result<usize, Failure> {
-        if let Some(place) = self.methods.iter().skip(1).position(|method| method.name() == name) {
+    fn method(&mut self, name: &str, is_plain: bool) -> Result<usize, Failure> {
+        let known = |method: &Method| method.decider.name() == name && method.is_plain == is_plain;
+        if let Some(place) = self.methods.iter().skip(1).position(known) {
             return Ok(place + 1);
         }
-        self.methods.push(Decider::named(name)?);
+        self.methods.push(Method::new(Decider::named(name)?, is_plain));
         Ok(self.methods.len() - 1)
     }
 
@@ -143,10 +184,18 @@ impl Plan {
         &self.tasks[problem.task]
     }
 
+    /// Conditioning of a run.
+    pub fn conditioning(&self, cell: &Cell) -> Conditioning {
+        if self.methods[cell.method].is_plain {
+            return Conditioning::None;
+        }
+        self.task(&self.problems[cell.problem]).spec.train.conditioning
+    }
+
     /// Key of a run in the cache: a hash of everything that determines its result.
     pub fn key(&self, cell: &Cell) -> String {
         let problem = &self.problems[cell.problem];
-        let method = match &self.methods[cell.method] {
+        let method = match &self.methods[cell.method].decider {
             Decider::Schedule(schedule) => format!("schedule {schedule}, {VERSION_OF_SCHEDULES}"),
             Decider::Controller(_, _, hash) => format!("controller {hash:016x}, {VERSION_OF_CONTROLLERS}"),
         };
@@ -159,6 +208,10 @@ impl Plan {
             cell.seed,
             self.device
         );
+        let all = match self.conditioning(cell) {
+            Conditioning::None => all,
+            conditioning => format!("{all} | {conditioning}"),
+        };
         format!("{:016x}", fnv1a(all.as_bytes()))
     }
 
@@ -229,8 +282,16 @@ impl Wishes<'_> {
 /// on both sides.
 pub fn starts(optimizer: OptimizerKind) -> [f64; N_STARTS] {
     match optimizer {
-        OptimizerKind::Sgd | OptimizerKind::Momentum => [1e-4, 1e-3, 1e-2, 0.1, 1.0, 10.0],
-        OptimizerKind::Adam | OptimizerKind::AdamW | OptimizerKind::RmsProp => [1e-5, 1e-4, 1e-3, 1e-2, 0.1, 1.0],
+        OptimizerKind::Sgd | OptimizerKind::Momentum | OptimizerKind::Nesterov | OptimizerKind::ScheduleFreeSgd => {
+            [1e-4, 1e-3, 1e-2, 0.1, 1.0, 10.0]
+        }
+        OptimizerKind::Adam
+        | OptimizerKind::AdamW
+        | OptimizerKind::RmsProp
+        | OptimizerKind::NAdam
+        | OptimizerKind::Lion
+        | OptimizerKind::Muon
+        | OptimizerKind::ScheduleFreeAdamW => [1e-5, 1e-4, 1e-3, 1e-2, 0.1, 1.0],
     }
 }
 
@@ -258,7 +319,7 @@ fn is_missing_data(error: &anyhow::Error) -> bool {
     matches!(error.downcast_ref(), Some(DataError::NotFound { .. }))
 }
 
-/// Everything in a task that determines a run, except optimizer, steps and start.
+/// Everything in a task that determines a run, except optimizer, conditioning, steps and start.
 fn identity(spec: &TaskSpec, machine: &Machine) -> Result<String, Failure> {
     let fingerprint = data::fingerprint(&spec.data, spec.directory(), machine.data_dir.as_deref());
     let fingerprint = fingerprint.map_err(Failure::bad_input)?;
@@ -280,7 +341,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let suite = folder.path().join("suite.toml");
         std::fs::write(&suite, format!("[[task]]\nfile = \"{DIGITS}\"\n{task}")).unwrap();
-        let wishes = Wishes { suite: &suite, rivals: &[], seeds: None, quick };
+        let wishes = Wishes { suite: &suite, rivals: &[], seeds: None, quick, conditioning: None };
         let machine = Machine { device: "cpu".to_owned(), data_dir: None };
         Plan::new(controller, &wishes, &machine).unwrap()
     }
@@ -354,7 +415,8 @@ mod tests {
     #[test]
     fn outside_the_checkout_the_shipped_suite_runs_with_the_data_that_are_there() {
         let machine = Machine { device: "cpu".to_owned(), data_dir: Some("nowhere".into()) };
-        let wishes = |suite| Wishes { suite: Path::new(suite), rivals: &[], seeds: None, quick: true };
+        let wishes =
+            |suite| Wishes { suite: Path::new(suite), rivals: &[], seeds: None, quick: true, conditioning: None };
         let quick = Plan::new(lr(), &wishes("suite"), &machine).unwrap();
         assert_eq!(quick.tasks.iter().map(|task| task.spec.name()).collect::<Vec<_>>(), ["digits"]);
         assert_eq!(quick.coarse().len(), 3 * 4 * N_STARTS * 2);
@@ -369,14 +431,14 @@ mod tests {
         let suite = folder.path().join("own.toml");
         std::fs::write(&suite, "[[task]]\nfile = \"digits\"\n").unwrap();
         let machine = Machine { device: "cpu".to_owned(), data_dir: None };
-        let wishes = Wishes { suite: &suite, rivals: &[], seeds: None, quick: false };
+        let wishes = Wishes { suite: &suite, rivals: &[], seeds: None, quick: false, conditioning: None };
         assert_eq!(Plan::new(lr(), &wishes, &machine).unwrap().tasks[0].spec.name(), "digits");
     }
 
     #[test]
     fn quick_is_small() {
         let plan = plan(lr(), "quick = true\nhorizons = [1, 4]\nseeds = 5\n", true);
-        let names: Vec<&str> = plan.methods.iter().map(Decider::name).collect();
+        let names: Vec<&str> = plan.methods.iter().map(Method::name).collect();
         assert_eq!(names, ["lr", "cosine", "greedy", "constant"]);
         assert_eq!(plan.coarse().len(), 3 * 4 * N_STARTS * 2);
         assert!(plan.to_refine().is_empty());

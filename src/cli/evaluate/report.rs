@@ -6,6 +6,7 @@ use super::verdict::{Group, LEVEL, Pooled, Record, Verdict};
 use super::words::pooled_in_words;
 use crate::cli::decider::shown;
 use crate::cli::grid::drawn;
+use crate::cli::setting::in_words;
 use qgd::report::{Axis, Chart, Color, Line, svg_in_rows, tell_apart};
 use serde::Serialize;
 
@@ -52,7 +53,7 @@ impl Report {
     pub fn in_words(&self) -> String {
         let cosine = self.cosine();
         let mut parts = vec![
-            self.heading(),
+            self.heading() + &self.conditioning(),
             format!(
                 "Training loss over the whole split after the last step, geometric mean of the seeds.\n\
                  best, median, worst: over the starts of {}. ratio: (median + 0.01) over\n\
@@ -97,6 +98,18 @@ impl Report {
              and not refined. It shows what happens from which start; who wins takes the whole evaluation.\n",
             self.suite
         )
+    }
+
+    /// What became of the changes of weight matrices; empty where nothing did.
+    pub fn conditioning(&self) -> String {
+        let mut of_tasks: Vec<String> = Vec::new();
+        for ProblemReport { runs, .. } in self.problems.iter().filter(|problem| problem.runs.conditioning != "none") {
+            let line = format!("Conditioning on {}: {}.\n", runs.task, runs.conditioning);
+            if !of_tasks.contains(&line) {
+                of_tasks.push(line);
+            }
+        }
+        of_tasks.concat()
     }
 
     /// Name of the run of cosine that results are compared with.
@@ -151,7 +164,7 @@ impl Report {
         let mut lines: Vec<Line> = runs.methods.iter().map(line).collect();
         tell_apart(&mut lines);
         Chart {
-            title: format!("{}, {} steps of {}", runs.task, runs.steps, runs.optimizer),
+            title: format!("{}, {} steps of {}{}", runs.task, runs.steps, runs.optimizer, in_words(&runs.conditioning)),
             x: Axis::log("learning rate at the start"),
             y: Axis::log("training loss"),
             lines,

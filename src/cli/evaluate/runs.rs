@@ -13,6 +13,8 @@ use serde::Serialize;
 pub struct ProblemRuns {
     pub task: String,
     pub optimizer: &'static str,
+    /// What became of the changes of weight matrices.
+    pub conditioning: String,
     /// Multiple of the task's own steps.
     pub horizon: u64,
     pub steps: u64,
@@ -61,6 +63,7 @@ fn gather_problem(plan: &Plan, cache: &Cache, place: usize, problem: &Problem) -
     Ok(ProblemRuns {
         task: task.spec.name(),
         optimizer: problem.optimizer.name(),
+        conditioning: task.spec.train.conditioning.to_string(),
         horizon: problem.horizon,
         steps: problem.steps,
         seeds: (0..task.n_seeds).collect(),

@@ -206,7 +206,9 @@ impl Report {
             row.extend((!self.quick).then(|| problem.outcome()));
             table.row(row);
         }
-        table.to_markdown()
+        let conditioning = self.conditioning();
+        let gap = if conditioning.is_empty() { "" } else { "\n" };
+        format!("{}{gap}{conditioning}", table.to_markdown())
     }
 }
 

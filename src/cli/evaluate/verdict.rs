@@ -10,6 +10,7 @@
 //! seeds decides wins and losses: it compares ln(loss + 1e-2) at the controller's median with that at the rival's best
 //! start. If it finds no difference, the outcome is a tie.
 
+use super::YARDSTICK;
 use super::runs::{MethodRuns, ProblemRuns, Start};
 use crate::cli::grid::counted;
 use qgd::rng::stream;
@@ -22,8 +23,6 @@ const ALPHA: f64 = 0.05;
 /// Level of the confidence intervals.
 pub const LEVEL: f64 = 0.95;
 const N_RESAMPLES: usize = 10_000;
-/// Rival that the tuned ratio compares with.
-const YARDSTICK: &str = "cosine";
 
 /// The verdict on one problem.
 #[derive(Debug, Serialize)]

@@ -216,8 +216,21 @@ const TRAIN: &[Key] = &[
         "",
         "word",
         "\"adam\"",
-        "\"sgd\", \"momentum\" (0.9), \"adam\", \"adamw\" or \"rmsprop\"",
+        "\"sgd\", \"momentum\" (0.9), \"nesterov\" (0.9), \"adam\", \"adamw\", \"rmsprop\", \"nadam\", \"lion\", \"muon\", \
+         \"schedulefree-sgd\" or \"schedulefree-adamw\" (`qgd list optimizers`)",
         "Optimizer.",
+    ),
+    key(
+        "conditioning",
+        "",
+        "text",
+        "\"none\"",
+        "\"none\" or \"orthogonal\", where behind a colon may stand degree=0 to 1 (default 1.0), steps=1 to 20 (5), every=1 to 1000 \
+         (1) and head=true or false (true), with commas between them; \"none\" with the optimizers muon and schedulefree",
+        "What becomes of the change that the optimizer proposes for a weight matrix. \"orthogonal\" makes its singular values alike, by \
+         so many Newton-Schulz steps, and keeps its norm, so that a learning rate means what it meant; with a degree of 0.5 half of \
+         it. Vectors and embeddings, and without the head the last matrix, are left to the optimizer. It costs time, on small batches \
+         several times that of the step.",
     ),
     key("lr", "", "number", "1e-3", "above 0", "Learning rate at the start; a controller or a schedule moves it."),
     key("weight_decay", "", "number", "0.0", "at least 0", "Weight decay, as PyTorch defines it for the optimizer."),

@@ -5,6 +5,7 @@ use super::checkpoint::Progress;
 use crate::cli::decider::{Decider, rates_in_words};
 use crate::cli::failure::Failure;
 use crate::cli::run::{Run, Scores};
+use crate::cli::setting::in_words;
 use qgd::data::{Dataset, TargetPreparation};
 use qgd::driver::DecisionCounts;
 use qgd::report::number;
@@ -19,6 +20,8 @@ pub struct Outcome {
     controller: String,
     schedule: Option<String>,
     optimizer: String,
+    /// What became of the changes of weight matrices.
+    conditioning: String,
     seed: u64,
     version: &'static str,
     steps: u64,
@@ -58,7 +61,7 @@ impl Outcome {
         task: &TaskSpec,
         decider: &Decider,
         args: &TrainArgs,
-        run: &Run,
+        run: &mut Run,
         data: &Dataset,
         progress: Progress,
         is_as_at_start: bool,
@@ -73,6 +76,7 @@ impl Outcome {
             controller: decider.controller_name().to_owned(),
             schedule: decider.schedule().map(|schedule| schedule.to_string()),
             optimizer: task.train.optimizer.name().to_owned(),
+            conditioning: task.train.conditioning.to_string(),
             seed: args.seed,
             version: env!("CARGO_PKG_VERSION"),
             steps: task.train.steps,
@@ -133,9 +137,10 @@ impl fmt::Display for Outcome {
             Some(schedule) => format!("schedule {schedule}"),
             None => format!("controller {}", self.controller),
         };
+        let conditioning = in_words(&self.conditioning);
         writeln!(
             f,
-            "{}: {} parameters, {}, {} steps, {by}, seed {}",
+            "{}: {} parameters, {}{conditioning}, {} steps, {by}, seed {}",
             self.task, self.n_parameters, self.optimizer, self.steps, self.seed
         )?;
         writeln!(f, "  train loss       {}", number(self.train_loss))?;

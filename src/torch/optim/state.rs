@@ -1,6 +1,6 @@
 //! Optimizer state that can be written to a file, exact to the bit.
 
-use super::{Algorithm, OptimConfig, Optimizer, TorchError};
+use super::{Algorithm, Average, Conditioning, OptimConfig, Optimizer, TorchError};
 use crate::artifact::exact;
 use crate::limits::is_count;
 use serde::{Deserialize, Serialize};
@@ -12,12 +12,18 @@ pub struct OptimState {
     /// Update rule.
     #[serde(with = "exact")]
     pub algorithm: Algorithm,
+    /// What becomes of the changes of weight matrices.
+    #[serde(with = "exact", default)]
+    pub conditioning: Conditioning,
     /// Learning rate.
     #[serde(with = "exact")]
     pub lr: f64,
     /// Weight decay.
     #[serde(with = "exact")]
     pub weight_decay: f64,
+    /// Weights of a schedule-free average.
+    #[serde(with = "exact", default)]
+    average: Average,
     /// Number of steps taken with each variable.
     pub steps: Vec<u64>,
     /// Moments of the update rule, `[n_params]` each.
@@ -32,8 +38,10 @@ impl Optimizer {
     pub fn state(&self) -> Result<OptimState, TorchError> {
         Ok(OptimState {
             algorithm: self.config.algorithm,
+            conditioning: self.config.conditioning,
             lr: self.config.lr,
             weight_decay: self.config.weight_decay,
+            average: self.average,
             steps: self.steps.clone(),
             moments: self.moments.iter().map(SavedTensor::of).collect::<Result<_, _>>()?,
         })
@@ -42,7 +50,7 @@ impl Optimizer {
     /// Restores a saved state: the next step is the one that would have followed it.
     ///
     /// # Errors
-    /// When the state belongs to another algorithm or another net. Then nothing is changed.
+    /// When the state belongs to another algorithm, another conditioning or another net. Then nothing is changed.
     pub fn load_state(&mut self, state: &OptimState) -> Result<(), TorchError> {
         let mismatch = |what, found: String, expected: String| Err(TorchError::StateMismatch { what, found, expected });
         let (found, expected) = (state.algorithm, self.config.algorithm);
@@ -50,6 +58,10 @@ impl Optimizer {
             || found.n_moments() != expected.n_moments()
         {
             return mismatch("the algorithm", found.name().to_owned(), expected.name().to_owned());
+        }
+        let (found, expected) = (state.conditioning, self.config.conditioning);
+        if found != expected {
+            return mismatch("the conditioning", found.to_string(), expected.to_string());
         }
         if state.steps.len() != self.steps.len() {
             return mismatch("the number of variables", state.steps.len().to_string(), self.steps.len().to_string());
@@ -59,6 +71,13 @@ impl Optimizer {
         }
         if let Some(steps) = state.steps.iter().find(|&&steps| !is_count(steps)) {
             return mismatch("a step count", steps.to_string(), "a number of steps that a run can have".to_owned());
+        }
+        if !state.average.is_sound() {
+            return mismatch(
+                "the average",
+                format!("{:?}", state.average),
+                "numbers that a run can have left".to_owned(),
+            );
         }
         let config = OptimConfig {
             algorithm: state.algorithm,
@@ -72,6 +91,7 @@ impl Optimizer {
         let loaded: Vec<Tensor> = loaded.collect::<Result<_, _>>()?;
         self.config = config;
         self.moments = loaded;
+        self.average = state.average;
         self.steps = state.steps.clone();
         self.plan = super::Plan::default();
         self.set_rates(state.lr, state.weight_decay)

@@ -63,6 +63,31 @@ fn optimizer(case: &Case, algorithm: Algorithm, lr: f64, weight_decay: f64) -> O
     Optimizer::new(&case.vs, OptimConfig { weight_decay, ..OptimConfig::new(algorithm, lr) }).unwrap()
 }
 
+const ALL: [Algorithm; 11] = [
+    Algorithm::SGD,
+    Algorithm::MOMENTUM,
+    Algorithm::NESTEROV,
+    Algorithm::ADAM,
+    Algorithm::ADAMW,
+    Algorithm::RMSPROP,
+    Algorithm::NADAM,
+    Algorithm::LION,
+    Algorithm::MUON,
+    Algorithm::SCHEDULE_FREE_SGD,
+    Algorithm::SCHEDULE_FREE_ADAMW,
+];
+
+/// Those that can have conditioning.
+const CONDITIONED: [Algorithm; 8] = {
+    let [all @ .., _muon, _sgd, _adamw] = ALL;
+    all
+};
+
+fn conditioned(case: &Case, algorithm: Algorithm, conditioning: Conditioning) -> Optimizer {
+    let config = OptimConfig { weight_decay: 0.1, conditioning, ..OptimConfig::new(algorithm, 1e-2) };
+    Optimizer::new(&case.vs, config).unwrap()
+}
+
 fn same_as_tch(algorithm: Algorithm, tch: impl OptimizerConfig, lr: f64, weight_decay: f64) {
     let (ours, theirs) = (case(false), case(false));
     let mut our_optimizer = optimizer(&ours, algorithm, lr, weight_decay);
@@ -103,7 +128,8 @@ fn every_algorithm_takes_the_steps_of_tch() {
 #[test]
 fn groups_keep_their_ratios_as_with_tch() {
     let (ours, theirs) = (case(true), case(true));
-    let groups = vec![GroupConfig::default(), GroupConfig { lr_ratio: 0.1, weight_decay_ratio: 2.0 }];
+    let groups =
+        vec![GroupConfig::default(), GroupConfig { lr_ratio: 0.1, weight_decay_ratio: 2.0, is_conditioned: true }];
     let config = OptimConfig { groups, weight_decay: 0.01, ..OptimConfig::new(Algorithm::ADAM, 1e-2) };
     let mut our_optimizer = Optimizer::new(&ours.vs, config).unwrap();
     let mut their_optimizer = nn::Adam::default().build(&theirs.vs, 1e-2).unwrap();
@@ -148,9 +174,12 @@ fn a_parameter_without_gradient_stays_and_its_moments_too() {
 
 #[test]
 fn a_saved_state_goes_on_to_the_bit() {
-    for algorithm in [Algorithm::MOMENTUM, Algorithm::ADAM, Algorithm::ADAMW, Algorithm::RMSPROP] {
+    let half = Conditioning::Orthogonal(Orthogonal { degree: 0.5, every: 3, ..Orthogonal::default() });
+    let plain = ALL.map(|algorithm| (algorithm, Conditioning::None));
+    let conditioned = CONDITIONED.map(|algorithm| (algorithm, half));
+    for (algorithm, conditioning) in plain.into_iter().chain(conditioned) {
         let first = case(false);
-        let mut optimizer = optimizer(&first, algorithm, 1e-2, 0.1);
+        let mut optimizer = self::conditioned(&first, algorithm, conditioning);
         for _ in 0..5 {
             optimizer.backward_step(&first.loss()).unwrap();
         }
@@ -159,7 +188,8 @@ fn a_saved_state_goes_on_to_the_bit() {
         let mut vs = second.vs;
         vs.copy(&first.vs).unwrap();
         let second = Case { vs, ..second };
-        let mut resumed = self::optimizer(&second, algorithm, 1.0, 0.0);
+        let mut resumed = self::conditioned(&second, algorithm, conditioning);
+        resumed.set_rates(1.0, 0.0).unwrap();
         resumed.load_state(&serde_json::from_str(&saved).unwrap()).unwrap();
         for _ in 0..5 {
             optimizer.backward_step(&first.loss()).unwrap();
@@ -173,6 +203,8 @@ fn a_saved_state_goes_on_to_the_bit() {
 fn a_state_of_another_optimizer_or_net_is_refused() {
     let net = case(false);
     let adam = optimizer(&net, Algorithm::ADAM, 1e-2, 0.0).state().unwrap();
+    let mut conditioned = conditioned(&net, Algorithm::ADAM, Conditioning::Orthogonal(Orthogonal::default()));
+    assert!(matches!(conditioned.load_state(&adam), Err(TorchError::StateMismatch { what: "the conditioning", .. })));
     let mut momentum = optimizer(&net, Algorithm::MOMENTUM, 1e-2, 0.0);
     assert!(matches!(momentum.load_state(&adam), Err(TorchError::StateMismatch { what: "the algorithm", .. })));
     let other = VarStore::new(Device::Cpu);
@@ -184,10 +216,14 @@ fn a_state_of_another_optimizer_or_net_is_refused() {
 #[test]
 fn a_masked_step_moves_no_parameter() {
     let broken = Tensor::from(false);
-    for algorithm in [Algorithm::SGD, Algorithm::MOMENTUM, Algorithm::ADAM, Algorithm::ADAMW, Algorithm::RMSPROP] {
+    let usual = Conditioning::Orthogonal(Orthogonal::default());
+    let conditioned = CONDITIONED.map(|algorithm| (algorithm, usual));
+    for (algorithm, conditioning) in ALL.map(|algorithm| (algorithm, Conditioning::None)).into_iter().chain(conditioned)
+    {
         for lr in [1e-2, 100.0] {
             let net = case(false);
-            let mut optimizer = optimizer(&net, algorithm, lr, 0.1);
+            let mut optimizer = self::conditioned(&net, algorithm, conditioning);
+            optimizer.set_lr(lr).unwrap();
             optimizer.backward_step(&net.loss()).unwrap();
             let before = net.flat();
             optimizer.zero_grad().unwrap();
@@ -203,9 +239,15 @@ fn a_masked_step_moves_no_parameter() {
 
 #[test]
 fn a_kind_changed_behind_its_back_is_followed() {
+    a_kind_is_followed(Conditioning::None, 1e-5);
+    // Rounding in small singular values is scaled up.
+    a_kind_is_followed(Conditioning::Orthogonal(Orthogonal::default()), 1e-4);
+}
+
+fn a_kind_is_followed(conditioning: Conditioning, within: f64) {
     let (mut moved, plain) = (case(false), case(false));
-    let mut ours = optimizer(&moved, Algorithm::ADAM, 1e-2, 0.0);
-    let mut theirs = optimizer(&plain, Algorithm::ADAM, 1e-2, 0.0);
+    let mut ours = conditioned(&moved, Algorithm::ADAM, conditioning);
+    let mut theirs = conditioned(&plain, Algorithm::ADAM, conditioning);
     for step in 0..6 {
         if step == 3 {
             moved.vs.double();
@@ -227,7 +269,8 @@ fn a_kind_changed_behind_its_back_is_followed() {
         .iter()
         .flat_map(|w| Vec::<f32>::try_from(w.to_kind(Kind::Float).flatten(0, -1)).unwrap())
         .collect();
-    assert!(distance(&flat, &plain.flat()) < 1e-5);
+    let off = distance(&flat, &plain.flat());
+    assert!(off < within, "{conditioning}: {off}");
 }
 
 #[test]
@@ -244,6 +287,10 @@ fn a_variable_made_later_is_trained_too() {
 #[test]
 fn settings_outside_their_range_are_refused() {
     let net = case(false);
+    let with = |orthogonal| OptimConfig {
+        conditioning: Conditioning::Orthogonal(orthogonal),
+        ..OptimConfig::new(Algorithm::ADAM, 0.1)
+    };
     let bad = [
         OptimConfig::new(Algorithm::Sgd { momentum: 1.0, nesterov: false }, 0.1),
         OptimConfig::new(Algorithm::Sgd { momentum: 0.0, nesterov: true }, 0.1),
@@ -252,15 +299,310 @@ fn settings_outside_their_range_are_refused() {
         OptimConfig::new(Algorithm::RmsProp { alpha: 0.9, eps: 0.0, momentum: 0.0 }, 0.1),
         OptimConfig::new(Algorithm::SGD, -1.0),
         OptimConfig::new(Algorithm::SGD, f64::NAN),
+        OptimConfig::new(Algorithm::NAdam { beta1: 0.9, beta2: 0.9, eps: 1e-8, momentum_decay: -1.0 }, 0.1),
+        OptimConfig::new(Algorithm::Lion { beta1: 0.9, beta2: 1.0 }, 0.1),
+        OptimConfig::new(Algorithm::Muon { momentum: 1.0, nesterov: true, beta1: 0.9, beta2: 0.9, eps: 1e-8 }, 0.1),
+        OptimConfig::new(Algorithm::ScheduleFreeSgd { momentum: 0.0 }, 0.1),
+        OptimConfig::new(Algorithm::ScheduleFreeAdamW { beta1: 0.0, beta2: 0.9, eps: 1e-8 }, 0.1),
+        with(Orthogonal { degree: 1.5, ..Orthogonal::default() }),
+        with(Orthogonal { degree: f64::NAN, ..Orthogonal::default() }),
+        with(Orthogonal { steps: 0, ..Orthogonal::default() }),
+        with(Orthogonal { every: 0, ..Orthogonal::default() }),
         OptimConfig { weight_decay: -1.0, ..OptimConfig::new(Algorithm::SGD, 0.1) },
     ];
     for config in bad {
         assert!(matches!(Optimizer::new(&net.vs, config), Err(TorchError::OutOfRange { .. })));
     }
+    let twice = OptimConfig { algorithm: Algorithm::MUON, ..with(Orthogonal::default()) };
+    let refused = Optimizer::new(&net.vs, twice).err().unwrap().to_string();
+    assert!(refused.contains("Muon") && refused.contains("orthogonalizes by itself"), "{refused}");
     let mut adam = optimizer(&net, Algorithm::ADAM, 0.1, 0.0);
     assert!(matches!(adam.set_momentum(0.5), Err(TorchError::NoSuchSetting { .. })));
     assert!(matches!(
         Optimizer::new(&VarStore::new(Device::Cpu), OptimConfig::new(Algorithm::SGD, 0.1)),
         Err(TorchError::NoParameters)
     ));
+}
+
+fn copy(from: &Case, to: &mut Case) {
+    to.vs.copy(&from.vs).unwrap();
+}
+
+/// What an SVD makes of a change.
+fn by_svd(change: &Tensor, degree: f64) -> Tensor {
+    let matrix = change.flatten(1, -1);
+    let (u, _, v) = matrix.svd(true, true);
+    let (o, unit) = (u.mm(&v.tr()), &matrix / matrix.norm());
+    let direction = &o / o.norm() * degree + unit * (1.0 - degree);
+    (&direction / direction.norm() * matrix.norm()).view_as(change)
+}
+
+/// Variables as double-precision copies.
+fn values(case: &Case) -> Vec<Tensor> {
+    case.weights.iter().map(|w| w.detach().to_kind(Kind::Double)).collect()
+}
+
+#[test]
+fn changes_of_matrices_are_those_of_an_svd_and_all_else_is_left_to_the_algorithm() {
+    for (degree, steps, within) in [(1.0, 5, 0.13), (0.5, 5, 0.13), (1.0, 8, 2e-3), (0.5, 8, 2e-3)] {
+        let how = Orthogonal { degree, steps, ..Orthogonal::default() };
+        for algorithm in CONDITIONED {
+            let (ours, mut base) = (case(false), case(false));
+            let mut our_optimizer = conditioned(&ours, algorithm, Conditioning::Orthogonal(how));
+            // Plain gradient descent gets the filter here that the conditioning puts before it.
+            let filters = algorithm == Algorithm::SGD;
+            let mut base_optimizer = conditioned(&base, algorithm, Conditioning::None);
+            let mut means = values(&base).iter().map(Tensor::zeros_like).collect::<Vec<_>>();
+            let mut n_compared = 0;
+            for step in 0..6 {
+                // The algorithm proposes from the same parameters, with the same gradient and its own moments.
+                copy(&ours, &mut base);
+                let before = values(&ours);
+                our_optimizer.backward_step(&ours.loss()).unwrap();
+                base_optimizer.backward_step(&base.loss()).unwrap();
+                let decay =
+                    if matches!(algorithm, Algorithm::AdamW { .. } | Algorithm::Lion { .. }) { 1e-3 } else { 0.0 };
+                let (ours_now, base_now) = (values(&ours), values(&base));
+                for index in 0..4 {
+                    if ours.weights[index].dim() < 2 {
+                        assert_eq!(ours.weights[index], base.weights[index], "{algorithm:?}, step {step}");
+                        continue;
+                    }
+                    let decayed = &before[index] * (1.0 - decay);
+                    let mut proposal = &base_now[index] - &decayed;
+                    if filters {
+                        let gradient = &proposal / -1e-2;
+                        means[index] = means[index].lerp(&gradient, 0.05);
+                        proposal = gradient.lerp(&means[index], 0.95) * -1e-2;
+                    }
+                    let change = &ours_now[index] - decayed;
+                    // Of signs alone, as Adam's first change and all of Lion's are, two rows may be the same: then no
+                    // direction is the right one.
+                    let smallest = proposal.svd(true, true).1.min() / proposal.norm();
+                    if smallest.double_value(&[]) > 1e-3 {
+                        let expected = by_svd(&proposal, degree);
+                        let off = ((&change - &expected).norm() / expected.norm()).double_value(&[]);
+                        assert!(off < within, "{algorithm:?}, {how:?}, step {step}: {off}");
+                        n_compared += 1;
+                    }
+                    let kept = (change.norm() / proposal.norm()).double_value(&[]);
+                    assert!((kept - 1.0).abs() < 1e-3, "{algorithm:?}, step {step}: {kept}");
+                }
+            }
+            assert!(n_compared >= 6, "{algorithm:?}: {n_compared} of 12");
+        }
+    }
+}
+
+#[test]
+fn a_degree_of_0_is_no_conditioning_to_the_bit() {
+    let none = Conditioning::Orthogonal(Orthogonal { degree: 0.0, ..Orthogonal::default() });
+    for algorithm in CONDITIONED {
+        let (ours, plain) = (case(false), case(false));
+        let mut our_optimizer = conditioned(&ours, algorithm, none);
+        let mut plain_optimizer = conditioned(&plain, algorithm, Conditioning::None);
+        for _ in 0..10 {
+            our_optimizer.backward_step(&ours.loss()).unwrap();
+            plain_optimizer.backward_step(&plain.loss()).unwrap();
+            assert_eq!(ours.flat(), plain.flat(), "{algorithm:?}");
+        }
+        assert_eq!(our_optimizer.state().unwrap().moments, plain_optimizer.state().unwrap().moments);
+    }
+}
+
+#[test]
+fn between_two_orthogonalizations_the_changes_are_those_of_the_algorithm() {
+    let seldom = Conditioning::Orthogonal(Orthogonal { every: 3, ..Orthogonal::default() });
+    let (ours, mut base) = (case(false), case(false));
+    let mut our_optimizer = conditioned(&ours, Algorithm::ADAM, seldom);
+    let mut base_optimizer = conditioned(&base, Algorithm::ADAM, Conditioning::None);
+    for step in 0..9 {
+        copy(&ours, &mut base);
+        our_optimizer.backward_step(&ours.loss()).unwrap();
+        base_optimizer.backward_step(&base.loss()).unwrap();
+        let off = distance(&ours.flat(), &base.flat());
+        assert_eq!(off > 1e-4, step % 3 == 0, "step {step}: {off}");
+    }
+}
+
+/// Variables of the shapes that a net may have, with a gradient that is the same at every step.
+fn variables(names_and_shapes: &[(&str, &[i64])]) -> (VarStore, Vec<Tensor>, Tensor) {
+    let vs = VarStore::new(Device::Cpu);
+    let mut rng = rng::stream(7, "variables");
+    let mut weights = vec![];
+    let mut loss = Tensor::from(0.0f32);
+    for (name, shape) in names_and_shapes {
+        let weight = name
+            .split('.')
+            .rev()
+            .skip(1)
+            .fold(vs.root(), |path, part| path / part)
+            .zeros(name.rsplit('.').next().unwrap(), shape);
+        loss += (&weight * uniform(&mut rng, shape)).sum(Kind::Float);
+        weights.push(weight);
+    }
+    (vs, weights, loss)
+}
+
+#[test]
+fn a_convolution_is_turned_as_out_by_rest() {
+    let step = |shape: &[i64]| {
+        let (vs, weights, loss) = variables(&[("conv.weight", shape)]);
+        let conditioning = Conditioning::Orthogonal(Orthogonal::default());
+        let config = OptimConfig { conditioning, ..OptimConfig::new(Algorithm::MOMENTUM, 0.1) };
+        Optimizer::new(&vs, config).unwrap().backward_step(&loss).unwrap();
+        Vec::<f32>::try_from(weights[0].flatten(0, -1)).unwrap()
+    };
+    let convolution = step(&[4, 3, 2, 2]);
+    assert_eq!(convolution, step(&[4, 12]));
+    // Orthonormal rows, as long as each other.
+    let rows = Tensor::from_slice(&convolution).view([4, 12]);
+    let gram = rows.mm(&rows.tr()) / rows.square().sum(Kind::Float) * 4.0;
+    let off = (gram - Tensor::eye(4, (Kind::Float, Device::Cpu))).abs().max().double_value(&[]);
+    assert!(off < 0.25, "{off}");
+}
+
+#[test]
+fn embeddings_vectors_lone_rows_other_groups_and_at_wish_the_head_are_left_to_the_algorithm() {
+    let shapes: [(&str, &[i64]); 5] = [
+        ("embedding.weight", &[6, 4]),
+        ("recurrent.weight", &[4, 4]),
+        ("recurrent.bias", &[4]),
+        ("attention.query", &[1, 4]),
+        ("head.weight", &[3, 4]),
+    ];
+    let turned = |algorithm: Algorithm, conditioning: Conditioning, groups: Vec<GroupConfig>| -> Vec<bool> {
+        let (vs, weights, loss) = variables(&shapes);
+        let (base_vs, base, base_loss) = variables(&shapes);
+        let config = OptimConfig { conditioning, groups, ..OptimConfig::new(algorithm, 0.1) };
+        Optimizer::new(&vs, config).unwrap().backward_step(&loss).unwrap();
+        let base_algorithm = if algorithm == Algorithm::MUON { Algorithm::ADAMW } else { algorithm };
+        Optimizer::new(&base_vs, OptimConfig::new(base_algorithm, 0.1)).unwrap().backward_step(&base_loss).unwrap();
+        weights.iter().zip(&base).map(|(a, b)| a != b).collect()
+    };
+    let orthogonal = |head| Conditioning::Orthogonal(Orthogonal { head, ..Orthogonal::default() });
+    let all = || vec![];
+    for algorithm in CONDITIONED {
+        assert_eq!(turned(algorithm, orthogonal(true), all()), [false, true, false, false, true], "{algorithm:?}");
+        assert_eq!(turned(algorithm, orthogonal(false), all()), [false, true, false, false, false], "{algorithm:?}");
+    }
+    assert_eq!(turned(Algorithm::MUON, Conditioning::None, all()), [false, true, false, false, false]);
+    let spared = vec![GroupConfig { is_conditioned: false, ..GroupConfig::default() }];
+    assert_eq!(turned(Algorithm::ADAM, orthogonal(true), spared), [false; 5]);
+}
+
+#[test]
+fn lion_takes_the_steps_of_its_paper() {
+    let net = case(false);
+    let (lr, decay, [beta1, beta2]) = (1e-2, 0.1, [0.9, 0.99]);
+    let mut optimizer = optimizer(&net, Algorithm::LION, lr, decay);
+    let mut expected = values(&net);
+    let mut means: Vec<Tensor> = expected.iter().map(Tensor::zeros_like).collect();
+    for step in 0..40 {
+        optimizer.backward_step(&net.loss()).unwrap();
+        for ((x, mean), weight) in expected.iter_mut().zip(&mut means).zip(&net.weights) {
+            let gradient = weight.grad().to_kind(Kind::Double);
+            let update = (&*mean * beta1 + &gradient * (1.0 - beta1)).sign();
+            *x = &*x - (update + &*x * decay) * lr;
+            *mean = &*mean * beta2 + gradient * (1.0 - beta2);
+            let off = (&*x - weight.detach()).abs().max().double_value(&[]);
+            assert!(off < 1e-6, "step {step}: {off}");
+        }
+    }
+}
+
+/// Schedule-Free as its package has it, in double precision.
+#[derive(Default)]
+struct ScheduleFree {
+    /// y, z, v of each variable.
+    state: Vec<[Tensor; 3]>,
+    largest_lr: f64,
+    sum: f64,
+    t: i32,
+}
+
+impl ScheduleFree {
+    const DECAY: f64 = 0.1;
+
+    fn step(&mut self, gradients: &[Tensor], lr: f64, is_adamw: bool) {
+        self.t += 1;
+        self.largest_lr = self.largest_lr.max(lr);
+        self.sum += self.largest_lr.powi(2);
+        let share = self.largest_lr.powi(2) / self.sum;
+        for ([y, z, v], gradient) in self.state.iter_mut().zip(gradients) {
+            let mut direction = gradient.copy();
+            if is_adamw {
+                *v = &*v * 0.999 + gradient.square() * 0.001;
+                direction /= (&*v / (1.0 - 0.999f64.powi(self.t))).sqrt() + 1e-8;
+            }
+            direction += &*y * Self::DECAY;
+            *y = y.lerp(z, share) + &direction * (lr * (0.9 * (1.0 - share) - 1.0));
+            *z = &*z - direction * lr;
+        }
+    }
+
+    fn average(&self) -> Vec<Tensor> {
+        self.state.iter().map(|[y, z, _]| y.lerp(z, 1.0 - 1.0 / 0.9)).collect()
+    }
+}
+
+#[test]
+fn schedule_free_takes_the_steps_of_its_package_also_when_the_rate_moves() {
+    for algorithm in [Algorithm::SCHEDULE_FREE_SGD, Algorithm::SCHEDULE_FREE_ADAMW] {
+        let net = case(false);
+        let mut optimizer = optimizer(&net, algorithm, 0.1, ScheduleFree::DECAY);
+        let state = values(&net).into_iter().map(|w| [w.copy(), w.copy(), w.zeros_like()]).collect();
+        let mut expected = ScheduleFree { state, ..ScheduleFree::default() };
+        let off = |ours: Vec<Tensor>, theirs: Vec<Tensor>| {
+            let off = ours.iter().zip(&theirs).map(|(a, b)| (a - b).abs().max().double_value(&[]));
+            off.fold(0.0, f64::max)
+        };
+        for (step, lr) in [1e-3, 1e-2, 0.1, 0.05, 0.02, 0.0, 0.04].into_iter().cycle().take(28).enumerate() {
+            optimizer.set_lr(lr).unwrap();
+            optimizer.backward_step(&net.loss()).unwrap();
+            let gradients: Vec<Tensor> = net.weights.iter().map(|w| w.grad().to_kind(Kind::Double)).collect();
+            expected.step(&gradients, lr, algorithm == Algorithm::SCHEDULE_FREE_ADAMW);
+            let in_training = expected.state.iter().map(|state| state[0].copy()).collect();
+            assert!(off(values(&net), in_training) < 2e-5, "{algorithm:?}, step {step}");
+            let average = optimizer.averaged(|| values(&net).iter().map(Tensor::copy).collect()).unwrap();
+            assert!(off(average, expected.average()) < 2e-5, "{algorithm:?}, step {step}");
+        }
+        optimizer.finish().unwrap();
+        assert!(off(values(&net), expected.average()) < 2e-5, "{algorithm:?}");
+    }
+}
+
+#[test]
+fn the_average_is_in_the_net_only_while_somebody_looks_and_at_the_end() {
+    let net = case(false);
+    let mut optimizer = optimizer(&net, Algorithm::SCHEDULE_FREE_ADAMW, 0.1, 0.0);
+    assert_eq!(optimizer.averaged(|| net.flat()).unwrap(), net.flat(), "before the first step");
+    for _ in 0..5 {
+        optimizer.backward_step(&net.loss()).unwrap();
+    }
+    let before = net.flat();
+    let average = optimizer.averaged(|| net.flat()).unwrap();
+    assert!(average != before && net.flat() == before);
+    let panicked = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
+        optimizer.averaged(|| panic!("{}", net.flat().len()))
+    }));
+    assert!(panicked.is_err() && net.flat() == before);
+    for _ in 0..2 {
+        optimizer.finish().unwrap();
+        assert_eq!(net.flat(), average);
+        assert_eq!(optimizer.averaged(|| net.flat()).unwrap(), average);
+    }
+    // Further steps begin another average here.
+    let loss = net.loss().double_value(&[]);
+    for _ in 0..20 {
+        optimizer.backward_step(&net.loss()).unwrap();
+    }
+    assert!(optimizer.averaged(|| net.loss().double_value(&[])).unwrap() < loss);
+    let plain = case(false);
+    let mut adam = self::optimizer(&plain, Algorithm::ADAM, 0.1, 0.0);
+    adam.backward_step(&plain.loss()).unwrap();
+    let before = plain.flat();
+    assert_eq!(adam.averaged(|| plain.flat()).unwrap(), before);
+    adam.finish().unwrap();
+    assert_eq!(plain.flat(), before);
 }

@@ -1,23 +1,40 @@
 //! The update rules, on one run of neighboring parameters.
 
+mod newer;
+pub(crate) mod schedule_free;
+
+use super::orthogonal::condition;
 use super::{Algorithm, GroupConfig, OptimConfig, TorchError, options_of};
 use std::ops::Range;
 use tch::Tensor;
 
-/// Neighboring variables with the same group and step count that are updated together.
+/// Neighboring variables with the same group and step count that are updated together, or one weight matrix that is
+/// orthogonalized.
 pub(super) struct Span {
     pub first_variable: usize,
-    group: usize,
-    range: Range<i64>,
-    whole: bool,
+    part: Part,
     /// The parameters of the span; like the moments, a view of the flat buffer.
     param: Tensor,
+    /// What the update rule adds its change to: the parameters themselves, or for a matrix a tensor of zeros.
+    target: Tensor,
     moments: Vec<Tensor>,
     /// Buffer for intermediate results, `[n_span]`, if the rule needs one.
     scratch: Option<Tensor>,
+    /// NAdam's product of momenta, with the step that it belongs to.
+    mu_product: Option<(u64, f64)>,
     lr: f64,
     weight_decay: f64,
     scalars: Scalars,
+}
+
+/// Part of the flat buffer.
+pub(super) struct Part {
+    pub group: usize,
+    pub range: Range<i64>,
+    /// Whether it is all of the buffer.
+    pub whole: bool,
+    /// Rows and columns, if it is a matrix that is orthogonalized.
+    pub matrix: Option<[i64; 2]>,
 }
 
 /// Factors on the device, because tch has a fused multiply-add only with tensors.
@@ -30,24 +47,17 @@ struct Scalars {
 }
 
 impl Span {
-    pub fn new(
-        first_variable: usize,
-        group: usize,
-        range: Range<i64>,
-        whole: bool,
-        data: &Tensor,
-        moments: &[Tensor],
-    ) -> Result<Self, TorchError> {
+    pub fn new(first_variable: usize, part: Part, data: &Tensor, moments: &[Tensor]) -> Result<Self, TorchError> {
         let options = options_of(data)?;
         let scalar = || Tensor::f_zeros([], options);
         let mut span = Self {
             first_variable,
-            group,
-            range,
-            whole,
+            part,
             param: Tensor::new(),
+            target: Tensor::new(),
             moments: Vec::new(),
             scratch: None,
+            mu_product: None,
             lr: 0.0,
             weight_decay: 0.0,
             scalars: Scalars {
@@ -59,6 +69,10 @@ impl Span {
             },
         };
         span.param = span.part(data)?;
+        span.target = match span.part.matrix {
+            Some(_) => span.param.f_zeros_like()?,
+            None => span.param.shallow_clone(),
+        };
         span.moments = moments.iter().map(|moment| span.part(moment)).collect::<Result<_, _>>()?;
         Ok(span)
     }
@@ -66,8 +80,8 @@ impl Span {
     /// Sets the rates to those of the span's group.
     pub fn set_rates(&mut self, config: &OptimConfig) -> Result<(), TorchError> {
         let _guard = tch::no_grad_guard();
-        let group = config.groups.get(self.group).copied().unwrap_or_default();
-        let GroupConfig { lr_ratio, weight_decay_ratio } = group;
+        let group = config.groups.get(self.part.group).copied().unwrap_or_default();
+        let GroupConfig { lr_ratio, weight_decay_ratio, .. } = group;
         self.lr = config.lr * lr_ratio;
         self.weight_decay = config.weight_decay * weight_decay_ratio;
         let _ = self.scalars.minus_lr.f_fill_(single(-self.lr))?;
@@ -79,22 +93,47 @@ impl Span {
         Ok(())
     }
 
-    /// Takes step number `t` (from 1) with the flat gradient of all parameters.
+    /// Takes step number `t` (from 1) with the flat gradient of all parameters. `share` is that of the newest step in a
+    /// schedule-free average.
     pub fn update(
         &mut self,
         config: &OptimConfig,
         gradient: &Tensor,
         t: u64,
+        share: f64,
         finite: Option<&Tensor>,
     ) -> Result<(), TorchError> {
         let grad = self.part(gradient)?;
+        let Some(shape) = self.part.matrix else { return self.propose(config, grad, t, share, finite) };
+        if let Algorithm::Muon { momentum, nesterov, .. } = config.algorithm {
+            return self.muon(&grad, shape, momentum, nesterov, finite);
+        }
+        let _ = self.target.f_zero_()?;
+        self.propose(config, grad, t, share, finite)?;
+        if let Some(how) = config.conditioning.orthogonal().filter(|how| (t - 1).is_multiple_of(how.every)) {
+            condition(&mut self.target, shape, how)?;
+        }
+        let _ = self.param.f_add_(&self.target)?;
+        Ok(())
+    }
+
+    /// Adds the change of the update rule to the target. Decoupled weight decay goes to the parameters.
+    fn propose(
+        &mut self,
+        config: &OptimConfig,
+        grad: Tensor,
+        t: u64,
+        share: f64,
+        finite: Option<&Tensor>,
+    ) -> Result<(), TorchError> {
         match config.algorithm {
-            Algorithm::Sgd { momentum, nesterov } => self.sgd(&grad, momentum, nesterov, finite),
+            Algorithm::Sgd { .. } if config.filters() && self.part.matrix.is_some() => self.filtered_sgd(grad, finite),
+            Algorithm::Sgd { momentum, nesterov } => self.sgd(grad, momentum, nesterov, finite),
             Algorithm::Adam { beta1, beta2, eps } => {
                 let grad = self.with_penalty(grad)?;
                 self.adam(&grad, [beta1, beta2], eps, t, finite)
             }
-            Algorithm::AdamW { beta1, beta2, eps } => {
+            Algorithm::AdamW { beta1, beta2, eps } | Algorithm::Muon { beta1, beta2, eps, .. } => {
                 self.decay(finite)?;
                 self.adam(&grad, [beta1, beta2], eps, t, finite)
             }
@@ -102,20 +141,32 @@ impl Span {
                 let grad = self.with_penalty(grad)?;
                 self.rms_prop(&grad, alpha, eps, momentum, finite)
             }
+            Algorithm::NAdam { beta1, beta2, eps, momentum_decay } => {
+                let grad = self.with_penalty(grad)?;
+                self.nadam(&grad, [beta1, beta2], eps, momentum_decay, t, finite)
+            }
+            Algorithm::Lion { beta1, beta2 } => {
+                self.decay(finite)?;
+                self.lion(&grad, [beta1, beta2], finite)
+            }
+            Algorithm::ScheduleFreeSgd { momentum } => self.schedule_free_sgd(grad, momentum, share, t, finite),
+            Algorithm::ScheduleFreeAdamW { beta1, beta2, eps } => {
+                self.schedule_free_adamw(&grad, [beta1, beta2], eps, share, t, finite)
+            }
         }
     }
 
-    fn sgd(&mut self, grad: &Tensor, momentum: f64, nesterov: bool, finite: Option<&Tensor>) -> Result<(), TorchError> {
-        let grad = self.with_penalty(grad.shallow_clone())?;
+    fn sgd(&mut self, grad: Tensor, momentum: f64, nesterov: bool, finite: Option<&Tensor>) -> Result<(), TorchError> {
+        let grad = self.with_penalty(grad)?;
         let minus_lr = masked(&self.scalars.minus_lr, finite, 0.0)?;
         if momentum > 0.0 {
             let velocity = &self.moments[0];
             let _ = grad.f_addcmul_out(velocity, velocity, &self.scalars.momentum)?;
             let direction =
                 if nesterov { grad.f_addcmul(velocity, &self.scalars.momentum)? } else { velocity.shallow_clone() };
-            let _ = self.param.f_addcmul_(&direction, &minus_lr)?;
+            let _ = self.target.f_addcmul_(&direction, &minus_lr)?;
         } else {
-            let _ = self.param.f_addcmul_(&grad, &minus_lr)?;
+            let _ = self.target.f_addcmul_(&grad, &minus_lr)?;
         }
         Ok(())
     }
@@ -138,7 +189,7 @@ impl Span {
         let step_size = self.lr / correction[0];
         let denominator = self.root(1, [1.0 / correction[1].sqrt(), eps], Some(step_size), finite)?;
         if self.lr > 0.0 {
-            let _ = self.param.f_addcdiv_(&self.moments[0], &denominator)?;
+            let _ = self.target.f_addcdiv_(&self.moments[0], &denominator)?;
         }
         Ok(())
     }
@@ -161,10 +212,10 @@ impl Span {
             let _ = self.moments[1].f_mul_(&self.scalars.momentum)?;
             let _ = self.moments[1].f_addcdiv_(grad, &denominator)?;
             let minus_lr = masked(&self.scalars.minus_lr, finite, 0.0)?;
-            let _ = self.param.f_addcmul_(&self.moments[1], &minus_lr)?;
+            let _ = self.target.f_addcmul_(&self.moments[1], &minus_lr)?;
         } else if self.lr > 0.0 {
             let denominator = self.root(0, [1.0, eps], Some(self.lr), finite)?;
-            let _ = self.param.f_addcdiv_(grad, &denominator)?;
+            let _ = self.target.f_addcdiv_(grad, &denominator)?;
         }
         Ok(())
     }
@@ -226,10 +277,11 @@ impl Span {
     }
 
     fn part(&self, flat: &Tensor) -> Result<Tensor, TorchError> {
-        if self.whole {
+        if self.part.whole {
             return Ok(flat.shallow_clone());
         }
-        Ok(flat.f_narrow(0, self.range.start, self.range.end - self.range.start)?)
+        let Range { start, end } = self.part.range;
+        Ok(flat.f_narrow(0, start, end - start)?)
     }
 }
 

@@ -4,7 +4,7 @@ use super::{QController, TorchError};
 use crate::artifact::exact;
 use crate::driver::DriverState;
 use crate::torch::measure::MeasureState;
-use crate::torch::optim::Algorithm;
+use crate::torch::optim::{Algorithm, Conditioning};
 use crate::torch::snapshot::{Snapshot, SnapshotState};
 use serde::{Deserialize, Serialize};
 
@@ -17,6 +17,8 @@ pub struct QControllerState {
     pub driver: DriverState,
     #[serde(with = "exact")]
     optimizer: Option<Algorithm>,
+    #[serde(with = "exact", default)]
+    conditioning: Conditioning,
     #[serde(with = "exact")]
     losses: Vec<f32>,
     measure: MeasureState,
@@ -37,6 +39,7 @@ impl QController {
         Ok(QControllerState {
             driver: self.driver.state(),
             optimizer: self.target.ours().map(super::Optimizer::algorithm),
+            conditioning: self.conditioning(),
             losses,
             measure: self.measure.state(),
             now: Snapshot::new(self.target.params(), self.target.ours())?.state()?,
@@ -57,6 +60,10 @@ impl QController {
             let (found, expected) = (name(state.optimizer), name(here));
             return Err(TorchError::StateMismatch { what: "the optimizer", found, expected });
         }
+        if self.conditioning() != state.conditioning {
+            let [found, expected] = [state.conditioning, self.conditioning()].map(|here| here.to_string());
+            return Err(TorchError::StateMismatch { what: "the conditioning", found, expected });
+        }
         let mut now = Snapshot::new(self.target.params(), self.target.ours())?;
         now.load_state(&state.now)?;
         self.snapshot.load_state(&state.verified)?;
@@ -74,5 +81,10 @@ impl QController {
         self.losses.load(state.losses);
         self.version = None;
         self.set_rates_of_driver()
+    }
+
+    /// Conditioning of the optimizer; none for tch's.
+    fn conditioning(&self) -> Conditioning {
+        self.target.ours().map_or(Conditioning::None, super::Optimizer::conditioning)
     }
 }

@@ -136,6 +136,7 @@ impl QController {
     /// Takes the state of now for the one that the run began with.
     pub(super) fn begin_here(&mut self) -> Result<(), TorchError> {
         self.driver.begin_here();
+        self.target.begin_average()?;
         self.measure.reset();
         self.losses.forget_counted();
         self.first = None;

@@ -54,6 +54,14 @@ impl Target {
         }
     }
 
+    /// Begins an average at the parameters of now, where the optimizer has one.
+    pub fn begin_average(&mut self) -> Result<(), TorchError> {
+        match self {
+            Self::Ours(optimizer) => optimizer.begin_average(),
+            Self::Tch(_) => Ok(()),
+        }
+    }
+
     pub fn refresh(&mut self) -> Result<Refreshed, TorchError> {
         match self {
             Self::Ours(optimizer) => optimizer.refresh(),

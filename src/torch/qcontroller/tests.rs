@@ -2,7 +2,7 @@ use super::*;
 use crate::driver::{GuardConfig, Pace};
 use crate::policy::Signals;
 use crate::policy::{Policy, Reason};
-use crate::torch::{Algorithm, OptimConfig};
+use crate::torch::{Algorithm, Conditioning, OptimConfig, Orthogonal};
 use crate::{DriverConfig, rng};
 use rand::Rng;
 use std::sync::{Arc, Mutex};
@@ -108,7 +108,12 @@ impl Task {
     }
 
     fn ours(&self, algorithm: Algorithm, lr: f64, pilot: Pilot) -> QController {
-        let optimizer = Optimizer::new(&self.vs, OptimConfig::new(algorithm, lr)).unwrap();
+        self.conditioned(algorithm, Conditioning::None, lr, pilot)
+    }
+
+    fn conditioned(&self, algorithm: Algorithm, conditioning: Conditioning, lr: f64, pilot: Pilot) -> QController {
+        let config = OptimConfig { conditioning, ..OptimConfig::new(algorithm, lr) };
+        let optimizer = Optimizer::new(&self.vs, config).unwrap();
         QController::new(optimizer, pilot).unwrap()
     }
 
@@ -382,37 +387,53 @@ fn the_buffers_of_batch_norm_are_rolled_back_too() {
 
 #[test]
 fn a_rollback_restores_the_optimizer_with_the_parameters() {
-    // The same run with and without a broken loss in between, at an interval of one.
-    let (plain, broken) = (task(), task());
-    let mut bare = plain.ours(Algorithm::ADAM, 1e-2, guarded(Every(1.0, 1)));
-    let mut opt = broken.ours(Algorithm::ADAM, 1e-2, guarded(Every(1.0, 1)));
-    for _ in 0..5 {
-        bare.backward_step(&plain.loss()).unwrap();
-        opt.backward_step(&broken.loss()).unwrap();
+    let orthogonal = Conditioning::Orthogonal(Orthogonal::default());
+    for (algorithm, conditioning) in [
+        (Algorithm::ADAM, Conditioning::None),
+        (Algorithm::ADAM, orthogonal),
+        (Algorithm::SGD, orthogonal),
+        (Algorithm::NADAM, Conditioning::None),
+        (Algorithm::LION, Conditioning::None),
+        (Algorithm::MUON, Conditioning::None),
+        (Algorithm::SCHEDULE_FREE_SGD, Conditioning::None),
+        (Algorithm::SCHEDULE_FREE_ADAMW, Conditioning::None),
+    ] {
+        let broken = task();
+        let mut opt = broken.conditioned(algorithm, conditioning, 1e-2, guarded(Every(1.0, 1)));
+        for _ in 0..5 {
+            opt.backward_step(&broken.loss()).unwrap();
+        }
+        // Verified are the parameters before the last step; from there the run goes on with half the learning rate.
+        let verified = opt.snapshot.state().unwrap();
+        let broken_loss = || broken.loss() * f64::NAN;
+        opt.backward_step(&broken_loss()).unwrap();
+        assert_ne!(Snapshot::new(opt.target.params(), opt.target.ours()).unwrap().state().unwrap(), verified);
+        opt.backward_step(&broken_loss()).unwrap();
+        let now = Snapshot::new(opt.target.params(), opt.target.ours()).unwrap().state().unwrap();
+        assert_eq!(now, verified, "{algorithm:?}, {conditioning}");
+        assert!((opt.lr() - 5e-3).abs() < 1e-12);
     }
-    // Verified are the parameters before the last step; from there the run goes on with half the learning rate.
-    let verified = opt.snapshot.state().unwrap();
-    let broken_loss = || broken.loss() * f64::NAN;
-    opt.backward_step(&broken_loss()).unwrap();
-    assert_ne!(Snapshot::new(opt.target.params(), opt.target.ours()).unwrap().state().unwrap(), verified);
-    opt.backward_step(&broken_loss()).unwrap();
-    let now = Snapshot::new(opt.target.params(), opt.target.ours()).unwrap().state().unwrap();
-    assert_eq!(now, verified);
-    assert!((opt.lr() - 5e-3).abs() < 1e-12);
 }
 
 #[test]
 fn a_saved_run_goes_on_to_the_bit() {
-    for (interval, saved_after) in [(1, 9), (4, 9), (4, 8), (4, 0)] {
+    let half = Conditioning::Orthogonal(Orthogonal { degree: 0.5, every: 2, ..Orthogonal::default() });
+    let cases = [
+        (1, 9, Algorithm::ADAM, Conditioning::None),
+        (4, 9, Algorithm::ADAM, half),
+        (4, 8, Algorithm::SCHEDULE_FREE_ADAMW, Conditioning::None),
+        (4, 0, Algorithm::SGD, half),
+    ];
+    for (interval, saved_after, algorithm, conditioning) in cases {
         let whole = task();
         let pilot = || guarded(Every(0.97, interval));
-        let mut opt = whole.ours(Algorithm::ADAM, 1e-2, pilot());
+        let mut opt = whole.conditioned(algorithm, conditioning, 1e-2, pilot());
         for _ in 0..saved_after {
             opt.backward_step(&whole.loss()).unwrap();
         }
         let saved = serde_json::to_string(&opt.state().unwrap()).unwrap();
         let second = task();
-        let mut resumed = second.ours(Algorithm::ADAM, 1.0, pilot());
+        let mut resumed = second.conditioned(algorithm, conditioning, 1.0, pilot());
         resumed.load_state(serde_json::from_str(&saved).unwrap()).unwrap();
         for step in 0..12 {
             let factor = if step == 3 || step == 6 || step == 7 { f64::NAN } else { 1.0 };
@@ -426,11 +447,42 @@ fn a_saved_run_goes_on_to_the_bit() {
 }
 
 #[test]
+fn a_finished_average_is_where_a_run_goes_on_and_loaded_weights_are_their_own_average() {
+    let task = task();
+    let mut opt = task.ours(Algorithm::SCHEDULE_FREE_SGD, 0.1, guarded(Every(1.0, 1)));
+    for _ in 0..12 {
+        opt.backward_step(&task.loss()).unwrap();
+    }
+    // Without the buffers, which the forward pass of a bad batch moves, too.
+    let weights = || {
+        let flat = task.vs.trainable_variables().into_iter().map(|weight| weight.detach().flatten(0, -1));
+        Vec::<f32>::try_from(Tensor::cat(&flat.collect::<Vec<_>>(), 0)).unwrap()
+    };
+    let in_training = weights();
+    let average = opt.averaged(weights).unwrap();
+    assert!(weights() == in_training && average != in_training);
+    opt.finish().unwrap();
+    assert_eq!(weights(), average);
+    // A bad batch now is undone to what was finished, and to nothing before it.
+    opt.backward_step(&(task.loss() * f64::NAN)).unwrap();
+    opt.backward_step(&(task.loss() * f64::NAN)).unwrap();
+    assert!(weights() == average && !opt.is_told);
+    for mut weight in task.vs.trainable_variables() {
+        let _ = tch::no_grad(|| weight.fill_(0.25));
+    }
+    opt.weights_loaded().unwrap();
+    assert!(opt.averaged(weights).unwrap().iter().all(|value| value.to_bits() == 0.25f32.to_bits()));
+}
+
+#[test]
 fn a_state_of_another_run_is_refused() {
     let first = task();
     let saved = first.ours(Algorithm::ADAM, 1e-2, guarded(Every(1.0, 1))).state().unwrap();
     let mut other = first.ours(Algorithm::MOMENTUM, 1e-2, guarded(Every(1.0, 1)));
     assert!(matches!(other.load_state(saved.clone()), Err(TorchError::StateMismatch { what: "the optimizer", .. })));
+    let orthogonal = Conditioning::Orthogonal(Orthogonal::default());
+    let mut other = first.conditioned(Algorithm::ADAM, orthogonal, 1e-2, guarded(Every(1.0, 1)));
+    assert!(matches!(other.load_state(saved.clone()), Err(TorchError::StateMismatch { what: "the conditioning", .. })));
     let vs = VarStore::new(Device::Cpu);
     let _w = vs.root().zeros("w", &[3]);
     let small = Optimizer::new(&vs, OptimConfig::new(Algorithm::ADAM, 1e-2)).unwrap();

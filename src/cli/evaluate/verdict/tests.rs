@@ -30,7 +30,8 @@ fn method(
 
 fn problem(methods: Vec<MethodRuns>) -> ProblemRuns {
     let seeds = (0..methods[0].starts[0].cells.len() as u64).collect();
-    ProblemRuns { task: "letter".to_owned(), optimizer: "adam", horizon: 1, steps: 800, seeds, methods }
+    let conditioning = "none".to_owned();
+    ProblemRuns { task: "letter".to_owned(), optimizer: "adam", conditioning, horizon: 1, steps: 800, seeds, methods }
 }
 
 /// Factors with product 1, so that geometric means stay what they are.

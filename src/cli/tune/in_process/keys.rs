@@ -16,7 +16,7 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use toml::{Table, Value as Toml};
 
-const TRAIN: [&str; 5] = ["optimizer", "lr", "weight_decay", "batch_size", "steps"];
+const TRAIN: [&str; 6] = ["optimizer", "conditioning", "lr", "weight_decay", "batch_size", "steps"];
 const NET: [&str; 5] = ["activation", "dropout", "l1", "batch_norm", "embedding"];
 
 /// Lists of sizes in `[net]`: the key, the parameter that is the number of entries, and the one that is their size.

@@ -1,0 +1,23 @@
+//! Weight matrices among the variables of a net.
+
+use super::FlatParams;
+use super::config::GroupConfig;
+
+/// Rows and columns of every variable whose change is orthogonalized; none for the others.
+pub(super) fn matrices(flat: &FlatParams, groups: &[GroupConfig], with_head: bool) -> Vec<Option<[i64; 2]>> {
+    let (shapes, names) = (flat.shapes(), flat.names());
+    let weight = |(shape, name): (&Vec<i64>, &String)| match shape[..] {
+        [rows, _, ..] if !name.to_lowercase().contains("embed") => Some([rows, shape[1..].iter().product()]),
+        _ => None,
+    };
+    let mut weights: Vec<Option<[i64; 2]>> = shapes.iter().zip(&names).map(weight).collect();
+    if !with_head && let Some(head) = weights.iter().rposition(Option::is_some) {
+        weights[head] = None;
+    }
+    let is_conditioned = |index| groups.get(flat.group(index)).is_none_or(|group| group.is_conditioned);
+    for (index, weight) in weights.iter_mut().enumerate() {
+        // One row or column is as orthogonal as it can be.
+        *weight = weight.filter(|&[rows, columns]| rows.min(columns) > 1 && is_conditioned(index));
+    }
+    weights
+}
