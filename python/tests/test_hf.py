@@ -102,6 +102,20 @@ def test_a_second_training_gets_a_controller_of_its_own(tmp_path):
     assert max(log["qgd/lr"] for log in logs) > cooled and logs[-1]["loss"] < 1.5
 
 
+@pytest.mark.parametrize("optim", ["schedule_free_adamw", "schedule_free_sgd", "schedule_free_radam"])
+def test_schedule_free_by_its_name_is_as_without_a_controller(tmp_path, optim):
+    need("schedulefree")
+    models = []
+    for cls, extra in [(transformers.Trainer, {}), (qgd.hf.Trainer, {"controller": "always-accept"})]:
+        models.append(gpt2())
+        trainer = trainer_of(
+            tmp_path, models[-1], cls, extra=extra, optim=optim, learning_rate=1e-3, max_steps=20,
+            lr_scheduler_type="constant", eval_strategy="no",
+        )
+        trainer.train()
+    assert same(*map(values, models)) and not same(values(gpt2()), values(models[0]))
+
+
 def test_a_scheduler_of_the_user_is_multiplied(tmp_path):
     model = gpt2()
     base = torch.optim.AdamW(model.parameters(), lr=1e-4)
