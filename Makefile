@@ -2,10 +2,14 @@
 # After that plain `cargo build`, `cargo test` and `cargo run` work too, with no environment variable.
 
 .DEFAULT_GOAL := help
-.PHONY: help libtorch demo data test lint fuzz bench gpu-check python wheel test-rust test-python
+.PHONY: help libtorch demo data test lint fuzz bench gpu-check python program wheel test-rust test-python
 
-CARGO ?= cargo
+# Cargo shares out its own jobs; those of `make -j` it could not reach.
+CARGO ?= env -u MAKEFLAGS cargo
 NO_TORCH := --no-default-features
+# The program without libtorch, as the wheel carries it: chosen together with the Python package, so that all that both need is
+# compiled once, with the same features.
+PROGRAM := --package qgd --package qgd-python $(NO_TORCH) --features qgd/cli
 SECONDS_EACH ?= 60
 # The Python package: where it is installed, and how it is built. `make wheel PROFILE=release` builds what is shipped.
 VENV ?= .venv
@@ -35,9 +39,11 @@ python: ## Build the Python package and install it into .venv, with PyTorch (PRO
 	  $(TARGET)/wheels/qgd-*.whl
 	@echo "The package is installed: $(VENV)/bin/python, $(VENV)/bin/qgd"
 
+program:
+	$(CARGO) build --profile $(PROFILE) $(PROGRAM) --bin qgd
+
 # The wheel carries the program too, as far as it needs no libtorch.
-wheel:
-	$(CARGO) build --profile $(PROFILE) $(NO_TORCH) --features cli --bin qgd
+wheel: program
 	@mkdir -p python/qgd.data/scripts
 	@cp $(BUILT)/qgd python/qgd.data/scripts/
 	@rm -f $(TARGET)/wheels/qgd-*.whl
@@ -50,7 +56,7 @@ test-rust: libtorch
 	$(CARGO) test
 	@set -e; for example in $(EXAMPLES); do echo "== example $$example"; $(CARGO) run --quiet --example $$example; done
 	$(CARGO) test --package qgd-fuzz
-	$(CARGO) test $(NO_TORCH) --features cli --bins --test cli
+	$(CARGO) test $(PROGRAM) --bins --test cli
 
 # The tests see the package that is installed, not its source: they run in their own folder. It is built before Rust's tests
 # begin, because its program, which has no libtorch, stands for a while where they have theirs.
