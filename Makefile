@@ -25,7 +25,7 @@ libtorch: ## Fetch libtorch into .libtorch (does nothing when it is there, or wh
 	@.ci/libtorch
 
 demo: libtorch ## Train one net on real digits from two hopeless learning rates: alone, and wrapped
-	@echo "Building qgd (two to four minutes the first time) ..."
+	@echo "Building qgd (the first time about five minutes on two cores) ..."
 	@$(CARGO) build
 	@$(CARGO) run --quiet -- demo
 
