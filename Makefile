@@ -25,9 +25,9 @@ libtorch: ## Fetch libtorch into .libtorch (does nothing when it is there, or wh
 	@.ci/libtorch
 
 demo: libtorch ## Train one net on real digits from two hopeless learning rates: alone, and wrapped
-	@echo "Building qgd (the first time about five minutes on two cores) ..."
-	@$(CARGO) build
-	@$(CARGO) run --quiet -- demo
+	@echo "Building qgd (the first time about two minutes on two cores) ..."
+	@$(CARGO) build --profile demo
+	@$(CARGO) run --quiet --profile demo -- demo
 
 data: libtorch ## Say where the data of the tasks are published; `cargo run -- data --fetch` fetches them
 	@$(CARGO) run --quiet -- data
