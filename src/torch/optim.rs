@@ -7,8 +7,9 @@
 //! Each can have its changes of weight matrices orthogonalized ([`Conditioning`]). Such a matrix is updated alone, and costs
 //! three matrix products for each Newton-Schulz step.
 //!
-//! Deviations from PyTorch, which has no Lion: Muon iterates in single precision and not in bfloat16. No `dampening`, `amsgrad`, `centered`, `maximize`; everything else follows its
-//! documentation, including that a parameter without a gradient is skipped and its moments and step count stay.
+//! Deviations from PyTorch, which has no Lion: Muon iterates in single precision and not in bfloat16. No `dampening`,
+//! `amsgrad`, `centered`, `maximize`; everything else follows its documentation, including that a parameter without a
+//! gradient is skipped and its moments and step count stay.
 
 mod average;
 mod conditioning;
@@ -28,6 +29,7 @@ use tch::nn::VarStore;
 use tch::{Kind, Tensor};
 pub(crate) use update::schedule_free::Average;
 use update::{Part, Span};
+pub(crate) use weights::condition_changes;
 use weights::matrices;
 
 /// An optimizer that takes the steps of an [`Algorithm`].

@@ -24,7 +24,7 @@ pub use state::QControllerState;
 
 use super::TorchError;
 use super::measure::Measure;
-use super::optim::Optimizer;
+use super::optim::{Conditioning, Optimizer};
 use super::snapshot::Snapshot;
 use super::turn::Turn;
 use crate::driver::{Bounds, DecisionCounts, Driver, DriverConfig, Pilot, TraceRecord};
@@ -193,6 +193,18 @@ impl QController {
     pub fn with_weight_decay(mut self, weight_decay: f64) -> Result<Self, TorchError> {
         self.driver.set_weight_decay(weight_decay)?;
         self.set_rates_of_driver()?;
+        Ok(self)
+    }
+
+    /// Has the changes of weight matrices orthogonalized that tch's optimizer makes: the difference of the parameters
+    /// after and before its step, a weight decay that it has built in included. Plain SGD gets no filter of its gradients
+    /// here, as ours does. Costs a copy of the parameters.
+    ///
+    /// # Errors
+    /// When a number is outside its range, and for our own optimizers, to whose
+    /// [`OptimConfig`](super::OptimConfig::conditioning) it belongs.
+    pub fn with_conditioning(mut self, conditioning: Conditioning) -> Result<Self, TorchError> {
+        self.target.set_conditioning(conditioning)?;
         Ok(self)
     }
 

@@ -89,14 +89,14 @@ impl Conditioning {
          and head=true or false, with commas between them, as orthogonal:degree=0.5,steps=5";
 
     /// The orthogonalization, unless it changes nothing.
-    pub(super) fn orthogonal(&self) -> Option<&Orthogonal> {
+    pub(crate) fn orthogonal(&self) -> Option<&Orthogonal> {
         match self {
             Self::Orthogonal(orthogonal) if orthogonal.degree > 0.0 => Some(orthogonal),
             _ => None,
         }
     }
 
-    pub(super) fn check(&self) -> Result<(), TorchError> {
+    pub(crate) fn check(&self) -> Result<(), TorchError> {
         let Self::Orthogonal(Orthogonal { degree, steps, every, .. }) = *self else { return Ok(()) };
         in_range("degree", degree, (0.0..=1.0).contains(&degree), "in [0, 1]")?;
         in_range("steps", steps.into(), (1..=20).contains(&steps), "from 1 to 20")?;

@@ -1,7 +1,25 @@
 //! Weight matrices among the variables of a net.
 
-use super::FlatParams;
+use super::conditioning::Orthogonal;
 use super::config::GroupConfig;
+use super::orthogonal::condition;
+use super::{FlatParams, TorchError};
+use tch::Tensor;
+
+/// Orthogonalizes what a step of any optimizer has changed in the weight matrices. `before` are the parameters before
+/// that step, `[n_params]`.
+pub(crate) fn condition_changes(flat: &FlatParams, before: &Tensor, how: &Orthogonal) -> Result<(), TorchError> {
+    for (index, shape) in matrices(flat, &[], how.head).into_iter().enumerate() {
+        let Some(shape) = shape else { continue };
+        let range = flat.range(index);
+        let part = |of: &Tensor| of.f_narrow(0, range.start, range.end - range.start);
+        let (mut param, before) = (part(flat.data())?, part(before)?);
+        let mut change = param.f_sub(&before)?;
+        condition(&mut change, shape, how)?;
+        param.f_copy_(&change.f_add_(&before)?)?;
+    }
+    Ok(())
+}
 
 /// Rows and columns of every variable whose change is orthogonalized; none for the others.
 pub(super) fn matrices(flat: &FlatParams, groups: &[GroupConfig], with_head: bool) -> Vec<Option<[i64; 2]>> {

@@ -39,7 +39,7 @@ impl QController {
         Ok(QControllerState {
             driver: self.driver.state(),
             optimizer: self.target.ours().map(super::Optimizer::algorithm),
-            conditioning: self.conditioning(),
+            conditioning: self.target.conditioning(),
             losses,
             measure: self.measure.state(),
             now: Snapshot::new(self.target.params(), self.target.ours())?.state()?,
@@ -60,8 +60,8 @@ impl QController {
             let (found, expected) = (name(state.optimizer), name(here));
             return Err(TorchError::StateMismatch { what: "the optimizer", found, expected });
         }
-        if self.conditioning() != state.conditioning {
-            let [found, expected] = [state.conditioning, self.conditioning()].map(|here| here.to_string());
+        if self.target.conditioning() != state.conditioning {
+            let [found, expected] = [state.conditioning, self.target.conditioning()].map(|here| here.to_string());
             return Err(TorchError::StateMismatch { what: "the conditioning", found, expected });
         }
         let mut now = Snapshot::new(self.target.params(), self.target.ours())?;
@@ -81,10 +81,5 @@ impl QController {
         self.losses.load(state.losses);
         self.version = None;
         self.set_rates_of_driver()
-    }
-
-    /// Conditioning of the optimizer; none for tch's.
-    fn conditioning(&self) -> Conditioning {
-        self.target.ours().map_or(Conditioning::None, super::Optimizer::conditioning)
     }
 }

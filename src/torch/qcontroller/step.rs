@@ -62,7 +62,7 @@ impl QController {
                     self.target.clip(gradient, clip)?;
                 }
                 let finite = if is_masked { Some(self.losses.newest_is_finite()?) } else { None };
-                self.target.apply(gradient, finite.as_ref())
+                self.target.apply(self.driver.steps() - 1, gradient, finite.as_ref())
             }
             Order::Skip => Ok(()),
             Order::RollBack => self.roll_back(),

@@ -2,7 +2,7 @@
 
 use super::TorchError;
 use crate::torch::flat::{FlatParams, Gradient, Refreshed};
-use crate::torch::optim::Optimizer;
+use crate::torch::optim::{Conditioning, Optimizer, condition_changes};
 use crate::torch::snapshot::Snapshot;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use tch::Tensor;
@@ -19,6 +19,7 @@ pub(super) struct Wrapped {
     params: FlatParams,
     group_ratios: Vec<f64>,
     weight_decay: f64,
+    conditioning: Conditioning,
 }
 
 /// Clipping of the gradient before the step.
@@ -34,7 +35,8 @@ pub(super) enum Clip {
 impl Target {
     pub fn wrap(optimizer: nn::Optimizer, vs: &VarStore) -> Result<Self, TorchError> {
         let params = FlatParams::new(vs)?;
-        let mut wrapped = Wrapped { optimizer, params, group_ratios: Vec::new(), weight_decay: 0.0 };
+        let (group_ratios, conditioning) = (Vec::new(), Conditioning::None);
+        let mut wrapped = Wrapped { optimizer, params, group_ratios, weight_decay: 0.0, conditioning };
         wrapped.take_in_variables()?;
         Ok(Self::Tch(Box::new(wrapped)))
     }
@@ -51,6 +53,27 @@ impl Target {
         match self {
             Self::Ours(optimizer) => Some(optimizer),
             Self::Tch(_) => None,
+        }
+    }
+
+    pub fn conditioning(&self) -> Conditioning {
+        match self {
+            Self::Ours(optimizer) => optimizer.conditioning(),
+            Self::Tch(wrapped) => wrapped.conditioning,
+        }
+    }
+
+    pub fn set_conditioning(&mut self, conditioning: Conditioning) -> Result<(), TorchError> {
+        conditioning.check()?;
+        match self {
+            Self::Ours(optimizer) => Err(TorchError::NoSuchSetting {
+                optimizer: optimizer.algorithm().name(),
+                setting: "conditioning that is set here: it stands in OptimConfig",
+            }),
+            Self::Tch(wrapped) => {
+                wrapped.conditioning = conditioning;
+                Ok(())
+            }
         }
     }
 
@@ -99,13 +122,13 @@ impl Target {
         }
     }
 
-    /// Takes one step, by this gradient where it is given; tch's optimizer always goes by the gradients on the
-    /// variables. Ours moves no parameter where `finite` is false.
-    pub fn apply(&mut self, gradient: Option<&Gradient>, finite: Option<&Tensor>) -> Result<(), TorchError> {
+    /// Takes step number `step` (from 0), by this gradient where it is given; tch's optimizer always goes by the
+    /// gradients on the variables. Ours moves no parameter where `finite` is false.
+    pub fn apply(&mut self, step: u64, gradient: Option<&Gradient>, finite: Option<&Tensor>) -> Result<(), TorchError> {
         match (self, gradient) {
             (Self::Ours(optimizer), Some(gradient)) => optimizer.apply(gradient, finite),
             (Self::Ours(optimizer), None) => optimizer.step(),
-            (Self::Tch(wrapped), _) => unwinding("step", || wrapped.optimizer.step()),
+            (Self::Tch(wrapped), _) => wrapped.step(step),
         }
     }
 
@@ -144,6 +167,15 @@ impl Target {
 }
 
 impl Wrapped {
+    fn step(&mut self, step: u64) -> Result<(), TorchError> {
+        let Some(how) = self.conditioning.orthogonal().filter(|how| step.is_multiple_of(how.every)) else {
+            return unwinding("step", || self.optimizer.step());
+        };
+        let before = self.params.data().f_detach_copy()?;
+        unwinding("step", || self.optimizer.step())?;
+        condition_changes(&self.params, &before, how)
+    }
+
     fn refresh(&mut self) -> Result<Refreshed, TorchError> {
         let refreshed = self.params.refresh()?;
         if refreshed == Refreshed::Grown {

@@ -157,6 +157,43 @@ fn without_a_guard_and_with_factor_one_it_is_the_bare_optimizer() {
 }
 
 #[test]
+fn what_tchs_optimizer_changes_is_orthogonalized_as_what_ours_does() {
+    for how in ["orthogonal", "orthogonal:degree=0.5,every=3,head=false"] {
+        let how: Conditioning = how.parse().unwrap();
+        let (ours, tchs, bare) = (task(), task(), task());
+        let pilot = || paced(Every(0.9, 3));
+        // Not Adam: it makes a step of the learning rate of what rounding leaves of the gradient of a bias before a norm.
+        let momentum = |vs: &VarStore| nn::sgd(0.9, 0.0, 0.0, false).build(vs, 1e-2).unwrap();
+        let wrapped = |task: &Task| QController::wrap(momentum(&task.vs), &task.vs, 1e-2, pilot()).unwrap();
+        let mut expected = ours.conditioned(Algorithm::MOMENTUM, how, 1e-2, pilot());
+        let mut found = wrapped(&tchs).with_conditioning(how).unwrap();
+        let mut unconditioned = wrapped(&bare);
+        for _ in 0..20 {
+            expected.backward_step(&ours.loss()).unwrap();
+            found.backward_step(&tchs.loss()).unwrap();
+            unconditioned.backward_step(&bare.loss()).unwrap();
+        }
+        let gap =
+            |task: &Task| tchs.numbers().iter().zip(task.numbers()).map(|(a, b)| (a - b).abs()).fold(0.0, f32::max);
+        assert!(gap(&ours) < 1e-4, "{how}: {}", gap(&ours));
+        assert!(gap(&bare) > 1e-2, "{how}: {}", gap(&bare));
+        // A state belongs to one conditioning.
+        let error = unconditioned.load_state(found.state().unwrap()).unwrap_err().to_string();
+        assert!(error.contains("conditioning") && error.contains(&how.to_string()), "{error}");
+    }
+}
+
+#[test]
+fn conditioning_belongs_to_the_settings_of_our_own_optimizers() {
+    let orthogonal = Conditioning::Orthogonal(Orthogonal::default());
+    let error = task().ours(Algorithm::ADAM, 1e-2, paced(Every(1.0, 3))).with_conditioning(orthogonal).err().unwrap();
+    assert!(error.to_string().contains("OptimConfig"), "{error}");
+    let beyond = Conditioning::Orthogonal(Orthogonal { degree: 1.5, ..Orthogonal::default() });
+    let error = task().wrapped(1e-2, paced(Every(1.0, 3))).with_conditioning(beyond).err().unwrap();
+    assert!(error.to_string().contains("1.5"), "{error}");
+}
+
+#[test]
 fn a_cooldown_sets_the_learning_rate_of_every_step_also_between_decisions() {
     let (plain, controlled) = (task(), task());
     let mut bare = Optimizer::new(&plain.vs, OptimConfig::new(Algorithm::ADAM, 1e-2)).unwrap();
