@@ -1,9 +1,10 @@
 """Whether there are gradients, and finite ones."""
 
+from math import isfinite
+
 import torch
 
 from ._sample import local, real
-
 
 #: Types whose norm can be taken in float32.
 NARROW = {torch.float16, torch.bfloat16, torch.float32}
@@ -36,7 +37,7 @@ def _norms(grads):
 
 def are_finite(grads):
     """Whether all elements of all gradients are finite."""
-    if bool(_norms(grads).isfinite().all()):
+    if all(map(isfinite, _norms(grads).tolist())):
         return True
     return all(bool(real(grad).isfinite().all()) for grad in grads)
 

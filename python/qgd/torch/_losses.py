@@ -29,7 +29,9 @@ class Losses:
                 )
             if loss.is_complex():
                 raise TypeError("the loss is complex, but it must be real: loss.abs(), for instance")
-            loss = loss.detach().reshape(()).float()
+            loss = loss.detach()
+            if loss.ndim > 0 or loss.dtype is not torch.float32:
+                loss = loss.reshape(()).float()
             # Of a tensor that is spread over processes, the whole.
             loss = loss.full_tensor() if hasattr(loss, "full_tensor") else loss
         elif isinstance(loss, numbers.Real) and not isinstance(loss, bool):
