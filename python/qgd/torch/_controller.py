@@ -170,6 +170,24 @@ class QController(Signals, Report, Checkpoint, Wrapper):
         self._n_blind = None
         self._driver.observe_validation(float(loss))
 
+    def cool_down(self, n_steps):
+        """Says that the run has `n_steps` steps left, the coming one included: over them the learning rate falls in a
+        straight line to zero, beside what the controller does, and beside a scheduler.
+
+        It may be called at any time, with `total_steps` or without; the last call counts. The fall begins at the rate
+        that is in force, so the rate never rises by it. A run that goes on after them keeps the last, tiny factor. Where
+        several processes train one net, every one of them calls it, before the same step.
+
+        Raises:
+            ValueError: `n_steps` is no whole number of at least 1, or the controller leaves the learning rate alone.
+        """
+        if not self._driver.moves_lr:
+            raise ValueError(
+                f"the controller '{self._options['controller']}' leaves the learning rate to you: lower it by a scheduler of "
+                "torch.optim.lr_scheduler"
+            )
+        self._driver.cool_down(whole("n_steps", n_steps, 1))
+
     @property
     def _step_supports_amp_scaling(self):
         # A gradient scaler asks this at each of its steps. It then divides the gradients before ours, so that scaled
