@@ -32,7 +32,8 @@ class QController(Signals, Report, Checkpoint, Wrapper):
         controller: name of a pretrained controller (`qgd.controllers()`), path of a pretrained file, or name of a
             schedule ("constant", "cosine", ...). With "+online" at its end, a controller goes on learning in this run.
         total_steps: number of optimizer steps of the run (epochs times batches, divided by the batches that are
-            accumulated), where it is known. In its second half the learning rate falls in a straight line to zero.
+            accumulated), where it is known. In its second half the learning rate falls in a straight line to zero. Where it
+            is not known: see `cool_down`.
         model: the net (or several, in a list), for its buffers: a rollback restores running statistics too.
         rollback: what is kept to go back to. "state": parameters, the optimizer's state and buffers (as much memory as
             they take). "parameters": parameters and buffers. "cpu": as "state", in the memory of the host. False:
