@@ -148,7 +148,7 @@ def main():
 
 def show(name, base, start, rows):
     for how, (train, test) in rows.items():
-        print(f"{name:8}{base:10}{start:12}{how:18}{train:9.4f} / {test:.4f}", flush=True)
+        print(f"{name:8}{base:10}{start:12}{how:18}{train:9.3g} / {test:.3g}", flush=True)
 
 
 if __name__ == "__main__":

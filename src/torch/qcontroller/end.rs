@@ -39,7 +39,8 @@ impl QController {
         self.driver.total_steps()
     }
 
-    /// Calls `look` while the net has the average of a schedule-free optimizer ([`Optimizer::averaged`]).
+    /// Calls `look` while the net has the average of its optimizer, of a schedule-free one or that of
+    /// [`Optimizer::with_average`]. See [`Optimizer::averaged`].
     ///
     /// # Errors
     /// When libtorch fails.
@@ -51,9 +52,9 @@ impl QController {
         }
     }
 
-    /// Leaves the average of a schedule-free optimizer in the net, at the end of the training ([`Optimizer::finish`]). A
-    /// run that goes on after it begins there, as after [`QController::weights_loaded`]. With every other optimizer
-    /// nothing is done.
+    /// Leaves the average of a schedule-free optimizer, or that of [`Optimizer::with_average`], in the net, at the end of the
+    /// training ([`Optimizer::finish`]). A run that goes on after it begins there, as after
+    /// [`QController::weights_loaded`]. With every other optimizer nothing is done.
     ///
     /// # Errors
     /// When libtorch fails.
