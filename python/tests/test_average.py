@@ -195,3 +195,24 @@ def test_processes_have_one_average(is_spread, tmp_path):
     train(net, opt, x, y, 80)
     assert same(first["average"], second["average"]) and first["rollbacks"] == opt.rollbacks == 0
     assert off(first["average"], shown(net, opt)) < 1e-3
+
+
+@pytest.mark.filterwarnings("ignore::UserWarning", "ignore::FutureWarning")
+@pytest.mark.parametrize("name", ["sgd", "adam"])
+def test_distributed_checkpoint_keeps_it(name, tmp_path):
+    import torch.distributed.checkpoint as dcp
+    from torch.distributed.checkpoint.state_dict import get_optimizer_state_dict, set_optimizer_state_dict
+
+    net, x, y = problem()
+    opt = controlled(name, net.parameters(), average=0.1)
+    train(net, opt, x, y, 50)
+    dcp.save({"net": net.state_dict(), "opt": get_optimizer_state_dict(net, opt)}, checkpoint_id=tmp_path)
+    other, _, _ = problem(seed=3)
+    resumed = controlled(name, other.parameters(), average=0.1)
+    state = {"net": other.state_dict(), "opt": get_optimizer_state_dict(other, resumed)}
+    dcp.load(state, checkpoint_id=tmp_path)
+    other.load_state_dict(state["net"])
+    set_optimizer_state_dict(other, resumed, state["opt"])
+    for run in ((net, opt), (other, resumed)):
+        train(*run, x, y, 50)
+    assert same(shown(net, opt), shown(other, resumed)) and not same(shown(net, opt), values(net))
