@@ -6,6 +6,9 @@ use serde::ser::SerializeTuple;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use std::fmt;
 
+/// Smallest factor that a cooldown begins at: one after the other without end must not come to 0. Chosen by us.
+const LEAST: f64 = 1e-30;
+
 /// A fall of the learning rate in a straight line, from the factor that was in force when it was asked for.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub(super) struct Cooldown {
@@ -21,7 +24,7 @@ impl Cooldown {
     pub(super) fn new(begin: u64, n_steps: u64, factor: f64) -> Result<Self, OutOfRange> {
         let has_steps = n_steps > 0 && begin.checked_add(n_steps).is_some_and(is_count);
         within("n_steps", n_steps as f64, has_steps, "at least 1, and a number of steps that a run can have")?;
-        Ok(Self { begin, n_steps, factor })
+        Ok(Self { begin, n_steps, factor: factor.max(LEAST) })
     }
 
     /// Budget that it makes known.
@@ -39,7 +42,7 @@ impl Cooldown {
     /// Checks that a run at `step` can have it.
     fn check(&self, step: u64) -> Result<(), OutOfRange> {
         within("begin", self.begin as f64, self.begin <= step, "a step that was taken")?;
-        within("factor", self.factor, 0.0 < self.factor && self.factor <= 1.0, "in (0, 1]")?;
+        within("factor", self.factor, (LEAST..=1.0).contains(&self.factor), "in [1e-30, 1]")?;
         Self::new(self.begin, self.n_steps, self.factor).map(|_| ())
     }
 }

@@ -368,6 +368,17 @@ fn a_policy_hears_of_the_steps_that_are_left() {
 }
 
 #[test]
+fn one_cooldown_after_the_other_never_comes_to_zero() {
+    let mut driver = driver(1.0, 1, None);
+    for _ in 0..200 {
+        driver.cool_down(100).unwrap();
+        (0..100).for_each(|_| assert!(rate(step(&mut driver, 1.0)) > 0.0));
+    }
+    let saved = driver.state();
+    driver.load_state(saved).unwrap();
+}
+
+#[test]
 fn a_cooldown_over_no_steps_is_refused_and_changes_nothing() {
     let mut driver = driver(1.0, 1, None);
     let before = driver.state();
@@ -489,6 +500,7 @@ fn a_state_of_other_rules_or_with_impossible_values_is_refused_and_changes_nothi
         (State { lr_base: f64::NAN, ..state() }, "lr is NaN"),
         (cools(0, 5, 1.5), "cooldown.factor is 1.5"),
         (cools(0, 5, f64::NAN), "cooldown.factor is NaN"),
+        (cools(0, 5, 0.0), "cooldown.factor is 0"),
         (cools(0, 0, 0.5), "cooldown.n_steps is 0"),
         (cools(3, 5, 0.5), "cooldown.begin is 3"),
         (State { step: u64::MAX, ..state() }, "step is"),
