@@ -32,8 +32,8 @@ impl Cooldown {
         self.begin + self.n_steps
     }
 
-    /// Factor of the learning rate at `step`, as [`Pace::base_factor`](super::Pace::base_factor) has it: the k-th of the n
-    /// steps (k from 0) has `1 - k / n` of the factor before, and a run that goes on keeps that of the last one.
+    /// Factor of the learning rate at `step`, as [`Pace::base_factor`](super::Pace::base_factor) has it: the k-th of
+    /// the n steps (k from 0) has `1 - k / n` of the factor before, and a run that goes on keeps that of the last one.
     pub(super) fn factor_at(&self, step: u64) -> f64 {
         let left = self.total_steps().saturating_sub(step).max(1) as f64;
         self.factor * (left / self.n_steps as f64)

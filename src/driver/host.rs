@@ -48,12 +48,12 @@ impl<P: Policy> Driver<P> {
         Ok(())
     }
 
-    /// Says that the run has `n_steps` steps left, the coming one included: over them the learning rate falls in a straight
-    /// line to zero, underneath the decisions, and the policy knows from here on how far the run is.
+    /// Says that the run has `n_steps` steps left, the coming one included: over them the learning rate falls in a
+    /// straight line to zero, underneath the decisions, and the policy knows from here on how far the run is.
     ///
-    /// It may be called at any step, with a budget or without. The fall begins at the factor that is in force, also where
-    /// another cooldown is under way, so the rate never rises by it; the last call counts. The k-th step (k from 0) has
-    /// `1 - k / n_steps` of that factor. A run that goes on after them keeps the factor of the last one.
+    /// It may be called at any step, with a budget or without. The fall begins at the factor that is in force, also
+    /// where another cooldown is under way, so the rate never rises by it; the last call counts. The k-th step (k from
+    /// 0) has `1 - k / n_steps` of that factor. A run that goes on after them keeps the factor of the last one.
     ///
     /// ```
     /// use qgd::driver::{Driver, DriverConfig, Order};

@@ -263,7 +263,8 @@ impl Session {
         (self.kept, self.first, self.untouched) = (None, None, None);
     }
 
-    /// Says that the run has `n_steps` steps left: over them the learning rate falls to zero. See [`Driver::cool_down`].
+    /// Says that the run has `n_steps` steps left: over them the learning rate falls to zero. See
+    /// [`Driver::cool_down`].
     ///
     /// # Errors
     /// When it is 0.

@@ -457,8 +457,8 @@ fn a_saved_driver_goes_on_with_the_losses_of_its_window() {
     }
 }
 
-/// State of a driver (and its measurement) of the schedule "constant" from 0.125 after three steps, as the version before
-/// cooldowns on demand saved it.
+/// State of a driver (and its measurement) of the schedule "constant" from 0.125 after three steps, as the version
+/// before cooldowns on demand saved it.
 const BEFORE: &str = "\
     000000000000c03f000000000000c03f000000000000c03f0000000000000000000000000000000003000000000000006400\
     000000000000000000000000000002000000000000000000403f0000003f000000000000000001000000000000f03f000000\

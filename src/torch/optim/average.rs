@@ -1,5 +1,5 @@
-//! Averages of the parameters, in the net for as long as somebody looks at them: that of a schedule-free optimizer, and a
-//! running one beside any other.
+//! Averages of the parameters, in the net for as long as somebody looks at them: that of a schedule-free optimizer, and
+//! a running one beside any other.
 //!
 //! ```text
 //! mean <- mean + (x - mean) / max(1, share t)        after step t, counted from the beginning of the average
@@ -37,10 +37,10 @@ impl Drop for Back {
 }
 
 impl Optimizer {
-    /// Keeps a running average of the parameters beside the net, with a window of `share` of the steps so far (0.1 is a good
-    /// one, 0.05 to 0.15 are about as good). It is shown by [`Optimizer::averaged`], and left in the net by
-    /// [`Optimizer::finish`]. For runs that have no cooldown, since nobody knows how long they are: there it is worth about
-    /// as much as one over the last tenth of the steps. It takes as much memory as the parameters.
+    /// Keeps a running average of the parameters beside the net, with a window of `share` of the steps so far (0.1 is a
+    /// good one, 0.05 to 0.15 are about as good). It is shown by [`Optimizer::averaged`], and left in the net by
+    /// [`Optimizer::finish`]. For runs that have no cooldown, since nobody knows how long they are: there it is worth
+    /// about as much as one over the last tenth of the steps. It takes as much memory as the parameters.
     ///
     /// ```
     /// use qgd::torch::{Algorithm, OptimConfig, Optimizer};
@@ -115,8 +115,8 @@ impl Optimizer {
         Ok(seen)
     }
 
-    /// Leaves the average, of a schedule-free optimizer or of [`Optimizer::with_average`], in the net, at the end of the
-    /// training. Steps after that begin another average from there. With every other optimizer nothing is done.
+    /// Leaves the average, of a schedule-free optimizer or of [`Optimizer::with_average`], in the net, at the end of
+    /// the training. Steps after that begin another average from there. With every other optimizer nothing is done.
     ///
     /// # Errors
     /// When libtorch fails.

@@ -4,9 +4,9 @@ use super::target::Target;
 use super::{QController, TorchError};
 
 impl QController {
-    /// Says that the run has `n_steps` steps left, the coming one included: over them the learning rate falls in a straight
-    /// line to zero, beside what the policy does. It may be called at any time, with a budget or without; the last call
-    /// counts. See [`Driver::cool_down`](crate::Driver::cool_down).
+    /// Says that the run has `n_steps` steps left, the coming one included: over them the learning rate falls in a
+    /// straight line to zero, beside what the policy does. It may be called at any time, with a budget or without; the
+    /// last call counts. See [`Driver::cool_down`](crate::Driver::cool_down).
     ///
     /// ```
     /// use qgd::Controller;
@@ -39,8 +39,9 @@ impl QController {
         self.driver.total_steps()
     }
 
-    /// Calls `look` while the net has the average of its optimizer, of a schedule-free one or that of
-    /// [`Optimizer::with_average`]. See [`Optimizer::averaged`].
+    /// Calls `look` while the net has the average of its optimizer: of a schedule-free one, or that of
+    /// [`with_average`](crate::torch::Optimizer::with_average). See
+    /// [`Optimizer::averaged`](crate::torch::Optimizer::averaged).
     ///
     /// # Errors
     /// When libtorch fails.
@@ -52,8 +53,9 @@ impl QController {
         }
     }
 
-    /// Leaves the average of a schedule-free optimizer, or that of [`Optimizer::with_average`], in the net, at the end of the
-    /// training ([`Optimizer::finish`]). A run that goes on after it begins there, as after
+    /// Leaves the average of a schedule-free optimizer, or that of
+    /// [`with_average`](crate::torch::Optimizer::with_average), in the net, at the end of the training
+    /// ([`Optimizer::finish`](crate::torch::Optimizer::finish)). A run that goes on after it begins there, as after
     /// [`QController::weights_loaded`]. With every other optimizer nothing is done.
     ///
     /// # Errors

@@ -26,8 +26,8 @@ impl Average {
         if self.sum_of_weights > 0.0 { weight / self.sum_of_weights } else { 0.0 }
     }
 
-    /// Takes in a step of a running average, whose window is `share` of its steps so far. Returns the weight of the newest
-    /// parameters in it.
+    /// Takes in a step of a running average, whose window is `share` of its steps so far. Returns the weight of the
+    /// newest parameters in it.
     pub fn take_in_step(&mut self, share: f64) -> f64 {
         self.sum_of_weights += 1.0;
         1.0 / (share * self.sum_of_weights).max(1.0)
