@@ -34,6 +34,7 @@
 //! then, with those of the other steps.)
 
 mod config;
+mod cooldown;
 mod error;
 mod guard;
 mod host;
@@ -300,7 +301,7 @@ impl<P: Policy> Driver<P> {
         self.apply(decision);
         let is_first_step = decision.reason == Reason::FirstStepTooFar;
         if is_first_step {
-            self.state.lr_first = self.state.lr;
+            self.state.lr_first = self.state.rate.lr;
         } else if order != Order::Skip {
             self.state.recover_until = next + RECOVERY_STEPS;
         }
@@ -316,7 +317,7 @@ impl<P: Policy> Driver<P> {
         let state = &self.state;
         let signals = Signals {
             step: state.step,
-            total_steps: self.config.total_steps,
+            total_steps: self.total_steps(),
             window: *window,
             measured: *measured,
             lr: self.lr(),
@@ -364,7 +365,7 @@ impl<P: Policy> Driver<P> {
 
     fn apply(&mut self, decision: Decision) {
         let (state, bounds) = (&mut self.state, &self.config.bounds);
-        state.lr = clamp(state.lr * sound(decision.lr_factor), bounds.lr, state.lr_base);
+        state.rate.lr = clamp(state.rate.lr * sound(decision.lr_factor), bounds.lr, state.lr_base);
         let weight_decay = state.weight_decay * sound(decision.weight_decay_factor);
         state.weight_decay = clamp(weight_decay, bounds.weight_decay, state.weight_decay_base);
         if let Some(action) = decision.action {

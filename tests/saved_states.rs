@@ -204,6 +204,9 @@ fn a_mutated_state_of_a_driver_is_refused_or_orders_soundly() {
     for schedule in [Schedule::Plateau, Schedule::Greedy, Schedule::Cosine, Schedule::AlwaysAccept] {
         let mut driver = new(schedule);
         run(&mut driver, 80, &mut rng);
+        if matches!(schedule, Schedule::Greedy | Schedule::AlwaysAccept) {
+            driver.cool_down(50).unwrap();
+        }
         let saved = artifact::to_bytes(&driver.state());
         let mut n_accepted = 0;
         for case in 0..2000 {
@@ -425,6 +428,7 @@ mod with_tch {
             (artifact::to_bytes(&run.state().unwrap()), artifact::to_bytes(batches))
         };
         (0..rng.random_range(2..4)).for_each(|_| _ = steps(&whole, &mut run, &mut batches));
+        run.cool_down(15).unwrap();
         let states = there_and_back("run", &run.state().unwrap());
         let rests = there_and_back("batches", &batches);
         let expected = steps(&whole, &mut run, &mut batches);

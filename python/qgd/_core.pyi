@@ -103,6 +103,8 @@ class Driver:
     def set_lr(self, lr: float) -> None:
         """Sets a new base learning rate; the ratio of the present rate to it stays."""
     def set_weight_decay(self, weight_decay: float) -> None: ...
+    def cool_down(self, n_steps: int) -> None:
+        """Says that the run has `n_steps` steps left: over them the learning rate falls in a straight line to zero."""
     def observe_validation(self, error: float) -> None: ...
     def freeze(self) -> None:
         """Stops the policy from learning and exploring."""
@@ -161,6 +163,8 @@ class Session:
         step, None where the step is left out: `params` and the moments then are as they were, or were put back."""
     def replaced(self) -> None:
         """Takes note that the caller has put other parameters in: no rollback leads back behind them."""
+    def cool_down(self, n_steps: int) -> None:
+        """Says that the run has `n_steps` steps left: over them the learning rate falls in a straight line to zero."""
     def observe_validation(self, error: float) -> None: ...
     def state(self, params: _Floats, *moments: _Floats) -> bytes:
         """State of the run after the last step, with the parameters and moments."""

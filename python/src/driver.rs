@@ -203,6 +203,11 @@ impl Driver {
         locked(&self.inner).driver.set_weight_decay(weight_decay).map_err(value_error)
     }
 
+    /// Says that the run has `n_steps` steps left: over them the learning rate falls to zero.
+    fn cool_down(&self, n_steps: i64) -> PyResult<()> {
+        locked(&self.inner).driver.cool_down(steps_left(n_steps)?).map_err(value_error)
+    }
+
     /// Takes note of the newest validation loss or error, for the policy.
     fn observe_validation(&self, error: f64) {
         locked(&self.inner).driver.observe_validation(error);
@@ -326,6 +331,11 @@ pub fn n_steps(steps: i64) -> PyResult<u64> {
             "total_steps is {steps}, but a run has at least 1 step (None where the number is not known)"
         ))
     })
+}
+
+/// A number of steps that are left, as Python gave it.
+pub fn steps_left(steps: i64) -> PyResult<u64> {
+    u64::try_from(steps).map_err(|_| value_error(format!("n_steps is {steps}, but must be at least 1")))
 }
 
 /// Indices, ascending, of the coordinates that are measured of `n_params`; None where all are.

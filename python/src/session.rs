@@ -2,7 +2,7 @@
 
 use crate::arguments::{Floats, FloatsMut, Seed};
 use crate::controllers::named;
-use crate::driver::n_steps;
+use crate::driver::{n_steps, steps_left};
 use crate::errors::{runtime_error, value_error};
 use pyo3::prelude::*;
 use qgd::artifact;
@@ -66,6 +66,11 @@ impl Session {
     /// Takes note that the caller has put other parameters in: no rollback leads back behind them.
     fn replaced(&self) {
         self.inner().replaced();
+    }
+
+    /// Says that the run has `n_steps` steps left: over them the learning rate falls to zero.
+    fn cool_down(&self, n_steps: i64) -> PyResult<()> {
+        self.inner().cool_down(steps_left(n_steps)?).map_err(value_error)
     }
 
     /// Takes note of the newest validation loss or error, for the policy.

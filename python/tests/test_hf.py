@@ -193,3 +193,32 @@ def test_bad_use_says_what_to_do(tmp_path):
 
     with pytest.raises(RuntimeError, match="there is no QController"):
         trainer_of(tmp_path, cls=Elsewhere, optimizers=(None, None), max_steps=1).train()
+
+
+def test_a_callback_ends_a_run_early_with_a_cooldown_and_the_average_is_left_in_the_net(tmp_path):
+    class TimeIsUp(transformers.TrainerCallback):
+        def on_step_end(self, args, state, control, **kwargs):
+            if state.global_step == 50:
+                trainer.controller.cool_down(10)
+            control.should_training_stop = state.global_step == trainer.controller.total_steps
+
+    trainer = trainer_of(tmp_path, extra={"controller_options": {"average": 0.1}})
+    trainer.add_callback(TimeIsUp())
+    rates = []
+    trainer.add_callback(Rates(rates, lambda: trainer.controller.lr))
+    trainer.train()
+    assert trainer.controller.steps == trainer.state.global_step == 60
+    assert rates[-1] < 0.3 * rates[49]
+    trained = values(trainer.model)
+    with trainer.controller.averaged():
+        average = values(trainer.model)
+    trainer.controller.finish()
+    assert same(values(trainer.model), average) and not same(average, trained)
+
+
+class Rates(transformers.TrainerCallback):
+    def __init__(self, rates, now):
+        self._rates, self._now = rates, now
+
+    def on_step_end(self, args, state, control, **kwargs):
+        self._rates.append(self._now())

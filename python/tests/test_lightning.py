@@ -278,3 +278,18 @@ def test_bad_use_says_what_to_do():
 
     with pytest.warns(UserWarning), pytest.raises(ValueError, match="no optimizer to control"):
         trainer_of().fit(Idle(), loader())
+
+
+def test_a_callback_ends_a_run_early_with_a_cooldown():
+    class TimeIsUp(pl.Callback):
+        def on_train_batch_end(self, trainer, *_):
+            opt = trainer.optimizers[0]
+            if opt.steps == 100:
+                opt.cool_down(20)
+            rates.append(opt.lr)
+            trainer.should_stop = opt.steps == opt.total_steps
+
+    rates, module = [], module_of(pl.LightningModule)
+    trainer = trainer_of(callbacks=[qgd.lightning.Callback(), TimeIsUp()], min_epochs=1)
+    trainer.fit(module, loader())
+    assert trainer.optimizers[0].steps == 120 and rates[-2] < 0.3 * rates[100]

@@ -1,5 +1,6 @@
 //! What a host sets, asks and saves between two steps.
 
+use super::cooldown::Cooldown;
 use super::guard::Guard;
 use super::pace::clamp;
 use super::{DecisionCallback, DecisionCounts, Driver, DriverConfig, DriverError, DriverState, State};
@@ -30,9 +31,9 @@ impl<P: Policy> Driver<P> {
     /// When `lr` is not a positive number.
     pub fn set_lr(&mut self, lr: f64) -> Result<(), DriverError> {
         self.config.check(lr, 0.0)?;
-        let ratio = self.state.lr / self.state.lr_base;
+        let ratio = self.state.rate.lr / self.state.lr_base;
         self.state.lr_base = lr;
-        self.state.lr = clamp(lr * ratio, self.config.bounds.lr, lr);
+        self.state.rate.lr = clamp(lr * ratio, self.config.bounds.lr, lr);
         Ok(())
     }
 
@@ -44,6 +45,42 @@ impl<P: Policy> Driver<P> {
         self.config.check(self.state.lr_base, weight_decay)?;
         self.state.weight_decay = weight_decay;
         self.state.weight_decay_base = weight_decay;
+        Ok(())
+    }
+
+    /// Says that the run has `n_steps` steps left, the coming one included: over them the learning rate falls in a
+    /// straight line to zero, underneath the decisions, and the policy knows from here on how far the run is.
+    ///
+    /// It may be called at any step, with a budget or without. The fall begins at the factor that is in force, also
+    /// where another cooldown is under way, so the rate never rises by it; the last call counts. The k-th step (k from
+    /// 0) has `1 - k / n_steps` of that factor. A run that goes on after them keeps the factor of the last one.
+    ///
+    /// ```
+    /// use qgd::driver::{Driver, DriverConfig, Order};
+    /// use qgd::policy::Measured;
+    /// use qgd::schedule::Schedule;
+    ///
+    /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// let policy = Schedule::Constant.policy(None, 0)?;
+    /// let mut driver = Driver::new(policy, 1.0, 0.0, DriverConfig::default())?;
+    /// let mut lrs = Vec::new();
+    /// for step in 0..8 {
+    ///     if step == 2 {
+    ///         driver.cool_down(4)?;
+    ///     }
+    ///     if let Order::Apply { lr, .. } = driver.step(&[1.0], true, Measured::default) {
+    ///         lrs.push(lr);
+    ///     }
+    /// }
+    /// assert_eq!(lrs, [1.0, 1.0, 1.0, 0.75, 0.5, 0.25, 0.25, 0.25]);
+    /// assert_eq!(driver.total_steps(), Some(6));
+    /// # Ok(()) }
+    /// ```
+    ///
+    /// # Errors
+    /// When `n_steps` is 0.
+    pub fn cool_down(&mut self, n_steps: u64) -> Result<(), DriverError> {
+        self.state.rate.cooldown = Some(Cooldown::new(self.state.step, n_steps, self.base_factor())?);
         Ok(())
     }
 
@@ -100,7 +137,14 @@ impl<P: Policy> Driver<P> {
 
     /// Learning rate to use now.
     pub fn lr(&self) -> f64 {
-        self.state.lr * self.config.pace.base_factor(self.state.step, self.config.total_steps)
+        self.state.rate.lr * self.base_factor()
+    }
+
+    /// Factor of the schedule underneath: of the cooldown that was asked for, else of the pace's.
+    fn base_factor(&self) -> f64 {
+        let (step, pace) = (self.state.step, &self.config.pace);
+        let planned = || pace.base_factor(step, self.config.total_steps);
+        self.state.rate.cooldown.map_or_else(planned, |cooldown| cooldown.factor_at(step))
     }
 
     /// Weight decay to use now (PyTorch's: the gradient of the penalty is `weight_decay * x`).
@@ -113,9 +157,10 @@ impl<P: Policy> Driver<P> {
         self.state.step
     }
 
-    /// Budget in inner steps, where it is known.
+    /// Budget in inner steps, where it is known: the configured one, or what [`Driver::cool_down`] has made of it.
     pub fn total_steps(&self) -> Option<u64> {
-        self.config.total_steps
+        let on_demand = self.state.rate.cooldown.map(|cooldown| cooldown.total_steps());
+        on_demand.or(self.config.total_steps)
     }
 
     /// The last decision, be it of the policy or of the guard.

@@ -263,6 +263,15 @@ impl Session {
         (self.kept, self.first, self.untouched) = (None, None, None);
     }
 
+    /// Says that the run has `n_steps` steps left: over them the learning rate falls to zero. See
+    /// [`Driver::cool_down`].
+    ///
+    /// # Errors
+    /// When it is 0.
+    pub fn cool_down(&mut self, n_steps: u64) -> Result<(), SessionError> {
+        Ok(self.driver.cool_down(n_steps)?)
+    }
+
     /// Adds a callback that is called with every decision.
     pub fn on_decision(&mut self, callback: impl FnMut(&TraceRecord<'_>) + Send + 'static) {
         self.driver.on_decision(Box::new(callback));

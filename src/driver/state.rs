@@ -1,5 +1,6 @@
 //! State of a driver: what it holds, and what of it a run can have left so.
 
+use super::cooldown::Rate;
 use super::guard::{Guard, RECOVERY_STEPS};
 use super::losses::Losses;
 use super::{DecisionCounts, DriverConfig, DriverError};
@@ -16,7 +17,7 @@ pub struct DriverState(#[serde(with = "exact")] pub(super) State);
 
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub(super) struct State {
-    pub(super) lr: f64,
+    pub(super) rate: Rate,
     pub(super) lr_base: f64,
     /// Learning rate at the start or, where the first step was too long, the one after that.
     pub(super) lr_first: f64,
@@ -43,7 +44,7 @@ impl State {
     /// State at step 0.
     pub(super) fn new(lr: f64, weight_decay: f64, config: &DriverConfig) -> Self {
         Self {
-            lr,
+            rate: Rate { lr, cooldown: None },
             lr_base: lr,
             lr_first: lr,
             weight_decay,
@@ -65,7 +66,8 @@ impl State {
 
     /// Checks that a driver of this configuration can have left it so.
     pub(super) fn check(&self, config: &DriverConfig) -> Result<(), DriverError> {
-        config.check(self.lr, self.weight_decay)?;
+        config.check(self.rate.lr, self.weight_decay)?;
+        self.rate.check(self.step)?;
         config.check(self.lr_base, self.weight_decay_base)?;
         within("lr_first", self.lr_first, is_positive(self.lr_first), "a positive number")?;
         match (&self.guard, &config.guard) {

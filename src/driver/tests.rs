@@ -288,6 +288,127 @@ fn a_cooldown_ends_a_known_budget_at_zero_and_leaves_an_unknown_one_alone() {
     assert_eq!(lrs(None)[..8], [0.2, 0.2, 0.2, 0.2, 0.4, 0.4, 0.4, 0.4]);
 }
 
+/// Rates of a driver of `n` steps that is told at each of these steps how many are left.
+fn cooled(mut driver: Driver<Always>, n: u64, calls: &[(u64, u64)]) -> Vec<f64> {
+    let rates = (0..n).map(|at| {
+        for (_, left) in calls.iter().filter(|(step, _)| *step == at) {
+            driver.cool_down(*left).unwrap();
+        }
+        rate(step(&mut driver, 1.0))
+    });
+    rates.collect()
+}
+
+fn planned(cooldown: f64, total_steps: Option<u64>) -> Driver<Always> {
+    let config = DriverConfig { pace: Pace { cooldown, ..Pace::every(5) }, total_steps, ..DriverConfig::default() };
+    Driver::new(Always(1.25), 0.1, 0.0, config).unwrap()
+}
+
+#[test]
+fn a_cooldown_on_demand_falls_linearly_to_zero_from_any_step_and_stays_there() {
+    let free = cooled(planned(0.0, None), 40, &[]);
+    for (begin, n) in [(0, 1), (0, 25), (3, 7), (5, 5), (17, 20), (39, 1)] {
+        for (at, lr) in cooled(planned(0.0, None), 40, &[(begin, n)]).into_iter().enumerate() {
+            let k = (at as u64).saturating_sub(begin).min(n - 1);
+            let expected = free[at] * (1.0 - k as f64 / n as f64);
+            assert!((lr / expected - 1.0).abs() < 1e-12 && lr > 0.0, "{n} from {begin}: {lr} at {at}, not {expected}");
+        }
+    }
+}
+
+#[test]
+fn a_cooldown_on_demand_is_that_of_a_budget_known_beforehand() {
+    let known = cooled(planned(0.5, Some(40)), 50, &[]);
+    assert_eq!(cooled(planned(0.0, None), 50, &[(20, 20)]), known);
+    for at in 20..40 {
+        let again = cooled(planned(0.5, Some(40)), 50, &[(at, 40 - at)]);
+        assert!(again.iter().zip(&known).all(|(a, b)| (a / b - 1.0).abs() < 1e-12), "asked for at {at}");
+    }
+}
+
+#[test]
+fn a_cooldown_on_demand_begins_at_the_factor_in_force_and_the_last_one_counts() {
+    for total_steps in [None, Some(30)] {
+        let before = cooled(planned(0.5, total_steps), 40, &[]);
+        for at in 0..35 {
+            let once = cooled(planned(0.5, total_steps), 40, &[(at, 12)]);
+            assert_eq!(once[at as usize].to_bits(), before[at as usize].to_bits(), "at {at} of {total_steps:?}");
+            let twice = cooled(planned(0.5, total_steps), 40, &[(at, 12), (at + 4, 3)]);
+            let (second, free) = (at as usize + 4, cooled(planned(0.0, None), 40, &[]));
+            for k in 0..40 - second {
+                let factor = once[second] / free[second] * (1.0 - k.min(2) as f64 / 3.0);
+                assert!((twice[second + k] / (free[second + k] * factor) - 1.0).abs() < 1e-12, "{at}, {k} steps later");
+            }
+        }
+    }
+}
+
+#[test]
+fn a_policy_hears_of_the_steps_that_are_left() {
+    struct Told(Vec<Option<u64>>);
+    impl Policy for Told {
+        fn decide(&mut self, signals: &Signals) -> Decision {
+            self.0.push(signals.total_steps);
+            Decision::scheduled(1.0)
+        }
+    }
+    for total_steps in [None, Some(100)] {
+        let config = DriverConfig { total_steps, ..DriverConfig::default() };
+        let mut driver = Driver::new(Told(Vec::new()), 0.1, 0.0, config).unwrap();
+        for at in 0..6 {
+            if at == 2 || at == 4 {
+                driver.cool_down(10 - at).unwrap();
+                driver.cool_down(10).unwrap();
+            }
+            let _ = driver.step(&[1.0], true, Measured::default);
+        }
+        assert_eq!(driver.total_steps(), Some(14));
+        assert_eq!(driver.into_policy().0, [total_steps, total_steps, Some(12), Some(12), Some(14), Some(14)]);
+    }
+}
+
+#[test]
+fn one_cooldown_after_the_other_never_comes_to_zero() {
+    let mut driver = driver(1.0, 1, None);
+    for _ in 0..200 {
+        driver.cool_down(100).unwrap();
+        (0..100).for_each(|_| assert!(rate(step(&mut driver, 1.0)) > 0.0));
+    }
+    let saved = driver.state();
+    driver.load_state(saved).unwrap();
+}
+
+#[test]
+fn a_cooldown_over_no_steps_is_refused_and_changes_nothing() {
+    let mut driver = driver(1.0, 1, None);
+    let before = driver.state();
+    for n_steps in [0, u64::MAX] {
+        let error = driver.cool_down(n_steps).unwrap_err().to_string();
+        assert!(error.starts_with("n_steps is") && error.contains("at least 1"), "{error}");
+    }
+    assert_eq!(driver.state(), before);
+}
+
+#[test]
+fn a_saved_driver_goes_on_with_its_cooldown() {
+    let new = || driver(1.1, 4, Some(GuardConfig::default()));
+    let calls = [(6, 30), (20, 9)];
+    let all = cooled(new(), 40, &calls);
+    for cut in 0..40 {
+        let (mut first, mut second) = (new(), new());
+        for at in 0..cut {
+            calls.iter().filter(|call| call.0 == at).for_each(|call| first.cool_down(call.1).unwrap());
+            let _ = step(&mut first, 1.0);
+        }
+        second.load_state(crate::artifact::from_bytes(&crate::artifact::to_bytes(&first.state())).unwrap()).unwrap();
+        assert_eq!(second.state(), first.state());
+        for at in cut..40 {
+            calls.iter().filter(|call| call.0 == at).for_each(|call| second.cool_down(call.1).unwrap());
+            assert_eq!(rate(step(&mut second, 1.0)).to_bits(), all[at as usize].to_bits(), "cut after {cut} steps");
+        }
+    }
+}
+
 #[test]
 fn start_values_and_settings_that_no_run_can_use_are_refused_by_name() {
     let refused = |lr, weight_decay, config| {
@@ -336,6 +457,28 @@ fn a_saved_driver_goes_on_with_the_losses_of_its_window() {
     }
 }
 
+/// State of a driver (and its measurement) of the schedule "constant" from 0.125 after three steps, as the version
+/// before cooldowns on demand saved it.
+const BEFORE: &str = "\
+    000000000000c03f000000000000c03f000000000000c03f0000000000000000000000000000000003000000000000006400\
+    000000000000000000000000000002000000000000000000403f0000003f000000000000000001000000000000f03f000000\
+    0000000008400000000000000240000000000000fd3f00000000000000000000000000000000000000000000000000000001\
+    0000000000000000000000000000000000000000000000000000000000000000000000000000000002000000000000000000\
+    803f0000803f02000000000000000000803f0000803f0200000000000000000000000000000002000000000000000000803f\
+    0000803f02000000000000000000803f0000803f";
+
+#[test]
+fn a_state_from_before_there_were_cooldowns_on_demand_is_read_and_written_as_it_was() {
+    type Saved = (DriverState, crate::policy::Measure);
+    let before: Vec<u8> =
+        (0..BEFORE.len()).step_by(2).map(|i| u8::from_str_radix(&BEFORE[i..i + 2], 16).unwrap()).collect();
+    let saved: Saved = crate::artifact::from_bytes(&before).unwrap();
+    assert_eq!(crate::artifact::to_bytes(&saved), before);
+    let mut driver = driver(1.0, 100, None);
+    driver.load_state(saved.0).unwrap();
+    assert_eq!((driver.lr(), driver.steps(), driver.total_steps()), (0.125, 3, None));
+}
+
 #[test]
 fn a_state_of_other_rules_or_with_impossible_values_is_refused_and_changes_nothing() {
     let (mut guarded, mut bare) = (driver(0.5, 1, Some(GuardConfig::default())), driver(0.5, 1, None));
@@ -347,10 +490,19 @@ fn a_state_of_other_rules_or_with_impossible_values_is_refused_and_changes_nothi
     let other = GuardConfig { explosion: 3.0, ..GuardConfig::default() };
     assert!(matches!(guarded.load_state(driver(0.5, 1, Some(other)).state()), Err(DriverError::GuardConfig)));
     let state = || before.0.clone();
+    let cools = |begin, n_steps, factor| {
+        let cooldown = Some(cooldown::Cooldown { begin, n_steps, factor });
+        State { rate: cooldown::Rate { lr: 0.1, cooldown }, ..state() }
+    };
     let broken = [
-        (State { lr: -0.1, ..state() }, "lr is -0.1"),
+        (State { rate: cooldown::Rate { lr: -0.1, cooldown: None }, ..state() }, "lr is -0.1"),
         (State { lr_first: f64::INFINITY, ..state() }, "lr_first is inf"),
         (State { lr_base: f64::NAN, ..state() }, "lr is NaN"),
+        (cools(0, 5, 1.5), "cooldown.factor is 1.5"),
+        (cools(0, 5, f64::NAN), "cooldown.factor is NaN"),
+        (cools(0, 5, 0.0), "cooldown.factor is 0"),
+        (cools(0, 0, 0.5), "cooldown.n_steps is 0"),
+        (cools(3, 5, 0.5), "cooldown.begin is 3"),
         (State { step: u64::MAX, ..state() }, "step is"),
         (State { next_decision: 1 << 60, ..state() }, "next_decision is"),
         (State { recover_until: u64::MAX, ..state() }, "recover_until is"),

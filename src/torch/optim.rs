@@ -52,12 +52,14 @@ pub struct Optimizer {
     config: OptimConfig,
     /// Number of steps taken with each variable: a variable without a gradient is skipped.
     steps: Vec<u64>,
-    /// Moments, `[n_params]` each.
+    /// Moments, `[n_params]` each. The last one is the running average, where there is one.
     moments: Vec<Tensor>,
     /// Rows and columns of each variable that is a weight matrix to be orthogonalized; none for the others.
     matrices: Vec<Option<[i64; 2]>>,
-    /// Weights of a schedule-free average.
+    /// What an average, running or schedule-free, remembers of its steps.
     average: Average,
+    /// Window of a running average, as a share of its steps so far.
+    window: Option<f64>,
     plan: Plan,
 }
 
@@ -78,8 +80,16 @@ impl Optimizer {
         config.check()?;
         let flat = FlatParams::new(vs)?;
         let (steps, moments, matrices) = (Vec::new(), Vec::new(), Vec::new());
-        let mut optimizer =
-            Self { flat, config, steps, moments, matrices, average: Average::default(), plan: Plan::default() };
+        let mut optimizer = Self {
+            flat,
+            config,
+            steps,
+            moments,
+            matrices,
+            average: Average::default(),
+            window: None,
+            plan: Plan::default(),
+        };
         optimizer.fit_to_params()?;
         Ok(optimizer)
     }
@@ -236,14 +246,15 @@ impl Optimizer {
         }
         let safe = finite.map(|finite| update::only_if(finite, &gradient.flat, 0.0)).transpose()?;
         let flat = safe.as_ref().unwrap_or(&gradient.flat);
-        let share = if self.has_average() { self.average.take_in(self.config.lr) } else { 0.0 };
+        let is_free = self.config.algorithm.share_of_average().is_some();
+        let share = if is_free { self.average.take_in(self.config.lr) } else { 0.0 };
         for span in &mut self.plan.spans {
             span.update(&self.config, flat, self.steps[span.first_variable] + 1, share, finite)?;
         }
         for (steps, _) in self.steps.iter_mut().zip(&gradient.present).filter(|(_, present)| **present) {
             *steps += 1;
         }
-        Ok(())
+        self.follow()
     }
 
     /// Makes the moments fit the parameters: new ones are zero, old ones move to the device and kind of the parameters.
@@ -261,13 +272,23 @@ impl Optimizer {
         };
         let options = options_of(self.flat.data())?;
         let n_params = self.flat.len() as i64;
-        for moment in &mut self.moments {
+        let n_own = self.config.n_moments();
+        for (i, moment) in self.moments.iter_mut().enumerate() {
             let old = moment.f_to_device(options.1)?.f_to_kind(options.0)?;
-            let new = Tensor::f_zeros([n_params - old.numel() as i64], options)?;
+            let (n_old, n_new) = (old.numel() as i64, n_params - old.numel() as i64);
+            let is_average = i >= n_own;
+            let new = if is_average {
+                self.flat.data().f_narrow(0, n_old, n_new)?
+            } else {
+                Tensor::f_zeros([n_new], options)?
+            };
             *moment = Tensor::f_cat(&[old, new], 0)?;
         }
-        while self.moments.len() < self.config.n_moments() {
+        while self.moments.len() < n_own {
             self.moments.push(Tensor::f_zeros([n_params], options)?);
+        }
+        if self.window.is_some() && self.moments.len() == n_own {
+            self.moments.push(self.flat.data().f_detach_copy()?);
         }
         Ok(())
     }

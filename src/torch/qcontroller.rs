@@ -15,6 +15,7 @@
 //! never shown a bad gradient, and after a rollback it goes on with the moments that it has. Its state cannot be saved
 //! either.
 
+mod end;
 mod losses;
 mod state;
 mod step;
@@ -296,33 +297,6 @@ impl QController {
     pub fn weights_loaded(&mut self) -> Result<(), TorchError> {
         self.refresh()?;
         self.losses.forget_pending();
-        self.begin_here()
-    }
-
-    /// Calls `look` while the net has the average of a schedule-free optimizer ([`Optimizer::averaged`]).
-    ///
-    /// # Errors
-    /// When libtorch fails.
-    pub fn averaged<T>(&mut self, look: impl FnOnce() -> T) -> Result<T, TorchError> {
-        self.refresh()?;
-        match &mut self.target {
-            Target::Ours(optimizer) => optimizer.averaged(look),
-            Target::Tch(_) => Ok(look()),
-        }
-    }
-
-    /// Leaves the average of a schedule-free optimizer in the net, at the end of the training ([`Optimizer::finish`]). A
-    /// run that goes on after it begins there, as after [`QController::weights_loaded`]. With every other optimizer
-    /// nothing is done.
-    ///
-    /// # Errors
-    /// When libtorch fails.
-    pub fn finish(&mut self) -> Result<(), TorchError> {
-        self.refresh()?;
-        match &mut self.target {
-            Target::Ours(optimizer) if optimizer.has_average() => optimizer.finish()?,
-            _ => return Ok(()),
-        }
         self.begin_here()
     }
 

@@ -8,6 +8,7 @@ import warnings
 
 from torch.optim import Optimizer
 
+from ._average import checked_count
 from ._losses import Losses
 
 #: What a checkpoint holds of the controller, as this version of the package writes it.
@@ -65,6 +66,8 @@ class Checkpoint:
         self._losses = Losses()
         self._forget_params()
         self._make_driver()
+        self._begin_average()
+        self._load_averages(state_dict)
         if loaded is None:
             warnings.warn(
                 "this checkpoint was saved by the bare optimizer: the controller begins anew, at the learning rate in it",
@@ -92,6 +95,8 @@ class Checkpoint:
                 if value is not None
             },
         }
+        if self._average is not None:
+            contents["averaged"] = self._n_averaged
         return json.dumps(contents)
 
     def _checked(self, contents, n_groups):
@@ -109,6 +114,7 @@ class Checkpoint:
             counters = {str(counter) for counter in contents["counters"]}
             lead = _positive(contents["lead"])
             is_scheduled, measured = bool(contents["scheduled"]), contents.get("measured")
+            n_averaged = checked_count(contents.get("averaged", 0))
         except (LookupError, TypeError, ValueError, AttributeError) as error:
             raise ValueError(f"what the checkpoint holds of the controller is damaged: {error!r}") from error
         own, saved = self._options["controller"], contents.get("controller")
@@ -123,11 +129,11 @@ class Checkpoint:
                 hint = f"build it as QController(optimizer, '{saved}', ...) to go on"
                 raise ValueError(f"the checkpoint is of the controller '{saved}', this one is '{own}': {hint}") from error
             raise ValueError(f"the checkpoint cannot go on under the controller '{own}': {error}") from error
-        return driver, values, losses, counters, is_scheduled, lead, measured
+        return driver, values, losses, counters, is_scheduled, lead, measured, n_averaged
 
-    def _take_over(self, driver, values, losses, counters, is_scheduled, lead, measured):
+    def _take_over(self, driver, values, losses, counters, is_scheduled, lead, measured, n_averaged):
         """Goes on from what was saved."""
-        self._driver, self._measured = driver, measured
+        self._driver, self._measured, self._n_averaged = driver, measured, n_averaged
         for name, value in values.items():
             (self._lr if name == "lr" else self._weight_decay).__dict__.update(value)
         self._losses.load(losses)

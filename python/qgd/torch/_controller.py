@@ -4,6 +4,7 @@ import torch
 from torch.optim import Optimizer
 
 from .. import _core
+from ._average import Averaging, checked_share
 from ._checkpoint import Checkpoint
 from ._checks import bounds, check_closure, check_optimizer, check_restored, mind_left_out, nets, whole
 from ._grads import are_finite, check_grads
@@ -17,7 +18,7 @@ from ._wrapper import Wrapper
 ROLLBACKS = ("state", "parameters", "cpu", False)
 
 
-class QController(Signals, Report, Checkpoint, Wrapper):
+class QController(Signals, Averaging, Report, Checkpoint, Wrapper):
     """Steps an optimizer and lets a policy move its learning rate and weight decay.
 
     It is a `torch.optim.Optimizer`: pass it wherever the optimizer went. `param_groups`, `state` and `defaults` are the
@@ -32,11 +33,15 @@ class QController(Signals, Report, Checkpoint, Wrapper):
         controller: name of a pretrained controller (`qgd.controllers()`), path of a pretrained file, or name of a
             schedule ("constant", "cosine", ...). With "+online" at its end, a controller goes on learning in this run.
         total_steps: number of optimizer steps of the run (epochs times batches, divided by the batches that are
-            accumulated), where it is known. In its second half the learning rate falls in a straight line to zero.
+            accumulated), where it is known. In its second half the learning rate falls in a straight line to zero. Where it
+            is not known: see `cool_down`.
         model: the net (or several, in a list), for its buffers: a rollback restores running statistics too.
         rollback: what is kept to go back to. "state": parameters, the optimizer's state and buffers (as much memory as
             they take). "parameters": parameters and buffers. "cpu": as "state", in the memory of the host. False:
             nothing; a step that wrecks the net stays.
+        average: window of a running average of the weights, as a share of the steps so far: 0.1 is a good one. `averaged`
+            shows it, `finish` leaves it in the net: for runs that have no cooldown. None: there is none. It takes as much
+            memory as the parameters, once more in what is kept to go back to.
         loss_floor: a value below every loss, for losses that may be negative or that a constant is part of.
         lr_bounds, weight_decay_bounds: (low, high) of the controlled values. The optimizer's own must lie within.
             The cooldown, and a scheduler, may go below.
@@ -62,6 +67,7 @@ class QController(Signals, Report, Checkpoint, Wrapper):
         total_steps=None,
         model=None,
         rollback="state",
+        average=None,
         loss_floor=0.0,
         lr_bounds=None,
         weight_decay_bounds=None,
@@ -81,6 +87,7 @@ class QController(Signals, Report, Checkpoint, Wrapper):
             "seed": whole("seed", seed, 0),
         }
         self._rollback, self._looks_first = rollback, looks_first
+        self._average = checked_share(average)
         self._process_group = process_group
         self._models = nets("model", model)
         self._begin(optimizer, options)
@@ -98,6 +105,7 @@ class QController(Signals, Report, Checkpoint, Wrapper):
         # Number of decisions without a validation loss; None once there was one.
         self._n_blind = 0
         self._counters = set()
+        self._n_averaged, self._is_shown = 0, False
         self._make_driver()
         self._forget_params()
 
@@ -170,6 +178,24 @@ class QController(Signals, Report, Checkpoint, Wrapper):
         self._n_blind = None
         self._driver.observe_validation(float(loss))
 
+    def cool_down(self, n_steps):
+        """Says that the run has `n_steps` steps left, the coming one included: over them the learning rate falls in a
+        straight line to zero, beside what the controller does, and beside a scheduler.
+
+        It may be called at any time, with `total_steps` or without; the last call counts. The fall begins at the rate
+        that is in force, so the rate never rises by it. A run that goes on after them keeps the last, tiny factor. Where
+        several processes train one net, every one of them calls it, before the same step.
+
+        Raises:
+            ValueError: `n_steps` is no whole number of at least 1, or the controller leaves the learning rate alone.
+        """
+        if not self._driver.moves_lr:
+            raise ValueError(
+                f"the controller '{self._options['controller']}' leaves the learning rate to you: lower it by a scheduler of "
+                "torch.optim.lr_scheduler"
+            )
+        self._driver.cool_down(whole("n_steps", n_steps, 1))
+
     @property
     def _step_supports_amp_scaling(self):
         # A gradient scaler asks this at each of its steps. It then divides the gradients before ours, so that scaled
@@ -211,9 +237,11 @@ class QController(Signals, Report, Checkpoint, Wrapper):
                 return None
         elif loss is not None:
             self.observe(loss)
+        self._check_not_shown("step")
         if self._is_dry():
             self._losses.drop()
             self._base.step()
+            self._make_averages()
             return loss
         self._refresh()
         self._take_in()
@@ -293,11 +321,15 @@ class QController(Signals, Report, Checkpoint, Wrapper):
             if self._kept is not None:
                 self._kept.restore(self._counters)
                 self._check_restored()
+            if self._rollback not in ("state", "cpu"):
+                # What was undone is part of the average, which nothing has kept.
+                self._begin_average()
             self._driver.rolled_back(self._sample.of_params().cpu().numpy())
         elif order.kind == "restart":
             if self._first is not None:
                 self._first.restore(self._counters)
                 self._kept.take()
+            self._begin_average()
             self._driver.reset_measure()
 
     def _apply(self, order):
@@ -316,6 +348,7 @@ class QController(Signals, Report, Checkpoint, Wrapper):
         finally:
             if self._was_scheduled and self._driver.moves_lr:
                 self._lr.put_bases(groups)
+        self._follow()
         for group, numbers in zip(groups, before):
             self._counters |= {key for key, value in _numbers(group).items() if numbers.get(key) != value} - {"lr"}
 
@@ -338,6 +371,7 @@ class QController(Signals, Report, Checkpoint, Wrapper):
         """Takes note that weights were loaded, or changed otherwise, between two steps: no rollback goes back behind
         them, and the coming step is a decision."""
         self._losses.drop()
+        self._begin_average()
         self._driver.begin_here()
         self._reset_measure()
         self._forget_params()

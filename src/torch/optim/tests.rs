@@ -606,3 +606,84 @@ fn the_average_is_in_the_net_only_while_somebody_looks_and_at_the_end() {
     adam.finish().unwrap();
     assert_eq!(plain.flat(), before);
 }
+
+/// The running average by its definition, in double precision.
+fn slow_average(all: &[Vec<f32>], share: f64) -> Vec<f64> {
+    let mut mean = vec![0.0; all[0].len()];
+    for (t, weights) in (1..).zip(all) {
+        let newest = 1.0 / f64::max(1.0, share * f64::from(t));
+        mean.iter_mut().zip(weights).for_each(|(mean, w)| *mean += newest * (f64::from(*w) - *mean));
+    }
+    mean
+}
+
+#[test]
+fn a_running_average_is_what_its_definition_says_and_moves_no_step() {
+    for (algorithm, share) in
+        [(Algorithm::ADAM, 0.1), (Algorithm::SGD, 0.05), (Algorithm::MUON, 0.3), (Algorithm::LION, 1.0)]
+    {
+        let (net, plain) = (case(true), case(true));
+        let mut averaging = optimizer(&net, algorithm, 0.05, 1e-3).with_average(share).unwrap();
+        let mut bare = optimizer(&plain, algorithm, 0.05, 1e-3);
+        let before = net.flat();
+        assert_eq!(averaging.averaged(|| net.flat()).unwrap(), before, "before the first step");
+        let mut all = Vec::new();
+        for step in 0..60 {
+            averaging.backward_step(&net.loss()).unwrap();
+            bare.backward_step(&plain.loss()).unwrap();
+            assert_eq!(net.flat(), plain.flat(), "{algorithm:?}, step {step}");
+            all.push(net.flat());
+            let shown = averaging.averaged(|| net.flat()).unwrap();
+            let expected = slow_average(&all, share);
+            let off = shown.iter().zip(&expected).map(|(a, b)| (f64::from(*a) - b).abs()).fold(0.0, f64::max);
+            assert!(off < 1e-6, "{algorithm:?}, step {step}: {off}");
+            assert_eq!(net.flat(), plain.flat());
+        }
+        let shown = averaging.averaged(|| net.flat()).unwrap();
+        averaging.finish().unwrap();
+        assert!(net.flat() == shown && shown != plain.flat());
+        // Another average begins here.
+        averaging.backward_step(&net.loss()).unwrap();
+        assert_eq!(averaging.averaged(|| net.flat()).unwrap(), net.flat());
+    }
+}
+
+#[test]
+fn a_running_average_is_saved_with_the_optimizer_and_not_loaded_into_one_without() {
+    let mut whole = case(false);
+    let mut first = optimizer(&whole, Algorithm::ADAM, 0.05, 0.0).with_average(0.2).unwrap();
+    (0..15).for_each(|_| first.backward_step(&whole.loss()).unwrap());
+    let saved = first.state().unwrap();
+    let mut other = case(false);
+    copy(&whole, &mut other);
+    let mut second = optimizer(&other, Algorithm::ADAM, 0.05, 0.0).with_average(0.2).unwrap();
+    second.load_state(&saved).unwrap();
+    for (net, optimizer) in [(&mut whole, &mut first), (&mut other, &mut second)] {
+        (0..10).for_each(|_| optimizer.backward_step(&net.loss()).unwrap());
+    }
+    assert_eq!(first.averaged(|| whole.flat()).unwrap(), second.averaged(|| other.flat()).unwrap());
+    let refused = optimizer(&other, Algorithm::ADAM, 0.05, 0.0).load_state(&saved).unwrap_err().to_string();
+    assert!(refused.contains("number of moments"), "{refused}");
+}
+
+#[test]
+fn a_variable_made_later_is_averaged_from_where_it_is() {
+    let net = case(false);
+    let mut averaging = optimizer(&net, Algorithm::SGD, 0.05, 0.0).with_average(0.1).unwrap();
+    (0..30).for_each(|_| averaging.backward_step(&net.loss()).unwrap());
+    let later = net.vs.root().ones("later", &[2]);
+    let loss = || net.loss() + (&later * 0.0).sum(Kind::Float);
+    averaging.backward_step(&loss()).unwrap();
+    assert_eq!(averaging.averaged(|| Vec::<f32>::try_from(&later.detach()).unwrap()).unwrap(), [1.0, 1.0]);
+}
+
+#[test]
+fn a_running_average_that_cannot_be_is_refused() {
+    let net = case(false);
+    for share in [0.0, -0.1, 1.01, f64::NAN] {
+        let refused = optimizer(&net, Algorithm::ADAM, 0.1, 0.0).with_average(share).err().unwrap().to_string();
+        assert!(refused.starts_with(&format!("share is {share}")), "{refused}");
+    }
+    let refused = optimizer(&net, Algorithm::SCHEDULE_FREE_SGD, 0.1, 0.0).with_average(0.1).err().unwrap().to_string();
+    assert!(refused.contains("one of its own"), "{refused}");
+}

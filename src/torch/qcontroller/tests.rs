@@ -103,6 +103,12 @@ impl Task {
         variables.iter().flat_map(|(_, v)| Vec::<f32>::try_from(v.flatten(0, -1)).unwrap()).collect()
     }
 
+    /// The numbers without the buffers, which the forward pass of a bad batch moves, too.
+    fn weights(&self) -> Vec<f32> {
+        let flat = self.vs.trainable_variables().into_iter().map(|weight| weight.detach().flatten(0, -1));
+        Vec::<f32>::try_from(Tensor::cat(&flat.collect::<Vec<_>>(), 0)).unwrap()
+    }
+
     fn is_finite(&self) -> bool {
         self.numbers().iter().all(|v| v.is_finite())
     }
@@ -490,11 +496,7 @@ fn a_finished_average_is_where_a_run_goes_on_and_loaded_weights_are_their_own_av
     for _ in 0..12 {
         opt.backward_step(&task.loss()).unwrap();
     }
-    // Without the buffers, which the forward pass of a bad batch moves, too.
-    let weights = || {
-        let flat = task.vs.trainable_variables().into_iter().map(|weight| weight.detach().flatten(0, -1));
-        Vec::<f32>::try_from(Tensor::cat(&flat.collect::<Vec<_>>(), 0)).unwrap()
-    };
+    let weights = || task.weights();
     let in_training = weights();
     let average = opt.averaged(weights).unwrap();
     assert!(weights() == in_training && average != in_training);
@@ -509,6 +511,39 @@ fn a_finished_average_is_where_a_run_goes_on_and_loaded_weights_are_their_own_av
     }
     opt.weights_loaded().unwrap();
     assert!(opt.averaged(weights).unwrap().iter().all(|value| value.to_bits() == 0.25f32.to_bits()));
+}
+
+#[test]
+fn a_running_average_is_rolled_back_and_resumed_with_the_rest() {
+    let averaging = |task: &Task, pilot| {
+        let optimizer = Optimizer::new(&task.vs, OptimConfig::new(Algorithm::ADAM, 1e-2)).unwrap();
+        QController::new(optimizer.with_average(0.3).unwrap(), pilot).unwrap()
+    };
+    let (whole, second) = (task(), task());
+    let mut opt = averaging(&whole, guarded(Every(0.97, 1)));
+    let mut kept = Vec::new();
+    for _ in 0..20 {
+        kept = opt.averaged(|| whole.weights()).unwrap();
+        opt.backward_step(&whole.loss()).unwrap();
+    }
+    assert_ne!(kept, opt.averaged(|| whole.weights()).unwrap());
+    let healthy = opt.state().unwrap();
+    for _ in 0..2 {
+        opt.backward_step(&(whole.loss() * f64::NAN)).unwrap();
+    }
+    // Back to before the last step, which nothing has verified.
+    assert_eq!(opt.rollbacks(), 1);
+    assert_eq!(opt.averaged(|| whole.weights()).unwrap(), kept);
+
+    let saved = serde_json::to_string(&healthy).unwrap();
+    for (net, run) in [(&whole, &mut opt), (&second, &mut averaging(&second, guarded(Every(0.97, 1))))] {
+        run.load_state(serde_json::from_str(&saved).unwrap()).unwrap();
+        (0..12).for_each(|_| run.backward_step(&net.loss()).unwrap());
+        run.finish().unwrap();
+    }
+    assert_eq!(whole.numbers(), second.numbers());
+    let mut without = task().ours(Algorithm::ADAM, 1e-2, guarded(Every(0.97, 1)));
+    assert!(without.load_state(healthy).is_err());
 }
 
 #[test]

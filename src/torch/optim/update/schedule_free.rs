@@ -10,7 +10,7 @@ use crate::torch::optim::options_of;
 use serde::{Deserialize, Serialize};
 use tch::Tensor;
 
-/// What an average remembers of the learning rates.
+/// What an average remembers: of the learning rates, or how many steps it has taken in.
 #[derive(Debug, Clone, Copy, PartialEq, Default, Serialize, Deserialize)]
 pub(crate) struct Average {
     largest_lr: f64,
@@ -24,6 +24,18 @@ impl Average {
         let weight = self.largest_lr * self.largest_lr;
         self.sum_of_weights += weight;
         if self.sum_of_weights > 0.0 { weight / self.sum_of_weights } else { 0.0 }
+    }
+
+    /// Takes in a step of a running average, whose window is `share` of its steps so far. Returns the weight of the
+    /// newest parameters in it.
+    pub fn take_in_step(&mut self, share: f64) -> f64 {
+        self.sum_of_weights += 1.0;
+        1.0 / (share * self.sum_of_weights).max(1.0)
+    }
+
+    /// Whether it has not taken in anything yet.
+    pub fn is_empty(&self) -> bool {
+        self.sum_of_weights == 0.0
     }
 
     /// Whether some run can have left it.
