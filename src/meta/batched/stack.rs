@@ -75,6 +75,14 @@ impl Stack {
         }
     }
 
+    /// Shapes of the weights and biases as they are padded; none in quadratics.
+    pub fn blocks(&self) -> &[Block] {
+        match self {
+            Self::Quadratic(_) => &[],
+            Self::Net(nets) => &nets.blocks,
+        }
+    }
+
     /// Losses `[n_nets]` on a batch, and their gradients `[n_nets, n_params]`.
     pub fn losses_and_grads(&self, x: &Tensor, batch: &Tensor) -> Result<(Tensor, Tensor)> {
         match self {

@@ -1,5 +1,6 @@
 //! Everything in a group that changes from step to step: parameters, moments, snapshots, and the memory of the signals.
 
+use super::conditioning::Conditioning;
 use crate::meta::optimizer::{InnerAlgorithm, InnerOptimizer};
 use crate::policy::{Measure, Sums};
 use tch::{Device, Kind, TchError, Tensor};
@@ -83,12 +84,13 @@ pub(super) struct State {
     grad: Tensor,
     grad_ema: Tensor,
     rules: Rules,
+    conditioning: Option<Conditioning>,
 }
 
 /// The optimizers of the nets, in columns `[n_nets, 1]`.
 struct Rules {
     is_adam: Tensor,
-    /// Factor on the first moment, and factor on the gradient that is added to it.
+    /// Factor on the first moment, and factor on the gradient that is added to it; `[n_nets, n_params]` with conditioning.
     keeps: Tensor,
     takes: Tensor,
     /// Whether the weight decay is decoupled from the gradient.
@@ -136,14 +138,19 @@ pub(super) struct Rates {
 
 impl State {
     /// The nets at their `start` `[n_nets, n_params]`, before any step.
-    pub fn new(start: Tensor, algorithms: &[InnerAlgorithm]) -> Result<Self> {
+    pub fn new(start: Tensor, algorithms: &[InnerAlgorithm], conditioning: Option<Conditioning>) -> Result<Self> {
+        let mut rules = Rules::new(algorithms, start.device())?;
+        if let Some(conditioning) = &conditioning {
+            [rules.keeps, rules.takes] = conditioning.factors(&rules.keeps, &rules.takes)?;
+        }
         Ok(Self {
             now: Moving::new(&start)?,
             good: Moving::new(&start)?,
             update: start.f_zeros_like()?,
             grad: start.f_zeros_like()?,
             grad_ema: start.f_zeros_like()?,
-            rules: Rules::new(algorithms, start.device())?,
+            rules,
+            conditioning,
             start,
         })
     }
@@ -233,7 +240,13 @@ impl State {
         let size = single(off(&rates.lr, 0.0)?.f_div(&correction1)?)?;
         let root = second.f_sqrt()?.f_div(&single(correction2)?)?.f_add_scalar(double(InnerOptimizer::EPS))?;
         let root = root.f_where_scalarother(&rules.is_adam, 1.0)?;
-        let _ = x.f_sub_(&first.f_mul(&size)?.f_div(&root)?)?;
+        let Some(conditioning) = &self.conditioning else {
+            let _ = x.f_sub_(&first.f_mul(&size)?.f_div(&root)?)?;
+            return Ok(());
+        };
+        let change = conditioning.direction(first, &grad)?.f_mul(&size)?.f_div(&root)?;
+        conditioning.condition(&change)?;
+        let _ = x.f_sub_(&change)?;
         Ok(())
     }
 
@@ -244,7 +257,7 @@ impl State {
         for tensor in all {
             *tensor = nets.take(tensor)?;
         }
-        Ok(())
+        self.conditioning.as_mut().map_or(Ok(()), |conditioning| conditioning.keep(nets))
     }
 }
 
