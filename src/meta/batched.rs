@@ -34,6 +34,7 @@ mod group;
 mod lockstep;
 mod net;
 mod padding;
+mod rows;
 mod run;
 mod stack;
 mod state;

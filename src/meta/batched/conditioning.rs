@@ -5,7 +5,7 @@
 
 use super::net::views;
 use super::padding::n_numbers;
-use super::state::Rows;
+use super::rows::Rows;
 use crate::meta::architecture::{Block, matrix_shape};
 use crate::meta::optimizer::InnerAlgorithm;
 use crate::meta::tasks::Task;

@@ -3,9 +3,10 @@
 use super::Batched;
 use super::conditioning::Conditioning;
 use super::group::{Group, Kind};
+use super::rows::Rows;
 use super::run::{Feed, NetRun, Report};
 use super::stack::Stack;
-use super::state::{N_SUMS, Pending, Rates, Rows, State};
+use super::state::{N_SUMS, Pending, Rates, State};
 use crate::dqn::Judge;
 use crate::driver::{Driver, Order};
 use crate::meta::rollout::Run;

@@ -3,8 +3,8 @@
 use super::group::{Kind, NetKind};
 use super::net::{Activations, Geometry, forward, views};
 use super::padding::{n_numbers, pad, widest};
+use super::rows::Rows;
 use super::run::Feed;
-use super::state::Rows;
 use crate::dqn::Judge;
 use crate::meta::architecture::{Architecture, Block};
 use crate::meta::mlp::Target;
