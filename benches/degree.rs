@@ -13,7 +13,8 @@
 //! 1/2, 1          loss by this degree over that by degree 0
 //! best            the degree whose losses are the lowest in geometric mean
 //! oracle          for every task the degree that it ends lowest by, over the best single one
-//! on others       the same with all choices made as above and then judged on other batches: what of the oracle is no luck of one run
+//! on others       the same degrees judged on other batches, with the better of the rate and its neighbors there: what of the oracle is
+//!                 no luck of one run
 //! ```
 
 use qgd::driver::DriverError;
@@ -23,6 +24,7 @@ use qgd::schedule::{Constant, Schedule};
 use qgd::statistics::{bootstrap_mean, counted_loss, log_loss, mean, median};
 use qgd::{Controller, Driver, Policy};
 use std::error::Error;
+use std::ops::Range;
 use std::path::Path;
 use std::time::Instant;
 
@@ -91,7 +93,8 @@ fn log_losses<P: Policy>(
     Ok(runs.into_iter().map(|(_, run)| log_loss(counted_loss(run.final_loss()))).collect())
 }
 
-/// What one task ends at by one degree with the best learning rate, and with the same rate on other batches: logarithms.
+/// What one task ends at by one degree with the best learning rate, and on other batches with the best of this rate and its neighbors:
+/// logarithms.
 struct Tuned {
     loss: f64,
     again: f64,
@@ -117,10 +120,14 @@ fn tune(tasks: &[Task], degree: f64) -> Result<Vec<Tuned>> {
     })?;
     println!("  degree {degree}: {:.0} inner steps/s", n_steps as f64 / began.elapsed().as_secs_f64());
     let best: Vec<usize> = found.iter().map(|own| lowest(own)).collect();
-    let again = tasks.iter().zip(&best).map(|(task, &k)| Start { task, lr: rate(task, k, N_LRS), degree, again: true });
-    let again = log_losses(&again.collect::<Vec<_>>(), linear)?;
-    let tuned = found.iter().zip(best).zip(again);
-    Ok(tuned.map(|((own, k), again)| Tuned { loss: own[k], again }).collect())
+    let rates = best.iter().map(|&k| k.saturating_sub(1)..N_LRS.min(k + 2)).collect::<Vec<_>>();
+    let start = |(task, rates): (_, &Range<usize>)| {
+        rates.clone().map(move |k| Start { task, lr: rate(task, k, N_LRS), degree, again: true })
+    };
+    let mut again = log_losses(&tasks.iter().zip(&rates).flat_map(start).collect::<Vec<_>>(), linear)?.into_iter();
+    let again = rates.iter().map(|rates| again.by_ref().take(rates.len()).fold(f64::INFINITY, f64::min));
+    let tuned = found.iter().zip(&best).zip(again);
+    Ok(tuned.map(|((own, &k), again)| Tuned { loss: own[k], again }).collect())
 }
 
 /// Number `k` of `n` rates, log-even over the optimizer's five decades.
