@@ -256,15 +256,21 @@ fn a_net_does_the_same_alone_and_filled_up_to_wider_ones() {
     let of = [(Family::Cnn, InnerAlgorithm::Adam), (Family::Rnn, InnerAlgorithm::Momentum)];
     let everywhere = engines().into_iter().flat_map(|engine| of.map(|(family, algorithm)| (engine, family, algorithm)));
     for (engine, family, algorithm) in everywhere {
-        let tasks = of_family(family, algorithm, 8);
-        let together = constant(engine, &tasks, 1e-3);
-        for (task, together) in tasks.iter().zip(together) {
-            let alone = constant(engine, std::slice::from_ref(task), 1e-3).remove(0);
-            assert_eq!(alone.inner_steps, task.horizon);
-            assert_eq!(alone.evaluations.len(), together.evaluations.len());
-            let mut both = alone.evaluations.iter().zip(&together.evaluations);
-            assert!(both.all(|(&a, &b)| a.is_finite() && close(a, b)), "{alone:?} {together:?}");
-        }
+        let plain = of_family(family, algorithm, 8);
+        let conditioned: Vec<Task> = plain.iter().map(|task| Task { degree: 1.0, ..task.clone() }).collect();
+        let [without, with] = [plain, conditioned].map(|tasks| {
+            let together = constant(engine, &tasks, 1e-3);
+            for (task, together) in tasks.iter().zip(&together) {
+                let alone = constant(engine, std::slice::from_ref(task), 1e-3).remove(0);
+                assert_eq!(alone.inner_steps, task.horizon);
+                assert_eq!(alone.evaluations.len(), together.evaluations.len());
+                let mut both = alone.evaluations.iter().zip(&together.evaluations);
+                assert!(both.all(|(&a, &b)| a.is_finite() && close(a, b)), "{alone:?} {together:?}");
+            }
+            together
+        });
+        let turned = without.iter().zip(&with).filter(|(a, b)| !close(a.final_loss(), b.final_loss())).count();
+        assert!(turned >= 6, "{family:?}: {turned} of 8 end elsewhere with conditioning");
     }
 }
 
