@@ -5,9 +5,9 @@
 //! cargo bench --no-default-features --features meta --bench degree -- 1 2     of other seeds
 //! ```
 //!
-//! Validation tasks of controllers/lr-single.toml, each by the degrees 0, 1/2 and 1, with the learning rate tuned for each
-//! of them over a third-of-a-decade grid (every third rate, then the neighbors of the best), falling linearly to zero.
-//! Losses are compared as everywhere else, with 0.01 added to them.
+//! Validation tasks of controllers/lr-single.toml, each by the degrees 0, 1/2 and 1, with the learning rate tuned for
+//! each of them over a third-of-a-decade grid (every third rate, then the neighbors of the best), falling linearly to
+//! zero. Losses are compared as everywhere else, with 0.01 added to them.
 //!
 //! ```text
 //! 1/2, 1       loss by this degree over that by degree 0
@@ -93,8 +93,8 @@ fn log_losses<P: Policy>(
     Ok(runs.into_iter().map(|(_, run)| log_loss(counted_loss(run.final_loss()))).collect())
 }
 
-/// What one task ends at by one degree with the best learning rate, and on other batches with the best of this rate and its
-/// neighbors: logarithms.
+/// What one task ends at by one degree with the best learning rate, and on other batches with the best of this rate and
+/// its neighbors: logarithms.
 struct Tuned {
     loss: f64,
     again: f64,

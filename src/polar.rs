@@ -1,17 +1,17 @@
-//! The numbers of orthogonalization: what libtorch's tensors and plain slices share where they turn the change of a weight
-//! matrix.
+//! The numbers of orthogonalization: what libtorch's tensors and plain slices share where they turn the change of a
+//! weight matrix.
 //!
-//! Newton-Schulz iteration finds the nearest matrix with orthonormal rows or columns by matrix products alone. With
-//! X = U S Vᵀ each step applies an odd polynomial to the singular values: `X <- a X + (b G + c G²) X`, G = X Xᵀ. X starts
-//! with the norm 1, so that every singular value lies in [0, 1], from where the polynomials bring it near 1; those that are
-//! 0 stay 0.
+//! Newton-Schulz iteration finds the nearest matrix with orthonormal rows or columns by matrix products alone. With X =
+//! U S Vᵀ each step applies an odd polynomial to the singular values: `X <- a X + (b G + c G²) X`, G = X Xᵀ. X starts
+//! with the norm 1, so that every singular value lies in [0, 1], from where the polynomials bring it near 1; those that
+//! are 0 stay 0.
 
 /// Coefficients (a, b, c) of "The Polar Express" (Amsel, Persson, Musco and Gower 2025, arXiv 2505.16932, algorithm 1),
 /// one row for each step, the last one for all that follow. Its authors divide singular values by 1.01 for the sake of
 /// bfloat16; we compute in single precision.
 ///
-/// Nearer to 1 than Muon's within the same steps. After 5 of them singular values of at least 0.001 lie in [0.876, 1.124],
-/// with Muon's in [0.47, 1.21].
+/// Nearer to 1 than Muon's within the same steps. After 5 of them singular values of at least 0.001 lie in [0.876,
+/// 1.124], with Muon's in [0.47, 1.21].
 const POLAR_EXPRESS: [[f64; 3]; 8] = [
     [8.28721201814563, -23.595886519098837, 17.300387312530933],
     [4.107059111542203, -2.9478499167379106, 0.5448431082926601],

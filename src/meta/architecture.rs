@@ -7,8 +7,8 @@ use rand_chacha::ChaCha8Rng;
 /// Shape of one weight or bias, `[outer, n_in, n_out]`, row-major; an extent that is not needed is 1.
 pub(super) type Block = [usize; 3];
 
-/// Rows and columns of a block that is a weight matrix, a convolution as rest × out; none for biases and for lone rows and
-/// columns.
+/// Rows and columns of a block that is a weight matrix, a convolution as rest × out; none for biases and for lone rows
+/// and columns.
 pub(super) fn matrix_shape([outer, n_in, n_out]: Block) -> Option<[usize; 2]> {
     (outer * n_in > 1 && n_out > 1).then_some([outer * n_in, n_out])
 }

@@ -1,7 +1,7 @@
 //! Conditioning on plain memory: the changes of small weight matrices, orthogonalized as [`crate::polar`] says.
 //!
-//! The head is conditioned too, and all is as in `torch::Orthogonal`: the norm of a change is kept, a degree below 1 mixes
-//! the orthogonalized direction with the one that was proposed.
+//! The head is conditioned too, and all is as in `torch::Orthogonal`: the norm of a change is kept, a degree below 1
+//! mixes the orthogonalized direction with the one that was proposed.
 
 use crate::gemm::{Matrix, Panels};
 use crate::polar::{STEPS, TINY, coefficients};
@@ -112,8 +112,8 @@ mod tests {
         found
     }
 
-    /// The matrix with these singular values, and what its change is to become: the same singular vectors, with a mixture
-    /// of its singular values and equal ones, as long as it was.
+    /// The matrix with these singular values, and what its change is to become: the same singular vectors, with a
+    /// mixture of its singular values and equal ones, as long as it was.
     fn with_singular_values(shape: [usize; 2], values: &[f64], degree: f64) -> [Vec<f64>; 2] {
         let mut rng = stream(5, "orthogonal");
         let [left, right] = shape.map(|n| orthonormal(n, values.len(), &mut rng));

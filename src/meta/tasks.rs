@@ -79,8 +79,8 @@ pub struct Task {
     pub problem: Problem,
     /// Optimizer that trains it.
     pub algorithm: InnerAlgorithm,
-    /// Share of the orthogonalized direction in the changes of weight matrices, in [0, 1]: 0 for no conditioning, to the
-    /// bit.
+    /// Share of the orthogonalized direction in the changes of weight matrices, in [0, 1]: 0 for no conditioning, to
+    /// the bit.
     pub degree: f64,
     /// Learning rate at the start.
     pub lr: f64,

@@ -57,7 +57,8 @@ pub(super) struct State {
 /// The optimizers of the nets, in columns `[n_nets, 1]`.
 struct Rules {
     is_adam: Tensor,
-    /// Factor on the first moment, and factor on the gradient that is added to it; `[n_nets, n_params]` with conditioning.
+    /// Factor on the first moment, and factor on the gradient that is added to it; `[n_nets, n_params]` with
+    /// conditioning.
     keeps: Tensor,
     takes: Tensor,
     /// Whether the weight decay is decoupled from the gradient.
