@@ -109,6 +109,8 @@ pub mod meta;
 #[cfg(feature = "torch")]
 pub mod nets;
 mod parallel;
+#[cfg(any(feature = "meta", feature = "torch"))]
+mod polar;
 pub mod policy;
 #[cfg(feature = "meta")]
 pub mod report;

@@ -16,6 +16,7 @@ mod exp;
 mod line_search;
 mod mlp;
 mod optimizer;
+mod orthogonal;
 mod polish;
 mod portrait;
 mod recipe;

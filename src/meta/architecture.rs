@@ -1,10 +1,17 @@
 //! The architecture of a task's net, and the nets that only tch can compute.
 
 use super::mlp::{InnerActivation, Mlp, Target, push_initial};
+use super::orthogonal::WeightMatrix;
 use rand_chacha::ChaCha8Rng;
 
 /// Shape of one weight or bias, `[outer, n_in, n_out]`, row-major; an extent that is not needed is 1.
 pub(super) type Block = [usize; 3];
+
+/// Rows and columns of a block that is a weight matrix, a convolution as rest × out; none for biases and for lone rows
+/// and columns.
+pub(super) fn matrix_shape([outer, n_in, n_out]: Block) -> Option<[usize; 2]> {
+    (outer * n_in > 1 && n_out > 1).then_some([outer * n_in, n_out])
+}
 
 /// What a net computes, apart from its widths and its activation: nets of one architecture can run together.
 #[cfg_attr(not(feature = "torch"), allow(dead_code, reason = "only tch looks inside"))]
@@ -99,6 +106,25 @@ impl Net {
         }
     }
 
+    /// Shapes of its weights and biases, in the order in which they stand in the flat slice.
+    pub fn blocks(&self) -> Vec<Block> {
+        match self {
+            Self::Mlp(net) => net.layers().flat_map(|(n_in, n_out)| [[1, n_in, n_out], [1, 1, n_out]]).collect(),
+            Self::Batched(net) => net.blocks.iter().map(|&(block, _)| block).collect(),
+        }
+    }
+
+    /// Its weight matrices, in the order in which they stand in the flat slice.
+    pub fn matrices(&self) -> Vec<WeightMatrix> {
+        let mut end = 0;
+        let matrix = |block: Block| {
+            let at = end;
+            end += block.iter().product::<usize>();
+            matrix_shape(block).map(|shape| WeightMatrix { at, shape })
+        };
+        self.blocks().into_iter().filter_map(matrix).collect()
+    }
+
     /// PyTorch's default initial weights, U(±1/√n) for sums over n inputs (in a recurrent layer n is its width), times
     /// `gain`.
     pub fn init(&self, gain: f32, rng: &mut ChaCha8Rng) -> Vec<f32> {
@@ -164,14 +190,6 @@ impl Net {
         match self {
             Self::Mlp(net) => net.activation(),
             Self::Batched(net) => net.activation,
-        }
-    }
-
-    /// Shapes of its weights and biases, in the order in which they stand in the flat slice.
-    pub fn blocks(&self) -> Vec<Block> {
-        match self {
-            Self::Mlp(net) => net.layers().flat_map(|(n_in, n_out)| [[1, n_in, n_out], [1, 1, n_out]]).collect(),
-            Self::Batched(net) => net.blocks.iter().map(|&(block, _)| block).collect(),
         }
     }
 

@@ -13,7 +13,8 @@
 //! The gradient of the summed losses with respect to the parameters of one net is that of its own loss, so one autograd
 //! pass gives every net its gradient.
 //!
-//! **Groups.** Nets run together if they differ only in widths: same family, depth and kind of target. Widths, batches
+//! **Groups.** Nets run together if they differ only in widths: same family, depth and kind of target, all with
+//! conditioning or all without. Widths, batches
 //! and classes are padded with zeros. A padded weight starts at zero, and its inputs and units stay zero (relu 0 = tanh
 //! 0 = 0); so its gradient is zero, and none of our optimizers moves it. Only logits and the weights of examples need a
 //! mask. The nets of one kind are sorted by size and cut into parts, so that there is little padding. Groups run one
@@ -28,10 +29,12 @@
 //! optimizers follow the same formulas. A test compares trajectories. Libtorch adds up in its own order, so the bytes
 //! differ from the kernel's; on a CPU they are the same from run to run with the same number of threads.
 
+mod conditioning;
 mod group;
 mod lockstep;
 mod net;
 mod padding;
+mod rows;
 mod run;
 mod stack;
 mod state;

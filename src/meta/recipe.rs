@@ -95,6 +95,8 @@ impl TrainingRecipe {
         let with_memory = tasks.optimizers[1..].iter().copied().find(|&weight| weight > 0.0);
         let plain = "[1, 0, 0, 0]: a line search is plain gradient descent";
         within("training.tasks.optimizers", with_memory.unwrap_or(0.0), with_memory.is_none(), plain)?;
+        let as_it_is = "0: a line search takes the gradient as it is";
+        within("training.tasks.conditioned", tasks.conditioned, tasks.conditioned == 0.0, as_it_is)?;
         let longest_memory = tasks.horizon[0] > config.memory.into();
         within("training.tasks.horizon", tasks.horizon[0] as f64, longest_memory, "longer than line_search.memory")
     }
@@ -171,6 +173,7 @@ impl Rehearsal {
 /// | `clusters` | [1, 4] | number of clusters for each class, where classes are clusters: with many, a task is learned slowly though it has no noise | 1 ≤ low ≤ high ≤ 64 |
 /// | `warped` | 0 | share of tasks some of whose input columns have heavy tails, are mostly zero, or are rounded, as in measured data | [0, 1] |
 /// | `memorized` | 0 | share of nets' tasks with 64 to 1500 examples whose labels are 30 to 100 % random (values: noise of 0.5 to 3 deviations). Their training loss falls only as far as they are learned by heart, as on small measured data | [0, 1] |
+/// | `conditioned` | 0 | share of nets' tasks whose optimizer's changes of weight matrices are orthogonalized; a plain SGD among them gets Muon's filter | [0, 1] |
 /// | `weight_decay` | off in 60 %, else [1e-6, 1e-2] | start of the weight decay, log-uniform | 1e-30 ≤ low ≤ high ≤ 1e30 |
 /// | `examples` | none | number of training examples, log-uniform; 512 more are held out. With few, and labels from a random teacher, nets overfit. Without this key there are 256 to 12,000, and a quarter of them is held out where something asks for it | 16 ≤ low ≤ high ≤ 100,000 |
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -194,6 +197,8 @@ pub struct TaskConfig {
     pub warped: f64,
     #[serde(skip_serializing_if = "is_zero")]
     pub memorized: f64,
+    #[serde(skip_serializing_if = "is_zero")]
+    pub conditioned: f64,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub start: Option<[f64; 2]>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -272,6 +277,7 @@ impl Default for TaskConfig {
             clusters: [1, 4],
             warped: 0.0,
             memorized: 0.0,
+            conditioned: 0.0,
             start: None,
             start_decades: None,
             weight_decay: None,
@@ -339,6 +345,7 @@ impl TaskConfig {
         within("clusters", at(self.clusters), up_to(self.clusters, 64), "[low, high] with 1 <= low <= high <= 64")?;
         share("warped", self.warped)?;
         share("memorized", self.memorized)?;
+        share("conditioned", self.conditioned)?;
         let wrong = |[low, high]: [f64; 2]| if RATES.contains(&low) { high } else { low };
         within("start", wrong(start), is_rates(start), RANGE)?;
         within("start_decades", decades, 0.0 < decades && decades <= 5.0, "in (0, 5]")?;
@@ -375,6 +382,7 @@ mod tests {
             "clusters",
             "warped",
             "memorized",
+            "conditioned",
             "examples",
         ];
         assert!(unused.iter().all(|key| !text.contains(key)), "{text}");
@@ -404,6 +412,7 @@ mod tests {
             ("[training.tasks]\nclusters = [1, 65]", "training.tasks.clusters"),
             ("[training.tasks]\nwarped = 1.1", "training.tasks.warped"),
             ("[training.tasks]\nmemorized = -0.1", "training.tasks.memorized"),
+            ("[training.tasks]\nconditioned = 1.5", "training.tasks.conditioned is 1.5"),
             ("[training.tasks]\nweight_decay = [0.0, 1.0]", "training.tasks.weight_decay"),
             ("[training.tasks]\nstart_decades = 6.0", "training.tasks.start_decades"),
             ("[training.tasks]\nexamples = [4, 8]", "training.tasks.examples"),
@@ -414,6 +423,10 @@ mod tests {
             ("[training.replay.uniform]\ncapacity = 0", "training.replay.uniform.capacity"),
             ("[training.reward.inverse_distance]\nc1 = 0.0", "training.reward.inverse_distance.c1"),
             ("[line_search]", "training.tasks.optimizers"),
+            (
+                "[line_search]\n[training.tasks]\noptimizers = [1.0, 0.0, 0.0, 0.0]\nconditioned = 0.3",
+                "training.tasks.conditioned is 0.3",
+            ),
             (
                 "[line_search]\n[training.tasks]\noptimizers = [1.0, 0.0, 0.0, 0.0]\nhorizon = [10, 20]",
                 "training.tasks.horizon",

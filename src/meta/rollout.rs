@@ -1,6 +1,5 @@
 //! Rollouts: a task is trained from start to horizon under a [`Driver`], exactly as a user's net would be.
 
-use super::optimizer::InnerOptimizer;
 use super::tasks::{HeldOut, Task};
 use crate::driver::{Driver, Order};
 use crate::policy::{Measure, Policy};
@@ -29,7 +28,7 @@ impl Run {
 pub fn rollout<P: Policy>(task: &mut Task, driver: &mut Driver<P>, evaluate_decisions: bool) -> Run {
     let mut rng = stream(task.batch_seed, "batches");
     let (mut x, mut grad) = (task.start.clone(), vec![0.0; task.problem.n_params()]);
-    let mut optimizer = InnerOptimizer::new(task.algorithm, x.len());
+    let mut optimizer = task.optimizer();
     let mut kept = (x.clone(), optimizer.clone());
     let mut measure = Measure::default();
     let mut evaluations = Vec::new();
@@ -59,7 +58,7 @@ pub fn rollout<P: Policy>(task: &mut Task, driver: &mut Driver<P>, evaluate_deci
                 measure.rolled_back(&x);
             }
             Order::Restart => {
-                kept = (task.start.clone(), InnerOptimizer::new(task.algorithm, x.len()));
+                kept = (task.start.clone(), task.optimizer());
                 x.copy_from_slice(&kept.0);
                 optimizer.clone_from(&kept.1);
                 measure = Measure::default();
@@ -194,5 +193,26 @@ mod tests {
             n_seen += steps.lock().unwrap().iter().filter(|&step| step % 50 != 0).count();
         }
         assert!(n_seen > 0, "no step between two decisions was lost; raise the rate");
+    }
+
+    #[test]
+    fn a_degree_of_0_is_no_conditioning_to_the_bit_and_conditioned_runs_end_elsewhere() {
+        let plain = recipe("lr");
+        let mut conditioned = plain.clone();
+        conditioned.training.tasks.conditioned = 1.0;
+        let finals = |recipe: &TrainingRecipe, seed, change: &dyn Fn(&mut Task)| {
+            let mut task = task(recipe, seed);
+            change(&mut task);
+            let config = DriverConfig { guard: Some(GuardConfig::default()), ..DriverConfig::default() };
+            let mut driver = Driver::new(Always(Move::Accept), 1e-2, 0.01, config).unwrap();
+            rollout(&mut task, &mut driver, true).evaluations
+        };
+        let mut n_elsewhere = 0;
+        for seed in 0..8 {
+            let none = finals(&plain, seed, &|_| ());
+            assert_eq!(finals(&conditioned, seed, &|task| task.degree = 0.0), none, "seed {seed}");
+            n_elsewhere += usize::from(finals(&conditioned, seed, &|_| ()) != none);
+        }
+        assert!(n_elsewhere >= 5, "{n_elsewhere} of 8");
     }
 }

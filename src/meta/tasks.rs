@@ -28,7 +28,7 @@ pub(super) use problem::draw_row;
 pub use problem::{NetProblem, Problem};
 pub use user_data::ProblemError;
 
-use super::optimizer::InnerAlgorithm;
+use super::optimizer::{InnerAlgorithm, InnerOptimizer};
 use crate::dqn::Judge;
 #[cfg(feature = "torch")]
 pub(super) use crate::rng::standard_normal_f32 as normal;
@@ -79,6 +79,9 @@ pub struct Task {
     pub problem: Problem,
     /// Optimizer that trains it.
     pub algorithm: InnerAlgorithm,
+    /// Share of the orthogonalized direction in the changes of weight matrices, in [0, 1]: 0 for no conditioning, to
+    /// the bit.
+    pub degree: f64,
     /// Learning rate at the start.
     pub lr: f64,
     /// Weight decay at the start.
@@ -102,6 +105,12 @@ impl Task {
     /// The horizon, if the controller is told it.
     pub fn budget(&self) -> Option<u64> {
         self.known_budget.then_some(self.horizon)
+    }
+
+    /// The optimizer that trains it, before its first step.
+    pub(super) fn optimizer(&self) -> InnerOptimizer {
+        let plain = InnerOptimizer::new(self.algorithm, self.start.len());
+        if self.degree > 0.0 { plain.conditioned(self.degree, self.problem.matrices()) } else { plain }
     }
 
     /// Loss and gradient of one step: on a minibatch drawn by `rng`, or on the full batch.

@@ -21,6 +21,8 @@ mod weights;
 
 pub use conditioning::{Conditioning, NoConditioning, Orthogonal};
 pub use config::{Algorithm, GroupConfig, OptimConfig};
+#[cfg(feature = "meta")]
+pub(crate) use orthogonal::newton_schulz;
 pub use state::{OptimState, SavedTensor};
 
 use super::TorchError;

@@ -296,6 +296,14 @@ pub const TASKS: &[Key] = &[
     ),
     key("memorized", "", "number", "0.0", "in [0, 1]", "Share of tasks that can only be learned by heart."),
     key(
+        "conditioned",
+        "",
+        "number",
+        "0.0",
+        "in [0, 1]",
+        "Share of nets' tasks whose optimizer's changes of weight matrices are orthogonalized.",
+    ),
+    key(
         "start",
         "",
         "two numbers",

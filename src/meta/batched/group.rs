@@ -14,6 +14,8 @@ use tch::Device;
 pub(super) struct Kind {
     pub net: NetKind,
     pub judge: Judge,
+    /// Whether changes of weight matrices are orthogonalized, which the other nets are spared.
+    pub is_conditioned: bool,
     pub reports_validation: bool,
 }
 
@@ -50,7 +52,8 @@ impl Kind {
                 NetKind::Net { architecture: p.net.architecture(), classifies: matches!(p.target, Target::Classes(_)) }
             }
         };
-        Self { net, judge: task.judge, reports_validation: task.reports_validation }
+        let is_conditioned = task.degree > 0.0 && net != NetKind::Quadratic;
+        Self { net, judge: task.judge, is_conditioned, reports_validation: task.reports_validation }
     }
 }
 

@@ -1,10 +1,12 @@
 //! One group from its first step to its last.
 
 use super::Batched;
+use super::conditioning::Conditioning;
 use super::group::{Group, Kind};
+use super::rows::Rows;
 use super::run::{Feed, NetRun, Report};
 use super::stack::Stack;
-use super::state::{N_SUMS, Pending, Rates, Rows, State};
+use super::state::{N_SUMS, Pending, Rates, State};
 use crate::dqn::Judge;
 use crate::driver::{Driver, Order};
 use crate::meta::rollout::Run;
@@ -50,6 +52,7 @@ impl<P: Policy> Lockstep<P> {
             group.members.into_iter().map(|(index, task, driver)| ((index, driver), task)).unzip();
         let (stack, start, feeds) = Stack::new(kind, &tasks, engine.device)?;
         let algorithms: Vec<_> = tasks.iter().map(|task| task.algorithm).collect();
+        let conditioning = kind.is_conditioned.then(|| Conditioning::new(&tasks, stack.blocks(), engine.device));
         let runs = runs.into_iter().zip(&tasks).zip(feeds);
         let runs = runs.map(|(((index, driver), task), feed)| NetRun::new(index, task, driver, feed)).collect();
         let drawn = Tensor::f_zeros([0], (Number::Float, engine.device))?;
@@ -59,7 +62,7 @@ impl<P: Policy> Lockstep<P> {
             evaluates_decisions,
             runs,
             stack,
-            state: State::new(start, &algorithms)?,
+            state: State::new(start, &algorithms, conditioning.transpose()?)?,
             batches: Batches { drawn, n_steps: 0, at: 0 },
             losses: Vec::new(),
             done: Vec::new(),

@@ -3,8 +3,8 @@
 use super::group::{Kind, NetKind};
 use super::net::{Activations, Geometry, forward, views};
 use super::padding::{n_numbers, pad, widest};
+use super::rows::Rows;
 use super::run::Feed;
-use super::state::Rows;
 use crate::dqn::Judge;
 use crate::meta::architecture::{Architecture, Block};
 use crate::meta::mlp::Target;
@@ -72,6 +72,14 @@ impl Stack {
         match kind.net {
             NetKind::Quadratic => Bowls::stack(tasks, device),
             NetKind::Net { architecture, classifies } => Nets::stack(kind, architecture, classifies, tasks, device),
+        }
+    }
+
+    /// Shapes of the weights and biases as they are padded; none in quadratics.
+    pub fn blocks(&self) -> &[Block] {
+        match self {
+            Self::Quadratic(_) => &[],
+            Self::Net(nets) => &nets.blocks,
         }
     }
 

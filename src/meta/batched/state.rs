@@ -1,44 +1,12 @@
 //! Everything in a group that changes from step to step: parameters, moments, snapshots, and the memory of the signals.
 
+use super::conditioning::Conditioning;
+use super::rows::Rows;
 use crate::meta::optimizer::{InnerAlgorithm, InnerOptimizer};
 use crate::policy::{Measure, Sums};
 use tch::{Device, Kind, TchError, Tensor};
 
 type Result<T> = std::result::Result<T, TchError>;
-
-/// Some or all of the nets of a group.
-pub(super) enum Rows {
-    All,
-    /// Places of these nets, ascending, `[n]`.
-    Some(Tensor),
-}
-
-impl Rows {
-    /// The nets at `places`, of `n` nets.
-    pub fn of(places: &[usize], n: usize, device: Device) -> Result<Self> {
-        if places.len() == n {
-            return Ok(Self::All);
-        }
-        let places: Vec<i64> = places.iter().map(|&place| place as i64).collect();
-        Ok(Self::Some(Tensor::f_from_slice(&places)?.f_to_device(device)?))
-    }
-
-    /// Rows of these nets. If they are all, this is `of` itself and no copy.
-    pub fn take(&self, of: &Tensor) -> Result<Tensor> {
-        match self {
-            Self::All => Ok(of.shallow_clone()),
-            Self::Some(places) => of.f_index_select(0, places),
-        }
-    }
-
-    /// Overwrites the rows of these nets.
-    fn put(&self, to: &mut Tensor, rows: &Tensor) -> Result<()> {
-        match self {
-            Self::All => to.f_copy_(rows),
-            Self::Some(places) => to.f_index_copy_(0, places, rows).map(drop),
-        }
-    }
-}
 
 /// What an optimizer step changes.
 struct Moving {
@@ -83,12 +51,14 @@ pub(super) struct State {
     grad: Tensor,
     grad_ema: Tensor,
     rules: Rules,
+    conditioning: Option<Conditioning>,
 }
 
 /// The optimizers of the nets, in columns `[n_nets, 1]`.
 struct Rules {
     is_adam: Tensor,
-    /// Factor on the first moment, and factor on the gradient that is added to it.
+    /// Factor on the first moment, and factor on the gradient that is added to it; `[n_nets, n_params]` with
+    /// conditioning.
     keeps: Tensor,
     takes: Tensor,
     /// Whether the weight decay is decoupled from the gradient.
@@ -136,14 +106,19 @@ pub(super) struct Rates {
 
 impl State {
     /// The nets at their `start` `[n_nets, n_params]`, before any step.
-    pub fn new(start: Tensor, algorithms: &[InnerAlgorithm]) -> Result<Self> {
+    pub fn new(start: Tensor, algorithms: &[InnerAlgorithm], conditioning: Option<Conditioning>) -> Result<Self> {
+        let mut rules = Rules::new(algorithms, start.device())?;
+        if let Some(conditioning) = &conditioning {
+            [rules.keeps, rules.takes] = conditioning.factors(&rules.keeps, &rules.takes)?;
+        }
         Ok(Self {
             now: Moving::new(&start)?,
             good: Moving::new(&start)?,
             update: start.f_zeros_like()?,
             grad: start.f_zeros_like()?,
             grad_ema: start.f_zeros_like()?,
-            rules: Rules::new(algorithms, start.device())?,
+            rules,
+            conditioning,
             start,
         })
     }
@@ -233,7 +208,13 @@ impl State {
         let size = single(off(&rates.lr, 0.0)?.f_div(&correction1)?)?;
         let root = second.f_sqrt()?.f_div(&single(correction2)?)?.f_add_scalar(double(InnerOptimizer::EPS))?;
         let root = root.f_where_scalarother(&rules.is_adam, 1.0)?;
-        let _ = x.f_sub_(&first.f_mul(&size)?.f_div(&root)?)?;
+        let Some(conditioning) = &self.conditioning else {
+            let _ = x.f_sub_(&first.f_mul(&size)?.f_div(&root)?)?;
+            return Ok(());
+        };
+        let change = conditioning.direction(first, &grad)?.f_mul(&size)?.f_div(&root)?;
+        conditioning.condition(&change)?;
+        let _ = x.f_sub_(&change)?;
         Ok(())
     }
 
@@ -244,7 +225,7 @@ impl State {
         for tensor in all {
             *tensor = nets.take(tensor)?;
         }
-        Ok(())
+        self.conditioning.as_mut().map_or(Ok(()), |conditioning| conditioning.keep(nets))
     }
 }
 

@@ -47,11 +47,19 @@ impl Task {
             known_budget: rng.random_bool(config.known_budget),
             start,
             batch_seed: rng.random(),
+            // Drawn last: in all else a task is the same with conditioning and without.
+            degree: degree(family, config, rng),
             full_batch: false,
             reports_validation: false,
             judge: Judge::Loss,
         }
     }
+}
+
+/// Degree of conditioning. Quadratics have no weight matrices.
+fn degree(family: Family, config: &TaskConfig, rng: &mut ChaCha8Rng) -> f64 {
+    let is_conditioned = family != Family::Quadratic && config.conditioned > 0.0 && rng.random_bool(config.conditioned);
+    if is_conditioned { 1.0 } else { 0.0 }
 }
 
 pub(super) fn quadratic(rng: &mut ChaCha8Rng) -> (Problem, Vec<f32>) {
@@ -178,5 +186,26 @@ mod tests {
             let loss = a.problem.evaluate(&a.start);
             assert!(loss.is_finite() && loss > 0.0, "{:?}: {loss}", a.family);
         }
+    }
+
+    #[test]
+    fn a_share_of_the_nets_is_conditioned_and_in_all_else_the_tasks_stay_as_they_are() {
+        let drawn = |conditioned, seed| {
+            let config = TaskConfig { conditioned, families: vec![0.3, 0.2, 0.3, 0.2], ..TaskConfig::default() };
+            Task::draw(&config, &mut stream(seed, "conditioned"))
+        };
+        let mut n_turned = 0;
+        for seed in 0..60 {
+            let [none, third, all] = [0.0, 1.0 / 3.0, 1.0].map(|share| drawn(share, seed));
+            let is_net = none.family != Family::Quadratic;
+            let expected = [0.0, f64::from(u8::from(is_net))];
+            assert_eq!([none.degree, all.degree].map(f64::to_bits), expected.map(f64::to_bits), "{:?}", none.family);
+            n_turned += usize::from(third.degree > 0.0);
+            for other in [third, all] {
+                let of = |task: &Task| Task { degree: 0.0, ..task.clone() };
+                assert_eq!(format!("{:?}", of(&other)), format!("{:?}", of(&none)));
+            }
+        }
+        assert!((6..25).contains(&n_turned), "{n_turned} of some 42 nets");
     }
 }

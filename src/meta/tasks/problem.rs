@@ -2,6 +2,7 @@
 
 use crate::meta::architecture::Net;
 use crate::meta::mlp::Target;
+use crate::meta::orthogonal::WeightMatrix;
 use crate::rng::standard_normal_f32;
 use rand::RngExt;
 use rand_chacha::ChaCha8Rng;
@@ -47,6 +48,14 @@ impl Problem {
         match self {
             Self::Quadratic { curvature, .. } => curvature.len(),
             Self::Net(p) => p.net.n_params(),
+        }
+    }
+
+    /// Weight matrices among the parameters.
+    pub(in crate::meta) fn matrices(&self) -> Vec<WeightMatrix> {
+        match self {
+            Self::Quadratic { .. } => Vec::new(),
+            Self::Net(p) => p.net.matrices(),
         }
     }
 

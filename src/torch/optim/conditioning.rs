@@ -4,6 +4,7 @@
 //! long as before: a learning rate means what it meant.
 
 use super::{TorchError, in_range};
+use crate::polar::STEPS;
 use serde::{Deserialize, Serialize};
 use std::fmt;
 use std::str::FromStr;
@@ -71,7 +72,7 @@ pub struct Orthogonal {
 
 impl Default for Orthogonal {
     fn default() -> Self {
-        Self { degree: 1.0, steps: 5, every: 1, head: true }
+        Self { degree: 1.0, steps: STEPS, every: 1, head: true }
     }
 }
 

@@ -1,43 +1,18 @@
-//! Newton-Schulz iteration: the nearest matrix with orthonormal rows or columns, by matrix products alone.
-//!
-//! With X = U S Vᵀ each step applies an odd polynomial to the singular values: `X <- a X + (b G + c G²) X`, G = X Xᵀ. G is
-//! computed on the smaller side. X starts with the norm 1, so that every singular value lies in [0, 1], from where the
-//! polynomials bring it near 1; those that are 0 stay 0.
+//! Newton-Schulz iteration on tensors, G on the smaller side. See [`crate::polar`].
 
 use super::TorchError;
 use super::conditioning::Orthogonal;
-use tch::{Kind, Tensor};
-
-/// Coefficients (a, b, c) of "The Polar Express" (Amsel, Persson, Musco and Gower 2025, arXiv 2505.16932, algorithm 1),
-/// one row for each step, the last one for all that follow. Its authors divide singular values by 1.01 for the sake of
-/// bfloat16; we compute in single precision.
-///
-/// Nearer to 1 than Muon's within the same steps. After 5 of them singular values of at least 0.001 lie in [0.876, 1.124],
-/// with Muon's in [0.47, 1.21].
-const POLAR_EXPRESS: [[f64; 3]; 8] = [
-    [8.28721201814563, -23.595886519098837, 17.300387312530933],
-    [4.107059111542203, -2.9478499167379106, 0.5448431082926601],
-    [3.9486908534822946, -2.908902115962949, 0.5518191394370137],
-    [3.3184196573706015, -2.488488024314874, 0.51004894012372],
-    [2.300652019954817, -1.6689039845747493, 0.4188073119525673],
-    [1.891301407787398, -1.2679958271945868, 0.37680408948524835],
-    [1.8750014808534479, -1.2500016453999487, 0.3750001645474248],
-    [1.875, -1.25, 0.375],
-];
+use crate::polar::{TINY, coefficients};
+use tch::{Kind, TchError, Tensor};
 
 /// Coefficients of Muon (Keller Jordan 2024, <https://kellerjordan.github.io/posts/muon/>; `torch.optim.Muon`), for each of
 /// its 5 steps.
 const MUON: [[f64; 3]; 5] = [[3.4445, -4.7750, 2.0315]; 5];
 
-/// Smallest norm that is divided by: a change of 0 stays 0.
-const TINY: f64 = 1e-30;
-
 /// Turns a change, `[rows * columns]`, as [`Orthogonal`] says, in place.
 pub(super) fn condition(change: &mut Tensor, shape: [i64; 2], how: &Orthogonal) -> Result<(), TorchError> {
     let start = Start::of(change, shape)?;
-    let last = POLAR_EXPRESS[POLAR_EXPRESS.len() - 1];
-    let coefficients = POLAR_EXPRESS.into_iter().chain(std::iter::repeat(last)).take(how.steps as usize);
-    let mut direction = newton_schulz(&start.unit, coefficients)?;
+    let mut direction = newton_schulz(&start.unit, coefficients(how.steps))?;
     if how.degree < 1.0 {
         let share = positive(&direction.f_norm()?)?.f_reciprocal()?.f_mul_scalar(how.degree)?;
         direction = direction.f_mul(&share)?.f_add(&start.unit.f_mul_scalar(1.0 - how.degree)?)?;
@@ -82,7 +57,8 @@ impl Start {
     }
 }
 
-fn newton_schulz(unit: &Tensor, coefficients: impl Iterator<Item = [f64; 3]>) -> Result<Tensor, TorchError> {
+/// Orthogonalizes matrices of norm 1 at most, `[n, n_rows, n_columns]`, that are as wide as high or wider.
+pub(crate) fn newton_schulz(unit: &Tensor, coefficients: impl Iterator<Item = [f64; 3]>) -> Result<Tensor, TchError> {
     let mut x = unit.shallow_clone();
     for [a, b, c] in coefficients {
         let gram = x.f_bmm(&x.f_transpose(1, 2)?)?;

@@ -1,12 +1,10 @@
 //! Update rules that tch does not have: Muon and its filter, Lion, NAdam.
 
 use super::{Span, masked};
+use crate::polar::FILTER;
 use crate::torch::TorchError;
 use crate::torch::optim::orthogonal::muon;
 use tch::Tensor;
-
-/// Momentum of the filter before plain gradient descent is orthogonalized: Muon's.
-const FILTER: f64 = 0.95;
 
 impl Span {
     /// Plain gradient descent by a filtered gradient.
