@@ -13,7 +13,7 @@ import transformers
 
 from .torch import QController
 from .torch._figures import figures
-from .torch._rates import write
+from .torch._rates import Entries
 
 __all__ = ["Controlled", "Trainer"]
 
@@ -72,8 +72,9 @@ class Controlled:
     def _take_off(self, controller, rates):
         """Leaves the bare optimizer, at the rates of the start."""
         self.optimizer = controller.optimizer
-        for group, rate in zip(self.optimizer.param_groups, rates):
-            write(group, "lr", rate)
+        entries = Entries("lr")
+        for i, (group, rate) in enumerate(zip(self.optimizer.param_groups, rates)):
+            entries.write(i, group, rate)
 
     def create_scheduler(self, num_training_steps, optimizer=None):
         """Makes a scheduler that changes nothing, where the user gave none."""

@@ -9,14 +9,6 @@ import torch
 A_SCHEDULE = 16
 
 
-def write(group, key, value):
-    """Sets an entry of a group, in place where it is a tensor (`capturable`)."""
-    if isinstance(group[key], torch.Tensor):
-        group[key].fill_(value)
-    else:
-        group[key] = value
-
-
 def give_each_its_own(groups, key, default):
     """Gives each group a tensor of its own. Optimizers put the one that they were built with into every group: it would
     be moved once for each of them."""
