@@ -158,16 +158,19 @@ impl Span {
 
     fn sgd(&mut self, grad: Tensor, momentum: f64, nesterov: bool, finite: Option<&Tensor>) -> Result<(), TorchError> {
         let grad = self.with_penalty(grad)?;
-        let minus_lr = masked(&self.scalars.minus_lr, finite, 0.0)?;
-        if momentum > 0.0 {
-            let velocity = &self.moments[0];
-            let _ = grad.f_addcmul_out(velocity, velocity, &self.scalars.momentum)?;
-            let direction =
-                if nesterov { grad.f_addcmul(velocity, &self.scalars.momentum)? } else { velocity.shallow_clone() };
-            let _ = self.target.f_addcmul_(&direction, &minus_lr)?;
-        } else {
-            let _ = self.target.f_addcmul_(&grad, &minus_lr)?;
+        if momentum <= 0.0 {
+            return self.descend(&grad, finite);
         }
+        let velocity = self.moments[0].shallow_clone();
+        let _ = grad.f_addcmul_out(&velocity, &velocity, &self.scalars.momentum)?;
+        let direction = if nesterov { grad.f_addcmul(&velocity, &self.scalars.momentum)? } else { velocity };
+        self.descend(&direction, finite)
+    }
+
+    /// Adds `-lr` times the direction to the target.
+    fn descend(&mut self, direction: &Tensor, finite: Option<&Tensor>) -> Result<(), TorchError> {
+        let minus_lr = masked(&self.scalars.minus_lr, finite, 0.0)?;
+        let _ = self.target.f_addcmul_(direction, &minus_lr)?;
         Ok(())
     }
 
@@ -211,8 +214,8 @@ impl Span {
             let denominator = self.root(0, [1.0, eps], None, None)?;
             let _ = self.moments[1].f_mul_(&self.scalars.momentum)?;
             let _ = self.moments[1].f_addcdiv_(grad, &denominator)?;
-            let minus_lr = masked(&self.scalars.minus_lr, finite, 0.0)?;
-            let _ = self.target.f_addcmul_(&self.moments[1], &minus_lr)?;
+            let buffer = self.moments[1].shallow_clone();
+            self.descend(&buffer, finite)?;
         } else if self.lr > 0.0 {
             let denominator = self.root(0, [1.0, eps], Some(self.lr), finite)?;
             let _ = self.target.f_addcdiv_(grad, &denominator)?;

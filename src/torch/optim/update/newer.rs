@@ -11,9 +11,7 @@ impl Span {
     pub(super) fn filtered_sgd(&mut self, grad: Tensor, finite: Option<&Tensor>) -> Result<(), TorchError> {
         let grad = self.with_penalty(grad)?;
         let filtered = self.filtered(&grad, FILTER, true)?;
-        let minus_lr = masked(&self.scalars.minus_lr, finite, 0.0)?;
-        let _ = self.target.f_addcmul_(&filtered, &minus_lr)?;
-        Ok(())
+        self.descend(&filtered, finite)
     }
 
     /// `b <- b + (1 - momentum) (g - b)`, and in Nesterov's form `g + momentum (b - g)`, else `b`.
@@ -45,8 +43,7 @@ impl Span {
     /// ```
     pub(super) fn lion(&mut self, grad: &Tensor, betas: [f64; 2], finite: Option<&Tensor>) -> Result<(), TorchError> {
         let sign = self.moments[0].f_lerp(grad, 1.0 - betas[0])?.f_sign()?;
-        let minus_lr = masked(&self.scalars.minus_lr, finite, 0.0)?;
-        let _ = self.target.f_addcmul_(&sign, &minus_lr)?;
+        self.descend(&sign, finite)?;
         let _ = self.moments[0].f_lerp_(grad, 1.0 - betas[1])?;
         Ok(())
     }
