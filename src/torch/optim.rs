@@ -31,8 +31,7 @@ use tch::nn::VarStore;
 use tch::{Kind, Tensor};
 pub(crate) use update::schedule_free::Average;
 use update::{Part, Span};
-pub(crate) use weights::condition_changes;
-use weights::matrices;
+pub(crate) use weights::{condition_changes, matrices};
 
 /// An optimizer that takes the steps of an [`Algorithm`].
 ///

@@ -6,11 +6,16 @@ use super::orthogonal::condition;
 use super::{FlatParams, TorchError};
 use tch::Tensor;
 
-/// Orthogonalizes what a step of any optimizer has changed in the weight matrices. `before` are the parameters before
-/// that step, `[n_params]`.
-pub(crate) fn condition_changes(flat: &FlatParams, before: &Tensor, how: &Orthogonal) -> Result<(), TorchError> {
-    for (index, shape) in matrices(flat, &[], how.head).into_iter().enumerate() {
-        let Some(shape) = shape else { continue };
+/// Orthogonalizes what a step of any optimizer has changed in these matrices, found by [`matrices`]. `before` are the
+/// parameters before that step, `[n_params]`.
+pub(crate) fn condition_changes(
+    flat: &FlatParams,
+    matrices: &[Option<[i64; 2]>],
+    before: &Tensor,
+    how: &Orthogonal,
+) -> Result<(), TorchError> {
+    for (index, shape) in matrices.iter().enumerate() {
+        let Some(shape) = *shape else { continue };
         let range = flat.range(index);
         let part = |of: &Tensor| of.f_narrow(0, range.start, range.end - range.start);
         let (mut param, before) = (part(flat.data())?, part(before)?);
@@ -22,7 +27,7 @@ pub(crate) fn condition_changes(flat: &FlatParams, before: &Tensor, how: &Orthog
 }
 
 /// Rows and columns of every variable whose change is orthogonalized; none for the others.
-pub(super) fn matrices(flat: &FlatParams, groups: &[GroupConfig], with_head: bool) -> Vec<Option<[i64; 2]>> {
+pub(crate) fn matrices(flat: &FlatParams, groups: &[GroupConfig], with_head: bool) -> Vec<Option<[i64; 2]>> {
     let (shapes, names) = (flat.shapes(), flat.names());
     let weight = |(shape, name): (&Vec<i64>, &String)| match shape[..] {
         [rows, _, ..] if !name.to_lowercase().contains("embed") => Some([rows, shape[1..].iter().product()]),

@@ -2,7 +2,7 @@
 
 use super::TorchError;
 use crate::torch::flat::{FlatParams, Gradient, Refreshed};
-use crate::torch::optim::{Conditioning, Optimizer, condition_changes};
+use crate::torch::optim::{Conditioning, Optimizer, condition_changes, matrices};
 use crate::torch::snapshot::Snapshot;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use tch::Tensor;
@@ -20,6 +20,8 @@ pub(super) struct Wrapped {
     group_ratios: Vec<f64>,
     weight_decay: f64,
     conditioning: Conditioning,
+    /// Rows and columns of each variable whose changes are orthogonalized; none for the others.
+    matrices: Vec<Option<[i64; 2]>>,
 }
 
 /// Clipping of the gradient before the step.
@@ -35,8 +37,8 @@ pub(super) enum Clip {
 impl Target {
     pub fn wrap(optimizer: nn::Optimizer, vs: &VarStore) -> Result<Self, TorchError> {
         let params = FlatParams::new(vs)?;
-        let (group_ratios, conditioning) = (Vec::new(), Conditioning::None);
-        let mut wrapped = Wrapped { optimizer, params, group_ratios, weight_decay: 0.0, conditioning };
+        let (group_ratios, conditioning, matrices) = (Vec::new(), Conditioning::None, Vec::new());
+        let mut wrapped = Wrapped { optimizer, params, group_ratios, weight_decay: 0.0, conditioning, matrices };
         wrapped.take_in_variables()?;
         Ok(Self::Tch(Box::new(wrapped)))
     }
@@ -72,6 +74,7 @@ impl Target {
             }),
             Self::Tch(wrapped) => {
                 wrapped.conditioning = conditioning;
+                wrapped.find_matrices();
                 Ok(())
             }
         }
@@ -173,7 +176,12 @@ impl Wrapped {
         };
         let before = self.params.data().f_detach_copy()?;
         unwinding("step", || self.optimizer.step())?;
-        condition_changes(&self.params, &before, how)
+        condition_changes(&self.params, &self.matrices, &before, how)
+    }
+
+    fn find_matrices(&mut self) {
+        let how = self.conditioning.orthogonal();
+        self.matrices = how.map_or_else(Vec::new, |how| matrices(&self.params, &[], how.head));
     }
 
     fn refresh(&mut self) -> Result<Refreshed, TorchError> {
@@ -195,6 +203,7 @@ impl Wrapped {
         if !self.group_ratios.is_empty() {
             self.group_ratios.resize(self.params.n_groups(), 1.0);
         }
+        self.find_matrices();
         if self.weight_decay != 0.0 {
             let weight_decay = self.weight_decay;
             unwinding("set_weight_decay", || self.optimizer.set_weight_decay(weight_decay))?;
