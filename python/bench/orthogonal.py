@@ -3,14 +3,11 @@
     python bench/orthogonal.py DATA [--tasks letter,digits] [--seeds 5]      # DATA holds letter_recognition/
 """
 
-import argparse
-import math
-import pathlib
 import statistics
 import time
 
 import torch
-from same_nets import digits, in_torch, letter
+from same_nets import arguments, digits, geometric_means, in_torch, letter
 
 import qgd
 
@@ -46,17 +43,11 @@ def runs(task, seeds, way, *how):
     begun = time.perf_counter()
     found = [in_torch(*task, seed, lambda *run: way(*run, *how)) for seed in seeds]
     taken = (time.perf_counter() - begun) / len(found) / task[3] * 1e3
-    # A run that diverged counts as a loss of 1000.
-    means = [math.exp(statistics.mean(math.log(min(run[i], 1e3) if run[i] > 0 else 1e3) for run in found)) for i in (0, 1)]
-    return [*means, statistics.mean(run[2] for run in found), taken]
+    return [*geometric_means(found), statistics.mean(run[2] for run in found), taken]
 
 
 def main():
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("data", type=pathlib.Path)
-    parser.add_argument("--tasks", default="letter,digits")
-    parser.add_argument("--seeds", type=int, default=5)
-    args = parser.parse_args()
+    args = arguments(__doc__, "letter,digits")
     torch.set_num_threads(1)
     print("train loss / test loss / test accuracy; cosine at its best rate, qgd from " + ", ".join(f"{lr:g}" for lr in STARTS))
     for name in args.tasks.split(","):

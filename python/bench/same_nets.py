@@ -3,8 +3,10 @@
     python bench/same_nets.py QGD DATA        # the program `qgd`, and the folder with letter_recognition/
 """
 
+import argparse
 import gzip
 import json
+import math
 import pathlib
 import statistics
 import subprocess
@@ -30,6 +32,20 @@ def letter(folder):
     rows = [line.strip().split(",") for line in open(folder / "letter_recognition" / "letter-recognition.data")]
     inputs = np.array([row[1:] for row in rows], dtype=np.float64)
     return inputs, np.array([ord(row[0]) - ord("A") for row in rows]), [128, 128], 800
+
+
+def geometric_means(runs):
+    """Geometric means of the training and of the test losses; a run that diverged counts as a loss of 1000."""
+    return [math.exp(statistics.mean(math.log(min(run[i], 1e3) if run[i] > 0 else 1e3) for run in runs)) for i in (0, 1)]
+
+
+def arguments(about, tasks):
+    """Folder of the data, tasks and number of seeds, from the command line."""
+    parser = argparse.ArgumentParser(description=about.splitlines()[0])
+    parser.add_argument("data", type=pathlib.Path)
+    parser.add_argument("--tasks", default=tasks)
+    parser.add_argument("--seeds", type=int, default=5)
+    return parser.parse_args()
 
 
 def controlled(params, n_steps, lr):

@@ -8,15 +8,12 @@ after step t: an exponential average whose window is a share of the steps so far
 al. 2023, arXiv 2312.02696). Cooldowns branch off the run that has none.
 """
 
-import argparse
 import copy
 import math
-import pathlib
-import statistics
 
 import numpy as np
 import torch
-from same_nets import digits, letter
+from same_nets import arguments, digits, geometric_means, letter
 
 import qgd
 
@@ -115,26 +112,17 @@ def ends_of(task, seed, base, start):
     return {**ends, **cooled, "total_steps": controlled(run.n_steps).take(run.n_steps).losses()}
 
 
-def mean(found):
-    """Geometric means of the training and of the test losses; a run that diverged counts as a loss of 1000."""
-    return [math.exp(statistics.mean(math.log(min(end[i], 1e3) if end[i] > 0 else 1e3) for end in found)) for i in (0, 1)]
-
-
 def tuned(task, seeds, base):
     """Cosine at its best rate: one seed finds it, and its neighbours are tried with all."""
     tried = {lr: by_cosine(task, 0, base, lr)[0] for lr in RATES[base]}
     best = min(tried, key=lambda lr: tried[lr] if math.isfinite(tried[lr]) else math.inf)
-    ends = {lr: mean([by_cosine(task, seed, base, lr) for seed in seeds]) for lr in tried if 0.4 < lr / best < 2.5}
+    ends = {lr: geometric_means([by_cosine(task, seed, base, lr) for seed in seeds]) for lr in tried if 0.4 < lr / best < 2.5}
     lr = min(ends, key=lambda lr: ends[lr][0])
     return {f"cosine at {lr:.3g}": ends[lr]}
 
 
 def main():
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("data", type=pathlib.Path)
-    parser.add_argument("--tasks", default="letter,digits,wine")
-    parser.add_argument("--seeds", type=int, default=5)
-    args = parser.parse_args()
+    args = arguments(__doc__, "letter,digits,wine")
     torch.set_num_threads(1)
     print("training loss / test loss, geometric means over the seeds")
     for name in args.tasks.split(","):
@@ -142,7 +130,7 @@ def main():
         for base in BASES:
             for start in STARTS:
                 runs = [ends_of(task, seed, base, start) for seed in seeds]
-                show(name, base, f"from {start:g}", {how: mean([run[how] for run in runs]) for how in runs[0]})
+                show(name, base, f"from {start:g}", {how: geometric_means([run[how] for run in runs]) for how in runs[0]})
             show(name, base, "", tuned(task, seeds, base))
 
 
