@@ -7,7 +7,7 @@ from ._checks import whole
 from ._wrapper import Wrapper
 
 #: Coefficients (a, b, c) of "The Polar Express" (Amsel, Persson, Musco and Gower 2025, arXiv 2505.16932, algorithm 1), one row
-#: for each step, the last one for all that follow. As in Rust (`src/torch/optim/orthogonal.rs`).
+#: for each step, the last one for all that follow. As in Rust (`src/polar.rs`).
 POLAR_EXPRESS = (
     (8.28721201814563, -23.595886519098837, 17.300387312530933),
     (4.107059111542203, -2.9478499167379106, 0.5448431082926601),
