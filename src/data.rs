@@ -69,6 +69,13 @@ pub struct Dataset {
     pub preparation: Preparation,
 }
 
+impl Dataset {
+    /// Number of the words that only fill up a text, at its end; `None` for data that have none.
+    pub fn padding(&self) -> Option<i64> {
+        matches!(self.preparation.inputs, InputPreparation::Words { .. }).then_some(tsv::PADDING.into())
+    }
+}
+
 /// Kind of the targets, which decides the loss.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]

@@ -4,7 +4,9 @@
 //! mlp        (linear, activation) for each hidden size, linear
 //! cnn        (3x3 convolution with padding 1, [batch norm], activation, 2x2 max-pooling) for each number of channels,
 //!            then as an mlp
-//! gru, lstm  embedding, one recurrent layer, linear at every position or at the last
+//! gru, lstm  embedding, one recurrent layer, linear at every position, at the last or on the mean
+//! transformer  embeddings of tokens and positions, (attention, mlp of four times the width) for each layer, linear as above
+//! resnet     3x3 convolution, stages of (two 3x3 convolutions with batch norm, and the input again), mean, linear
 //! ```
 //!
 //! Initial weights and dropout masks come from the caller's random streams, none from libtorch, so that a seed fixes a
@@ -20,9 +22,13 @@ mod init;
 mod layers;
 mod memory;
 mod mlp;
+mod norm;
+mod reader;
+mod resnet;
 mod rnn;
 mod saved;
 mod split;
+mod transformer;
 
 pub use error::NetError;
 pub use evaluate::{Evaluation, evaluate, loss, outputs};
@@ -76,6 +82,8 @@ enum Body {
     Mlp(mlp::Mlp),
     Cnn(cnn::Cnn),
     Rnn(rnn::Rnn),
+    Transformer(transformer::Transformer),
+    Resnet(resnet::Resnet),
 }
 
 /// How a net is run.
@@ -136,6 +144,14 @@ impl Net {
             (NetKind::Lstm { embedding, head }, Inputs::Tokens { .. }) => {
                 Body::Rnn(rnn::Rnn::build(&mut maker, path, rnn::Cell::Lstm, (*embedding, *head), spec, dataset)?)
             }
+            (NetKind::Transformer { embedding, layers, heads, head }, Inputs::Tokens { length, .. }) => {
+                let sizes = transformer::Sizes { width: *embedding, layers: *layers, heads: *heads, length: *length };
+                Body::Transformer(transformer::Transformer::build(&mut maker, path, sizes, *head, dataset)?)
+            }
+            (NetKind::Resnet { channels, blocks }, Inputs::Float { shape, .. }) if shape.len() == 3 => {
+                let stages = resnet::Stages { shape: [shape[0], shape[1], shape[2]], channels, blocks: *blocks };
+                Body::Resnet(resnet::Resnet::build(&mut maker, path, &stages, dataset.n_outputs)?)
+            }
             (kind, inputs) => return Err(NetError::misfit(kind, inputs)),
         };
         let Maker { weights, n_parameters, .. } = maker;
@@ -160,6 +176,8 @@ impl Net {
             Body::Mlp(net) => net.forward(&inputs.f_flatten(1, -1)?, &self.dropout, &mut mode, false)?,
             Body::Cnn(net) => net.forward(inputs, &self.dropout, &mut mode)?,
             Body::Rnn(net) => net.forward(inputs, &self.dropout, &mut mode)?,
+            Body::Transformer(net) => net.forward(inputs, &self.dropout, &mut mode)?,
+            Body::Resnet(net) => net.forward(inputs, &self.dropout, &mut mode)?,
         })
     }
 

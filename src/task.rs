@@ -5,8 +5,9 @@
 //!          class_weights, max_memory_gb
 //!          csv: delimiter, header, decimal, target, features, ignore, categorical, missing
 //!          idx: images, labels      cifar: files      tsv: vocabulary, length      chars: context
-//! [net]    kind = "mlp" | "cnn" | "gru" | "lstm", hidden, dropout, l1
-//!          mlp: activation      cnn: channels, batch_norm, activation      gru, lstm: embedding, head
+//! [net]    kind = "mlp" | "cnn" | "gru" | "lstm" | "transformer" | "resnet", dropout, l1
+//!          mlp: hidden, activation      cnn: hidden, channels, batch_norm, activation      resnet: channels, blocks
+//!          gru, lstm: hidden, embedding, head      transformer: embedding, layers, heads, head
 //! [train]  optimizer, conditioning, lr, weight_decay, batch_size, steps
 //! ```
 //!
@@ -116,8 +117,8 @@ fn read_text(file: &Path) -> Result<String, TaskError> {
 ///
 /// | Name | Default | Range |
 /// |---|---|---|
-/// | `hidden` | [] (gru and lstm: required, one size) | at most 1000, each 1 to 65,536 |
-/// | `activation` | relu | |
+/// | `hidden` | [] (gru and lstm: required, one size); transformer and resnet have none | at most 1000, each 1 to 65,536 |
+/// | `activation` | relu; mlp and cnn alone have one | |
 /// | `dropout` | 0 | [0, 1) |
 /// | `l1` | 0 | 0, or 1e-30 to 1e30 |
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -126,9 +127,10 @@ pub struct NetSpec {
     pub kind: NetKind,
     /// Sizes of the hidden layers after the input, the convolutions or the embedding.
     pub hidden: Vec<usize>,
-    /// Activation of hidden layers and convolutions; a recurrent net has none.
+    /// Activation of hidden layers and convolutions, of mlp and cnn.
     pub activation: Activation,
-    /// Share of the learned features that is dropped before each linear layer that reads them.
+    /// Share of the learned features that is dropped before each linear layer that reads them; in a transformer, of the
+    /// embeddings and of what each attention and each mlp adds.
     pub dropout: f64,
     /// Factor on Σ|w|, which is added to the training loss.
     pub l1: f64,
@@ -160,15 +162,56 @@ pub enum NetKind {
         /// Where the head reads; default each.
         head: Head,
     },
+    /// Embeddings of tokens and of their positions, blocks of self-attention and mlp, linear head.
+    Transformer {
+        /// Width, which is the size of the embeddings, 1 to 65,536; default 32.
+        embedding: usize,
+        /// Number of blocks, 1 to 1000; default 2.
+        layers: usize,
+        /// Number of heads of each attention, which divides the width; default 4.
+        heads: usize,
+        /// Where the head reads; default each. With each and last the attention is causal, as in GPT: a position sees
+        /// itself and those before it. With mean every position sees all words, as in BERT.
+        head: Head,
+    },
+    /// Stages of residual blocks of 3×3 convolutions with batch norm, average over the pixels, linear head.
+    Resnet {
+        /// Number of channels of each stage, 1 to 65,536; at least one stage. Each but the first halves height and width.
+        channels: Vec<usize>,
+        /// Number of blocks of each stage, 1 to 1000; default 2.
+        blocks: usize,
+    },
 }
 
-/// Where the head of a recurrent net reads.
+impl NetKind {
+    /// Whether `hidden` means anything.
+    fn has_hidden(&self) -> bool {
+        !matches!(self, Self::Transformer { .. } | Self::Resnet { .. })
+    }
+
+    /// Whether `activation` means anything.
+    fn has_activation(&self) -> bool {
+        matches!(self, Self::Mlp | Self::Cnn { .. })
+    }
+}
+
+/// Where the head of a net over texts reads.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Head {
     /// At every position: one output each.
     Each,
-    /// At the last position: one output for the whole sequence.
+    /// At the end, one output for the whole text: a recurrent net at the last position, be it padding; a transformer at
+    /// the last word.
     Last,
+    /// The mean over all words, without padding: one output for the whole text.
+    Mean,
+}
+
+impl Head {
+    /// Its name in task files.
+    pub fn name(self) -> &'static str {
+        names::name_of(&names::HEADS, self)
+    }
 }
 
 /// Activation between the layers.

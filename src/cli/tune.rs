@@ -137,9 +137,10 @@ enum Objective {
 ///
 /// With --task (it needs libtorch) a trial trains the net of a task file, while --controller moves the learning rate or
 /// the weight decay. Parameters are named as the keys that they replace: optimizer, lr, weight_decay, batch_size,
-/// steps; activation, dropout, l1, batch_norm, embedding; layers and units for `hidden` (units_2 for the second layer
-/// alone), blocks and filters for `channels`. The result is the validation loss, or the validation accuracy where the
-/// space says maximize; it is reported ten times in a run. All trials have the same split, batches and seed.
+/// steps; activation, dropout, l1, batch_norm, embedding, heads; layers and units for `hidden` (units_2 for the second
+/// layer alone), blocks and filters for `channels`; `layers` of a transformer and `blocks` of a resnet are keys
+/// themselves. The result is the validation loss, or the validation accuracy where the space says maximize; it is
+/// reported ten times in a run. All trials have the same split, batches and seed.
 #[derive(Debug, Args)]
 #[command(after_help = EXAMPLES)]
 pub struct TuneArgs {

@@ -9,7 +9,7 @@ use super::{DataError, InputPreparation, Raw, RawInputs, RawTargets, read};
 use std::collections::HashMap;
 use std::path::Path;
 
-const PADDING: u32 = 0;
+pub(super) const PADDING: u32 = 0;
 const UNKNOWN: u32 = 1;
 /// Number of these two.
 const N_SPECIAL: usize = 2;

@@ -4,13 +4,10 @@
 use super::init::{Maker, Start};
 use super::layers::Dropout;
 use super::mlp::Mlp;
+use super::norm::BatchNorm;
 use super::{Mode, NetError};
 use crate::task::{Activation, NetSpec};
 use tch::{Tensor, nn};
-
-/// PyTorch's defaults.
-const NORM_MOMENTUM: f64 = 0.1;
-const NORM_EPS: f64 = 1e-5;
 
 const KERNEL: usize = 3;
 
@@ -34,14 +31,6 @@ struct Block {
     weight: Tensor,
     bias: Tensor,
     norm: Option<BatchNorm>,
-}
-
-#[derive(Debug)]
-struct BatchNorm {
-    weight: Tensor,
-    bias: Tensor,
-    running_mean: Tensor,
-    running_var: Tensor,
 }
 
 impl Cnn {
@@ -96,29 +85,5 @@ impl Block {
     fn forward(&self, x: &Tensor, train: bool) -> Result<Tensor, NetError> {
         let x = x.f_conv2d(&self.weight, Some(&self.bias), [1, 1], [1, 1], [1, 1], 1)?;
         self.norm.as_ref().map_or(Ok(x.shallow_clone()), |norm| norm.forward(&x, train))
-    }
-}
-
-impl BatchNorm {
-    fn build(maker: &mut Maker<'_>, path: &nn::Path, size: usize) -> Result<Self, NetError> {
-        Ok(Self {
-            weight: maker.parameter(path, "weight", &[size], Start::Constant(1.0))?,
-            bias: maker.parameter(path, "bias", &[size], Start::Constant(0.0))?,
-            running_mean: maker.buffer(path, "running_mean", size, 0.0)?,
-            running_var: maker.buffer(path, "running_var", size, 1.0)?,
-        })
-    }
-
-    fn forward(&self, x: &Tensor, train: bool) -> Result<Tensor, NetError> {
-        Ok(x.f_batch_norm(
-            Some(&self.weight),
-            Some(&self.bias),
-            Some(&self.running_mean),
-            Some(&self.running_var),
-            train,
-            NORM_MOMENTUM,
-            NORM_EPS,
-            true,
-        )?)
     }
 }

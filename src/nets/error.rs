@@ -27,6 +27,26 @@ pub enum NetError {
         /// Number of blocks of convolution and pooling.
         n_blocks: usize,
     },
+    /// The stages halve the pictures to less than batch norm can work with.
+    #[error(
+        "pictures of {height}x{width} are too small for {n_stages} stages, of which each but the first halves them"
+    )]
+    TooManyStages {
+        /// Height of the pictures.
+        height: usize,
+        /// Width of the pictures.
+        width: usize,
+        /// Number of stages of residual blocks.
+        n_stages: usize,
+    },
+    /// The heads of an attention share its width evenly.
+    #[error("a transformer of width {embedding} cannot have {heads} heads: they must divide it")]
+    Heads {
+        /// Width of the net.
+        embedding: usize,
+        /// Number of heads.
+        heads: usize,
+    },
     /// The head reads at every position but a text has one target, or the other way round.
     #[error(
         "net.head = \"{head}\" gives {outputs} outputs per example, but the data has {targets} targets per example"
@@ -104,6 +124,8 @@ impl NetError {
             NetKind::Cnn { .. } => ("cnn", "pictures"),
             NetKind::Gru { .. } => ("gru", "words or characters"),
             NetKind::Lstm { .. } => ("lstm", "words or characters"),
+            NetKind::Transformer { .. } => ("transformer", "words or characters"),
+            NetKind::Resnet { .. } => ("resnet", "pictures"),
         };
         let found = match inputs {
             Inputs::Float { shape, .. } => format!("numbers of shape {shape:?}"),

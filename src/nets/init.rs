@@ -1,14 +1,19 @@
-//! PyTorch's default initial values, drawn from our own stream.
+//! Initial values, drawn from our own stream: PyTorch's defaults, but for two kinds of nets.
 //!
 //! ```text
 //! linear, convolution   weight and bias   U(-1/sqrt(fan_in), 1/sqrt(fan_in))    kaiming_uniform_ with a = sqrt(5)
 //! recurrent layer       all               U(-1/sqrt(hidden), 1/sqrt(hidden))
 //! embedding                               N(0, 1)
-//! batch norm                              weight 1, bias 0, running mean 0, running variance 1
+//! batch and layer norm                    weight 1, bias 0, running mean 0, running variance 1
+//!
+//! resnet                convolutions      N(0, 2/fan_out), as torchvision's
+//! transformer           all matrices      N(0, 0.02^2); those that add to the residual stream N(0, 0.02^2 / (2 layers));
+//!                       biases            0; so GPT-2
 //! ```
 //!
-//! Source: `reset_parameters` of each module in PyTorch 2.11. (tch starts batch-norm weights in U(0, 1) and recurrent
-//! layers with Kaiming's bounds and zero biases, so its layers are not used.)
+//! Sources: `reset_parameters` of each module in PyTorch 2.11 (tch starts batch-norm weights in U(0, 1) and recurrent
+//! layers with Kaiming's bounds and zero biases, so its layers are not used); `ResNet` in torchvision; Radford et al.
+//! 2019 and their code.
 
 use super::{NetError, SavedValues};
 use crate::rng::standard_normal;
@@ -24,8 +29,8 @@ const MAX_PARAMETERS: usize = 1 << 28;
 pub(super) enum Start {
     /// U(-bound, bound) with bound = 1 / sqrt of this number.
     Uniform(usize),
-    /// N(0, 1).
-    Normal,
+    /// Normal with mean 0 and this deviation.
+    Normal(f64),
     /// The same number everywhere.
     Constant(f32),
 }
@@ -91,7 +96,7 @@ fn tensor(values: &[f32], shape: &[usize], path: &nn::Path) -> Result<Tensor, Ne
 fn values(rng: &mut ChaCha8Rng, n: usize, start: Start) -> Vec<f32> {
     match start {
         Start::Constant(value) => vec![value; n],
-        Start::Normal => (0..n).map(|_| standard_normal(rng) as f32).collect(),
+        Start::Normal(deviation) => (0..n).map(|_| (standard_normal(rng) * deviation) as f32).collect(),
         Start::Uniform(fan_in) => {
             let bound = 1.0 / (fan_in.max(1) as f64).sqrt();
             (0..n).map(|_| ((2.0 * rng.random::<f64>() - 1.0) * bound) as f32).collect()

@@ -22,8 +22,18 @@ impl Linear {
         n_outputs: usize,
     ) -> Result<Self, NetError> {
         let start = Start::Uniform(n_inputs);
-        let weight = maker.parameter(path, "weight", &[n_outputs, n_inputs], start)?;
-        Ok(Self { weight, bias: maker.parameter(path, "bias", &[n_outputs], start)? })
+        Self::started(maker, path, [n_outputs, n_inputs], [start, start])
+    }
+
+    /// The same with other initial values than PyTorch's default: those of W `[out, in]`, and of b.
+    pub(super) fn started(
+        maker: &mut Maker<'_>,
+        path: &nn::Path,
+        shape: [usize; 2],
+        [of_weight, of_bias]: [Start; 2],
+    ) -> Result<Self, NetError> {
+        let weight = maker.parameter(path, "weight", &shape, of_weight)?;
+        Ok(Self { weight, bias: maker.parameter(path, "bias", &shape[..1], of_bias)? })
     }
 
     pub(super) fn forward(&self, x: &Tensor) -> Result<Tensor, NetError> {

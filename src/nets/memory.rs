@@ -10,6 +10,9 @@ const CHUNK: usize = 512;
 const COPIES: u128 = 4;
 /// The same for one position of a recurrent layer: its gates, and what the backward pass keeps of them.
 const RECURRENT_COPIES: u128 = 12;
+/// The same for one position of a block of a transformer, as often as it is wide: 8 outputs without activation and their
+/// gradients, and the inside of the mlp, which is 4 times as wide.
+const BLOCK_COPIES: u128 = 2 * 8 + COPIES * 4;
 const FLOAT: u128 = size_of::<f32>() as u128;
 
 /// Refuses a task of which one step, beside the training split, takes more memory than `data.max_memory_gb` allows.
@@ -49,8 +52,9 @@ fn batch_size(task: &TaskSpec, data: &Dataset) -> usize {
 
 /// Bytes that a run takes: its copy of the training split, and one step.
 fn run_bytes(net: &NetSpec, data: &Dataset, batch_size: usize) -> u128 {
-    let n_examples = batch_size.max(CHUNK.min(data.train.len()));
-    split_bytes(&data.train) + n_examples as u128 * example_floats(net, data) * FLOAT
+    let Floats { step, evaluation } = example_floats(net, data);
+    let evaluated = CHUNK.min(data.train.len()) as u128;
+    split_bytes(&data.train) + FLOAT * (batch_size as u128 * step).max(evaluated * evaluation)
 }
 
 fn check(net: &NetSpec, spec: &DataSpec, data: &Dataset, batch_size: usize) -> Result<(), NetError> {
@@ -74,12 +78,31 @@ fn split_bytes(split: &Split) -> u128 {
     (inputs + targets) as u128
 }
 
-/// Number of floats that one example takes in a step.
-fn example_floats(net: &NetSpec, data: &Dataset) -> u128 {
+/// Number of floats that one example takes.
+struct Floats {
+    /// In a step, which keeps what every layer puts out for the backward pass.
+    step: u128,
+    /// In an evaluation: the same, but for the nets of many equal blocks, which hold one of them at a time.
+    evaluation: u128,
+}
+
+impl Floats {
+    fn alike(step: u128) -> Self {
+        Self { step, evaluation: step }
+    }
+
+    /// Those of `n` blocks, and of what is around them.
+    fn of_blocks(around: u128, n: u128, block: u128) -> Self {
+        Self { step: around + n * block, evaluation: around + block }
+    }
+}
+
+fn example_floats(net: &NetSpec, data: &Dataset) -> Floats {
     let (hidden, n_outputs) = (net.hidden.iter().map(|n| *n as u128).sum::<u128>(), data.n_outputs as u128);
-    let recurrent = |embedding: usize, head: Head, length: usize| {
-        let read = if head == Head::Each { length as u128 } else { 1 };
-        length as u128 * (COPIES * embedding as u128 + RECURRENT_COPIES * hidden) + COPIES * read * n_outputs
+    // Embedding of every position, and outputs.
+    let around = |embedding: usize, head: Head, length: usize| {
+        let read = if head == Head::Each { length } else { 1 };
+        COPIES * (length as u128 * embedding as u128 + read as u128 * n_outputs)
     };
     match (&net.kind, &data.train.inputs) {
         (NetKind::Cnn { channels, .. }, Inputs::Float { shape, .. }) => {
@@ -89,17 +112,40 @@ fn example_floats(net: &NetSpec, data: &Dataset) -> u128 {
                 blocks += COPIES * *n as u128 * pixels;
                 pixels /= 4;
             }
-            blocks + COPIES * (hidden + n_outputs)
+            Floats::alike(blocks + COPIES * (hidden + n_outputs))
+        }
+        (NetKind::Resnet { channels, blocks }, Inputs::Float { shape, .. }) => {
+            residual(channels, *blocks as u128, shape, COPIES * n_outputs)
         }
         (_, Inputs::Float { shape, .. }) => {
-            shape.iter().map(|n| *n as u128).product::<u128>() + COPIES * (hidden + n_outputs)
+            Floats::alike(shape.iter().map(|n| *n as u128).product::<u128>() + COPIES * (hidden + n_outputs))
         }
         (NetKind::Gru { embedding, head } | NetKind::Lstm { embedding, head }, Inputs::Tokens { length, .. }) => {
-            recurrent(*embedding, *head, *length)
+            Floats::alike(around(*embedding, *head, *length) + RECURRENT_COPIES * hidden * *length as u128)
+        }
+        (NetKind::Transformer { embedding, layers, heads, head }, Inputs::Tokens { length, .. }) => {
+            let attention = COPIES * *heads as u128 * *length as u128;
+            let block = *length as u128 * (BLOCK_COPIES * *embedding as u128 + attention);
+            Floats::of_blocks(around(*embedding, *head, *length), *layers as u128, block)
         }
         // Such a net does not read such data, which building it says.
-        (_, Inputs::Tokens { .. }) => 0,
+        (_, Inputs::Tokens { .. }) => Floats::alike(0),
     }
+}
+
+/// Those of a residual net: a stem of one convolution, two in each block, and one in each shortcut that halves.
+fn residual(channels: &[usize], blocks: u128, shape: &[usize], head: u128) -> Floats {
+    let mut sides: Vec<usize> = shape.iter().skip(1).copied().collect();
+    let (mut step, mut largest) = (head, 0);
+    for (stage, n) in channels.iter().enumerate() {
+        if stage > 0 {
+            sides.iter_mut().for_each(|side| *side = side.div_ceil(2));
+        }
+        let one = COPIES * *n as u128 * sides.iter().map(|side| *side as u128).product::<u128>();
+        step += one * (2 * blocks + 1);
+        largest = largest.max(3 * one);
+    }
+    Floats { step, evaluation: head + largest }
 }
 
 #[cfg(test)]
@@ -133,6 +179,41 @@ mod tests {
         let error = runs(9, 2, 0).unwrap_err().to_string();
         assert!(error.contains("2 runs") && error.contains("9 seeds") && error.contains("5.0 MB"), "{error}");
         assert!(runs(2, 9, 0).is_err());
+    }
+
+    fn floats(net: &str, inputs: Inputs, n_outputs: usize) -> (u128, u128) {
+        let text = format!("[data]\nformat='chars'\npath='x'\ncontext=1\n[net]\n{net}\n[train]\nsteps=1\n");
+        let net = TaskSpec::parse(&text, Path::new("x.toml")).unwrap().net;
+        let train = Split { inputs, targets: Targets::Classes { per_example: 1, ids: Vec::new() } };
+        let (validation, test, preparation) = (train.clone(), train.clone(), Default::default());
+        let kind = data::TargetKind::Classes;
+        let data = Dataset { train, validation, test, n_outputs, n_tokens: 9, kind, class_weights: None, preparation };
+        let Floats { step, evaluation } = example_floats(&net, &data);
+        (step, evaluation)
+    }
+
+    #[test]
+    fn attention_counts_by_the_square_of_the_length_and_blocks_are_evaluated_one_by_one() {
+        let transformer = |layers: u128, heads: u128, length: usize| {
+            let net = format!("kind='transformer'\nembedding=8\nlayers={layers}\nheads={heads}\nhead='mean'");
+            floats(&net, Inputs::Tokens { length, ids: Vec::new() }, 3)
+        };
+        // 8 values and 3 outputs, each with its gradient, before and after; and per block 32 widths and the heads.
+        let block = |heads: u128, length: u128| length * (32 * 8 + 4 * heads * length);
+        assert_eq!(transformer(1, 2, 50), (4 * (50 * 8 + 3) + block(2, 50), 4 * (50 * 8 + 3) + block(2, 50)));
+        assert_eq!(transformer(6, 2, 50), (4 * (50 * 8 + 3) + 6 * block(2, 50), 4 * (50 * 8 + 3) + block(2, 50)));
+        assert!(transformer(1, 8, 1000).0 > 31 * transformer(1, 8, 100).0);
+        let resnet = |blocks: u128| {
+            let shape = vec![3, 9, 8];
+            floats(
+                &format!("kind='resnet'\nchannels=[2,3]\nblocks={blocks}"),
+                Inputs::Float { shape, values: Vec::new() },
+                5,
+            )
+        };
+        // Stem or shortcut and two convolutions for each block, of 2 channels of 9x8 pixels and of 3 of 5x4.
+        let at = |blocks: u128| 4 * 5 + 4 * (2 * blocks + 1) * (2 * 72 + 3 * 20);
+        assert_eq!((resnet(1), resnet(4)), ((at(1), 4 * 5 + 4 * 3 * 144), (at(4), 4 * 5 + 4 * 3 * 144)));
     }
 
     #[test]

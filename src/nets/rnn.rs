@@ -5,8 +5,9 @@
 
 use super::init::{Maker, Start};
 use super::layers::{Dropout, Linear};
+use super::reader::Reader;
 use super::{Mode, NetError};
-use crate::data::{Dataset, Targets};
+use crate::data::Dataset;
 use crate::task::{Head, NetSpec};
 use tch::{Tensor, nn};
 
@@ -25,6 +26,7 @@ pub(super) struct Rnn {
     weights: [Tensor; 4],
     n_hidden: usize,
     at: Head,
+    reader: Reader,
     head: Linear,
 }
 
@@ -40,10 +42,9 @@ impl Rnn {
         let &[n_hidden] = spec.hidden.as_slice() else {
             return Err(NetError::HiddenSizes { found: spec.hidden.clone() });
         };
-        check_head(at, dataset)?;
-        // With a target at every position inputs and outputs have the same alphabet.
-        let n_tokens = if at == Head::Each { dataset.n_tokens.max(dataset.n_outputs) } else { dataset.n_tokens };
-        let embedding = maker.parameter(&path.sub("embedding"), "weight", &[n_tokens, n_embedding], Start::Normal)?;
+        let reader = Reader::new(at, dataset)?;
+        let shape = [reader.n_tokens(dataset), n_embedding];
+        let embedding = maker.parameter(&path.sub("embedding"), "weight", &shape, Start::Normal(1.0))?;
         let recurrent = path.sub("recurrent");
         let rows = n_hidden * if matches!(cell, Cell::Gru) { 3 } else { 4 };
         let mut make = |name, shape: &[usize]| maker.parameter(&recurrent, name, shape, Start::Uniform(n_hidden));
@@ -54,16 +55,14 @@ impl Rnn {
             make("bias_hh_l0", &[rows])?,
         ];
         let head = Linear::build(maker, &path.sub("head"), n_hidden, dataset.n_outputs)?;
-        Ok(Self { cell, embedding, weights, n_hidden, at, head })
+        Ok(Self { cell, embedding, weights, n_hidden, at, reader, head })
     }
 
     pub(super) fn forward(&self, x: &Tensor, dropout: &Dropout, mode: &mut Mode<'_>) -> Result<Tensor, NetError> {
         let embedded = Tensor::f_embedding(&self.embedding, x, -1, false, false)?;
         let states = self.states(&embedded, mode.is_train())?;
-        let read = match self.at {
-            Head::Each => states,
-            Head::Last => states.f_select(1, -1)?,
-        };
+        // The end is behind the padding, which the net has read as well.
+        let read = if self.at == Head::Last { states.f_select(1, -1)? } else { self.reader.read(states, x)? };
         self.head.forward(&dropout.apply(read, mode)?)
     }
 
@@ -80,15 +79,4 @@ impl Rnn {
             }
         })
     }
-}
-
-fn check_head(at: Head, dataset: &Dataset) -> Result<(), NetError> {
-    let crate::data::Inputs::Tokens { length, .. } = dataset.train.inputs else { return Ok(()) };
-    let (Targets::Classes { per_example: targets, .. } | Targets::Values { per_example: targets, .. }) =
-        dataset.train.targets;
-    let (head, outputs) = match at {
-        Head::Each => ("each", length),
-        Head::Last => ("last", 1),
-    };
-    if outputs == targets { Ok(()) } else { Err(NetError::HeadMisfit { head, outputs, targets }) }
 }

@@ -1,8 +1,9 @@
 use super::*;
-use crate::data::{Split, TargetKind, Targets};
+use crate::data::{InputPreparation, Split, TargetKind, Targets};
 use crate::rng::stream;
 use crate::task::{Activation, Head};
 use rand::RngExt;
+use std::collections::BTreeMap;
 use tch::nn::VarStore;
 use tch::{Device, Reduction};
 
@@ -24,6 +25,14 @@ fn gru(head: Head) -> NetSpec {
 
 fn lstm(head: Head) -> NetSpec {
     spec(NetKind::Lstm { embedding: 4, head }, &[6])
+}
+
+fn transformer(head: Head) -> NetSpec {
+    spec(NetKind::Transformer { embedding: 8, layers: 2, heads: 2, head }, &[])
+}
+
+fn resnet() -> NetSpec {
+    spec(NetKind::Resnet { channels: vec![4, 6], blocks: 2 }, &[])
 }
 
 fn dataset(inputs: Inputs, targets: Targets, n_outputs: usize) -> Dataset {
@@ -49,6 +58,17 @@ fn texts(n: usize, head: Head) -> Dataset {
     dataset(Inputs::Tokens { length: 5, ids }, Targets::Classes { per_example, ids: targets }, 3)
 }
 
+/// The same texts, with one target each, ending with 0 to 5 words of padding.
+fn padded(n: usize) -> Dataset {
+    let mut data = texts(n, Head::Mean);
+    if let Inputs::Tokens { ids, .. } = &mut data.train.inputs {
+        let is_padding = |place: usize| place % 5 >= place / 5 % 6;
+        ids.iter_mut().enumerate().for_each(|(place, id)| *id = if is_padding(place) { 0 } else { *id % 6 + 1 });
+    }
+    data.preparation.inputs = InputPreparation::Words { words: Vec::new(), length: 5 };
+    data
+}
+
 fn build(spec: &NetSpec, data: &Dataset) -> Result<(VarStore, Net), NetError> {
     let vs = VarStore::new(Device::Cpu);
     let net = Net::build(spec, &vs.root(), data, &mut stream(0, "init"))?;
@@ -65,6 +85,11 @@ fn everything() -> Vec<(NetSpec, Dataset)> {
         (gru(Head::Last), texts(8, Head::Last)),
         (lstm(Head::Each), texts(8, Head::Each)),
         (lstm(Head::Last), texts(8, Head::Last)),
+        (gru(Head::Mean), texts(8, Head::Mean)),
+        (transformer(Head::Each), texts(8, Head::Each)),
+        (transformer(Head::Last), padded(8)),
+        (transformer(Head::Mean), padded(8)),
+        (resnet(), numbers(&[3, 8, 7], 8)),
     ]
 }
 
@@ -233,12 +258,158 @@ fn running_moments_are_in_the_store_move_in_training_and_stay_in_evaluation() {
 }
 
 #[test]
+fn each_batch_norm_of_a_resnet_has_running_moments_that_move_in_training_only() {
+    let data = numbers(&[2, 8, 8], 8);
+    let (vs, net) = build(&resnet(), &data).unwrap();
+    let (all, split) = (vs.variables(), TensorSplit::new(&data.train, Device::Cpu).unwrap());
+    let names: Vec<&String> = all.keys().filter(|name| name.contains("running")).collect();
+    // One at the stem, two in each of four blocks, one in the shortcut: mean and variance.
+    assert_eq!((names.len(), all.len() - vs.trainable_variables().len()), (20, 20));
+    let moments = || names.iter().map(|name| floats(&all[*name])).collect::<Vec<_>>();
+    let start = moments();
+    evaluate(&net, &split).unwrap();
+    assert_eq!(moments(), start);
+    let _ = net.forward(&split.inputs, Mode::Train(&mut stream(0, "dropout"))).unwrap();
+    assert!(moments().iter().zip(&start).all(|(moved, start)| moved != start));
+    // That of the stem by its formula: 0.9 of what it was, 0.1 of the batch.
+    let features = split.inputs.conv2d(&all["conv1.weight"], None::<&Tensor>, [1, 1], [1, 1], [1, 1], 1);
+    let expected = features.mean_dim(&[0i64, 2, 3][..], false, Kind::Float) * 0.1;
+    assert!((expected - &all["bn1.running_mean"]).abs().max().double_value(&[]) < 1e-6);
+}
+
+/// Outputs for texts as they are, and with the words of another position on replaced: `[batch, length, n_outputs]` or
+/// `[batch, n_outputs]`.
+fn with_other_words(head: Head, data: &Dataset, from: i64) -> (Tensor, Tensor) {
+    let (_vs, net) = build(&transformer(head), data).unwrap();
+    let inputs = TensorSplit::new(&data.train, Device::Cpu).unwrap().inputs;
+    let other = inputs.copy();
+    let mut tail = other.narrow(1, from, 5 - from);
+    let replaced = (&tail + 2).remainder(6) + 1;
+    tail.copy_(&replaced);
+    let output = |inputs: &Tensor| net.forward(inputs, Mode::Eval).unwrap();
+    (output(&inputs), output(&other))
+}
+
+#[test]
+fn a_later_token_changes_no_output_before_it_and_every_one_from_it_on() {
+    let data = texts(8, Head::Each);
+    for from in 1..5 {
+        let (before, after) = with_other_words(Head::Each, &data, from);
+        let changed = (before - after).abs().sum_dim_intlist(&[0i64, 2][..], false, Kind::Float);
+        let changed = floats(&changed);
+        assert!(changed[..from as usize].iter().all(|change| change.abs() < 1e-30), "{from}: {changed:?}");
+        assert!(changed[from as usize..].iter().all(|change| *change > 1e-6), "{from}: {changed:?}");
+    }
+    // Where the mean is read, the first position sees the last one: another order of the same words is another text, and
+    // the last word counts.
+    let (before, after) = with_other_words(Head::Mean, &texts(8, Head::Mean), 4);
+    assert!((before - after).abs().min().double_value(&[]) > 0.0);
+}
+
+#[test]
+fn padding_changes_nothing_for_any_text_but_an_empty_one() {
+    let data = padded(8);
+    for head in [Head::Last, Head::Mean] {
+        let (_vs, net) = build(&transformer(head), &data).unwrap();
+        let inputs = TensorSplit::new(&data.train, Device::Cpu).unwrap().inputs;
+        let outputs = net.forward(&inputs, Mode::Eval).unwrap();
+        for text in 0..8 {
+            // The text alone and cut behind its last word; without any word, one of padding.
+            let n_words = (text % 6).max(1);
+            let alone = inputs.narrow(0, text, 1).narrow(1, 0, n_words);
+            let difference = net.forward(&alone, Mode::Eval).unwrap() - outputs.narrow(0, text, 1);
+            assert!(difference.abs().max().double_value(&[]) < 1e-6, "{head:?}, {text}");
+        }
+        assert!(floats(&outputs).iter().all(|value| value.is_finite()));
+    }
+}
+
+#[test]
+fn the_data_say_whether_texts_are_padded() {
+    assert_eq!((padded(2).padding(), texts(2, Head::Each).padding()), (Some(0), None));
+}
+
+#[test]
+fn new_kinds_of_nets_learn_a_small_batch_by_heart() {
+    use nn::OptimizerConfig;
+    let of_transformers = [Head::Each, Head::Last, Head::Mean]
+        .map(|head| (transformer(head), if head == Head::Each { texts(8, head) } else { padded(8) }));
+    for (spec, mut data) in of_transformers.into_iter().chain([(resnet(), numbers(&[3, 8, 7], 8))]) {
+        match (&data.train.inputs, &mut data.train.targets) {
+            // What comes next must follow from what came before.
+            (Inputs::Tokens { ids: words, .. }, Targets::Classes { per_example: 5, ids }) => {
+                let sum = |place: usize| words[place / 5 * 5..=place].iter().sum::<i64>();
+                (0..ids.len()).for_each(|place| ids[place] = sum(place) % 3);
+            }
+            // Of the padded texts the first and the seventh are both empty.
+            (Inputs::Tokens { .. }, Targets::Classes { ids, .. }) => ids[6] = ids[0],
+            _ => (),
+        }
+        let (vs, net) = build(&spec, &data).unwrap();
+        let split = TensorSplit::new(&data.train, Device::Cpu).unwrap();
+        let mut optimizer = nn::Adam::default().build(&vs, 1e-2).unwrap();
+        let before = evaluate(&net, &split).unwrap().loss;
+        for _ in 0..300 {
+            let output = net.forward(&split.inputs, Mode::Train(&mut stream(0, "dropout"))).unwrap();
+            optimizer.backward_step(&net.training_loss(data.kind, &output, &split.targets).unwrap());
+        }
+        let after = evaluate(&net, &split).unwrap();
+        assert!(before > 0.5 && after.loss < 0.05 && after.accuracy > Some(0.99), "{spec:?}: {before} {after:?}");
+    }
+}
+
+/// Names of the variables whose change conditioning turns.
+fn turned(spec: &NetSpec, data: &Dataset) -> Vec<String> {
+    use crate::torch::{Algorithm, Conditioning, OptimConfig, Optimizer, Orthogonal};
+    let after_a_step = |conditioning| {
+        let (vs, net) = build(spec, data).unwrap();
+        let split = TensorSplit::new(&data.train, Device::Cpu).unwrap();
+        let config = OptimConfig { conditioning, ..OptimConfig::new(Algorithm::ADAM, 0.1) };
+        let mut optimizer = Optimizer::new(&vs, config).unwrap();
+        let output = net.forward(&split.inputs, Mode::Train(&mut stream(0, "dropout"))).unwrap();
+        optimizer.backward_step(&net.training_loss(data.kind, &output, &split.targets).unwrap()).unwrap();
+        vs.variables().into_iter().map(|(name, tensor)| (name, floats(&tensor))).collect::<BTreeMap<_, _>>()
+    };
+    let plain = after_a_step(Conditioning::None);
+    let orthogonal = Orthogonal { head: false, ..Orthogonal::default() };
+    let other = after_a_step(Conditioning::Orthogonal(orthogonal));
+    plain.into_iter().filter(|(name, values)| other[name] != *values).map(|(name, _)| name).collect()
+}
+
+#[test]
+fn conditioning_turns_matrices_and_filters_and_leaves_embeddings_norms_biases_and_the_head() {
+    let of_block = ["linear1.weight", "linear2.weight", "self_attn.in_proj_weight", "self_attn.out_proj.weight"];
+    let expected: Vec<String> =
+        (0..2).flat_map(|block| of_block.map(|name| format!("layers.{block}.{name}"))).collect();
+    assert_eq!(turned(&transformer(Head::Each), &texts(8, Head::Each)), expected);
+    let one = spec(NetKind::Resnet { channels: vec![4, 6], blocks: 1 }, &[]);
+    let filters =
+        ["conv1", "layer1.0.conv1", "layer1.0.conv2", "layer2.0.conv1", "layer2.0.conv2", "layer2.0.downsample.0"];
+    assert_eq!(turned(&one, &numbers(&[3, 8, 7], 8)), filters.map(|name| format!("{name}.weight")));
+}
+
+#[test]
 fn a_net_that_does_not_fit_its_data_is_refused() {
     let error = refusal(&mlp(), &texts(8, Head::Each)).to_string();
     assert!(error.contains("a mlp net reads columns or pictures") && error.contains("texts of length 5"), "{error}");
     assert!(matches!(refusal(&cnn(false), &numbers(&[5], 8)), NetError::Misfit { net: "cnn", .. }));
     assert!(matches!(refusal(&gru(Head::Each), &numbers(&[5], 8)), NetError::Misfit { net: "gru", .. }));
     assert!(matches!(refusal(&cnn(false), &numbers(&[1, 3, 8], 8)), NetError::TooSmall { height: 3, n_blocks: 2, .. }));
+    assert!(matches!(refusal(&resnet(), &numbers(&[5], 8)), NetError::Misfit { net: "resnet", .. }));
+    assert!(matches!(
+        refusal(&transformer(Head::Each), &numbers(&[5], 8)),
+        NetError::Misfit { net: "transformer", .. }
+    ));
+    let three = spec(NetKind::Resnet { channels: vec![2, 2, 2], blocks: 1 }, &[]);
+    assert!(matches!(refusal(&three, &numbers(&[1, 3, 4], 8)), NetError::TooManyStages { height: 3, n_stages: 3, .. }));
+    assert!(build(&three, &numbers(&[1, 5, 4], 8)).is_ok());
+    for heads in [0, 3] {
+        let odd = spec(NetKind::Transformer { embedding: 8, layers: 1, heads, head: Head::Mean }, &[]);
+        assert!(matches!(refusal(&odd, &texts(8, Head::Mean)), NetError::Heads { embedding: 8, .. }));
+    }
+    for wrong in [gru(Head::Mean), transformer(Head::Mean), transformer(Head::Last)] {
+        assert!(matches!(refusal(&wrong, &texts(8, Head::Each)), NetError::HeadMisfit { .. }));
+    }
     let error = refusal(&lstm(Head::Each), &texts(8, Head::Last)).to_string();
     assert!(error.contains("\"each\" gives 5 outputs") && error.contains("1 targets"), "{error}");
     assert!(matches!(refusal(&lstm(Head::Last), &texts(8, Head::Each)), NetError::HeadMisfit { head: "last", .. }));
@@ -275,7 +446,7 @@ fn initial_values_are_pytorchs_closed_form() {
     assert!(uniform.abs().max().double_value(&[]) < bound);
     assert!((uniform.std(false).double_value(&[]) / (bound / 3f64.sqrt()) - 1.0).abs() < 0.02);
     assert!(uniform.mean(Kind::Float).double_value(&[]).abs() < 0.002);
-    let normal = maker.parameter(&vs.root(), "n", &[n], init::Start::Normal).unwrap();
+    let normal = maker.parameter(&vs.root(), "n", &[n], init::Start::Normal(1.0)).unwrap();
     assert!((normal.std(false).double_value(&[]) - 1.0).abs() < 0.02);
     assert!(normal.mean(Kind::Float).double_value(&[]).abs() < 0.02);
     let fourth = normal.pow_tensor_scalar(4).mean(Kind::Float).double_value(&[]);

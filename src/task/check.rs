@@ -120,8 +120,23 @@ impl NetSpec {
                 let one = self.hidden.len() == 1;
                 within(one, "net.hidden", format!("{:?}", self.hidden), "one size in brackets for a recurrent net")
             }
+            NetKind::Transformer { embedding, layers, heads, .. } => {
+                sizes("net.embedding", &[*embedding])?;
+                layers_or_blocks("net.layers", *layers)?;
+                let divides = embedding.checked_rem(*heads) == Some(0);
+                within(divides, "net.heads", heads, format!("a divisor of net.embedding, which is {embedding}"))
+            }
+            NetKind::Resnet { channels, blocks } => {
+                within(!channels.is_empty(), "net.channels", "[]", "at least one number of channels")?;
+                sizes("net.channels", channels)?;
+                layers_or_blocks("net.blocks", *blocks)
+            }
         }
     }
+}
+
+fn layers_or_blocks(key: &str, n: usize) -> Result<(), ValueError> {
+    within((1..=MAX_LAYERS).contains(&n), key, n, format!("from 1 to {MAX_LAYERS}"))
 }
 
 fn sizes(key: &str, sizes: &[usize]) -> Result<(), ValueError> {

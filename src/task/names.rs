@@ -13,7 +13,7 @@ pub(super) const ACTIVATIONS: [(&str, Activation); 4] = [
     ("sigmoid", Activation::Sigmoid),
     ("gelu", Activation::Gelu),
 ];
-pub(super) const HEADS: [(&str, Head); 2] = [("each", Head::Each), ("last", Head::Last)];
+pub(super) const HEADS: [(&str, Head); 3] = [("each", Head::Each), ("last", Head::Last), ("mean", Head::Mean)];
 
 /// The word for a value.
 pub(super) fn name_of<T: Copy + PartialEq>(names: &[(&'static str, T)], value: T) -> &'static str {

@@ -115,11 +115,12 @@ fn column(value: &Value) -> Option<Column> {
 
 fn net(mut keys: Section<'_>) -> Result<NetSpec, TaskError> {
     let kind = net_kind(&mut keys)?;
-    let recurrent = matches!(kind, NetKind::Gru { .. } | NetKind::Lstm { .. });
-    let activation = if recurrent { None } else { keys.choice("activation", &ACTIVATIONS)? };
+    let activation = if kind.has_activation() { keys.choice("activation", &ACTIVATIONS)? } else { None };
+    let sizes = |value: &Value| list(value, count);
+    let hidden = if kind.has_hidden() { keys.optional("hidden", "a list of sizes", sizes)? } else { None };
     let spec = NetSpec {
         kind,
-        hidden: keys.optional("hidden", "a list of sizes", |value| list(value, count))?.unwrap_or_default(),
+        hidden: hidden.unwrap_or_default(),
         activation: activation.unwrap_or(Activation::Relu),
         dropout: keys.optional("dropout", NUMBER, float)?.unwrap_or(0.0),
         l1: keys.optional("l1", NUMBER, float)?.unwrap_or(0.0),
@@ -129,18 +130,31 @@ fn net(mut keys: Section<'_>) -> Result<NetSpec, TaskError> {
 }
 
 fn net_kind(keys: &mut Section<'_>) -> Result<NetKind, TaskError> {
-    let kinds = "one of \"mlp\", \"cnn\", \"gru\", \"lstm\"";
+    let kinds = "one of \"mlp\", \"cnn\", \"gru\", \"lstm\", \"transformer\", \"resnet\"";
     let kind = keys.required("kind", kinds, |value| Some(value.clone()))?;
     Ok(match kind.as_str() {
         Some("mlp") => NetKind::Mlp,
         Some("cnn") => NetKind::Cnn {
-            channels: keys.required("channels", "a list of sizes", |value| list(value, count))?,
+            channels: channels(keys)?,
             batch_norm: keys.optional("batch_norm", TRUTH, Value::as_bool)?.unwrap_or(false),
         },
         Some("gru") => NetKind::Gru { embedding: embedding(keys)?, head: head(keys)? },
         Some("lstm") => NetKind::Lstm { embedding: embedding(keys)?, head: head(keys)? },
+        Some("transformer") => NetKind::Transformer {
+            embedding: embedding(keys)?,
+            layers: keys.optional("layers", COUNT, count)?.unwrap_or(2),
+            heads: keys.optional("heads", COUNT, count)?.unwrap_or(4),
+            head: head(keys)?,
+        },
+        Some("resnet") => {
+            NetKind::Resnet { channels: channels(keys)?, blocks: keys.optional("blocks", COUNT, count)?.unwrap_or(2) }
+        }
         _ => return Err(keys.wrong("kind", &kind, kinds)),
     })
+}
+
+fn channels(keys: &mut Section<'_>) -> Result<Vec<usize>, TaskError> {
+    keys.required("channels", "a list of sizes", |value| list(value, count))
 }
 
 fn embedding(keys: &mut Section<'_>) -> Result<usize, TaskError> {

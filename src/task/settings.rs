@@ -1,8 +1,8 @@
 //! A task as the keys of its file and their values: what a saved net or a run under way is compared by, in the words that its
 //! user wrote.
 
-use super::names::{ACTIVATIONS, HEADS, KINDS, MISSING, name_of};
-use super::{NetKind, NetSpec, TaskSpec, TrainSpec};
+use super::names::{ACTIVATIONS, KINDS, MISSING, name_of};
+use super::{Head, NetKind, NetSpec, TaskSpec, TrainSpec};
 use crate::data::{ClassWeights, Column, DataSpec, Format, TableSpec, TargetKind};
 use std::collections::BTreeMap;
 use std::fmt::Debug;
@@ -129,26 +129,51 @@ impl TableSpec {
 
 impl NetSpec {
     fn put(&self, put: Put<'_>) {
-        put("hidden", text(&self.hidden));
+        if self.kind.has_hidden() {
+            put("hidden", text(&self.hidden));
+        }
+        if self.kind.has_activation() {
+            put("activation", text(name_of(&ACTIVATIONS, self.activation)));
+        }
         put("dropout", text(self.dropout));
         put("l1", text(self.l1));
-        let mut recurrent = |kind, embedding: usize, head| {
-            put("kind", text(kind));
+        let kind = self.kind.put(put);
+        put("kind", text(kind));
+    }
+}
+
+impl NetKind {
+    /// Puts the keys that only this kind has, and answers its name.
+    fn put(&self, put: Put<'_>) -> &'static str {
+        let mut on_texts = |embedding: usize, head: Head| {
             put("embedding", text(embedding));
-            put("head", text(name_of(&HEADS, head)));
+            put("head", text(head.name()));
         };
-        match &self.kind {
-            NetKind::Gru { embedding, head } => recurrent("gru", *embedding, *head),
-            NetKind::Lstm { embedding, head } => recurrent("lstm", *embedding, *head),
-            NetKind::Mlp => {
-                put("kind", text("mlp"));
-                put("activation", text(name_of(&ACTIVATIONS, self.activation)));
-            }
-            NetKind::Cnn { channels, batch_norm } => {
-                put("kind", text("cnn"));
-                put("activation", text(name_of(&ACTIVATIONS, self.activation)));
+        match self {
+            Self::Mlp => "mlp",
+            Self::Cnn { channels, batch_norm } => {
                 put("channels", text(channels));
                 put("batch_norm", text(batch_norm));
+                "cnn"
+            }
+            Self::Gru { embedding, head } => {
+                on_texts(*embedding, *head);
+                "gru"
+            }
+            Self::Lstm { embedding, head } => {
+                on_texts(*embedding, *head);
+                "lstm"
+            }
+            Self::Transformer { embedding, layers, heads, head } => {
+                on_texts(*embedding, *head);
+                put("layers", text(layers));
+                put("heads", text(heads));
+                "transformer"
+            }
+            Self::Resnet { channels, blocks } => {
+                put("channels", text(channels));
+                put("blocks", text(blocks));
+                "resnet"
             }
         }
     }

@@ -46,11 +46,15 @@ fn every_example_task_is_read() {
         names,
         [
             "chars-gru",
+            "chars-transformer",
             "cifar-1000",
             "cifar-cnn",
+            "cifar-resnet",
             "demo",
             "digits",
+            "imdb-gru",
             "imdb-lstm",
+            "imdb-transformer",
             "letter",
             "mnist-1000",
             "mnist-cnn",
@@ -78,6 +82,17 @@ fn an_unknown_key_is_refused_with_its_path_and_the_known_ones() {
     assert!(error.contains("weight_decay"), "{error}");
     let error = refusal(CSV, "[net]\nkind = \"mlp\"\nchannels = [3]\n", TRAIN);
     assert!(error.contains("`net.channels`"), "{error}");
+    for (net, key) in [
+        ("kind = \"transformer\"\nhidden = [8]", "`net.hidden`"),
+        ("kind = \"transformer\"\nactivation = \"relu\"", "`net.activation`"),
+        ("kind = \"resnet\"\nchannels = [3]\nhidden = [8]", "`net.hidden`"),
+        ("kind = \"resnet\"\nchannels = [3]\nactivation = \"relu\"", "`net.activation`"),
+        ("kind = \"resnet\"\nchannels = [3]\nbatch_norm = true", "`net.batch_norm`"),
+        ("kind = \"gru\"\nhidden = [8]\nheads = 2", "`net.heads`"),
+    ] {
+        let error = refusal(CSV, &format!("[net]\n{net}\n"), TRAIN);
+        assert!(error.contains("unknown key") && error.contains(key) && error.contains("dropout"), "{error}");
+    }
     let error = refusal(CSV, MLP, &format!("{TRAIN}[trian]\nsteps = 1\n"));
     assert!(error.contains("`trian`") && error.contains("data, net, train"), "{error}");
 }
@@ -93,6 +108,8 @@ fn a_missing_section_or_key_is_named() {
 fn every_value_outside_its_range_is_refused_with_the_range() {
     let cnn = |channels: &str| format!("[net]\nkind = \"cnn\"\nchannels = {channels}\n");
     let gru = |rest: &str| format!("[net]\nkind = \"gru\"\n{rest}\n");
+    let transformer = |rest: &str| format!("[net]\nkind = \"transformer\"\n{rest}\n");
+    let resnet = |channels: &str, rest: &str| format!("[net]\nkind = \"resnet\"\nchannels = {channels}\n{rest}\n");
     let train = |rest: &str| format!("[train]\nsteps = 10\n{rest}\n");
     let csv = |rest: &str| format!("{CSV}{rest}\n");
     let cases = [
@@ -131,6 +148,19 @@ fn every_value_outside_its_range_is_refused_with_the_range() {
         (csv(""), cnn("[]"), train(""), "net.channels"),
         (csv(""), gru("hidden = []"), train(""), "net.hidden"),
         (csv(""), gru("hidden = [3]\nhead = \"first\""), train(""), "net.head"),
+        (csv(""), gru("hidden = [3]\nembedding = 0"), train(""), "net.embedding"),
+        (csv(""), transformer("embedding = 0"), train(""), "net.embedding"),
+        (csv(""), transformer("embedding = 65537"), train(""), "net.embedding"),
+        (csv(""), transformer("layers = 0"), train(""), "net.layers"),
+        (csv(""), transformer("layers = 1001"), train(""), "net.layers"),
+        (csv(""), transformer("layers = [2]"), train(""), "net.layers"),
+        (csv(""), transformer("heads = 0"), train(""), "net.heads"),
+        (csv(""), transformer("heads = 5"), train(""), "a divisor of net.embedding, which is 32"),
+        (csv(""), transformer("head = \"first\""), train(""), "net.head"),
+        (csv(""), resnet("[]", ""), train(""), "net.channels"),
+        (csv(""), resnet("[0]", ""), train(""), "net.channels"),
+        (csv(""), resnet("[3]", "blocks = 0"), train(""), "net.blocks"),
+        (csv(""), resnet("[3]", "blocks = 1001"), train(""), "net.blocks"),
         (csv(""), MLP.to_owned(), train("lr = -1e-3"), "train.lr"),
         (csv(""), MLP.to_owned(), train("lr = inf"), "train.lr"),
         (csv(""), MLP.to_owned(), train("lr = \"fast\""), "train.lr"),

@@ -143,16 +143,27 @@ fn texts_are_asked_about_too() {
     let sandbox = Sandbox::new();
     let line = |i: i32| format!("{}\t{} it was\n", i % 2, if i % 2 == 1 { "good" } else { "bad" });
     sandbox.write("texts.tsv", (0..40).map(line).collect::<String>());
-    sandbox.write(
-        "texts.toml",
-        "[data]\nformat = 'tsv'\npath = 'texts.tsv'\nlength = 4\nsplit = [0.6, 0.2, 0.2]\n\
-         [net]\nkind = 'gru'\nhidden = [4]\nhead = 'last'\n[train]\nbatch_size = 4\nlr = 1e-2\nsteps = 200\n",
-    );
-    trains(&sandbox, "texts.toml");
-    sandbox.write("rows.csv", "good it was\nbad unheard was\n");
-    assert_eq!(predicts(&sandbox, "texts.toml", &[]).stdout, "prediction\n1\n0\n");
-    sandbox.write("rows.csv", "1\tgood it was\n7\tbad\n");
-    refuses(&sandbox, "texts.toml", &["rows.csv, line 2: class `7`"]);
+    for net in [
+        "kind = 'gru'\nhidden = [4]\nhead = 'last'",
+        "kind = 'gru'\nhidden = [4]\nhead = 'mean'",
+        "kind = 'transformer'\nembedding = 8\nheads = 2\nhead = 'last'",
+        "kind = 'transformer'\nembedding = 8\nheads = 2\nhead = 'mean'\ndropout = 0.1",
+    ] {
+        let data = "[data]\nformat = 'tsv'\npath = 'texts.tsv'\nlength = 4\nsplit = [0.6, 0.2, 0.2]";
+        let task = format!("{data}\n[net]\n{net}\n[train]\nbatch_size = 4\nlr = 1e-2\nsteps = 200\n");
+        sandbox.write("texts.toml", task);
+        trains(&sandbox, "texts.toml");
+        let bytes = || std::fs::read(sandbox.path("net.safetensors")).unwrap();
+        let first = bytes();
+        trains(&sandbox, "texts.toml");
+        assert_eq!(first, bytes(), "{net}: the same seed gives the same bytes");
+        // The third text has no word at all.
+        sandbox.write("rows.csv", "good it was\nbad unheard was\n...\n");
+        let said = predicts(&sandbox, "texts.toml", &[]).stdout;
+        assert!(said.starts_with("prediction\n1\n0\n") && said.lines().count() == 4, "{net}: {said}");
+        sandbox.write("rows.csv", "1\tgood it was\n7\tbad\n");
+        refuses(&sandbox, "texts.toml", &["rows.csv, line 2: class `7`"]);
+    }
 }
 
 #[test]

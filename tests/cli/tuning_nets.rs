@@ -58,6 +58,51 @@ fn the_tuner_picks_the_net_and_the_controller_moves_the_rate() {
 }
 
 #[test]
+fn the_depth_of_a_transformer_and_of_a_resnet_is_a_key_of_its_own() {
+    let sandbox = Sandbox::new();
+    let train = "[train]\nbatch_size = 4\nsteps = 2\n";
+    sandbox.write("text.txt", "to be or not to be, that is the question. ".repeat(10));
+    sandbox.write(
+        "text.toml",
+        format!("[data]\nformat = 'chars'\npath = 'text.txt'\ncontext = 6\n[net]\nkind = 'transformer'\nembedding = 8\n{train}"),
+    );
+    let picture = |label: u8| [vec![label], (0..3072).map(|place| (place % 251) as u8).collect()].concat();
+    sandbox.write("pictures.bin", (0..40).map(|i| i % 10).flat_map(picture).collect::<Vec<u8>>());
+    sandbox.write(
+        "pictures.toml",
+        format!("[data]\nformat = 'cifar'\npath = '.'\nfiles = ['pictures.bin']\n[net]\nkind = 'resnet'\nchannels = [2, 3]\n{train}"),
+    );
+    let whole =
+        |name: &str, low: u32, high: u32| format!("[params.{name}]\ntype = 'int'\nlow = {low}\nhigh = {high}\n");
+    let spaces = [
+        ("text", whole("layers", 1, 3) + "[params.heads]\ntype = 'categorical'\nchoices = [1, 8]\n"),
+        ("pictures", whole("blocks", 1, 2) + &whole("filters_2", 4, 6)),
+    ];
+    for (task, space) in spaces {
+        sandbox.write("space.toml", &space);
+        let file = format!("{task}.toml");
+        let output = sandbox.qgd(&["tune", "space.toml", "--task", &file, "--study", task, "--trials", "4"]);
+        assert_eq!(output.code, 0, "{}", output.stderr);
+        for trial in trials(&sandbox, task, "sqlite:///qgd.db") {
+            let of = |name: &str| trial["params"][name].as_u64().unwrap();
+            let n_parameters = trial["user_attrs"]["n_parameters"].as_u64().unwrap();
+            let expected = if task == "text" {
+                // 12 width^2 + 13 width in a block; 15 characters and 6 positions, the norm, the head.
+                of("layers") * (12 * 64 + 13 * 8) + (15 + 6) * 8 + 16 + 9 * 15
+            } else {
+                let (n, norm) = (of("filters_2"), 2);
+                let stage = |n: u64, inputs: u64| 9 * n * (inputs + n) + 2 * norm * n;
+                let first = 9 * 3 * 2 + norm * 2 + of("blocks") * stage(2, 2);
+                first + stage(n, 2) + (2 + norm) * n + (of("blocks") - 1) * stage(n, n) + (n + 1) * 10
+            };
+            assert_eq!(n_parameters, expected, "{trial}");
+        }
+    }
+    sandbox.write("space.toml", whole("units", 2, 3));
+    sandbox.refuses(&["tune", "space.toml", "--task", "text.toml"], &["`params.units`", "net.hidden"]);
+}
+
+#[test]
 fn a_trial_is_the_run_that_train_makes_of_the_same_values() {
     let sandbox = sandbox(SPACE);
     tune(&sandbox, &["--controller", "lr", "--trials", "1", "--seed", "3"]);

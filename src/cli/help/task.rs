@@ -161,12 +161,13 @@ const NET: &[Key] = &[
         "",
         "word",
         "",
-        "\"mlp\", \"cnn\", \"gru\" or \"lstm\"",
-        "Linear layers; blocks of convolution and pooling before them; a recurrent net over texts.",
+        "\"mlp\", \"cnn\", \"gru\", \"lstm\", \"transformer\" or \"resnet\"",
+        "Linear layers; blocks of convolution and pooling before them; a recurrent net over texts; attention over texts; residual \
+         blocks of convolutions with batch norm.",
     ),
     key(
         "hidden",
-        "",
+        "mlp, cnn, gru, lstm",
         "list of whole numbers",
         "[] (gru, lstm: required, one size)",
         "each 1 to 65,536",
@@ -186,27 +187,40 @@ const NET: &[Key] = &[
         "number",
         "0.0",
         "in [0, 1)",
-        "Share of the learned features that is dropped before each linear layer that reads them.",
+        "Share of the learned features that is dropped before each linear layer that reads them; in a transformer, of the embeddings \
+         and of what each attention and each mlp adds.",
     ),
     key("l1", "", "number", "0.0", "at least 0", "Factor on the sum of |w|, which is added to the training loss."),
     key(
         "channels",
-        "cnn",
+        "cnn, resnet",
         "list of whole numbers",
         "",
         "each 1 to 65,536, at least one",
-        "Number of channels of each block.",
+        "Number of channels of each block of a cnn, of each stage of a resnet. Each stage but the first halves height and width.",
     ),
+    key("blocks", "resnet", "whole number", "2", "1 to 1000", "Number of residual blocks of each stage."),
     key("batch_norm", "cnn", "true or false", "false", "", "Whether batch norm follows each convolution."),
-    key("embedding", "gru, lstm", "whole number", "32", "1 to 65,536", "Size of the embedding."),
+    key(
+        "embedding",
+        "gru, lstm, transformer",
+        "whole number",
+        "32",
+        "1 to 65,536",
+        "Size of the embedding; of a transformer the width of all its layers.",
+    ),
     key(
         "head",
-        "gru, lstm",
+        "gru, lstm, transformer",
         "word",
         "\"each\"",
-        "\"each\" or \"last\"",
-        "Whether there is an output at every position, or one for the whole sequence.",
+        "\"each\", \"last\" or \"mean\"",
+        "Whether there is an output at every position, or one for the whole text, read at its end or on the mean over its words. \
+         The end is the last word for a transformer, the last position for the others, be it padding. With \"each\" and \"last\" \
+         a transformer sees itself and what comes before, as GPT; with \"mean\" all words, as BERT.",
     ),
+    key("layers", "transformer", "whole number", "2", "1 to 1000", "Number of blocks of attention and mlp."),
+    key("heads", "transformer", "whole number", "4", "a divisor of embedding", "Number of heads of each attention."),
 ];
 
 const TRAIN: &[Key] = &[

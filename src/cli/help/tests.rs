@@ -275,8 +275,14 @@ mod with_torch {
         ("tsv", ""),
         ("chars", "context = 3"),
     ];
-    const NETS: [(&str, &str); 4] =
-        [("mlp", ""), ("cnn", "channels = [2]"), ("gru", "hidden = [2]"), ("lstm", "hidden = [2]")];
+    const NETS: [(&str, &str); 6] = [
+        ("mlp", ""),
+        ("cnn", "channels = [2]"),
+        ("gru", "hidden = [2]"),
+        ("lstm", "hidden = [2]"),
+        ("transformer", ""),
+        ("resnet", "channels = [2]"),
+    ];
 
     /// A task file with `more` in one of its tables.
     fn task_file(format: (&str, &str), net: (&str, &str), more: [&str; 3]) -> String {

@@ -1,9 +1,9 @@
 //! Parameters that replace the keys of a task file.
 //!
 //! A parameter has the name of the key that it replaces: any key of `[train]`, and of `[net]` `activation`, `dropout`,
-//! `l1`, `batch_norm` and `embedding`. A list of sizes is made of several parameters: `layers` times `units` is
-//! `hidden`, `blocks` times `filters` is `channels`, and `units_2` or `filters_2` is the second entry alone. Everything
-//! else is as in the file.
+//! `l1`, `batch_norm`, `embedding`, `heads`, `layers` of a transformer and `blocks` of a resnet. A list of sizes is made of
+//! several parameters: `layers` times `units` is `hidden`, `blocks` times `filters` is `channels` (of a resnet there are as
+//! many as in the file), and `units_2` or `filters_2` is the second entry alone. Everything else is as in the file.
 
 use crate::cli::failure::Failure;
 use crate::cli::setting;
@@ -17,7 +17,9 @@ use std::path::{Path, PathBuf};
 use toml::{Table, Value as Toml};
 
 const TRAIN: [&str; 6] = ["optimizer", "conditioning", "lr", "weight_decay", "batch_size", "steps"];
-const NET: [&str; 5] = ["activation", "dropout", "l1", "batch_norm", "embedding"];
+const NET: [&str; 6] = ["activation", "dropout", "l1", "batch_norm", "embedding", "heads"];
+/// Kinds of nets of which a number of layers or blocks is a key itself, and makes no list of sizes.
+const OWN_COUNTS: [(&str, &str); 2] = [("transformer", "layers"), ("resnet", "blocks")];
 
 /// Lists of sizes in `[net]`: the key, the parameter that is the number of entries, and the one that is their size.
 const LISTS: [(&str, &str, &str); 2] = [("hidden", "layers", "units"), ("channels", "blocks", "filters")];
@@ -56,7 +58,7 @@ impl Keys {
         // Only a list of sizes is made of several parameters.
         let mut of_lists = BTreeMap::new();
         for Parameter { name, distribution, .. } in space.parameters() {
-            if section_of(name).map_err(|error| wrong(name, error))?.is_none() {
+            if self.section_of(name).map_err(|error| wrong(name, error))?.is_none() {
                 of_lists.extend(ends(distribution).into_iter().next().map(|end| (name.clone(), end)));
             }
         }
@@ -74,30 +76,39 @@ impl Keys {
     pub fn task(&self, params: &BTreeMap<String, Value>) -> Result<TaskSpec> {
         let mut table = self.table.clone();
         for (name, value) in params {
-            if let Some(section) = section_of(name)? {
+            if let Some(section) = self.section_of(name)? {
                 table_of(&mut table, section)?.insert(name.clone(), toml_of(value));
             }
         }
         let net = table_of(&mut table, "net")?;
         for (key, count, size) in LISTS {
+            let count = Some(count).filter(|count| !self.is_own_count(count));
             if let Some(list) = sizes(net.get(key), params, count, size)? {
                 net.insert(key.into(), list);
             }
         }
         Ok(TaskSpec::parse(&table.to_string(), &self.file)?)
     }
-}
 
-/// Table of the key that a parameter replaces; None where the parameter belongs to a list of sizes.
-fn section_of(name: &str) -> Result<Option<&'static str>> {
-    let about_list = LISTS.iter().any(|(_, count, size)| name == *count || name == *size || is_numbered(name, size));
-    match name {
-        _ if TRAIN.contains(&name) => Ok(Some("train")),
-        _ if NET.contains(&name) => Ok(Some("net")),
-        _ if about_list => Ok(None),
-        _ => {
-            let lists = ["layers", "units", "units_1, units_2, ...", "blocks", "filters", "filters_1, filters_2, ..."];
-            bail!("a task has no such key; there are {}", [&TRAIN[..], &NET, &lists].concat().join(", "))
+    /// Whether a number of layers or blocks is a key of this kind of net.
+    fn is_own_count(&self, name: &str) -> bool {
+        let kind = self.table.get("net").and_then(|net| net.get("kind")).and_then(Toml::as_str);
+        OWN_COUNTS.iter().any(|(of, count)| kind == Some(*of) && name == *count)
+    }
+
+    /// Table of the key that a parameter replaces; None where the parameter belongs to a list of sizes.
+    fn section_of(&self, name: &str) -> Result<Option<&'static str>> {
+        let about_list =
+            LISTS.iter().any(|(_, count, size)| [*count, *size].contains(&name) || is_numbered(name, size));
+        match name {
+            _ if TRAIN.contains(&name) => Ok(Some("train")),
+            _ if NET.contains(&name) || self.is_own_count(name) => Ok(Some("net")),
+            _ if about_list => Ok(None),
+            _ => {
+                let lists =
+                    ["layers", "units", "units_1, units_2, ...", "blocks", "filters", "filters_1, filters_2, ..."];
+                bail!("a task has no such key; there are {}", [&TRAIN[..], &NET, &lists].concat().join(", "))
+            }
         }
     }
 }
@@ -124,15 +135,20 @@ fn toml_of(value: &Value) -> Toml {
 }
 
 /// A list of sizes; None where no parameter belongs to it. An entry without a parameter is as in the file, and beyond
-/// its end as the last there.
-fn sizes(file: Option<&Toml>, params: &BTreeMap<String, Value>, count: &str, size: &str) -> Result<Option<Toml>> {
-    if !params.keys().any(|name| name == count || name == size || is_numbered(name, size)) {
+/// its end as the last there. Where no parameter is the `count`, it is that of the file.
+fn sizes(
+    file: Option<&Toml>,
+    params: &BTreeMap<String, Value>,
+    count: Option<&str>,
+    size: &str,
+) -> Result<Option<Toml>> {
+    if !params.keys().any(|name| Some(name.as_str()) == count || name == size || is_numbered(name, size)) {
         return Ok(None);
     }
     let of_file: Vec<i64> = file.and_then(Toml::as_array).into_iter().flatten().filter_map(Toml::as_integer).collect();
-    let n = whole(params, count)?.unwrap_or(of_file.len() as i64);
+    let n = count.map(|count| whole(params, count)).transpose()?.flatten().unwrap_or(of_file.len() as i64);
     if !(0..=MAX_LAYERS).contains(&n) {
-        bail!("`{count}` is {n}, but must be from 0 to {MAX_LAYERS}");
+        bail!("`{}` is {n}, but must be from 0 to {MAX_LAYERS}", count.unwrap_or(size));
     }
     let one = |i: usize| {
         let own = whole(params, &format!("{size}_{}", i + 1))?.or(whole(params, size)?);
