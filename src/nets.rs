@@ -1,4 +1,5 @@
-//! Target nets from a [`NetSpec`], with PyTorch's layers, losses and default initial values.
+//! Target nets from a [`NetSpec`], with PyTorch's layers, losses and default initial values (of a resnet torchvision's, of a
+//! transformer GPT-2's).
 //!
 //! ```text
 //! mlp        (linear, activation) for each hidden size, linear

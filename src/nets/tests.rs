@@ -332,6 +332,8 @@ fn the_data_say_whether_texts_are_padded() {
 #[test]
 fn new_kinds_of_nets_learn_a_small_batch_by_heart() {
     use nn::OptimizerConfig;
+    // Of operations as small as these, most of the time would be waiting for other threads.
+    tch::set_num_threads(1);
     let of_transformers = [Head::Each, Head::Last, Head::Mean]
         .map(|head| (transformer(head), if head == Head::Each { texts(8, head) } else { padded(8) }));
     for (spec, mut data) in of_transformers.into_iter().chain([(resnet(), numbers(&[3, 8, 7], 8))]) {
@@ -349,7 +351,7 @@ fn new_kinds_of_nets_learn_a_small_batch_by_heart() {
         let split = TensorSplit::new(&data.train, Device::Cpu).unwrap();
         let mut optimizer = nn::Adam::default().build(&vs, 1e-2).unwrap();
         let before = evaluate(&net, &split).unwrap().loss;
-        for _ in 0..300 {
+        for _ in 0..200 {
             let output = net.forward(&split.inputs, Mode::Train(&mut stream(0, "dropout"))).unwrap();
             optimizer.backward_step(&net.training_loss(data.kind, &output, &split.targets).unwrap());
         }
