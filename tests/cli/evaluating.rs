@@ -29,7 +29,7 @@ fn evaluate(sandbox: &Sandbox, controller: &str, flags: &[&str]) -> Output {
 
 /// What is printed, without the seconds at its end: they are another time's.
 fn without_seconds(output: &Output) -> String {
-    let (before, seconds) = output.stdout.split_once("Seconds of a run").expect("a table of seconds");
+    let (before, seconds) = output.stdout.split_once("Seconds of a run").unwrap();
     assert!(seconds.contains("tiny"), "{seconds}");
     before.to_owned()
 }
