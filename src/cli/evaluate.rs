@@ -41,7 +41,8 @@ const EXAMPLES: &str = "Examples:
 ///
 /// Every method starts from the same six learning rates, one a decade, with the same splits, initial weights and
 /// batches. Rivals then start three times a decade around their best start, so that best-tuned means it; the controller
-/// does not. Every run is kept as it ends: what was killed goes on, and the runs of rivals serve every controller.
+/// does not. Means stand by how often the training sees each example: more than 20 times, between, twice at most. Every
+/// run is kept as it ends: what was killed goes on, and the runs of rivals serve every controller.
 #[derive(clap::Args)]
 #[command(after_help = EXAMPLES)]
 pub struct EvaluateArgs {
