@@ -114,7 +114,8 @@ impl Report {
         parts.push(self.groups_table().to_string());
         parts.push(format!(
             "The same by how often each example is seen: more than 20 times, between, twice at most.\n\
-             On the test split, against {cosine}: points of accuracy, loss in regression, loss of all."
+             On the test split, points of accuracy, loss in regression, loss of all:\n\
+             against {cosine}."
         ));
         parts.push(self.regimes_table().to_string());
         parts.push("The median start over each rival at its best start, and at its median.".to_owned());
