@@ -42,7 +42,7 @@
 //! | [`driver`] | [`Driver`]: the loop between a host and a policy; is the net well, when to decide, how far to go | no |
 //! | [`controller`] | the learned policy: its features, its recipe and files | no |
 //! | [`dqn`] | the agent: network, replay, exploration, learner | no |
-//! | [`schedule`] | the rivals: constant, step, cosine, one-cycle, plateau, greedy, ... | no |
+//! | [`schedule`] | the rivals: constant, cosine, linear, wsd, one-cycle, plateau, greedy, ... | no |
 //! | [`meta`] | meta-training and its tasks | only to run them batched, on a GPU |
 //! | [`tuner`] | spaces, studies, samplers, pruners, and where studies are kept | no |
 //! | [`artifact`], [`limits`], [`text`], [`shipped`] | the frame of our files; values outside their range; text that people wrote; tasks and recipes that are part of the program | no |

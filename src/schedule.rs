@@ -5,6 +5,9 @@
 //! constant      lr_t = lr
 //! step          lr_t = lr * 0.1^floor(t / S),  S a third of the budget                      (PyTorch's StepLR)
 //! cosine        lr_t = lr * (1 + cos(pi t / T)) / 2                                         (CosineAnnealingLR)
+//! warmup-cosine up to lr in W = 5 % of T, then along a cosine to zero          (LinearLR, then CosineAnnealingLR)
+//! linear        lr_t = lr * (1 - t / T)                                                     (LinearLR)
+//! wsd           up to lr in W steps, level, linear to zero over the last 20 %  (LinearLR, ConstantLR, LinearLR)
 //! one-cycle     up from lr/25 to lr in 30 % of T, down to lr/250000, both along a cosine    (OneCycleLR)
 //! plateau       lr / 10 when the smoothed loss has not fallen for 20 steps                  (ReduceLROnPlateau)
 //! greedy        lr / 0.95 while the smoothed loss falls, lr * 0.95 while it does not        (GreedyLR)
@@ -22,7 +25,7 @@ mod bytes;
 mod chance;
 
 pub use adaptive::{Greedy, Plateau};
-pub use budgeted::{Constant, Cosine, OneCycle, Step};
+pub use budgeted::{Constant, Cosine, Linear, OneCycle, Step, WarmupCosine, WarmupStableDecay};
 pub use chance::{AlwaysAccept, RandomActions};
 
 use crate::driver::{Bounds, DriverConfig, Pace};
@@ -55,6 +58,12 @@ pub enum Schedule {
     Step,
     /// See [`Cosine`].
     Cosine,
+    /// See [`WarmupCosine`].
+    WarmupCosine,
+    /// See [`Linear`].
+    Linear,
+    /// See [`WarmupStableDecay`].
+    Wsd,
     /// See [`OneCycle`].
     OneCycle,
     /// See [`Plateau`].
@@ -87,10 +96,13 @@ pub enum ScheduleError {
 
 impl Schedule {
     /// All schedules.
-    pub const ALL: [Self; 8] = [
+    pub const ALL: [Self; 11] = [
         Self::Constant,
         Self::Step,
         Self::Cosine,
+        Self::WarmupCosine,
+        Self::Linear,
+        Self::Wsd,
         Self::OneCycle,
         Self::Plateau,
         Self::Greedy,
@@ -104,6 +116,9 @@ impl Schedule {
             Self::Constant => "constant",
             Self::Step => "step",
             Self::Cosine => "cosine",
+            Self::WarmupCosine => "warmup-cosine",
+            Self::Linear => "linear",
+            Self::Wsd => "wsd",
             Self::OneCycle => "one-cycle",
             Self::Plateau => "plateau",
             Self::Greedy => "greedy",
@@ -118,6 +133,9 @@ impl Schedule {
             Self::Constant => "The learning rate stays what it is.",
             Self::Step => "A tenth of the rate after each third of the steps (PyTorch's StepLR).",
             Self::Cosine => "Down to zero along a cosine (CosineAnnealingLR).",
+            Self::WarmupCosine => "Up in 5 % of the steps, then down to zero along a cosine.",
+            Self::Linear => "Down to zero along a line (LinearLR).",
+            Self::Wsd => "Up in 5 % of the steps, level, and along a line to zero in the last 20 %.",
             Self::OneCycle => "Up from a 25th of the rate in 30 % of the steps, then down to almost zero (OneCycleLR).",
             Self::Plateau => "A tenth when the smoothed loss has not fallen for 20 steps (ReduceLROnPlateau).",
             Self::Greedy => "Up by 1/0.95 while the smoothed loss falls, down by 0.95 while it does not (GreedyLR).",
@@ -137,6 +155,9 @@ impl Schedule {
             Self::Constant => Box::new(Constant),
             Self::Step => Box::new(Step { every_steps: budget()?.div_ceil(3), gamma: 0.1 }),
             Self::Cosine => Box::new(Cosine { total_steps: budget()? }),
+            Self::WarmupCosine => Box::new(WarmupCosine { total_steps: budget()? }),
+            Self::Linear => Box::new(Linear { total_steps: budget()? }),
+            Self::Wsd => Box::new(WarmupStableDecay { total_steps: budget()? }),
             Self::OneCycle => Box::new(OneCycle { total_steps: budget()? }),
             Self::Plateau => Box::new(Plateau::default()),
             Self::Greedy => Box::new(Greedy::default()),
@@ -291,7 +312,8 @@ mod tests {
 
     #[test]
     fn a_schedule_that_spreads_over_the_budget_needs_one() {
-        for schedule in [Schedule::Step, Schedule::Cosine, Schedule::OneCycle] {
+        let by_budget = [Schedule::WarmupCosine, Schedule::Linear, Schedule::Wsd];
+        for schedule in [Schedule::Step, Schedule::Cosine, Schedule::OneCycle].into_iter().chain(by_budget) {
             for steps in [None, Some(0)] {
                 assert_eq!(schedule.policy(steps, 0).err(), Some(ScheduleError::NeedsTotalSteps { schedule }));
             }

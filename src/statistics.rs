@@ -34,6 +34,8 @@ pub fn median(values: &[f64]) -> f64 {
 /// Loss below which a task counts as solved. It is added to both losses before their ratio is taken, so that two solved
 /// tasks are about as good as each other.
 pub const SOLVED_LOSS: f64 = 1e-2;
+/// Share of the loss of the untrained net below which a problem counts as solved, whatever the unit of its loss.
+pub const SOLVED_SHARE: f64 = 1e-2;
 /// Loss that a diverged run counts as; a run that ended at an even larger loss counts as this too.
 pub const DIVERGED_LOSS: f64 = 1e3;
 
@@ -47,9 +49,20 @@ pub fn counted_loss(loss: f64) -> f64 {
     if loss.is_finite() { loss.min(DIVERGED_LOSS) } else { DIVERGED_LOSS }
 }
 
+/// Ratio of a loss to that of a rival, `floor` added to both: two losses far below the floor are about as good as each
+/// other.
+///
+/// ```
+/// use qgd::statistics::floored_ratio;
+/// assert!((floored_ratio(0.03, 0.01, 0.01) - 2.0).abs() < 1e-12);
+/// ```
+pub fn floored_ratio(loss: f64, rival: f64, floor: f64) -> f64 {
+    (loss + floor) / (rival + floor)
+}
+
 /// Ratio of a loss to that of a rival, [`SOLVED_LOSS`] added to both.
 pub fn loss_ratio(loss: f64, rival: f64) -> f64 {
-    (loss + SOLVED_LOSS) / (rival + SOLVED_LOSS)
+    floored_ratio(loss, rival, SOLVED_LOSS)
 }
 
 /// Logarithm of a loss with [`SOLVED_LOSS`] added: the difference of two is the logarithm of their [`loss_ratio`], to

@@ -2,8 +2,10 @@
 
 mod bench;
 mod cache;
+mod groups;
 mod peers;
 mod plan;
+mod regime;
 mod report;
 mod runs;
 mod tables;
@@ -19,7 +21,7 @@ use cache::Cache;
 use peers::Peers;
 use plan::{Plan, Wishes};
 use qgd::torch::Conditioning;
-use report::{About, ProblemReport, Report};
+use report::{About, DEFINITIONS, ProblemReport, Report};
 use std::path::PathBuf;
 use verdict::Verdict;
 
@@ -39,7 +41,8 @@ const EXAMPLES: &str = "Examples:
 ///
 /// Every method starts from the same six learning rates, one a decade, with the same splits, initial weights and
 /// batches. Rivals then start three times a decade around their best start, so that best-tuned means it; the controller
-/// does not. Every run is kept as it ends: what was killed goes on, and the runs of rivals serve every controller.
+/// does not. Means stand by how often the training sees each example: more than 20 times, between, twice at most. Every
+/// run is kept as it ends: what was killed goes on, and the runs of rivals serve every controller.
 #[derive(clap::Args)]
 #[command(after_help = EXAMPLES)]
 pub struct EvaluateArgs {
@@ -78,7 +81,7 @@ pub struct EvaluateArgs {
     /// Write everything as JSON
     #[arg(long, value_name = "OUT", help_heading = "Output")]
     json: Option<PathBuf>,
-    /// Write one table as Markdown
+    /// Write the problems and the means by regime as Markdown
     #[arg(long, value_name = "OUT.md", help_heading = "Output")]
     markdown: Option<PathBuf>,
     /// Draw the final loss over the start
@@ -138,13 +141,15 @@ impl EvaluateArgs {
             suite: self.suite.file_stem().map_or("suite".to_owned(), |stem| stem.to_string_lossy().into_owned()),
             quick: self.quick,
             device: self.machine.device.clone(),
-            groups: verdict::groups(&runs, &verdicts),
-            rivals: verdict::records(&rivals, &verdicts),
-            accuracy_deficit: verdict::pooled_deficit(&runs, &verdicts, true),
-            log_test_loss_ratio: verdict::pooled_deficit(&runs, &verdicts, false),
+            definitions: DEFINITIONS,
+            groups: groups::groups(&runs, &verdicts),
+            regimes: groups::regimes(&runs, &verdicts),
+            rivals: groups::records(&rivals, &verdicts),
+            accuracy_deficit: groups::accuracy_deficit(&runs, &verdicts),
+            log_test_loss_ratio: groups::log_test_loss_ratio(&runs, &verdicts),
             peer_records: peers::records(&peers),
             peers,
-            problems: runs.into_iter().zip(verdicts).map(|(runs, verdict)| ProblemReport { runs, verdict }).collect(),
+            problems: runs.into_iter().zip(verdicts).map(|(runs, verdict)| ProblemReport::new(runs, verdict)).collect(),
         })
     }
 }

@@ -129,12 +129,13 @@ pub const PUBLISHED: [Published; 7] = [
     },
     Published {
         name: "development",
-        about: "tables that come with scikit-learn, film reviews (`qgd data imdb` first) and drawn digits, put together by make.py",
+        about: "tables that come with scikit-learn, a census, and waves, texts and digits that make.py draws",
         license: "CC BY 4.0 (UCI); diabetes: Efron et al. 2004",
         page: "https://scikit-learn.org/stable/datasets/toy_dataset.html",
         commands: &[
-            "mkdir -p sklearn_builtin",
+            "mkdir -p sklearn_builtin adult",
             "curl -fL --remote-name-all --output-dir sklearn_builtin 'https://raw.githubusercontent.com/scikit-learn/scikit-learn/1.5.2/sklearn/datasets/data/{breast_cancer.csv,wine_data.csv,iris.csv,diabetes_data_raw.csv.gz,diabetes_target.csv.gz}'",
+            "curl -fL -o adult/adult.data https://raw.githubusercontent.com/shap/shap/df974a1966294b9c7acebb1373fd6dc5445d1d3d/data/adult.data",
             "python3 make.py . .",
         ],
         script: Some("examples/development/make.py"),
@@ -147,9 +148,15 @@ pub const PUBLISHED: [Published; 7] = [
             "wine-alcohol.csv" 11_728 "dbba2cc8585b1c67f8ded08a4f23015e26c2efa0823c7e40fa3b82f4580372a0"
             "wine-eighths.csv" 10_973 "cc3cdee0c6bdf7f17bc28225bc9468f3e41924535b486f41d84eb358fab3639f"
             "iris-petal.csv" 2_400 "d8494e77bad36df0ff9a915eff4c1923a6de0cc7c614f303aa3341111cb319d1"
-            "reviews.txt" 1_004_126 "7ecf7980428fd4992719bd67aeef9eca9f30bee2724502f9c1aff7f3165b5b6b"
+            "adult.csv" 7_351_907 "ab77462a8928ea351fc475e5dd347f08c7029e29c3a243c2ab9f7ec1a5ac9c17"
+            "waveform.csv" 4_444_095 "07d17dde29d3da1d9d810bb38194731cff71f430703c72fbcceb6714dfd598c8"
+            "friedman.csv" 1_867_144 "145706c72f62e854d7e1d237275642903710f8d499a03cce576abf37b1cdd8ea"
+            "source.txt" 1_200_000 "dedda46cc29c2d5d74f1bb38d747ff528ddf6a60f34a832088a4f1634dc30235"
+            "grammar.txt" 1_600_041 "70b3cb7882ecb63dc53a788bf1e0304bc1643753408fd0eed1f769aff56188dc"
             "strokes/images" 2_400_016 "d66519e435b9750a46a7d7e7733e2441db4a0dbcebf84a3e3a94498a2b06ac06"
             "strokes/labels" 6_008 "31c17a3e456699cad3d9d727018f24f2317a3aad78c98475e83fb2b5b62c887b"
+            "strokes-more/images" 8_000_016 "b90f9a055ea1eaa9e8a544115aa5c2a7a8944af89cd34a209c9fbed08b523d3d"
+            "strokes-more/labels" 20_008 "939fa8bfbaf6c6df96c708beb41d4a710e8ec1ac314344629e337eb9367f6809"
         },
     },
 ];

@@ -24,7 +24,7 @@ impl Color {
     ];
 
     /// Colors of the methods that ship with the crate.
-    const METHODS: [(&'static str, Self); 14] = [
+    const METHODS: [(&'static str, Self); 17] = [
         ("lr", Self::BLUE),
         ("joint", Self(111, 66, 193)),
         ("weight-decay", Self(86, 180, 233)),
@@ -33,6 +33,9 @@ impl Color {
         ("lr-line-search", Self(20, 70, 160)),
         ("constant", Self::RED),
         ("cosine", Self::GRAY),
+        ("warmup-cosine", Self(70, 78, 90)),
+        ("linear", Self(120, 94, 40)),
+        ("wsd", Self(90, 150, 20)),
         ("greedy", Self(0, 158, 115)),
         ("plateau", Self(204, 121, 167)),
         ("one-cycle", Self(230, 159, 0)),

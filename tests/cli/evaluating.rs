@@ -27,6 +27,23 @@ fn evaluate(sandbox: &Sandbox, controller: &str, flags: &[&str]) -> Output {
     output
 }
 
+/// What is printed, without the seconds at its end: they are another time's.
+fn without_seconds(output: &Output) -> String {
+    let (before, seconds) = output.stdout.split_once("Seconds of a run").unwrap();
+    assert!(seconds.contains("tiny"), "{seconds}");
+    before.to_owned()
+}
+
+/// The JSON file, without the seconds of its problems.
+fn json_without_seconds(sandbox: &Sandbox) -> Value {
+    let mut json = sandbox.json("e.json");
+    for problem in json["problems"].as_array_mut().unwrap() {
+        let seconds = problem.as_object_mut().unwrap().remove("seconds").unwrap();
+        assert!(seconds["own"].as_f64().unwrap() > 0.0, "{seconds}");
+    }
+    json
+}
+
 fn floats(values: &Value) -> Vec<f64> {
     values.as_array().unwrap().iter().map(|value| value.as_f64().unwrap()).collect()
 }
@@ -63,11 +80,32 @@ fn an_evaluation_is_tables_json_markdown_and_a_picture() {
     let mut own = loss(0);
     own.sort_by(f64::total_cmp);
     let (median, best_cosine) = ((own[2] + own[3]) / 2.0, loss(1).into_iter().fold(f64::INFINITY, f64::min));
-    let ratio = (median + 0.01) / (best_cosine + 0.01);
-    assert!((verdict["tuned_ratio"].as_f64().unwrap() - ratio).abs() < 1e-9, "{verdict}");
-    assert!((verdict["worst_ratio"].as_f64().unwrap() - (own[5] + 0.01) / (median + 0.01)).abs() < 1e-9);
-    assert_eq!(floats(&verdict["test"]["cosine"]).len(), 2);
-    assert!(sandbox.read("e.md").starts_with("| task | steps |") && sandbox.read("e.md").lines().count() == 3);
+    let (first, near) =
+        (runs["first_loss"].as_f64().unwrap(), |value: &Value, x: f64| (value.as_f64().unwrap() - x).abs() < 1e-9);
+    assert!((first - 10f64.ln()).abs() < 0.5, "ten classes, all alike to an untrained net: {first}");
+    let floor = 0.01 * first;
+    assert!(near(&verdict["tuned_ratio"], (median + floor) / (best_cosine + floor)), "{verdict}");
+    assert!(near(&verdict["worst_ratio"], (own[5] + floor) / (median + floor)));
+    assert!(near(&verdict["old"]["tuned_ratio"], (median + 0.01) / (best_cosine + 0.01)), "{verdict}");
+    for of in ["loss", "accuracy"] {
+        assert_eq!(
+            [&verdict["test"][of]["own"], &verdict["test"][of]["cosine"]].map(|seeds| floats(seeds).len()),
+            [2, 2]
+        );
+    }
+    // 20 batches of 64 out of 1438.
+    assert!((runs["exposures"].as_f64().unwrap() - 20.0 * 64.0 / 1438.0).abs() < 1e-2, "{}", runs["exposures"]);
+    assert_eq!(runs["regime"], "seen once or twice");
+    assert_eq!(json["regimes"][0]["name"], "seen once or twice, adam");
+    assert_eq!(json["regimes"][0]["tuned_ratio"], verdict["tuned_ratio"]);
+    for says in ["times seen", "seen once or twice, adam", "untrained loss", "old", "Seconds of a run"] {
+        assert!(output.stdout.contains(says), "{says}: {}", output.stdout);
+    }
+    let markdown = sandbox.read("e.md");
+    assert!(markdown.starts_with("| task | steps |"), "{markdown}");
+    let (problems, regimes) = markdown.split_once("\n\n").unwrap();
+    assert!(problems.lines().count() == 3 && problems.contains("| old over cosine |"), "{problems}");
+    assert!(regimes.lines().count() == 4 && regimes.starts_with("| kind, optimizer |"), "{regimes}");
     let picture = sandbox.read("e.svg");
     assert!(picture.starts_with("<svg") && picture.contains("tiny, 20 steps of adam"));
     assert!(picture.find(">qgd (lr)<") < picture.find(">cosine<"), "the legend has the order of the table");
@@ -96,11 +134,11 @@ fn accuracies_and_losses_stand_in_columns_of_their_own() {
     sandbox.write("numbers.toml", regression);
     sandbox.write("suite.toml", suite("[[task]]\nfile = \"numbers.toml\"\n"));
     let output = evaluate(&sandbox, "lr", &["--seeds", "1", "--rivals", "cosine", "--markdown", "e.md"]);
-    let (accuracies, losses) = output.stdout.split_once("Test loss, in regression").unwrap();
+    let (accuracies, losses) = output.stdout.split_once("Test loss at").unwrap();
     let (_, accuracies) = accuracies.split_once("Test accuracy at").unwrap();
     assert!(accuracies.contains("tiny") && !accuracies.contains("numbers"), "{accuracies}");
-    let (losses, _) = losses.split_once("Geometric").unwrap();
-    assert!(losses.contains("numbers") && !losses.contains("tiny"), "{losses}");
+    let (losses, _) = losses.split_once("How often").unwrap();
+    assert!(losses.contains("numbers") && losses.contains("tiny") && !losses.contains(" points"), "{losses}");
     assert!(sandbox.read("e.md").contains("| test accuracy | cosine's | test loss | cosine's |"));
     assert_page(&output.stdout);
 }
@@ -124,17 +162,37 @@ fn a_second_evaluation_runs_nothing_and_a_torn_one_only_what_is_missing() {
     let first = evaluate(&sandbox, "lr", &flags);
     assert!(first.stderr.contains("0 of 52 runs are in cache/cells.jsonl: 52 to run"), "{}", first.stderr);
     let (json, cells) = (sandbox.read("e.json"), sandbox.read("cache/cells.jsonl"));
-    assert_eq!(cells.lines().count(), 52);
+    assert_eq!(cells.lines().count(), 54, "52 runs, and the untrained net of both seeds");
     let second = evaluate(&sandbox, "lr", &flags);
     assert!(second.stderr.contains("all 52 runs") && second.stderr.contains("0 to run"), "{}", second.stderr);
     assert_eq!((&second.stdout, &sandbox.read("e.json")), (&first.stdout, &json));
     // What a kill leaves: some lines, and half of one.
-    let kept: usize = cells.lines().take(30).map(|line| line.len() + 1).sum();
+    let kept: usize = cells.lines().take(32).map(|line| line.len() + 1).sum();
     sandbox.write("cache/cells.jsonl", &cells[..kept + 25]);
     let resumed = evaluate(&sandbox, "lr", &flags);
     assert!(resumed.stderr.contains("30 of 52 runs") && resumed.stderr.contains("22 to run"), "{}", resumed.stderr);
-    assert_eq!((&resumed.stdout, &sandbox.read("e.json")), (&first.stdout, &json));
-    assert_eq!(sandbox.read("cache/cells.jsonl").lines().count(), 52);
+    let json: Value = serde_json::from_str(&json).unwrap();
+    let strip = |mut json: Value| {
+        json["problems"][0].as_object_mut().unwrap().remove("seconds");
+        json
+    };
+    assert_eq!((without_seconds(&resumed), json_without_seconds(&sandbox)), (without_seconds(&first), strip(json)));
+    assert_eq!(sandbox.read("cache/cells.jsonl").lines().count(), 54);
+}
+
+#[test]
+fn a_cache_of_a_former_version_is_read_and_its_untrained_nets_are_added() {
+    let sandbox = small();
+    let flags = ["--json", "e.json", "--cache", "cache"];
+    let first = evaluate(&sandbox, "lr", &flags);
+    let (json, cells) = (sandbox.read("e.json"), sandbox.read("cache/cells.jsonl"));
+    let old: Vec<&str> = cells.lines().filter(|line| !line.contains("untrained")).collect();
+    assert_eq!(old.len(), 52);
+    sandbox.write("cache/cells.jsonl", old.join("\n") + "\n");
+    let again = evaluate(&sandbox, "lr", &flags);
+    assert!(again.stderr.contains("all 52 runs") && again.stderr.contains("0 to run"), "{}", again.stderr);
+    assert_eq!((&again.stdout, &sandbox.read("e.json")), (&first.stdout, &json));
+    assert_eq!(sandbox.read("cache/cells.jsonl").lines().count(), 54);
 }
 
 #[test]
@@ -142,7 +200,7 @@ fn a_killed_evaluation_goes_on_where_it_was() {
     let sandbox = small();
     let flags = |cache: &'static str| ["--cache", cache, "--json", "e.json", "--jobs", "1", "--seeds", "1"];
     evaluate(&sandbox, "lr", &flags("whole"));
-    let whole = sandbox.read("e.json");
+    let whole = json_without_seconds(&sandbox);
     std::fs::remove_file(sandbox.path("e.json")).unwrap();
     let args = [&["evaluate", "lr", "--suite", "suite.toml"], &flags("killed")[..]].concat();
     let mut child = sandbox.command(&args).spawn().unwrap();
@@ -151,7 +209,7 @@ fn a_killed_evaluation_goes_on_where_it_was() {
         bytes.iter().filter(|&&byte| byte == b'\n').count()
     };
     let start = Instant::now();
-    while n_lines() < 2 && start.elapsed() < Duration::from_secs(60) {
+    while n_lines() < 3 && start.elapsed() < Duration::from_secs(60) {
         std::thread::sleep(Duration::from_millis(1));
     }
     child.kill().unwrap();
@@ -159,7 +217,7 @@ fn a_killed_evaluation_goes_on_where_it_was() {
     let resumed = evaluate(&sandbox, "lr", &flags("killed"));
     let says = &resumed.stderr;
     assert!(says.contains(" of 26 runs are") && !says.starts_with("0 of"), "{says}");
-    assert_eq!((sandbox.read("e.json"), n_lines()), (whole, 26));
+    assert_eq!((json_without_seconds(&sandbox), n_lines()), (whole, 27));
 }
 
 #[test]
@@ -185,7 +243,7 @@ fn the_number_of_jobs_does_not_change_an_evaluation() {
     let sandbox = small();
     let run = |jobs: &str| {
         let output = evaluate(&sandbox, "lr", &["--jobs", jobs, "--cache", jobs, "--json", "e.json", "--seeds", "1"]);
-        (output.stdout, sandbox.read("e.json"))
+        (without_seconds(&output), json_without_seconds(&sandbox))
     };
     assert_eq!(run("1"), run("3"));
 }
@@ -196,7 +254,8 @@ fn results_of_other_programs_stand_beside_ours() {
     let peers = |task: &str, more: &str| {
         format!(
             "{{\"task\": \"some/{task}.toml\", \"seeds\": 3, {more} \"rivals\": {{
-               \"schedulefree\": {{\"starts\": [1e-3, 1e-2, 1e-1], \"train_loss\": [0.5, 0.2, 0.9], \"test_loss\": [1, 1, 1]}},
+               \"schedulefree\": {{\"starts\": [1e-3, 1e-2, 1e-1], \"train_loss\": [0.5, 0.2, 0.9], \"test_loss\": [1, 2, NaN]}},
+               \"muon\": {{\"starts\": [0.02], \"train_loss\": [0.3], \"test_accuracy\": [NaN]}},
                \"sgd-cosine\": {{\"starts\": [1.0], \"train_loss\": [0.1]}}}}}}"
         )
     };
@@ -204,13 +263,21 @@ fn results_of_other_programs_stand_beside_ours() {
     sandbox.write("long.json", peers("tiny", "\"steps\": 8000,"));
     let output = evaluate(&sandbox, "lr", &["--merge", "peers.json", "long.json", "--json", "e.json", "--seeds", "1"]);
     assert!(output.stdout.contains("schedulefree") && !output.stdout.contains("sgd-cosine"), "{}", output.stdout);
+    assert_page(&output.stdout);
     let json = sandbox.json("e.json");
     let (rows, own) = (json["peers"].as_array().unwrap(), json["problems"][0]["verdict"]["median"].as_f64().unwrap());
-    assert_eq!((rows.len(), &rows[0]["best_start"]), (1, &0.01.into()));
-    assert!((rows[0]["ratio"].as_f64().unwrap() - (own + 0.01) / 0.21).abs() < 1e-9);
-    assert!((rows[0]["untuned_ratio"].as_f64().unwrap() - (own + 0.01) / 0.51).abs() < 1e-9);
-    let (record, ratio) = (&json["peer_records"][0], rows[0]["ratio"].as_f64().unwrap());
-    assert_eq!(record["n_tasks"], 1);
+    let names: Vec<&Value> = rows.iter().map(|row| &row["name"]).collect();
+    assert_eq!(names, ["muon", "schedulefree"]);
+    let floor = 0.01 * json["problems"][0]["runs"]["first_loss"].as_f64().unwrap();
+    let near = |key: &str, x: f64| assert!((rows[1][key].as_f64().unwrap() - x).abs() < 1e-9, "{key}: {}", rows[1]);
+    near("best_start", 0.01);
+    near("ratio", (own + floor) / (0.2 + floor));
+    near("untuned_ratio", (own + floor) / (0.5 + floor));
+    near("old_ratio", (own + 0.01) / 0.21);
+    near("test_loss", 2.0);
+    assert!(rows[0]["test_accuracy"].is_null() && rows[1]["test_accuracy"].is_null());
+    let (record, ratio) = (&json["peer_records"][1], rows[1]["ratio"].as_f64().unwrap());
+    assert_eq!((&record["n_tasks"], &record["regime"]), (&1.into(), &"seen once or twice".into()));
     assert!((record["ratio"].as_f64().unwrap() / ratio - 1.0).abs() < 1e-12, "the geometric mean of one");
     let refuses = |needles: &[&str]| {
         sandbox.refuses(&["evaluate", "lr", "--suite", "suite.toml", "--merge", "peers.json"], needles);

@@ -28,7 +28,7 @@ fn every_data_set_is_listed_with_its_place_and_nothing_is_written() {
     let sandbox = Sandbox::new();
     let all = sandbox.qgd(&["data"]);
     assert_eq!(all.code, 0, "{}", all.stderr);
-    for name in ["letter", "wine", "mnist-cnn", "cifar-1000", "chars-gru", "imdb-lstm", "reviews-gru", "missing"] {
+    for name in ["letter", "wine", "mnist-cnn", "cifar-1000", "chars-gru", "imdb-lstm", "source-gru", "missing"] {
         assert!(all.stdout.contains(name), "{name}: {}", all.stdout);
     }
     let letter = sandbox.qgd(&["data", "letter", "--data-dir", "here"]).stdout;

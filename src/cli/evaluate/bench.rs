@@ -2,6 +2,7 @@
 
 use super::cache::{Cache, Entry, Score};
 use super::plan::{Cell, Plan, Task};
+use crate::cli::decider::Decider;
 use crate::cli::ending;
 use crate::cli::failure::Failure;
 use crate::cli::grid::{self, Grid};
@@ -9,6 +10,8 @@ use crate::cli::pool::side_by_side;
 use crate::cli::progress::Progress;
 use crate::cli::setting::Machine;
 use qgd::report::{duration, number};
+use qgd::schedule::Schedule;
+use qgd::torch::Conditioning;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Mutex, PoisonError};
 use std::time::Instant;
@@ -46,6 +49,8 @@ struct Missing {
     /// Numbers of runs beside a best start that is not known yet, each with its problem.
     unknown: Vec<(usize, u64)>,
     n_cells: u64,
+    /// Tasks and seeds whose untrained net is not known.
+    untrained: Vec<(usize, u64)>,
 }
 
 /// Makes the missing runs.
@@ -54,6 +59,8 @@ pub fn fill(plan: &Plan, cache: &Cache, machine: &Machine, n_jobs: usize) -> Res
     let (n_cells, n_runs, place) = (missing.n_cells, missing.n_runs(), cache.path().display());
     if n_runs == 0 {
         note!("all {n_cells} runs are in {place}: 0 to run");
+    }
+    if n_runs == 0 && missing.untrained.is_empty() {
         return Ok(());
     }
     let kept = || {
@@ -62,9 +69,12 @@ pub fn fill(plan: &Plan, cache: &Cache, machine: &Machine, n_jobs: usize) -> Res
     };
     let work = || {
         let bench = Bench::new(plan, cache, machine, n_jobs, &missing)?;
-        let time = duration(bench.all_s() / n_jobs as f64);
-        note!("{} of {n_cells} runs are in {place}: {n_runs} to run, about {time}", n_cells - n_runs);
+        if n_runs > 0 {
+            let time = duration(bench.all_s() / n_jobs as f64);
+            note!("{} of {n_cells} runs are in {place}: {n_runs} to run, about {time}", n_cells - n_runs);
+        }
         cache.open()?;
+        side_by_side(missing.untrained.len(), n_jobs, |i| bench.look_at_untrained(missing.untrained[i]))?;
         let coarse = bench.run(missing.coarse.clone(), n_jobs);
         // Now every best start is known.
         let all = coarse.and_then(|()| bench.run(Missing::of(plan, cache).refined, n_jobs));
@@ -88,7 +98,13 @@ impl Missing {
                 None => unknown.push((problem, plan.n_beside(problem))),
             }
         }
-        Self { coarse, refined, unknown, n_cells }
+        let mut keys = BTreeSet::new();
+        let mut untrained = plan.untrained();
+        untrained.retain(|&(task, seed)| {
+            let key = plan.untrained_key(task, seed);
+            cache.untrained(&key).is_none() && keys.insert(key)
+        });
+        Self { coarse, refined, unknown, n_cells, untrained }
     }
 
     fn n_runs(&self) -> u64 {
@@ -121,16 +137,19 @@ impl<'a> Bench<'a> {
             progress: Progress::without_eta("runs", missing.n_runs()),
         };
         tch::set_num_threads(1);
-        let tasks: BTreeSet<usize> =
+        let to_run: BTreeSet<usize> =
             missing.by_problem().iter().map(|&(problem, _)| plan.problems[problem].task).collect();
-        for task in tasks {
+        let to_read = missing.untrained.iter().map(|&(task, _)| task).chain(to_run.iter().copied());
+        for task in to_read.collect::<BTreeSet<_>>() {
             let beside_bytes = bench.grids.values().map(Grid::bytes).sum();
             let Task { spec, n_seeds, .. } = &plan.tasks[task];
             let seeds: Vec<u64> = (0..*n_seeds).collect();
             let grid = Grid::new(spec, machine, &seeds, n_jobs, beside_bytes)?;
             bench.grids.insert(task, grid);
-            let pace_s = bench.try_out(task)?;
-            bench.pace_s.insert(task, pace_s);
+            if to_run.contains(&task) {
+                let pace_s = bench.try_out(task)?;
+                bench.pace_s.insert(task, pace_s);
+            }
         }
         let all_s = missing.by_problem().iter().map(|&(problem, n)| n as f64 * bench.expected_s(problem)).sum();
         bench.tally = Mutex::new(Tally { all_s, ..Tally::default() });
@@ -158,6 +177,28 @@ impl<'a> Bench<'a> {
             pace_s = pace_s.min(started.elapsed().as_secs_f64() / f64::from(PACE_STEPS));
         }
         Ok(pace_s)
+    }
+
+    /// Evaluates the net of a task and a seed before its training, the same for all methods and optimizers.
+    fn look_at_untrained(&self, (task, seed): (usize, u64)) -> Result<(), Failure> {
+        let (started, spec) = (Instant::now(), &self.plan.tasks[task].spec);
+        let optimizer = self.plan.problems.iter().find(|problem| problem.task == task).map(|problem| problem.optimizer);
+        let grid = self.grids[&task].trained_by(optimizer.unwrap_or(spec.train.optimizer), Conditioning::None, 1);
+        let (decider, lr, weight_decay) =
+            (Decider::Schedule(Schedule::Constant), spec.train.lr, spec.train.weight_decay);
+        let (mut run, data) = grid.start(&grid::Cell { decider: &decider, lr, weight_decay, seed })?;
+        self.cache.put(Entry {
+            key: self.plan.untrained_key(task, seed),
+            task: spec.name(),
+            optimizer: "none".to_owned(),
+            steps: 0,
+            method: "untrained".to_owned(),
+            lr: 0.0,
+            seed,
+            score: Score::of(&run.evaluate(data)?, 0),
+            wall_s: started.elapsed().as_secs_f64(),
+            n_examples: Some(data.train.len() as u64),
+        })
     }
 
     fn grid(&self, cell: &Cell) -> Grid {
@@ -190,7 +231,8 @@ impl<'a> Bench<'a> {
     fn run_one(&self, cell: &Cell) -> Result<(), Failure> {
         let (plan, started) = (self.plan, Instant::now());
         let problem = &plan.problems[cell.problem];
-        let score = Score::of(&self.grid(cell).train(&self.on_grid(cell))?);
+        let finished = self.grid(cell).train(&self.on_grid(cell))?;
+        let score = Score::of(&finished.scores, finished.rollbacks);
         self.cache.put(Entry {
             key: plan.key(cell),
             task: plan.task(problem).spec.name(),
@@ -201,6 +243,7 @@ impl<'a> Bench<'a> {
             seed: cell.seed,
             score,
             wall_s: started.elapsed().as_secs_f64(),
+            n_examples: None,
         })?;
         self.count(cell, &score);
         Ok(())

@@ -1,8 +1,9 @@
 //! Finished runs, one line of JSON each, written when a run ends. So a killed evaluation can go on, and the runs of
-//! rivals serve every controller.
+//! rivals serve every controller. A line with no steps tells the loss of a net before its training, and how many
+//! examples there are.
 
 use crate::cli::failure::Failure;
-use crate::cli::grid::Finished;
+use crate::cli::run::Scores;
 use anyhow::{Context, anyhow};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -25,7 +26,16 @@ pub struct Score {
     pub rollbacks: u64,
 }
 
-/// A line of the file. Only key and score are read; the rest is for people.
+/// What is known of a net before its training.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Untrained {
+    /// Loss over the training split.
+    pub loss: f64,
+    /// Number of examples in the training split.
+    pub n_examples: u64,
+}
+
+/// A line of the file. Key, score, seconds and number of examples are read; the rest is for people.
 #[derive(Debug, Serialize, Deserialize)]
 pub struct Entry {
     pub key: String,
@@ -37,12 +47,23 @@ pub struct Entry {
     pub seed: u64,
     pub score: Score,
     pub wall_s: f64,
+    /// Number of examples in the training split, in the line of an untrained net.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub n_examples: Option<u64>,
+}
+
+/// What is read of a line.
+#[derive(Debug, Clone, Copy)]
+struct Known {
+    score: Score,
+    wall_s: f64,
+    n_examples: Option<u64>,
 }
 
 /// The file and its contents.
 pub struct Cache {
     path: PathBuf,
-    known: Mutex<BTreeMap<String, Score>>,
+    known: Mutex<BTreeMap<String, Known>>,
     /// The file to append to, once [`Cache::open`] was called.
     file: Mutex<Option<File>>,
     /// First error of a write. Later runs are known to this evaluation alone.
@@ -52,15 +73,14 @@ pub struct Cache {
 }
 
 impl Score {
-    pub fn of(finished: &Finished) -> Self {
+    pub fn of(scores: &Scores, rollbacks: u64) -> Self {
         let finite = |loss: f64| Some(loss).filter(|loss| loss.is_finite());
-        let scores = finished.scores;
         Self {
             train_loss: finite(scores.train.loss),
             validation_loss: finite(scores.validation.loss),
             test_loss: finite(scores.test.loss),
             test_accuracy: scores.test.accuracy,
-            rollbacks: finished.rollbacks,
+            rollbacks,
         }
     }
 
@@ -89,7 +109,7 @@ impl Cache {
         let (mut known, mut n_damaged) = (BTreeMap::new(), 0);
         for line in lines {
             match serde_json::from_slice::<Entry>(line) {
-                Ok(entry) => _ = known.insert(entry.key, entry.score),
+                Ok(entry) => _ = known.insert(entry.key.clone(), Known::of(&entry)),
                 Err(_) => n_damaged += 1,
             }
         }
@@ -113,6 +133,21 @@ impl Cache {
     }
 
     pub fn get(&self, key: &str) -> Option<Score> {
+        Some(self.known(key)?.score)
+    }
+
+    /// Seconds that a run took.
+    pub fn seconds(&self, key: &str) -> Option<f64> {
+        Some(self.known(key)?.wall_s)
+    }
+
+    /// A net before its training, by the key of its line.
+    pub fn untrained(&self, key: &str) -> Option<Untrained> {
+        let known = self.known(key)?;
+        Some(Untrained { loss: known.score.train(), n_examples: known.n_examples? })
+    }
+
+    fn known(&self, key: &str) -> Option<Known> {
         self.known.lock().unwrap_or_else(PoisonError::into_inner).get(key).copied()
     }
 
@@ -128,7 +163,7 @@ impl Cache {
             note!("{failure}; the evaluation goes on without it");
             (*file, *self.failure.lock().unwrap_or_else(PoisonError::into_inner)) = (None, Some(failure));
         }
-        self.known.lock().unwrap_or_else(PoisonError::into_inner).insert(entry.key, entry.score);
+        self.known.lock().unwrap_or_else(PoisonError::into_inner).insert(entry.key.clone(), Known::of(&entry));
         Ok(())
     }
 
@@ -139,6 +174,12 @@ impl Cache {
 
     pub fn path(&self) -> &Path {
         &self.path
+    }
+}
+
+impl Known {
+    fn of(entry: &Entry) -> Self {
+        Self { score: entry.score, wall_s: entry.wall_s, n_examples: entry.n_examples }
     }
 }
 
@@ -160,7 +201,8 @@ mod tests {
             rollbacks: 3,
         };
         let (task, optimizer, method) = ("digits".to_owned(), "adam".to_owned(), "cosine".to_owned());
-        Entry { key: key.to_owned(), task, optimizer, steps: 400, method, lr: 1e-5, seed: 1, score, wall_s: 0.5 }
+        let (steps, lr, wall_s, n_examples) = (400, 1e-5, 0.5, None);
+        Entry { key: key.to_owned(), task, optimizer, steps, method, lr, seed: 1, score, wall_s, n_examples }
     }
 
     fn filled(folder: &Path, keys: &[&str]) -> Cache {
@@ -181,6 +223,19 @@ mod tests {
         assert_eq!(again.get("a"), cache.get("a"));
         assert_eq!(again.get("b").unwrap().train_loss, None, "diverged");
         assert_eq!((again.get("c"), again.n_damaged), (None, 0));
+    }
+
+    #[test]
+    fn a_run_is_no_untrained_net_and_lines_of_former_versions_are_read() {
+        let folder = tempfile::tempdir().unwrap();
+        let cache = filled(folder.path(), &["a"]);
+        cache.put(Entry { n_examples: Some(1437), ..entry("b", 2.3) }).unwrap();
+        let line = fs::read_to_string(folder.path().join(FILE_NAME)).unwrap().lines().next().unwrap().to_owned();
+        assert!(line.ends_with("\"wall_s\":0.5}"), "as it was before: {line}");
+        for cache in [cache, Cache::read(folder.path()).unwrap()] {
+            assert_eq!((cache.untrained("a"), cache.seconds("a")), (None, Some(0.5)));
+            assert_eq!(cache.untrained("b"), Some(Untrained { loss: 2.3, n_examples: 1437 }));
+        }
     }
 
     #[test]

@@ -215,6 +215,18 @@ impl Plan {
         format!("{:016x}", fnv1a(all.as_bytes()))
     }
 
+    /// Key of a net before its training in the cache: a hash of everything that determines its loss.
+    pub fn untrained_key(&self, task: usize, seed: u64) -> String {
+        let all = format!("{} | untrained | seed {seed} | {}", self.tasks[task].identity, self.device);
+        format!("{:016x}", fnv1a(all.as_bytes()))
+    }
+
+    /// Every task with every seed: a net before its training.
+    pub fn untrained(&self) -> Vec<(usize, u64)> {
+        let seeds = |(task, of): (usize, &Task)| (0..of.n_seeds).map(move |seed| (task, seed));
+        self.tasks.iter().enumerate().flat_map(seeds).collect()
+    }
+
     /// The runs from the starts that all methods share.
     pub fn coarse(&self) -> Vec<Cell> {
         let of = |(i, problem): (usize, &Problem)| {
@@ -377,6 +389,9 @@ mod tests {
         let plan = plan(lr(), "seeds = 3\nhorizons = [1, 4]\nrivals = [\"cosine\", \"greedy\"]\n", false);
         // 3 optimizers, 2 horizons, 3 methods, 6 starts, 3 seeds.
         assert_eq!((plan.coarse().len(), keys(&plan).len()), (324, 324));
+        let untrained: BTreeSet<_> =
+            plan.untrained().iter().map(|&(task, seed)| plan.untrained_key(task, seed)).collect();
+        assert!(untrained.len() == 3 && untrained.is_disjoint(&keys(&plan)));
     }
 
     #[test]

@@ -1,14 +1,26 @@
 //! The result of an evaluation, in words, as JSON and as a picture; its tables stand in `tables`.
 
+use super::YARDSTICK;
+use super::groups::{Group, LEVEL, Pooled, Record};
 use super::peers::{PeerRecord, PeerRow};
 use super::runs::{MethodRuns, ProblemRuns, Start};
-use super::verdict::{Group, LEVEL, Pooled, Record, Verdict};
+use super::verdict::Verdict;
 use super::words::pooled_in_words;
 use crate::cli::decider::shown;
 use crate::cli::grid::drawn;
 use crate::cli::setting::in_words;
 use qgd::report::{Axis, Chart, Color, Line, svg_in_rows, tell_apart};
 use serde::Serialize;
+
+/// What the ratios in the JSON file are.
+pub const DEFINITIONS: Definitions = Definitions {
+    ratio: "(median loss of the controller + floor) / (loss of the rival + floor), the floor 1 % of `first_loss`, that of the untrained net",
+    old: "keys named `old`: by the definition up to 0.1.0, with 0.01 in the place of the floor",
+    exposures: "steps * batch / examples of the training split; in a text by character, characters drawn / characters of the split",
+};
+
+/// Above the table of seconds, the last one.
+const SECONDS: &str = "Seconds of a run on one thread, median over all runs.";
 
 /// All results; the JSON file holds exactly this.
 #[derive(Debug, Serialize)]
@@ -18,8 +30,11 @@ pub struct Report {
     pub suite: String,
     pub quick: bool,
     pub device: String,
-    /// Geometric means over problems.
+    pub definitions: Definitions,
+    /// Geometric means over problems, by optimizer and horizon.
     pub groups: Vec<Group>,
+    /// The same by how often each example is seen, and by optimizer.
+    pub regimes: Vec<Group>,
     pub rivals: Vec<Record>,
     /// Deficit of test accuracy against best-tuned cosine, in points.
     pub accuracy_deficit: Option<Pooled>,
@@ -29,6 +44,14 @@ pub struct Report {
     pub peers: Vec<PeerRow>,
     pub peer_records: Vec<PeerRecord>,
     pub problems: Vec<ProblemReport>,
+}
+
+/// Words on what the figures are.
+#[derive(Debug, Serialize)]
+pub struct Definitions {
+    ratio: &'static str,
+    old: &'static str,
+    exposures: &'static str,
 }
 
 /// The controller under test.
@@ -41,11 +64,21 @@ pub struct About {
     pub file_hash: Option<String>,
 }
 
-/// One problem: its runs, and the verdict on them.
+/// One problem: its runs, the verdict on them, and how long they took.
 #[derive(Debug, Serialize)]
 pub struct ProblemReport {
     pub runs: ProblemRuns,
     pub verdict: Verdict,
+    /// Two evaluations differ in these alone.
+    pub seconds: Seconds,
+}
+
+/// Seconds of a run, medians over all runs.
+#[derive(Debug, Serialize)]
+pub struct Seconds {
+    pub own: f64,
+    /// Those of cosine, if it is among the rivals.
+    pub cosine: Option<f64>,
 }
 
 impl Report {
@@ -56,22 +89,35 @@ impl Report {
             self.heading() + &self.conditioning(),
             format!(
                 "Training loss over the whole split after the last step, geometric mean of the seeds.\n\
-                 best, median, worst: over the starts of {}. ratio: (median + 0.01) over\n\
-                 ({cosine} + 0.01); below 1 it ends lower.",
+                 best, median, worst: over the starts of {}. ratio: (median + floor) over\n\
+                 ({cosine} + floor); below 1 it ends lower.\n\
+                 The floor is 1 % of the loss of the untrained net.",
                 shown(&self.controller.name)
             ),
             self.losses_table().to_string(),
             "The best of all rivals, and how far the worst start is from the median one.".to_owned(),
             self.best_rivals_table().to_string(),
         ];
-        for (of_accuracy, what) in [(true, "Test accuracy"), (false, "Test loss, in regression,")] {
+        for (of_accuracy, what) in [(true, "Test accuracy"), (false, "Test loss")] {
             if let Some(table) = self.test_table(of_accuracy) {
                 parts.push(format!("{what} at the median start, beside that of {cosine}."));
                 parts.push(table.to_string());
             }
         }
+        parts.push(
+            "How often the training sees each example. old: the ratio to cosine by the definition up to 0.1.0,\n\
+             with 0.01 in the place of the floor."
+                .to_owned(),
+        );
+        parts.push(self.exposures_table().to_string());
         parts.push("Geometric means of these ratios of training losses.".to_owned());
         parts.push(self.groups_table().to_string());
+        parts.push(format!(
+            "The same by how often each example is seen: more than 20 times, between, twice at most.\n\
+             On the test split, points of accuracy, loss in regression, loss of all:\n\
+             against {cosine}."
+        ));
+        parts.push(self.regimes_table().to_string());
         parts.push("The median start over each rival at its best start, and at its median.".to_owned());
         parts.push(self.rivals_table().to_string());
         if !self.peers.is_empty() {
@@ -80,6 +126,8 @@ impl Report {
             parts.push(self.peer_records_table().to_string());
         }
         parts.push(self.test_in_words());
+        parts.push(format!("\n{SECONDS}"));
+        parts.push(self.seconds_table().to_string());
         parts.join("\n")
     }
 
@@ -173,6 +221,13 @@ impl Report {
 }
 
 impl ProblemReport {
+    pub fn new(runs: ProblemRuns, verdict: Verdict) -> Self {
+        let own = runs.methods.first().map_or(f64::NAN, MethodRuns::median_seconds);
+        let cosine = runs.methods.iter().skip(1).find(|method| method.name == YARDSTICK);
+        let seconds = Seconds { own, cosine: cosine.map(MethodRuns::median_seconds) };
+        Self { runs, verdict, seconds }
+    }
+
     fn row_of_panels(&self) -> (&str, u64) {
         (&self.runs.task, self.runs.horizon)
     }

@@ -1,7 +1,8 @@
 //! Finished runs, sorted by problem, method, start and seed.
 
-use super::cache::{Cache, Score};
+use super::cache::{Cache, Score, Untrained};
 use super::plan::{Cell, N_STARTS, Plan, Problem};
+use super::regime::{Regime, exposures};
 use crate::cli::failure::Failure;
 use crate::cli::grid::mean_loss;
 use anyhow::Context;
@@ -18,6 +19,11 @@ pub struct ProblemRuns {
     /// Multiple of the task's own steps.
     pub horizon: u64,
     pub steps: u64,
+    /// How often each example of the training split is seen.
+    pub exposures: f64,
+    pub regime: Regime,
+    /// Training loss of the net before its training, geometric mean over the seeds.
+    pub first_loss: f64,
     pub seeds: Vec<u64>,
     /// Methods, the controller under test first.
     pub methods: Vec<MethodRuns>,
@@ -29,6 +35,9 @@ pub struct MethodRuns {
     pub name: String,
     /// Starts that all methods share, then those beside the best one.
     pub starts: Vec<Start>,
+    /// Seconds of each run. They are another time's, so they stand apart from the runs in the JSON file.
+    #[serde(skip)]
+    pub seconds: Vec<f64>,
 }
 
 /// All runs from one start.
@@ -58,14 +67,26 @@ fn gather_problem(plan: &Plan, cache: &Cache, place: usize, problem: &Problem) -
         let starts = cells.chunks(task.n_seeds as usize).map(|cells| Start::of(cells, known)).collect::<Option<_>>();
         let name = plan.methods[method].name().to_owned();
         let starts = starts.with_context(|| format!("a run of {name} on {} is missing", task.spec.name()))?;
-        Ok(MethodRuns { name, starts })
+        Ok(MethodRuns {
+            name,
+            starts,
+            seconds: cells.iter().filter_map(|cell| cache.seconds(&plan.key(cell))).collect(),
+        })
     };
+    let untrained = |seed| cache.untrained(&plan.untrained_key(problem.task, seed));
+    let untrained: Option<Vec<Untrained>> = (0..task.n_seeds).map(untrained).collect();
+    let untrained = untrained.with_context(|| format!("the untrained net of {} is missing", task.spec.name()))?;
+    let n_examples = untrained.iter().map(|net| net.n_examples).min().unwrap_or(1);
+    let exposures = exposures(problem.steps, task.spec.train.batch_size, n_examples);
     Ok(ProblemRuns {
         task: task.spec.name(),
         optimizer: problem.optimizer.name(),
         conditioning: task.spec.train.conditioning.to_string(),
         horizon: problem.horizon,
         steps: problem.steps,
+        exposures,
+        regime: Regime::of(exposures),
+        first_loss: mean_loss(untrained.iter().map(|net| net.loss)),
         seeds: (0..task.n_seeds).collect(),
         methods: problem.methods.iter().map(method).collect::<Result<_, _>>()?,
     })
@@ -92,6 +113,11 @@ impl MethodRuns {
 
     pub fn median_loss(&self) -> f64 {
         median(&self.shared().iter().map(|start| start.train_loss).collect::<Vec<_>>())
+    }
+
+    /// Median over the runs.
+    pub fn median_seconds(&self) -> f64 {
+        median(&self.seconds)
     }
 
     pub fn worst_loss(&self) -> f64 {

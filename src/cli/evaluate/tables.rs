@@ -1,7 +1,8 @@
 //! The tables of an evaluation. None is wider than a page, and none has accuracies and losses in one column.
 
+use super::groups::Group;
 use super::report::{ProblemReport, Report};
-use super::verdict::{Outcome, TestPair};
+use super::verdict::{Outcome, Pair, Test};
 use super::words::in_words;
 use crate::cli::decider::shown;
 use qgd::report::{Align, PAGE_WIDTH, Table, number};
@@ -20,6 +21,16 @@ fn ratio(value: f64) -> String {
 
 fn percent(accuracy: f64) -> String {
     format!("{:.1} %", 100.0 * accuracy)
+}
+
+/// Points of accuracy below the other, in words.
+fn points_in_words(deficit: f64) -> String {
+    in_words(deficit, |points| format!("{points:.1}"))
+}
+
+/// A loss over the other, in words.
+fn share_in_words(ratio: f64) -> String {
+    in_words(ratio - 1.0, |share| format!("{:.0} %", 100.0 * share))
 }
 
 fn maybe(value: Option<f64>, show: impl Fn(f64) -> String) -> String {
@@ -77,26 +88,75 @@ impl Report {
         table
     }
 
-    /// Test accuracies, or test losses in regression, at the median start beside cosine's best; `None` without any.
+    /// Test accuracies, or test losses, at the median start beside cosine's best; `None` without any.
     pub fn test_table(&self, of_accuracy: bool) -> Option<Table> {
         let mut columns = PROBLEM.to_vec();
         columns.extend([("test", Align::Right), ("cosine's", Align::Right), ("difference", Align::Right)]);
         let (mut table, mut is_empty) = (table(&columns), true);
         for problem in &self.problems {
-            let Some(test) = problem.verdict.test.as_ref().filter(|test| test.is_accuracy == of_accuracy) else {
-                continue;
-            };
-            let [own, cosine] = [&test.own, &test.cosine].map(|values| mean(values.iter().copied()));
+            let Some([own, cosine]) = problem.test(of_accuracy) else { continue };
             let mut row = problem.name();
             row.extend(if of_accuracy {
-                [percent(own), percent(cosine), in_words(100.0 * (cosine - own), |points| format!("{points:.1}"))]
+                [percent(own), percent(cosine), points_in_words(100.0 * (cosine - own))]
             } else {
-                [number(own), number(cosine), in_words(own / cosine - 1.0, |share| format!("{:.0} %", 100.0 * share))]
+                [number(own), number(cosine), share_in_words(own / cosine)]
             });
             table.row(row);
             is_empty = false;
         }
         (!is_empty).then_some(table)
+    }
+
+    /// How often each example is seen, and what the ratios are measured by.
+    pub fn exposures_table(&self) -> Table {
+        use Align::{Left, Right};
+        let mut columns = PROBLEM.to_vec();
+        columns.extend([("times seen", Right), ("kind", Left), ("untrained loss", Right)]);
+        columns.extend([("ratio", Right), ("old", Right)]);
+        let mut table = table(&columns);
+        for problem in &self.problems {
+            let (runs, verdict) = (&problem.runs, &problem.verdict);
+            let mut row = problem.name();
+            row.extend([number(runs.exposures), runs.regime.to_string(), number(runs.first_loss)]);
+            row.extend([verdict.tuned_ratio, verdict.old.tuned_ratio].map(|value| maybe(value, ratio)));
+            table.row(row);
+        }
+        table
+    }
+
+    /// Seconds of a run of the controller and of cosine.
+    pub fn seconds_table(&self) -> Table {
+        let mut columns = PROBLEM.to_vec();
+        let own = shown(&self.controller.name);
+        columns.extend([(own.as_str(), Align::Right), ("cosine", Align::Right), ("ratio", Align::Right)]);
+        let mut table = table(&columns);
+        for problem in &self.problems {
+            let seconds = &problem.seconds;
+            let mut row = problem.name();
+            row.extend([number(seconds.own), maybe(seconds.cosine, number)]);
+            row.push(maybe(seconds.cosine.map(|cosine| seconds.own / cosine), ratio));
+            table.row(row);
+        }
+        table
+    }
+
+    /// Means by regime, with the test split.
+    pub fn regimes_table(&self) -> Table {
+        use Align::{Left, Right};
+        let mut table = table(&[
+            ("kind, optimizer", Left),
+            ("problems", Right),
+            ("over cosine", Right),
+            ("largest", Right),
+            ("old", Right),
+            ("accuracy", Right),
+            ("regression", Right),
+            ("test loss", Right),
+        ]);
+        for group in &self.regimes {
+            table.row(group.row_of_regime());
+        }
+        table
     }
 
     pub fn groups_table(&self) -> Table {
@@ -106,7 +166,8 @@ impl Report {
             ("problems", Right),
             ("over cosine", Right),
             ("largest", Right),
-            ("over best rival", Right),
+            ("old", Right),
+            ("over rivals", Right),
             ("worst over median", Right),
             ("largest", Right),
         ]);
@@ -116,6 +177,7 @@ impl Report {
                 group.n_problems.to_string(),
                 maybe(group.tuned_ratio, ratio),
                 maybe(group.largest_tuned_ratio, ratio),
+                maybe(group.old_tuned_ratio, ratio),
                 ratio(group.rivals_ratio),
                 ratio(group.worst_ratio),
                 ratio(group.largest_worst_ratio),
@@ -170,25 +232,29 @@ impl Report {
         let mut table = table(&[
             ("rival", Left),
             ("optimizer", Left),
+            ("kind", Left),
             ("tasks", Right),
             ("over its best", Right),
             ("largest", Right),
+            ("old", Right),
             ("over its median", Right),
         ]);
         for record in &self.peer_records {
             table.row([
                 record.name.clone(),
                 record.optimizer.clone(),
+                record.regime.map_or("all".to_owned(), |regime| regime.to_string()),
                 record.n_tasks.to_string(),
                 ratio(record.ratio),
                 ratio(record.largest_ratio),
+                ratio(record.old_ratio),
                 ratio(record.untuned_ratio),
             ]);
         }
         table
     }
 
-    /// Everything about the problems in one table as Markdown, which may be as wide as it likes.
+    /// Everything about the problems in one table as Markdown, which may be as wide as it likes, and the means by regime.
     pub fn markdown(&self) -> String {
         use Align::{Left, Right};
         let mut columns = PROBLEM.to_vec();
@@ -197,6 +263,8 @@ impl Report {
         columns.extend(
             ["worst over median", "test accuracy", "cosine's", "test loss", "cosine's"].map(|name| (name, Right)),
         );
+        columns.extend([("times seen", Right), ("kind", Left), ("old over cosine", Right)]);
+        columns.extend([("seconds", Right), ("cosine's", Right)]);
         if !self.quick {
             columns.push(("against cosine", Left));
         }
@@ -208,11 +276,33 @@ impl Report {
         }
         let conditioning = self.conditioning();
         let gap = if conditioning.is_empty() { "" } else { "\n" };
-        format!("{}{gap}{conditioning}", table.to_markdown())
+        format!("{}{gap}{conditioning}\n{}", table.to_markdown(), self.regimes_table().to_markdown())
+    }
+}
+
+impl Group {
+    fn row_of_regime(&self) -> [String; 8] {
+        [
+            self.name.clone(),
+            self.n_problems.to_string(),
+            maybe(self.tuned_ratio, ratio),
+            maybe(self.largest_tuned_ratio, ratio),
+            maybe(self.old_tuned_ratio, ratio),
+            maybe(self.accuracy_deficit, |deficit| in_words(deficit, |points| format!("{points:.2}"))),
+            maybe(self.regression_loss_ratio, share_in_words),
+            maybe(self.test_loss_ratio, share_in_words),
+        ]
     }
 }
 
 impl ProblemReport {
+    /// Mean test accuracies, or test losses: of the controller at its median start, and of cosine.
+    fn test(&self, of_accuracy: bool) -> Option<[f64; 2]> {
+        let Test { loss, accuracy } = self.verdict.test.as_ref()?;
+        let Pair { own, cosine } = if of_accuracy { accuracy } else { loss }.as_ref()?;
+        Some([own, cosine].map(|values| mean(values.iter().copied())))
+    }
+
     /// Cells of [`PROBLEM`].
     fn name(&self) -> Vec<String> {
         vec![self.runs.task.clone(), self.runs.steps.to_string(), self.runs.optimizer.to_owned()]
@@ -230,9 +320,9 @@ impl ProblemReport {
     fn row(&self) -> Vec<String> {
         let (runs, verdict) = (&self.runs, &self.verdict);
         let (cosine, best_rival) = (verdict.against_cosine(), verdict.against(&verdict.best_rival));
-        let test = |of_accuracy: bool, pick: fn(&TestPair) -> &Vec<f64>| {
-            let pair = verdict.test.as_ref().filter(|test| test.is_accuracy == of_accuracy);
-            maybe(pair.map(|test| mean(pick(test).iter().copied())), if of_accuracy { percent } else { number })
+        let test = |of_accuracy: bool| {
+            let pair = self.test(of_accuracy).map_or([None; 2], |pair| pair.map(Some));
+            pair.map(|value| maybe(value, if of_accuracy { percent } else { number }))
         };
         let mut row = self.name();
         row.push(runs.seeds.len().to_string());
@@ -243,8 +333,9 @@ impl ProblemReport {
         row.push(shown(&verdict.best_rival));
         row.push(maybe(best_rival.map(|rival| rival.best), number));
         row.extend([verdict.rivals_ratio, verdict.worst_ratio].map(ratio));
-        row.extend([test(true, |test| &test.own), test(true, |test| &test.cosine)]);
-        row.extend([test(false, |test| &test.own), test(false, |test| &test.cosine)]);
+        row.extend([test(true), test(false)].concat());
+        row.extend([number(runs.exposures), runs.regime.to_string(), maybe(verdict.old.tuned_ratio, ratio)]);
+        row.extend([number(self.seconds.own), maybe(self.seconds.cosine, number)]);
         row
     }
 }

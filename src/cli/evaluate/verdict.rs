@@ -1,28 +1,27 @@
-//! The verdict on the runs: ratios, wins and losses, and differences in test accuracy.
+//! The verdict on the runs of a problem: ratios, wins and losses, and what the test split says.
 //!
 //! ```text
-//! tuned ratio   (median over the starts of the controller + 1e-2) / (best over the starts of best-tuned cosine + 1e-2)
-//! worst ratio   (worst start + 1e-2) / (median + 1e-2), both of the controller
+//! floor         1 % of the training loss of the untrained net
+//! tuned ratio   (median over the starts of the controller + floor) / (best over the starts of best-tuned cosine + floor)
+//! worst ratio   (worst start + floor) / (median + floor), both of the controller
 //! ```
 //!
 //! A loss is the training loss over the whole split after the last step, the geometric mean of the seeds. "At the
 //! median" means at the middle start, or the mean of the middle two. A two-sided paired t-test (level 0.05) over the
-//! seeds decides wins and losses: it compares ln(loss + 1e-2) at the controller's median with that at the rival's best
+//! seeds decides wins and losses: it compares ln(loss + floor) at the controller's median with that at the rival's best
 //! start. If it finds no difference, the outcome is a tie.
+//!
+//! Ratios by the former definition stand beside these: their floor is 0.01, whatever the unit of the loss.
 
 use super::YARDSTICK;
-use super::runs::{MethodRuns, ProblemRuns, Start};
+use super::cache::Score;
+use super::runs::{MethodRuns, ProblemRuns};
 use crate::cli::grid::counted;
-use qgd::rng::stream;
-use qgd::statistics::{bootstrap_mean, geometric_mean, log_loss, loss_ratio, mean, paired_t_test};
+use qgd::statistics::{SOLVED_SHARE, floored_ratio, loss_ratio, mean, paired_t_test};
 use serde::Serialize;
-use std::collections::BTreeMap;
 
 /// Level of the paired test.
 const ALPHA: f64 = 0.05;
-/// Level of the confidence intervals.
-pub const LEVEL: f64 = 0.95;
-const N_RESAMPLES: usize = 10_000;
 
 /// The verdict on one problem.
 #[derive(Debug, Serialize)]
@@ -38,7 +37,17 @@ pub struct Verdict {
     pub best_rival: String,
     pub rivals: Vec<Against>,
     /// Test results at the median beside those of best-tuned cosine.
-    pub test: Option<TestPair>,
+    pub test: Option<Test>,
+    /// The ratios by the former definition.
+    pub old: OldRatios,
+}
+
+/// Ratios by the former definition: 0.01 is added to both losses, whatever their unit.
+#[derive(Debug, Serialize)]
+pub struct OldRatios {
+    pub tuned_ratio: Option<f64>,
+    pub rivals_ratio: f64,
+    pub worst_ratio: f64,
 }
 
 /// Comparison of the controller at its median with one rival.
@@ -55,6 +64,8 @@ pub struct Against {
     pub ratio: f64,
     /// The controller's median over the rival's median.
     pub untuned_ratio: f64,
+    /// The first of the ratios by the former definition.
+    pub old_ratio: f64,
     /// `None` with a single seed.
     pub p_value: Option<f64>,
     pub outcome: Outcome,
@@ -69,45 +80,20 @@ pub enum Outcome {
     Loss,
 }
 
-/// Test accuracy, or test loss in regression, along the seeds.
+/// Results on the test split.
 #[derive(Debug, Serialize)]
-pub struct TestPair {
-    pub is_accuracy: bool,
+pub struct Test {
+    /// `None` without test examples.
+    pub loss: Option<Pair>,
+    /// `None` in regression.
+    pub accuracy: Option<Pair>,
+}
+
+/// A result along the seeds, of the controller and of best-tuned cosine.
+#[derive(Debug, Serialize)]
+pub struct Pair {
     pub own: Vec<f64>,
     pub cosine: Vec<f64>,
-}
-
-/// Geometric means over some problems.
-#[derive(Debug, Serialize)]
-pub struct Group {
-    pub name: String,
-    pub n_problems: usize,
-    pub tuned_ratio: Option<f64>,
-    pub largest_tuned_ratio: Option<f64>,
-    pub rivals_ratio: f64,
-    pub worst_ratio: f64,
-    pub largest_worst_ratio: f64,
-}
-
-/// A rival over all problems in which it takes part.
-#[derive(Debug, Serialize)]
-pub struct Record {
-    pub name: String,
-    pub n_problems: usize,
-    /// Geometric mean of the ratios.
-    pub ratio: f64,
-    pub untuned_ratio: f64,
-    pub wins: usize,
-    pub ties: usize,
-    pub losses: usize,
-}
-
-/// A mean over (task, seed) pairs, with its confidence interval.
-#[derive(Debug, Serialize)]
-pub struct Pooled {
-    pub n_pairs: usize,
-    pub mean: f64,
-    pub interval: [f64; 2],
 }
 
 impl Verdict {
@@ -115,18 +101,25 @@ impl Verdict {
     pub fn of(runs: &ProblemRuns) -> Option<Self> {
         let (own, rivals) = runs.methods.split_first()?;
         let (median, worst) = (own.median_loss(), own.worst_loss());
+        let floor = SOLVED_SHARE * runs.first_loss;
         let best_rival = rivals.iter().min_by(|a, b| a.best().train_loss.total_cmp(&b.best().train_loss))?;
         let cosine = rivals.iter().find(|rival| rival.name == YARDSTICK);
+        let (tuned, best_of_all) = (cosine.map(|cosine| cosine.best().train_loss), best_rival.best().train_loss);
         Some(Self {
             best: own.best().train_loss,
             median,
             worst,
-            worst_ratio: loss_ratio(worst, median),
-            tuned_ratio: cosine.map(|cosine| loss_ratio(median, cosine.best().train_loss)),
-            rivals_ratio: loss_ratio(median, best_rival.best().train_loss),
+            worst_ratio: floored_ratio(worst, median, floor),
+            tuned_ratio: tuned.map(|tuned| floored_ratio(median, tuned, floor)),
+            rivals_ratio: floored_ratio(median, best_of_all, floor),
             best_rival: best_rival.name.clone(),
-            rivals: rivals.iter().map(|rival| Against::of(own, rival)).collect(),
-            test: cosine.map(|cosine| TestPair::of(own, cosine)),
+            rivals: rivals.iter().map(|rival| Against::of(own, rival, floor)).collect(),
+            test: cosine.map(|cosine| Test::of(own, cosine)),
+            old: OldRatios {
+                tuned_ratio: tuned.map(|tuned| loss_ratio(median, tuned)),
+                rivals_ratio: loss_ratio(median, best_of_all),
+                worst_ratio: loss_ratio(worst, median),
+            },
         })
     }
 
@@ -140,11 +133,12 @@ impl Verdict {
 }
 
 impl Against {
-    fn of(own: &MethodRuns, rival: &MethodRuns) -> Self {
+    fn of(own: &MethodRuns, rival: &MethodRuns, floor: f64) -> Self {
         let (middle, best) = (own.middle(), rival.best());
-        let own_log = |seed: usize| log_loss(mean(middle.iter().map(|start| counted(start.cells[seed].train()))));
-        let differences: Vec<f64> =
-            best.cells.iter().enumerate().map(|(seed, cell)| own_log(seed) - log_loss(counted(cell.train()))).collect();
+        let own_loss = |seed: usize| mean(middle.iter().map(|start| counted(start.cells[seed].train())));
+        let log_ratio =
+            |(seed, cell): (usize, &Score)| floored_ratio(own_loss(seed), counted(cell.train()), floor).ln();
+        let differences: Vec<f64> = best.cells.iter().enumerate().map(log_ratio).collect();
         let test = paired_t_test(&differences);
         let outcome = match test {
             Some(test) if test.p_value < ALPHA => {
@@ -161,125 +155,48 @@ impl Against {
             best: best.train_loss,
             best_start: best.lr,
             median: rival.median_loss(),
-            ratio: loss_ratio(own.median_loss(), best.train_loss),
-            untuned_ratio: loss_ratio(own.median_loss(), rival.median_loss()),
+            ratio: floored_ratio(own.median_loss(), best.train_loss, floor),
+            untuned_ratio: floored_ratio(own.median_loss(), rival.median_loss(), floor),
+            old_ratio: loss_ratio(own.median_loss(), best.train_loss),
             p_value: test.map(|test| test.p_value),
             outcome,
         }
     }
 }
 
-impl TestPair {
+impl Test {
     fn of(own: &MethodRuns, cosine: &MethodRuns) -> Self {
-        let (middle, best) = (own.middle(), cosine.best());
-        let is_accuracy = best.cells.iter().all(|cell| cell.test_accuracy.is_some());
-        let value = |start: &Start, seed: usize| {
-            let cell = &start.cells[seed];
-            if is_accuracy { cell.test_accuracy.unwrap_or(0.0) } else { counted(cell.test()) }
-        };
-        let seeds = 0..best.cells.len();
+        let best = &cosine.best().cells;
+        let has_loss = best.iter().any(|cell| cell.test_loss.is_some());
+        let has_accuracy = best.iter().all(|cell| cell.test_accuracy.is_some());
         Self {
-            is_accuracy,
-            own: seeds.clone().map(|seed| mean(middle.iter().map(|start| value(start, seed)))).collect(),
-            cosine: seeds.map(|seed| value(best, seed)).collect(),
+            loss: has_loss.then(|| Pair::of(own, cosine, |cell| counted(cell.test()))),
+            accuracy: has_accuracy.then(|| Pair::of(own, cosine, |cell| cell.test_accuracy.unwrap_or(0.0))),
         }
     }
 
-    /// Deficits along the seeds: points of accuracy below cosine, or the logarithm of the loss over cosine's.
-    fn deficits(&self) -> Vec<f64> {
-        let pairs = self.own.iter().zip(&self.cosine);
-        pairs.map(|(own, cosine)| if self.is_accuracy { 100.0 * (cosine - own) } else { (own / cosine).ln() }).collect()
+    /// Points of accuracy below cosine, along the seeds.
+    pub fn accuracy_deficits(&self) -> Option<Vec<f64>> {
+        let pairs = self.accuracy.as_ref()?.pairs();
+        Some(pairs.map(|(own, cosine)| 100.0 * (cosine - own)).collect())
+    }
+
+    /// Logarithm of the loss over cosine's, along the seeds.
+    pub fn log_loss_ratios(&self) -> Option<Vec<f64>> {
+        Some(self.loss.as_ref()?.pairs().map(|(own, cosine)| (own / cosine).ln()).collect())
     }
 }
 
-/// Geometric means by optimizer, by horizon, and over all.
-pub fn groups(runs: &[ProblemRuns], verdicts: &[Verdict]) -> Vec<Group> {
-    let all: Vec<(&ProblemRuns, &Verdict)> = runs.iter().zip(verdicts).collect();
-    let mut horizons: Vec<Option<u64>> = runs.iter().map(|problem| Some(problem.horizon)).collect();
-    horizons.sort_unstable();
-    horizons.dedup();
-    if horizons.len() > 1 {
-        horizons.push(None);
+impl Pair {
+    fn of(own: &MethodRuns, cosine: &MethodRuns, value: impl Fn(&Score) -> f64) -> Self {
+        let (middle, best) = (own.middle(), cosine.best());
+        let own = |seed: usize| mean(middle.iter().map(|start| value(&start.cells[seed])));
+        Self { own: (0..best.cells.len()).map(own).collect(), cosine: best.cells.iter().map(&value).collect() }
     }
-    let mut optimizers: Vec<Option<&str>> = Vec::new();
-    for problem in runs {
-        if !optimizers.contains(&Some(problem.optimizer)) {
-            optimizers.push(Some(problem.optimizer));
-        }
-    }
-    optimizers.push(None);
-    let mut groups = Vec::new();
-    for &horizon in &horizons {
-        for &optimizer in &optimizers {
-            let belongs = |(problem, _): &&(&ProblemRuns, &Verdict)| {
-                horizon.is_none_or(|h| h == problem.horizon) && optimizer.is_none_or(|o| o == problem.optimizer)
-            };
-            let members: Vec<&Verdict> = all.iter().filter(belongs).map(|(_, verdict)| *verdict).collect();
-            let horizon = match horizon {
-                Some(1) => "own horizon".to_owned(),
-                Some(multiple) => format!("{multiple}× horizon"),
-                None => "all horizons".to_owned(),
-            };
-            groups.extend(Group::of(format!("{}, {horizon}", optimizer.unwrap_or("all")), &members));
-        }
-    }
-    groups
-}
 
-impl Group {
-    fn of(name: String, members: &[&Verdict]) -> Option<Self> {
-        if members.is_empty() {
-            return None;
-        }
-        let largest = |values: &[f64]| values.iter().copied().fold(0.0, f64::max);
-        let tuned: Vec<f64> = members.iter().filter_map(|verdict| verdict.tuned_ratio).collect();
-        let worst: Vec<f64> = members.iter().map(|verdict| verdict.worst_ratio).collect();
-        Some(Self {
-            name,
-            n_problems: members.len(),
-            tuned_ratio: (!tuned.is_empty()).then(|| geometric_mean(tuned.iter().copied())),
-            largest_tuned_ratio: (!tuned.is_empty()).then(|| largest(&tuned)),
-            rivals_ratio: geometric_mean(members.iter().map(|verdict| verdict.rivals_ratio)),
-            worst_ratio: geometric_mean(worst.iter().copied()),
-            largest_worst_ratio: largest(&worst),
-        })
+    fn pairs(&self) -> impl Iterator<Item = (f64, f64)> {
+        self.own.iter().copied().zip(self.cosine.iter().copied())
     }
-}
-
-/// Every rival over all problems in which it takes part.
-pub fn records(names: &[String], verdicts: &[Verdict]) -> Vec<Record> {
-    let record = |name: &String| {
-        let all: Vec<&Against> = verdicts.iter().filter_map(|verdict| verdict.against(name)).collect();
-        let count = |outcome| all.iter().filter(|against| against.outcome == outcome).count();
-        Record {
-            name: name.clone(),
-            n_problems: all.len(),
-            ratio: geometric_mean(all.iter().map(|against| against.ratio)),
-            untuned_ratio: geometric_mean(all.iter().map(|against| against.untuned_ratio)),
-            wins: count(Outcome::Win),
-            ties: count(Outcome::Tie),
-            losses: count(Outcome::Loss),
-        }
-    };
-    names.iter().map(record).collect()
-}
-
-/// Mean deficit against best-tuned cosine at the median start: points of test accuracy, or ln of the test loss over
-/// cosine's.
-///
-/// Pooled over (task, seed) pairs; a pair is the mean over its optimizers and horizons, which share their split. The
-/// interval is a bootstrap over the pairs.
-pub fn pooled_deficit(runs: &[ProblemRuns], verdicts: &[Verdict], is_accuracy: bool) -> Option<Pooled> {
-    let mut pairs: BTreeMap<(&str, u64), Vec<f64>> = BTreeMap::new();
-    for (problem, verdict) in runs.iter().zip(verdicts) {
-        let Some(test) = verdict.test.as_ref().filter(|test| test.is_accuracy == is_accuracy) else { continue };
-        for (seed, deficit) in problem.seeds.iter().zip(test.deficits()) {
-            pairs.entry((&problem.task, *seed)).or_default().push(deficit);
-        }
-    }
-    let deficits: Vec<f64> = pairs.into_values().map(mean).collect();
-    let interval = bootstrap_mean(&deficits, LEVEL, N_RESAMPLES, &mut stream(0, "bootstrap"))?;
-    Some(Pooled { n_pairs: deficits.len(), mean: mean(deficits), interval })
 }
 
 #[cfg(test)]

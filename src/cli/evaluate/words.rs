@@ -1,6 +1,6 @@
 //! Differences in words: better or worse, never a sign.
 
-use super::verdict::Pooled;
+use super::groups::Pooled;
 
 /// A signed deficit in words: `0.31 better`, `0.08 worse`.
 pub fn in_words(deficit: f64, show: impl Fn(f64) -> String) -> String {

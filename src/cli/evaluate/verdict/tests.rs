@@ -1,5 +1,8 @@
 use super::*;
-use crate::cli::evaluate::cache::Score;
+use crate::cli::evaluate::groups::{accuracy_deficit, groups, log_test_loss_ratio, records, regimes};
+use crate::cli::evaluate::regime::Regime;
+use crate::cli::evaluate::runs::Start;
+use qgd::statistics::geometric_mean;
 
 /// A run with this training loss, and a test accuracy or a test loss.
 fn score(train_loss: f64, test: f64, is_accuracy: bool) -> Score {
@@ -25,13 +28,26 @@ fn method(
         let cells: Vec<Score> = seeds.iter().enumerate().map(cell).collect();
         Start { lr: 10f64.powi(i as i32 - 5), train_loss: geometric_mean(cells.iter().map(Score::train)), cells }
     };
-    MethodRuns { name: name.to_owned(), starts: losses.iter().enumerate().map(start).collect() }
+    let starts = losses.iter().enumerate().map(start).collect();
+    MethodRuns { name: name.to_owned(), starts, seconds: vec![1.0] }
 }
 
 fn problem(methods: Vec<MethodRuns>) -> ProblemRuns {
     let seeds = (0..methods[0].starts[0].cells.len() as u64).collect();
     let conditioning = "none".to_owned();
-    ProblemRuns { task: "letter".to_owned(), optimizer: "adam", conditioning, horizon: 1, steps: 800, seeds, methods }
+    ProblemRuns {
+        task: "letter".to_owned(),
+        optimizer: "adam",
+        conditioning,
+        horizon: 1,
+        steps: 800,
+        exposures: 3.2,
+        regime: Regime::Between,
+        // A floor of 0.01.
+        first_loss: 1.0,
+        seeds,
+        methods,
+    }
 }
 
 /// Factors with product 1, so that geometric means stay what they are.
@@ -55,6 +71,26 @@ fn ratios_by_hand() {
     assert!(close(verdict.rivals_ratio, 0.13 / 0.04));
     let cosine = verdict.against_cosine().unwrap();
     assert!(close(cosine.median, 0.7) && close(cosine.untuned_ratio, 0.13 / 0.71) && close(cosine.best_start, 10.0));
+}
+
+#[test]
+fn the_floor_is_a_share_of_the_untrained_loss_and_the_former_one_is_not() {
+    let runs = |scale: f64| {
+        let losses = [0.09, 0.19, 0.11, 0.13, 0.29, 0.08].map(|loss| scale * loss);
+        let cosine = method("cosine", &[0.05 * scale; 6], &SEEDS, |_, _| 0.9, true);
+        let own = method("lr", &losses, &SEEDS, |_, _| 0.9, true);
+        ProblemRuns { first_loss: scale, ..problem(vec![own, cosine]) }
+    };
+    // Whatever the unit of the loss.
+    for scale in [1.0, 100.0, 1e-3] {
+        let verdict = Verdict::of(&runs(scale)).unwrap();
+        assert!(close(verdict.tuned_ratio.unwrap(), 0.13 / 0.06) && close(verdict.worst_ratio, 0.30 / 0.13));
+        let against = verdict.against_cosine().unwrap();
+        assert!(close(against.ratio, 0.13 / 0.06) && close(against.untuned_ratio, 0.13 / 0.06));
+        let old = (0.12 * scale + 0.01) / (0.05 * scale + 0.01);
+        assert!(close(verdict.old.tuned_ratio.unwrap(), old) && close(against.old_ratio, old));
+        assert!(close(verdict.old.worst_ratio, (0.29 * scale + 0.01) / (0.12 * scale + 0.01)));
+    }
 }
 
 #[test]
@@ -118,12 +154,13 @@ fn accuracy_is_compared_at_the_middle_starts_with_cosine_at_its_best() {
     let runs = [problem(vec![own, cosine])];
     let verdicts = [Verdict::of(&runs[0]).unwrap()];
     let test = verdicts[0].test.as_ref().unwrap();
-    assert!(test.is_accuracy && close(test.own[0], 0.85) && close(test.own[2], 0.87) && close(test.cosine[1], 0.9));
-    let pooled = pooled_deficit(&runs, &verdicts, true).unwrap();
+    let accuracy = test.accuracy.as_ref().unwrap();
+    assert!(close(accuracy.own[0], 0.85) && close(accuracy.own[2], 0.87) && close(accuracy.cosine[1], 0.9));
+    let pooled = accuracy_deficit(&runs, &verdicts).unwrap();
     assert!(pooled.n_pairs == 3 && close(pooled.mean, 4.0), "{pooled:?}");
     let [low, high] = pooled.interval;
     assert!((3.0 - 1e-9..=4.0).contains(&low) && (4.0..=5.0 + 1e-9).contains(&high), "{pooled:?}");
-    assert!(pooled_deficit(&runs, &verdicts, false).is_none());
+    assert!(log_test_loss_ratio(&runs, &verdicts).is_none(), "no regression");
 }
 
 #[test]
@@ -137,10 +174,59 @@ fn pairs_of_task_and_seed_are_pooled_over_optimizers_and_regression_apart() {
     let wine = ProblemRuns { task: "wine".to_owned(), ..wine };
     let all = [runs("sgd", 0.88), runs("adam", 0.92), wine];
     let verdicts: Vec<Verdict> = all.iter().map(|runs| Verdict::of(runs).unwrap()).collect();
-    let accuracy = pooled_deficit(&all, &verdicts, true).unwrap();
+    let accuracy = accuracy_deficit(&all, &verdicts).unwrap();
     assert!(accuracy.n_pairs == 3 && accuracy.mean.abs() < 1e-9, "{accuracy:?}");
-    let loss = pooled_deficit(&all, &verdicts, false).unwrap();
+    let loss = log_test_loss_ratio(&all, &verdicts).unwrap();
     assert!(loss.n_pairs == 3 && close(loss.mean.exp(), 1.2), "{loss:?}");
+    // The test loss of all three in one mean: 0.88 / 0.9, 0.92 / 0.9, 0.6 / 0.5.
+    let groups = groups(&all, &verdicts);
+    let of_all = groups.last().unwrap();
+    let expected = (0.88f64 / 0.9 * 0.92 / 0.9 * 1.2).cbrt();
+    assert!(close(of_all.test_loss_ratio.unwrap(), expected) && close(of_all.regression_loss_ratio.unwrap(), 1.2));
+    assert!(close(groups[0].accuracy_deficit.unwrap(), 2.0), "{groups:?}");
+}
+
+#[test]
+fn regimes_are_means_over_the_problems_that_are_seen_so_often() {
+    let runs = |optimizer, regime, loss: f64, accuracy: f64| {
+        let own = method("lr", &[loss; 6], &SEEDS, |_, _| accuracy, true);
+        let cosine = method("cosine", &[0.09; 6], &SEEDS, |_, _| 0.9, true);
+        ProblemRuns { optimizer, regime, ..problem(vec![own, cosine]) }
+    };
+    // Ratios 0.5, 2 and 4; points of accuracy 1, -2 and 3.
+    let all = [
+        runs("sgd", Regime::SeenOnceOrTwice, 0.04, 0.89),
+        runs("adam", Regime::LearnedByHeart, 0.19, 0.92),
+        runs("adam", Regime::SeenOnceOrTwice, 0.39, 0.87),
+    ];
+    let verdicts: Vec<Verdict> = all.iter().map(|runs| Verdict::of(runs).unwrap()).collect();
+    let found: Vec<(String, usize, f64, f64)> = regimes(&all, &verdicts)
+        .into_iter()
+        .map(|group| {
+            let rounded = |value: Option<f64>| (100.0 * value.unwrap()).round() / 100.0;
+            (group.name, group.n_problems, rounded(group.tuned_ratio), rounded(group.accuracy_deficit))
+        })
+        .collect();
+    let expected = [
+        ("learned by heart, adam", 1, 2.0, -2.0),
+        ("learned by heart, all", 1, 2.0, -2.0),
+        ("seen once or twice, sgd", 1, 0.5, 1.0),
+        ("seen once or twice, adam", 1, 4.0, 3.0),
+        ("seen once or twice, all", 2, 1.41, 2.0),
+    ];
+    assert_eq!(found, expected.map(|(name, n, ratio, points)| (name.to_owned(), n, ratio, points)));
+}
+
+#[test]
+fn without_test_examples_there_is_no_test_loss() {
+    let mut own = method("lr", &[0.1; 6], &SEEDS, |_, _| 0.5, false);
+    let mut cosine = method("cosine", &[0.1; 6], &SEEDS, |_, _| 0.5, false);
+    let cells = [&mut own, &mut cosine].into_iter().flat_map(|of| &mut of.starts).flat_map(|start| &mut start.cells);
+    cells.for_each(|cell| cell.test_loss = None);
+    let runs = [problem(vec![own, cosine])];
+    let verdicts = [Verdict::of(&runs[0]).unwrap()];
+    assert!(verdicts[0].test.as_ref().unwrap().loss.is_none());
+    assert!(log_test_loss_ratio(&runs, &verdicts).is_none() && groups(&runs, &verdicts)[0].test_loss_ratio.is_none());
 }
 
 #[test]
