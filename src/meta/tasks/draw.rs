@@ -1,6 +1,7 @@
 //! How a task is drawn: which problem, which optimizer, from where, for how long.
 
 use super::data::{clusters, raw_inputs, rescale, teacher_classes, teacher_values, warp};
+use super::markov;
 use super::pictures_and_sequences;
 use super::problem::{N_EVALUATION, NetProblem, Problem};
 use super::{Family, Task};
@@ -39,7 +40,6 @@ impl Task {
         };
         Self {
             family,
-            problem,
             algorithm,
             lr: log_uniform(low, high, rng),
             weight_decay,
@@ -47,8 +47,10 @@ impl Task {
             known_budget: rng.random_bool(config.known_budget),
             start,
             batch_seed: rng.random(),
-            // Drawn last: in all else a task is the same with conditioning and without.
+            // Drawn last: in all else a task is the same with conditioning and without, and told of epochs or not.
             degree: degree(family, config, rng),
+            steps_per_epoch: steps_per_epoch(&problem, config, rng),
+            problem,
             full_batch: false,
             reports_validation: false,
             judge: Judge::Loss,
@@ -60,6 +62,15 @@ impl Task {
 fn degree(family: Family, config: &TaskConfig, rng: &mut ChaCha8Rng) -> f64 {
     let is_conditioned = family != Family::Quadratic && config.conditioned > 0.0 && rng.random_bool(config.conditioned);
     if is_conditioned { 1.0 } else { 0.0 }
+}
+
+/// Steps in which every example is seen once, if the controller is told. Quadratics have no examples.
+fn steps_per_epoch(problem: &Problem, config: &TaskConfig, rng: &mut ChaCha8Rng) -> Option<f64> {
+    let is_known = config.known_epochs > 0.0 && rng.random_bool(config.known_epochs);
+    match problem {
+        Problem::Net(p) if is_known => Some(p.n_train as f64 / p.batch_size as f64),
+        _ => None,
+    }
 }
 
 pub(super) fn quadratic(rng: &mut ChaCha8Rng) -> (Problem, Vec<f32>) {
@@ -76,7 +87,9 @@ pub(super) fn quadratic(rng: &mut ChaCha8Rng) -> (Problem, Vec<f32>) {
 }
 
 fn net_problem(family: Family, config: &TaskConfig, rng: &mut ChaCha8Rng) -> (Problem, Vec<f32>) {
-    let Examples { inputs, n_in, target, n_out, n_held_out } = examples(family, config, rng);
+    let is_markov = config.markov > 0.0 && family != Family::Regression && rng.random_bool(config.markov);
+    let drawn = if is_markov { markov::examples(rng) } else { examples(family, config, rng) };
+    let Examples { inputs, n_in, target, n_out, n_held_out, n_evaluation, floor } = drawn;
     let ([fewest, most], [narrowest, widest]) = (config.layers, config.widths.map(|width| width as f64));
     let n_hidden = if family == Family::Logistic { 0 } else { rng.random_range(fewest..=most) };
     let mut sizes = vec![n_in];
@@ -91,8 +104,9 @@ fn net_problem(family: Family, config: &TaskConfig, rng: &mut ChaCha8Rng) -> (Pr
         n_train: inputs.len() / n_in,
         inputs,
         target,
-        n_evaluation: N_EVALUATION,
+        n_evaluation,
         n_held_out,
+        floor,
         batch_size: [16, 32, 64, 64, 128][rng.random_range(0..5)],
         batch: Vec::new(),
         rows: Vec::new(),
@@ -101,12 +115,14 @@ fn net_problem(family: Family, config: &TaskConfig, rng: &mut ChaCha8Rng) -> (Pr
 }
 
 /// The data of a net, those to be held out included.
-struct Examples {
-    inputs: Vec<f32>,
-    n_in: usize,
-    target: Target,
-    n_out: usize,
-    n_held_out: usize,
+pub(super) struct Examples {
+    pub inputs: Vec<f32>,
+    pub n_in: usize,
+    pub target: Target,
+    pub n_out: usize,
+    pub n_held_out: usize,
+    pub n_evaluation: usize,
+    pub floor: f64,
 }
 
 fn examples(family: Family, config: &TaskConfig, rng: &mut ChaCha8Rng) -> Examples {
@@ -143,7 +159,7 @@ fn examples(family: Family, config: &TaskConfig, rng: &mut ChaCha8Rng) -> Exampl
         warp(&mut inputs, n_in, rng);
     }
     rescale(&mut inputs, n_in, rng);
-    Examples { inputs, n_in, target, n_out, n_held_out }
+    Examples { inputs, n_in, target, n_out, n_held_out, n_evaluation: N_EVALUATION, floor: 0.0 }
 }
 
 /// The problem with its initial weights.

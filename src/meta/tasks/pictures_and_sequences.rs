@@ -94,6 +94,7 @@ fn problem(net: BatchedNet, n_in: usize, inputs: Vec<f32>, classes: Vec<u16>, rn
         n_train: n,
         n_evaluation: N_EVALUATION,
         n_held_out: n / 4,
+        floor: 0.0,
         batch_size: [16, 32, 64][rng.random_range(0..3)],
         batch: Vec::new(),
         rows: Vec::new(),
