@@ -209,6 +209,9 @@ impl ScaleFree {
         Evidence { loss_rise: self.loss_rise, update_cosine: self.update_cosine.value }
     }
 
+    /// Number of features, the first ones, in files of format 1.
+    pub(in crate::controller) const N_OF_FORMAT_1: usize = 35;
+
     features! { NAMES [39], values(s: &Seen<'_>);
         "rank", "1 if L ≤ min F, 0 if L ≤ max F, else -1; F = the 10 lowest L so far (Hu et al., eq. 4)", s.rank;
         "alignment", "mean sign(dx · dx_prev) (Hu et al., eq. 6, on updates)", scaled(s.m.alignment, 1.0);
