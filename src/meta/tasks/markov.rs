@@ -6,14 +6,12 @@
 //!     c_d   the symbol d places before        z   exponent of Zipf's law        s   how much is known        r   how far back
 //! ```
 
-use super::draw::Examples;
+use super::draw::{Examples, N_FRESH_EVALUATION};
 use crate::meta::mlp::Target;
 use crate::rng::{log_uniform, pick, standard_normal_f32};
 use rand::RngExt;
 use rand_chacha::ChaCha8Rng;
 
-/// Number of examples of the evaluation batch: more than elsewhere, because what is above the floor is a small difference.
-const N_EVALUATION: usize = 512;
 /// Number of examples, log-uniform.
 const N_EXAMPLES: [f64; 2] = [30_000.0, 120_000.0];
 
@@ -77,15 +75,15 @@ pub(super) fn examples(rng: &mut ChaCha8Rng) -> Examples {
         }
         let u = rng.random::<f64>();
         let next = pick(logs.iter().map(|&log| f64::from(log.exp())), u) as u16;
-        if i < N_EVALUATION {
-            floor -= f64::from(logs[usize::from(next)]) / N_EVALUATION as f64;
+        if i < N_FRESH_EVALUATION {
+            floor -= f64::from(logs[usize::from(next)]) / N_FRESH_EVALUATION as f64;
         }
         classes.push(next);
         context.rotate_right(1);
         context[0] = next;
     }
     let (target, n_out) = (Target::Classes(classes), chain.n_symbols);
-    Examples { inputs, n_in, target, n_out, n_held_out: n / 4, n_evaluation: N_EVALUATION, floor }
+    Examples { inputs, n_in, target, n_out, n_held_out: n / 4, n_evaluation: N_FRESH_EVALUATION, floor }
 }
 
 #[cfg(test)]
