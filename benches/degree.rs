@@ -187,7 +187,7 @@ fn ratio(logs: &[f64]) -> String {
 fn shipped(tasks: &[Task], degree: f64, tuned: &[Tuned]) -> Result<()> {
     let controller = Controller::pretrained("lr")?;
     let driver = |task: &Task| {
-        let config = controller.driver_config(task.budget());
+        let config = task.told(controller.driver_config(None));
         Driver::new(controller.clone(), task.lr, task.weight_decay, config)
     };
     let from = |task| (0..N_STARTS).map(move |k| Start { task, lr: rate(task, k, N_STARTS), degree, again: false });

@@ -261,7 +261,7 @@ fn under_control(recipe: &TrainingRecipe, tasks: &[Task], n_threads: usize) -> R
             let mut task = tasks[i].clone();
             let (explorer, rng) = (explorer.clone().in_parallel(i, tasks.len()), stream(i as u64, "bench actor"));
             let actor = agent.clone().exploring(explorer, 0.0, rng);
-            let config = recipe.controller.driver_config(task.budget());
+            let config = task.told(recipe.controller.driver_config(None));
             let mut driver = Driver::new(actor, task.lr, task.weight_decay, config)?;
             let run = rollout(&mut task, &mut driver, true);
             let (reward, agent) = (&recipe.training.reward, &recipe.training.agent);

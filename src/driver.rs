@@ -318,6 +318,7 @@ impl<P: Policy> Driver<P> {
         let signals = Signals {
             step: state.step,
             total_steps: self.total_steps(),
+            steps_per_epoch: self.config.steps_per_epoch,
             window: *window,
             measured: *measured,
             lr: self.lr(),

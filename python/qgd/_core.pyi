@@ -69,6 +69,7 @@ class Driver:
         *,
         weight_decay: float = 0.0,
         total_steps: Optional[int] = None,
+        steps_per_epoch: Optional[float] = None,
         loss_floor: float = 0.0,
         lr_bounds: Optional[tuple[float, float]] = None,
         weight_decay_bounds: Optional[tuple[float, float]] = None,
@@ -153,6 +154,7 @@ class Session:
         *,
         weight_decay: float = 0.0,
         total_steps: Optional[int] = None,
+        steps_per_epoch: Optional[float] = None,
         loss_floor: float = 0.0,
         seed: int = 0,
     ) -> Session: ...

@@ -61,7 +61,11 @@ class Controlled:
         if self.controller is None:
             rates = [float(group["lr"]) for group in self.optimizer.param_groups]
             n_steps = self.state.max_steps or self.args.max_steps
-            options = {"total_steps": n_steps if n_steps > 0 else None, "model": self.model}
+            options = {
+                "total_steps": n_steps if n_steps > 0 else None,
+                "steps_per_epoch": _steps_per_epoch(self),
+                "model": self.model,
+            }
             self.optimizer = QController(self.optimizer, **{**options, **self._controller_arguments})
             self._made = self.optimizer, rates
             if before is not None:
@@ -117,6 +121,17 @@ class Controlled:
 
 class Trainer(Controlled, transformers.Trainer):
     __doc__ = Controlled.__doc__.replace("Mixin: a Trainer", "`transformers.Trainer`", 1)
+
+
+def _steps_per_epoch(trainer):
+    """Number of steps in which every example is seen once; None where nobody knows the number of examples."""
+    args = trainer.args
+    try:
+        n_examples = len(trainer.train_dataset)
+    except TypeError:
+        return None
+    n_at_a_step = args.train_batch_size * args.gradient_accumulation_steps * args.world_size
+    return n_examples / n_at_a_step if n_examples > 0 else None
 
 
 class _NoSchedule:

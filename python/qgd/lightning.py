@@ -32,7 +32,8 @@ class Callback(_Callback):
     Args:
         controller: name of a pretrained controller, or path of a pretrained file.
         monitor: name of a logged validation loss, for controllers that move the weight decay.
-        options: other arguments of `QController`. `total_steps` is the Trainer's where it is not given.
+        options: other arguments of `QController`. `total_steps` and `steps_per_epoch` are the Trainer's where they are not
+            given.
 
     Raises:
         TypeError, ValueError: as `QController` does, when the training begins.
@@ -54,8 +55,9 @@ class Callback(_Callback):
         if isinstance(optimizer, QController):
             return optimizer
         options = {"model": pl_module, **self._options}
-        if pl_module.automatic_optimization and "total_steps" not in options:
-            options["total_steps"] = _total_steps(trainer)
+        if pl_module.automatic_optimization:
+            # In this order: the first one has the Trainer set its loaders up.
+            options = {"total_steps": _total_steps(trainer), "steps_per_epoch": _steps_per_epoch(trainer), **options}
         return QController(optimizer, self._controller, **options)
 
     def on_before_backward(self, trainer, pl_module, loss):
@@ -90,3 +92,8 @@ def _controllers(trainer):
 def _total_steps(trainer):
     n_steps = trainer.estimated_stepping_batches
     return int(n_steps) if 0 < n_steps < math.inf else None
+
+
+def _steps_per_epoch(trainer):
+    n_batches = trainer.num_training_batches
+    return n_batches / trainer.accumulate_grad_batches if 0 < n_batches < math.inf else None

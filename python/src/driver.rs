@@ -66,16 +66,17 @@ fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 #[pymethods]
 impl Driver {
     #[new]
-    #[pyo3(signature = (controller = "lr", lr = 1e-3, *, weight_decay = 0.0, total_steps = None, loss_floor = 0.0,
-                        lr_bounds = None, weight_decay_bounds = None, seed = Seed(0)),
-           text_signature = "(controller='lr', lr=0.001, *, weight_decay=0.0, total_steps=None, loss_floor=0.0, \
-                             lr_bounds=None, weight_decay_bounds=None, seed=0)")]
+    #[pyo3(signature = (controller = "lr", lr = 1e-3, *, weight_decay = 0.0, total_steps = None, steps_per_epoch = None,
+                        loss_floor = 0.0, lr_bounds = None, weight_decay_bounds = None, seed = Seed(0)),
+           text_signature = "(controller='lr', lr=0.001, *, weight_decay=0.0, total_steps=None, steps_per_epoch=None, \
+                             loss_floor=0.0, lr_bounds=None, weight_decay_bounds=None, seed=0)")]
     #[expect(clippy::too_many_arguments, reason = "they are keywords in Python")]
     fn new(
         controller: &str,
         lr: f64,
         weight_decay: f64,
         total_steps: Option<i64>,
+        steps_per_epoch: Option<f64>,
         loss_floor: f64,
         lr_bounds: Option<[f64; 2]>,
         weight_decay_bounds: Option<[f64; 2]>,
@@ -86,7 +87,7 @@ impl Driver {
         let own = pilot.config.bounds;
         let bounds =
             Bounds { lr: lr_bounds.unwrap_or(own.lr), weight_decay: weight_decay_bounds.unwrap_or(own.weight_decay) };
-        let config = DriverConfig { loss_floor, bounds, ..pilot.config };
+        let config = DriverConfig { steps_per_epoch, loss_floor, bounds, ..pilot.config };
         let mut driver = qgd::Driver::new(pilot.policy, lr, weight_decay, config).map_err(value_error)?;
         let records = Arc::new(Mutex::new(Vec::new()));
         let log = Arc::clone(&records);

@@ -13,7 +13,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 ///
 /// `controller`: a name out of `controllers()`, the path of a pretrained file, or the name of a schedule. `lr`: where the
 /// search starts. `total_steps`: number of steps of the run, where it is known; in its second half the learning rate
-/// falls to zero. `loss_floor`: a number below all losses, where they are no distance from 0.
+/// falls to zero. `steps_per_epoch`: number of steps in which every example is seen once, where it is known. `loss_floor`: a number below all losses, where they are no distance from 0.
 ///
 /// `params`, `grad` and the moments of your optimizer go into each `step`, the same arrays every time: a step that wrecks
 /// them is undone in place.
@@ -31,20 +31,27 @@ impl Session {
 #[pymethods]
 impl Session {
     #[new]
-    #[pyo3(signature = (controller = "lr", lr = 1e-3, *, weight_decay = 0.0, total_steps = None, loss_floor = 0.0,
-                        seed = Seed(0)),
-           text_signature = "(controller='lr', lr=0.001, *, weight_decay=0.0, total_steps=None, loss_floor=0.0, seed=0)")]
+    #[pyo3(signature = (controller = "lr", lr = 1e-3, *, weight_decay = 0.0, total_steps = None, steps_per_epoch = None,
+                        loss_floor = 0.0, seed = Seed(0)),
+           text_signature = "(controller='lr', lr=0.001, *, weight_decay=0.0, total_steps=None, steps_per_epoch=None, \
+                             loss_floor=0.0, seed=0)")]
+    #[expect(clippy::too_many_arguments, reason = "they are keywords in Python")]
     fn new(
         controller: &str,
         lr: f64,
         weight_decay: f64,
         total_steps: Option<i64>,
+        steps_per_epoch: Option<f64>,
         loss_floor: f64,
         seed: Seed,
     ) -> PyResult<Self> {
         let total_steps = total_steps.map(n_steps).transpose()?;
         let session = qgd::driver::Session::new(named(controller, total_steps, seed.0)?.pilot, lr);
         let session = session.and_then(|session| session.with_loss_floor(loss_floor)?.with_weight_decay(weight_decay));
+        let session = session.and_then(|session| match steps_per_epoch {
+            Some(steps) => session.with_steps_per_epoch(steps),
+            None => Ok(session),
+        });
         Ok(Self { inner: Mutex::new(session.map_err(value_error)?) })
     }
 

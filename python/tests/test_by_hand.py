@@ -69,6 +69,7 @@ def test_a_driver_is_told_what_it_is_missing():
         ({"lr": float("nan")}, "lr is NaN"),
         ({"total_steps": 0}, "total_steps is 0"),
         ({"total_steps": -3}, "total_steps is -3"),
+        ({"steps_per_epoch": 0.0}, "steps_per_epoch is 0"),
         ({"controller": "cosine"}, "steps"),
         ({"controller": "/no/such/file.qgd"}, "/no/such/file.qgd"),
         ({"controller": __file__}, r"test_by_hand.py is not usable: \w+"),

@@ -48,7 +48,7 @@ def test_one_word_more_and_a_hopeless_rate_is_found(tmp_path):
     plain.train()
     plain_logs = [log for log in plain.state.log_history if "loss" in log]
     assert logs[-1]["loss"] < 0.8 * plain_logs[-1]["loss"], (logs[-1], plain_logs[-1])
-    assert trainer.controller.steps == 100
+    assert trainer.controller.steps == 100 and trainer.controller._options["steps_per_epoch"] == 4
     assert all(log["learning_rate"] == log["qgd/lr"] for log in logs) and logs[-2]["qgd/lr"] > 1e-4
     assert {log["qgd/action"] for log in logs} <= {-1, 0, 1}
     assert logs[-1]["qgd/rollbacks"] == trainer.controller.rollbacks

@@ -66,7 +66,8 @@ def test_one_callback_and_a_hopeless_rate_is_found(package):
     module, trainer = module_of(library.LightningModule, lr=1e-5), trainer_of(library)
     trainer.fit(module, loader())
     opt = trainer.optimizers[0]
-    assert isinstance(opt, qgd.QController) and opt.steps == 200 and opt._options["total_steps"] == 200
+    assert isinstance(opt, qgd.QController) and opt.steps == 200
+    assert (opt._options["total_steps"], opt._options["steps_per_epoch"]) == (200, 4)
     assert final(module) < 0.15 and opt.lr > 1e-4
 
 

@@ -340,6 +340,8 @@ def test_what_cannot_be_controlled_is_refused():
     for arguments, message in [
         ({"total_steps": -1}, "total_steps is -1"),
         ({"total_steps": 1.5}, "total_steps is 1.5"),
+        ({"steps_per_epoch": 0}, "steps_per_epoch is 0"),
+        ({"steps_per_epoch": "ten"}, "steps_per_epoch is 'ten'"),
         ({"rollback": "all"}, "rollback is 'all'"),
         ({"controller": "nothing"}, "is no controller"),
         ({"controller": "weight-decay"}, "has none"),

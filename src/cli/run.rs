@@ -47,7 +47,8 @@ impl Run {
         nets::check_memory(task, data).map_err(net_failure)?;
         let vs = nn::VarStore::new(device);
         let net = Net::build(&task.net, &vs.root(), data, &mut rng::stream(seed, "init")).map_err(net_failure)?;
-        let optimizer = optimizer(task, &vs, decider, seed)?;
+        let optimizer = optimizer(task, &vs, decider, seed)?.with_steps_per_epoch(batches.steps_per_epoch());
+        let optimizer = optimizer.map_err(torch_failure)?;
         let train = TensorSplit::new(&data.train, device).map_err(net_failure)?;
         let watched = watched(task, data, decider, device)?;
         Ok(Self { vs, optimizer, batches, dropout: rng::stream(seed, "dropout"), net, train, watched })

@@ -73,6 +73,15 @@ impl FeatureSet {
             Self::ScalefreeValidation => &Validated::NAMES,
         }
     }
+
+    /// Names of the features that files of format 1, which name none, were made with.
+    pub(super) fn names_of_format_1(self) -> impl Iterator<Item = &'static str> {
+        // The newer ones of `scalefree`, which begins the other sets too, came with format 2.
+        let newer = ScaleFree::N_OF_FORMAT_1..ScaleFree::NAMES.len();
+        let has_newer = self != Self::Hansen6;
+        let names = self.names().iter().enumerate();
+        names.filter(move |(at, _)| !(has_newer && newer.contains(at))).map(|(_, &name)| name)
+    }
 }
 
 /// F of equation 4 of Hu, Zhang and Shi: the lowest finite values so far, in rising order.

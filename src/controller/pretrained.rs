@@ -113,7 +113,9 @@ impl PayloadV1 {
         let CardV1 { crate_version, seed, inner_steps, episodes, updates, evaluation, .. } = self.card;
         let recipe_hash = recipe.hash();
         let card = Card { crate_version, recipe_hash, seed, inner_steps, episodes, updates, evaluation, parents };
-        Pretrained::new(recipe, self.networks, self.ranges, card)
+        let names: Vec<String> = recipe.features.names_of_format_1().map(str::to_owned).collect();
+        let (networks, ranges) = by_name(&recipe, &names, self.networks, self.ranges)?;
+        Pretrained::new(recipe, networks, ranges, card)
     }
 }
 
@@ -165,19 +167,17 @@ pub enum PretrainedError {
     /// The recipe inside is not valid.
     #[error(transparent)]
     Recipe(#[from] RecipeError),
-    /// The file names other features than this version computes.
+    /// The file names a feature that this version does not compute.
     #[error(
-        "feature {at} of the pretrained controller {name:?} is {found:?}, but this version of qgd computes {expected:?} there"
+        "the pretrained controller {name:?} looks at the feature {found:?}, which this version of qgd does not compute (known: {known})"
     )]
     Feature {
         /// Name of the controller.
         name: String,
-        /// Place of the feature, from 0.
-        at: usize,
-        /// Name of that feature in the file; empty where the file has no more.
+        /// Name of the feature.
         found: String,
-        /// Name of that feature here; empty where there are no more.
-        expected: String,
+        /// Names of those that are known.
+        known: String,
     },
     /// The parts do not belong together.
     #[error("the pretrained file{} holds {what}: {found} (expected {expected})", origin.as_ref().map_or(String::new(), |p| format!(" {}", p.display())))]
@@ -300,7 +300,7 @@ impl Pretrained {
         }
         let Payload { recipe, features, networks, ranges, card } = artifact::decode(Kind::Controller, bytes)?;
         let recipe = Recipe::parse(&recipe, ORIGIN)?;
-        check_features(&recipe, &features)?;
+        let (networks, ranges) = by_name(&recipe, &features, networks, ranges)?;
         Self::new(recipe, networks, ranges, card)
     }
 
@@ -348,18 +348,38 @@ impl Pretrained {
     }
 }
 
-/// Refuses a file whose networks were trained with other features than this version would show them.
-fn check_features(recipe: &Recipe, found: &[String]) -> Result<(), PretrainedError> {
-    let expected = recipe.features.names();
-    let name = |names: Option<&str>| names.unwrap_or_default().to_owned();
-    let differs = |&at: &usize| found.get(at).map(String::as_str) != expected.get(at).copied();
-    match (0..found.len().max(expected.len())).find(differs) {
-        None => Ok(()),
-        Some(at) => Err(PretrainedError::Feature {
-            name: recipe.name.clone(),
-            at,
-            found: name(found.get(at).map(String::as_str)),
-            expected: name(expected.get(at).copied()),
-        }),
+/// Networks and ranges for the features that this version computes, from those for the features that a file names: each looks
+/// at what it was trained with, and at nothing that was added since.
+fn by_name(
+    recipe: &Recipe,
+    found: &[String],
+    networks: Vec<QNetwork>,
+    ranges: Vec<[f32; 2]>,
+) -> Result<(Vec<QNetwork>, Vec<[f32; 2]>), PretrainedError> {
+    let names = recipe.features.names();
+    if let Some(unknown) = found.iter().find(|found| !names.contains(&found.as_str())) {
+        return Err(PretrainedError::Feature { name: recipe.name.clone(), found: unknown.clone(), known: names.join(", ") });
     }
+    let places: Vec<Option<usize>> = names.iter().map(|name| found.iter().position(|found| found == name)).collect();
+    let n_named = places.iter().flatten().count();
+    let odd = networks.iter().find(|network| !network.is_sound() || network.n_features() != found.len());
+    let checks = [
+        ("names of features, some of them twice", found.len(), n_named),
+        ("features of a network", odd.map_or(found.len(), QNetwork::n_features), found.len()),
+        ("feature ranges", ranges.len(), found.len()),
+    ];
+    if let Some(&(what, found, expected)) = checks.iter().find(|(_, found, expected)| found != expected) {
+        return Err(PretrainedError::Inconsistent { origin: None, what, found, expected });
+    }
+    if places.iter().copied().eq((0..found.len()).map(Some)) || odd.is_some() {
+        return Ok((networks, ranges));
+    }
+    let actions: Vec<usize> = (0..recipe.actions().len()).collect();
+    if networks.iter().any(|network| network.n_actions() != actions.len()) {
+        return Ok((networks, ranges));
+    }
+    let networks = networks.iter().map(|network| network.embedded(&places, &actions)).collect();
+    // What no network looks at may have any value.
+    let ranges = places.iter().map(|place| place.map_or([-1.0, 1.0], |place| ranges[place])).collect();
+    Ok((networks, ranges))
 }

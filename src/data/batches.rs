@@ -53,6 +53,19 @@ impl Batches {
         (self.n_examples, self.batch_size) == (other.n_examples, other.batch_size)
     }
 
+    /// Number of steps in which as many examples are drawn as there are.
+    ///
+    /// ```
+    /// # fn main() -> Result<(), qgd::data::DataError> {
+    /// use qgd::data::Batches;
+    /// assert_eq!(Batches::new(0, 1000, 64)?.steps_per_epoch(), 15.625);
+    /// assert_eq!(Batches::new(0, 1000, 0)?.steps_per_epoch(), 1.0);
+    /// # Ok(()) }
+    /// ```
+    pub fn steps_per_epoch(&self) -> f64 {
+        if self.batch_size == 0 { 1.0 } else { self.n_examples as f64 / self.batch_size as f64 }
+    }
+
     /// Numbers of the examples of the next step; `None` means all of them.
     pub fn draw(&mut self) -> Option<Vec<i64>> {
         let (rng, n) = (&mut self.rng, self.n_examples);

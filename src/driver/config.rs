@@ -12,6 +12,9 @@ use serde::{Deserialize, Serialize};
 pub struct DriverConfig {
     /// Budget in inner steps, where it is known. At least 1.
     pub total_steps: Option<u64>,
+    /// Number of inner steps in which every training example is seen once (examples over batch size), where it is known.
+    /// Positive; a budget of less than one epoch has more than its own steps.
+    pub steps_per_epoch: Option<f64>,
     /// Value below every loss, for losses that may be negative or that a constant is part of: it is subtracted from
     /// each before guard and policy see it, also from those of the validation. Finite, default 0.
     pub loss_floor: f64,
@@ -25,7 +28,14 @@ pub struct DriverConfig {
 
 impl Default for DriverConfig {
     fn default() -> Self {
-        Self { total_steps: None, loss_floor: 0.0, pace: Pace::every(1), bounds: Bounds::default(), guard: None }
+        Self {
+            total_steps: None,
+            steps_per_epoch: None,
+            loss_floor: 0.0,
+            pace: Pace::every(1),
+            bounds: Bounds::default(),
+            guard: None,
+        }
     }
 }
 
@@ -36,6 +46,8 @@ impl DriverConfig {
         let decays = weight_decay.is_finite() && weight_decay >= 0.0;
         within("weight_decay", weight_decay, decays, "zero or a positive number")?;
         within("total_steps", 0.0, self.total_steps != Some(0), "at least 1")?;
+        let epoch = self.steps_per_epoch.unwrap_or(1.0);
+        within("steps_per_epoch", epoch, is_positive(epoch), "a positive number")?;
         within("loss_floor", self.loss_floor, (self.loss_floor as f32).is_finite(), "finite in single precision")?;
         self.pace.check().map_err(|error| error.under("pace"))?;
         self.bounds.check().map_err(|error| error.under("bounds"))?;

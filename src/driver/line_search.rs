@@ -323,6 +323,7 @@ impl LineSearch {
         Signals {
             step: self.step,
             total_steps: self.bounds.total_steps,
+            steps_per_epoch: self.bounds.steps_per_epoch,
             window: LossWindow { n: 1, mean, std: 0.0, recent: mean },
             measured: *measured,
             lr: self.lr,

@@ -139,6 +139,17 @@ impl Session {
         Ok(self)
     }
 
+    /// Tells the policy in how many inner steps every training example is seen once (examples over batch size): how often
+    /// the same examples come again says whether a loss can fall to zero.
+    ///
+    /// # Errors
+    /// When it is not a positive number.
+    pub fn with_steps_per_epoch(mut self, steps_per_epoch: f64) -> Result<Self, SessionError> {
+        let config = self.driver.config().clone();
+        self.driver.set_config(DriverConfig { steps_per_epoch: Some(steps_per_epoch), ..config })?;
+        Ok(self)
+    }
+
     /// Names a value below every loss, for losses that may be negative.
     ///
     /// # Errors

@@ -174,6 +174,9 @@ impl Rehearsal {
 /// | `warped` | 0 | share of tasks some of whose input columns have heavy tails, are mostly zero, or are rounded, as in measured data | [0, 1] |
 /// | `memorized` | 0 | share of nets' tasks with 64 to 1500 examples whose labels are 30 to 100 % random (values: noise of 0.5 to 3 deviations). Their training loss falls only as far as they are learned by heart, as on small measured data | [0, 1] |
 /// | `conditioned` | 0 | share of nets' tasks whose optimizer's changes of weight matrices are orthogonalized; a plain SGD among them gets Muon's filter | [0, 1] |
+/// | `fresh` | 0 | share of the other nets' tasks with 20,000 to 80,000 examples, which are seen once or so, and 5 to 50 % random labels (values: noise of 0.1 to 1 deviations). Judged as those of `markov`, where the floor is known | [0, 1] |
+/// | `markov` | 0 | share of classification tasks that predict the next symbol of a random Markov chain from the two or three before it. Their 30,000 to 120,000 examples are seen once or so, and their loss has a floor, the entropy of the chain: they are judged by how far they are above it | [0, 1] |
+/// | `known_epochs` | 0 | share of nets' tasks whose controller is told how many steps an epoch has | [0, 1] |
 /// | `weight_decay` | off in 60 %, else [1e-6, 1e-2] | start of the weight decay, log-uniform | 1e-30 ≤ low ≤ high ≤ 1e30 |
 /// | `examples` | none | number of training examples, log-uniform; 512 more are held out. With few, and labels from a random teacher, nets overfit. Without this key there are 256 to 12,000, and a quarter of them is held out where something asks for it | 16 ≤ low ≤ high ≤ 100,000 |
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -199,6 +202,12 @@ pub struct TaskConfig {
     pub memorized: f64,
     #[serde(skip_serializing_if = "is_zero")]
     pub conditioned: f64,
+    #[serde(skip_serializing_if = "is_zero")]
+    pub markov: f64,
+    #[serde(skip_serializing_if = "is_zero")]
+    pub fresh: f64,
+    #[serde(skip_serializing_if = "is_zero")]
+    pub known_epochs: f64,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub start: Option<[f64; 2]>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -278,6 +287,9 @@ impl Default for TaskConfig {
             warped: 0.0,
             memorized: 0.0,
             conditioned: 0.0,
+            markov: 0.0,
+            fresh: 0.0,
+            known_epochs: 0.0,
             start: None,
             start_decades: None,
             weight_decay: None,
@@ -346,6 +358,9 @@ impl TaskConfig {
         share("warped", self.warped)?;
         share("memorized", self.memorized)?;
         share("conditioned", self.conditioned)?;
+        share("markov", self.markov)?;
+        share("fresh", self.fresh)?;
+        share("known_epochs", self.known_epochs)?;
         let wrong = |[low, high]: [f64; 2]| if RATES.contains(&low) { high } else { low };
         within("start", wrong(start), is_rates(start), RANGE)?;
         within("start_decades", decades, 0.0 < decades && decades <= 5.0, "in (0, 5]")?;

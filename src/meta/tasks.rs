@@ -18,18 +18,20 @@
 mod data;
 mod draw;
 mod held_out;
+mod markov;
 mod pictures_and_sequences;
 mod problem;
 mod user_data;
 
 pub(super) use held_out::HeldOut;
 #[cfg(feature = "torch")]
-pub(super) use problem::draw_row;
+pub(super) use problem::{above_floor, draw_row};
 pub use problem::{NetProblem, Problem};
 pub use user_data::ProblemError;
 
 use super::optimizer::{InnerAlgorithm, InnerOptimizer};
 use crate::dqn::Judge;
+use crate::driver::DriverConfig;
 #[cfg(feature = "torch")]
 pub(super) use crate::rng::standard_normal_f32 as normal;
 use rand_chacha::ChaCha8Rng;
@@ -90,6 +92,8 @@ pub struct Task {
     pub horizon: u64,
     /// Whether the controller is told the horizon.
     pub known_budget: bool,
+    /// Number of inner steps in which every example is seen once, if the controller is told it.
+    pub steps_per_epoch: Option<f64>,
     /// Parameters at the start.
     pub start: Vec<f32>,
     /// Seed of the minibatches.
@@ -105,6 +109,11 @@ impl Task {
     /// The horizon, if the controller is told it.
     pub fn budget(&self) -> Option<u64> {
         self.known_budget.then_some(self.horizon)
+    }
+
+    /// Configuration of a driver, with what the controller is told about the task.
+    pub fn told(&self, config: DriverConfig) -> DriverConfig {
+        DriverConfig { total_steps: self.budget(), steps_per_epoch: self.steps_per_epoch, ..config }
     }
 
     /// The optimizer that trains it, before its first step.

@@ -241,7 +241,7 @@ impl MetaTraining {
         if let Some(config) = recipe.controller.line_search {
             let search = |i| {
                 let (mut task, mut actor) = start(i);
-                let driver_config = recipe.controller.driver_config(task.budget());
+                let driver_config = task.told(recipe.controller.driver_config(None));
                 let search = LineSearch::new(task.lr, task.weight_decay, config, driver_config)?;
                 let run = line_search_rollout(&mut task, search, &mut actor, true)?;
                 Ok((episode(actor, &run, task.known_budget), run.inner_steps))
@@ -250,7 +250,7 @@ impl MetaTraining {
         }
         let drive = |i| {
             let (task, actor) = start(i);
-            let config = recipe.controller.driver_config(task.budget());
+            let config = task.told(recipe.controller.driver_config(None));
             let driver = Driver::new(actor, task.lr, task.weight_decay, config)?;
             Ok((task, driver))
         };

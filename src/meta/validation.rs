@@ -157,7 +157,7 @@ fn controlled_losses(engine: Engine, runs: &[Controlled<'_>]) -> Result<Vec<f64>
     let controller = |k: usize| {
         let (task, _, pretrained): Controlled<'_> = runs[k];
         let controller = Controller::new(pretrained.clone());
-        let config = controller.driver_config(task.budget());
+        let config = task.told(controller.driver_config(None));
         (controller, config)
     };
     match runs.first().and_then(|(_, _, pretrained)| pretrained.recipe().line_search) {

@@ -12,6 +12,8 @@ pub struct Signals {
     pub step: u64,
     /// Budget in inner steps, where it is known.
     pub total_steps: Option<u64>,
+    /// Number of inner steps in which every training example is seen once, where it is known.
+    pub steps_per_epoch: Option<f64>,
     /// Losses since the last decision, less the floor under them where there is one.
     pub window: LossWindow,
     /// Directions and norms.

@@ -145,6 +145,17 @@ impl QController {
         Ok(self)
     }
 
+    /// Tells the policy in how many inner steps every training example is seen once (examples over batch size): how often
+    /// the same examples come again says whether a loss can fall to zero.
+    ///
+    /// # Errors
+    /// When it is not a positive number.
+    pub fn with_steps_per_epoch(mut self, steps_per_epoch: f64) -> Result<Self, TorchError> {
+        let config = self.driver.config().clone();
+        self.driver.set_config(DriverConfig { steps_per_epoch: Some(steps_per_epoch), ..config })?;
+        Ok(self)
+    }
+
     /// Tells guard and policy a value below every loss, for losses that may be negative or that a constant is part of.
     /// Both see how far above it the loss is; that of the validation too.
     ///

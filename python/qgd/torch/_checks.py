@@ -2,7 +2,7 @@
 
 import operator
 import warnings
-from math import isfinite
+from math import inf, isfinite
 
 import torch
 from torch.optim import Optimizer
@@ -47,6 +47,19 @@ def whole(name, value, least):
     if number is None or isinstance(value, bool) or not least <= number < 2**63:
         hint = " (None where the length of the run is not known)" if name == "total_steps" else ""
         raise ValueError(f"{name} is {value!r}, but must be a whole number, at least {least}{hint}")
+    return number
+
+
+def positive(name, value):
+    """The argument as a positive number, or None."""
+    if value is None:
+        return None
+    try:
+        number = float(value)
+    except (TypeError, ValueError):
+        number = 0.0
+    if isinstance(value, bool) or not 0.0 < number < inf:
+        raise ValueError(f"{name} is {value!r}, but must be a positive number (None where it is not known)")
     return number
 
 

@@ -6,7 +6,7 @@ from torch.optim import Optimizer
 from .. import _core
 from ._average import Averaging, checked_share
 from ._checkpoint import Checkpoint
-from ._checks import bounds, check_closure, check_optimizer, check_restored, mind_left_out, nets, whole
+from ._checks import bounds, check_closure, check_optimizer, check_restored, mind_left_out, nets, positive, whole
 from ._grads import are_finite, check_grads
 from ._losses import Losses
 from ._rates import Controlled, give_each_its_own
@@ -35,6 +35,9 @@ class QController(Signals, Averaging, Report, Checkpoint, Wrapper):
         total_steps: number of optimizer steps of the run (epochs times batches, divided by the batches that are
             accumulated), where it is known. In its second half the learning rate falls in a straight line to zero. Where it
             is not known: see `cool_down`.
+        steps_per_epoch: number of optimizer steps in which every example is seen once, where it is known: the length of the
+            loader, divided by the batches that are accumulated. How often the same examples come again says whether the
+            loss can fall to zero.
         model: the net (or several, in a list), for its buffers: a rollback restores running statistics too.
         rollback: what is kept to go back to. "state": parameters, the optimizer's state and buffers (as much memory as
             they take). "parameters": parameters and buffers. "cpu": as "state", in the memory of the host. False:
@@ -65,6 +68,7 @@ class QController(Signals, Averaging, Report, Checkpoint, Wrapper):
         controller="lr",
         *,
         total_steps=None,
+        steps_per_epoch=None,
         model=None,
         rollback="state",
         average=None,
@@ -81,6 +85,7 @@ class QController(Signals, Averaging, Report, Checkpoint, Wrapper):
         options = {
             "controller": str(controller),
             "total_steps": None if total_steps is None else whole("total_steps", total_steps, 1),
+            "steps_per_epoch": positive("steps_per_epoch", steps_per_epoch),
             "loss_floor": float(loss_floor),
             "lr_bounds": bounds(lr_bounds, "lr", optimizer.param_groups),
             "weight_decay_bounds": bounds(weight_decay_bounds, "weight_decay", optimizer.param_groups),

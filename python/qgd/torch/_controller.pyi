@@ -18,6 +18,7 @@ class QController(Optimizer):
         controller: str = "lr",
         *,
         total_steps: Optional[int] = None,
+        steps_per_epoch: Optional[float] = None,
         model: Union[nn.Module, Sequence[nn.Module], None] = None,
         rollback: Literal["state", "parameters", "cpu", False] = "state",
         average: Optional[float] = None,

@@ -1,4 +1,4 @@
-//! `scalefree`: 35 features that stay the same when the loss, the parameters or the time are measured in another unit.
+//! `scalefree`: 39 features that stay the same when the loss, the parameters or the time are measured in another unit.
 //!
 //! All averages run over *decisions*, not steps, with half-lives in decisions. Decisions come at every step while
 //! probing and after that at a fixed number per doubling of the step count, so a feature means the same in a run of 400
@@ -209,7 +209,10 @@ impl ScaleFree {
         Evidence { loss_rise: self.loss_rise, update_cosine: self.update_cosine.value }
     }
 
-    features! { NAMES [35], values(s: &Seen<'_>);
+    /// Number of features, the first ones, in files of format 1.
+    pub(in crate::controller) const N_OF_FORMAT_1: usize = 35;
+
+    features! { NAMES [39], values(s: &Seen<'_>);
         "rank", "1 if L ≤ min F, 0 if L ≤ max F, else -1; F = the 10 lowest L so far (Hu et al., eq. 4)", s.rank;
         "alignment", "mean sign(dx · dx_prev) (Hu et al., eq. 6, on updates)", scaled(s.m.alignment, 1.0);
         "alignment_ema", "EMA of the above", scaled(s.alignment, 1.0);
@@ -252,6 +255,14 @@ impl ScaleFree {
         "loss_rise", "(fast - min of fast) / its standard error / 3, softsign: has the loss really been lower?", softsign(s.rise / 3.0);
         "loss_trend", "(slow - fast) / its standard error / 3, softsign: does the loss really fall?", softsign(s.trend / 3.0);
         "loss_long_trend", "(run - slow) / its standard error / 3, softsign", softsign(s.long_trend / 3.0);
+        "epochs_known", "1 where it is known how many steps E an epoch has, else 0",
+            if s.signals.steps_per_epoch.is_some() { 1.0 } else { 0.0 };
+        "epochs", "log2(t / E) / 8: how often each example has been seen; 0 where E is unknown",
+            s.signals.steps_per_epoch.map_or(0.0, |epoch| scaled((s.t.max(1.0) / epoch).log2(), 8.0));
+        "epochs_at_end", "log2(T / E) / 8: how often it will have been seen; 0 where T or E is unknown",
+            s.signals.steps_per_epoch.zip(s.signals.total_steps).map_or(0.0, |(epoch, total)| scaled((total as f64 / epoch).log2(), 8.0));
+        "oscillation", "-5/2 EMA(cos(dx, -g)) u (EMA g, half-life 2) / fast, softsign: in a valley that is crossed to and fro, \
+            twice what a cooldown would take off the loss", softsign(-2.5 * s.descent * s.m.update_norm * s.grad_fast / s.fast);
     }
 
     /// Takes in the signals of one decision and writes the features of [`ScaleFree::NAMES`].
@@ -449,6 +460,20 @@ mod tests {
         assert!((highest - 1.0 / 3.0).abs() < 1e-6 && (ceiling - 0.5).abs() < 1e-6, "{highest}, {ceiling}");
     }
 
+    #[test]
+    fn it_knows_how_often_each_example_has_been_seen_where_it_is_told() {
+        let mut f = ScaleFree::default();
+        let mut seen = |step, steps_per_epoch, total_steps| {
+            let mut x = [0.0; N];
+            f.update(&Signals { steps_per_epoch, total_steps, ..signals(step, 1.0, 1.0) }, None, &mut x);
+            ["epochs_known", "epochs", "epochs_at_end"].map(|name| x[ScaleFree::NAMES.iter().position(|&n| n == name).unwrap()])
+        };
+        // A sixteenth of an epoch, and four in the end; then one example a step, of a full batch.
+        assert_eq!(seen(8, Some(128.0), Some(512)), [1.0, -0.5, 0.25]);
+        assert_eq!(seen(16, Some(1.0), None), [1.0, 0.5, 0.0]);
+        assert_eq!(seen(16, None, Some(512)), [0.0; 3]);
+    }
+
     proptest! {
         #[test]
         fn every_feature_is_defined_whatever_comes(values in prop::collection::vec(prop_oneof![
@@ -459,7 +484,7 @@ mod tests {
                 let measured = Measured { alignment: v[0], descent_cosine: v[1], grad_alignment: v[2], grad_dot: v[3],
                     grad_norm: v[4], grad_snr: v[5], update_norm: v[6], param_norm: v[7], update_cosine: v[12], distance: v[13] };
                 let window = LossWindow { n: step as u32, mean: v[8], std: v[9], recent: v[8] };
-                let signals = Signals { step: step as u64, total_steps: None, window, measured, lr: v[10], lr_base: v[11],
+                let signals = Signals { step: step as u64, total_steps: None, steps_per_epoch: Some(v[13]), window, measured, lr: v[10], lr_base: v[11],
                     lr_ceiling: Some(v[12]), weight_decay: v[10], weight_decay_base: v[11], validation: Some(v[9]), below_floor: false };
                 f.update(&signals, None, &mut x);
                 prop_assert!(x.iter().all(|v| (-1.0..=1.0).contains(v)), "{x:?}");

@@ -155,6 +155,7 @@ mod tests {
         Signals {
             step,
             total_steps: Some(1000),
+            steps_per_epoch: None,
             window,
             measured,
             lr: 0.1,
@@ -229,7 +230,7 @@ mod tests {
             for (step, v) in values.chunks_exact(7).enumerate() {
                 let measured = Measured { grad_norm: v[0], param_norm: v[1], ..Measured::default() };
                 let window = LossWindow { n: 1, mean: v[2], std: 0.0, recent: v[2] };
-                let signals = Signals { step: step as u64, total_steps: None, window, measured, lr: v[3], lr_base: v[3],
+                let signals = Signals { step: step as u64, total_steps: None, steps_per_epoch: None, window, measured, lr: v[3], lr_base: v[3],
                     weight_decay: v[4], lr_ceiling: None, weight_decay_base: v[5], validation: Some(v[6]), below_floor: false };
                 let found = own(&mut tracker, &signals);
                 prop_assert!(found.iter().all(|v| (-1.0..=1.0).contains(v)), "{found:?}");

@@ -4,7 +4,7 @@ use super::state::sums_of;
 use crate::dqn::Judge;
 use crate::driver::{Driver, Order};
 use crate::meta::rollout::Run;
-use crate::meta::tasks::{HeldOut, Task, draw_row, normal};
+use crate::meta::tasks::{HeldOut, Task, above_floor, draw_row, normal};
 use crate::policy::Measured;
 use crate::policy::Policy;
 use crate::rng::stream;
@@ -20,6 +20,8 @@ pub(super) struct NetRun<P: Policy> {
     horizon: u64,
     n_params: usize,
     judge: Judge,
+    /// Loss on the evaluation batch that nothing can be below.
+    floor: f64,
     /// Losses that the driver has not been shown yet.
     pub losses: Vec<f32>,
     evaluations: Vec<f64>,
@@ -76,6 +78,7 @@ impl<P: Policy> NetRun<P> {
             horizon: task.horizon,
             n_params: task.problem.n_params(),
             judge: task.judge,
+            floor: task.problem.floor(),
             losses: Vec::new(),
             evaluations: Vec::new(),
             report: None,
@@ -157,7 +160,7 @@ impl<P: Policy> NetRun<P> {
     fn evaluation(&self, report: &Report) -> f64 {
         match (report.held_out, report.loss) {
             (Some(held_out), _) if self.judge != Judge::Loss => held_out.judged_by(self.judge),
-            (_, loss) => loss.unwrap_or(f64::NAN),
+            (_, loss) => above_floor(loss.unwrap_or(f64::NAN), self.floor),
         }
     }
 

@@ -133,7 +133,7 @@ fn every_family_with_every_optimizer_follows_the_trajectory_of_the_kernel_under_
     let recipe = recipe("lr");
     let tasks = tasks([30, 60], |config| config.start_decades = Some(1.0));
     let driver = |i: usize, task: &Task| {
-        let config = recipe.controller.driver_config(task.budget());
+        let config = task.told(recipe.controller.driver_config(None));
         let config = DriverConfig { bounds: Bounds { lr: [1e-8, 0.3], ..config.bounds }, ..config };
         Driver::new(actor(&recipe, i), task.lr, task.weight_decay, config).unwrap()
     };
@@ -154,7 +154,7 @@ fn conditioned_nets_with_every_optimizer_follow_the_trajectory_of_the_kernel() {
     tasks.iter_mut().step_by(3).for_each(|task| task.degree *= 0.5);
     tasks.iter_mut().step_by(5).for_each(|task| task.degree = 0.0);
     let driver = |i: usize, task: &Task| {
-        let config = recipe.controller.driver_config(task.budget());
+        let config = task.told(recipe.controller.driver_config(None));
         let config = DriverConfig { bounds: Bounds { lr: [1e-8, 0.1], ..config.bounds }, ..config };
         Driver::new(actor(&recipe, i), task.lr, task.weight_decay, config).unwrap()
     };
@@ -176,7 +176,7 @@ fn what_the_guard_undoes_is_undone_alike() {
     bowls.step_by(2).for_each(|task| task.lr = 1e35);
     let trace = |first_update| {
         let driver = |i: usize, task: &Task| {
-            let config = recipe.controller.driver_config(task.budget());
+            let config = task.told(recipe.controller.driver_config(None));
             let guard = config.guard.clone().map(|guard| GuardConfig { first_update, ..guard });
             let config = DriverConfig { guard, ..config };
             Driver::new(actor(&recipe, i), task.lr, task.weight_decay, config).unwrap()

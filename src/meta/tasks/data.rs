@@ -35,18 +35,19 @@ pub(super) fn teacher_outputs(inputs: &[f32], n_in: usize, n_out: usize, rng: &m
     outputs
 }
 
-/// Classes by a random teacher network: its largest output.
+/// Classes by a random teacher network: its largest output. With the loss that nothing can be below on the first `n`.
 pub(super) fn teacher_classes(
     inputs: &[f32],
     n_in: usize,
     n_classes: usize,
     noise: Option<[f64; 2]>,
+    n: usize,
     rng: &mut ChaCha8Rng,
-) -> Vec<u16> {
+) -> (Vec<u16>, f64) {
     let logits = teacher_outputs(inputs, n_in, n_classes, rng);
     let mut classes: Vec<u16> = logits.chunks_exact(n_classes).map(arg_max).collect();
-    flip_labels(&mut classes, n_classes, noise, rng);
-    classes
+    let floor = flip_labels(&mut classes, n_classes, noise, n, rng);
+    (classes, floor)
 }
 
 /// Classes by Gaussian clusters, `per_class` of them for each, which lie far apart if the classes are to be separable.
@@ -74,37 +75,66 @@ pub(super) fn clusters(
     classes
 }
 
-/// Replaces a share of the labels, log-uniform in `noise`, by random ones.
-pub(super) fn flip_labels(classes: &mut [u16], n_classes: usize, noise: Option<[f64; 2]>, rng: &mut ChaCha8Rng) {
-    if let Some([low, high]) = noise {
-        let share = log_uniform(low, high, rng);
-        for class in classes {
-            if rng.random_bool(share) {
-                *class = rng.random_range(0..n_classes) as u16;
-            }
+/// Replaces a share of the labels, log-uniform in `noise`, by random ones. Returns the mean surprise of the first `n` of them,
+/// -ln p, for who knows all but the noise.
+pub(super) fn flip_labels(
+    classes: &mut [u16],
+    n_classes: usize,
+    noise: Option<[f64; 2]>,
+    n: usize,
+    rng: &mut ChaCha8Rng,
+) -> f64 {
+    let Some([low, high]) = noise else { return 0.0 };
+    let share = log_uniform(low, high, rng);
+    let other = share / n_classes as f64;
+    let n = n.min(classes.len());
+    let mut surprise = 0.0;
+    for (i, class) in classes.iter_mut().enumerate() {
+        let before = *class;
+        if rng.random_bool(share) {
+            *class = rng.random_range(0..n_classes) as u16;
+        }
+        if i < n {
+            surprise -= if *class == before { 1.0 - share + other } else { other }.ln();
         }
     }
+    surprise / n.max(1) as f64
 }
 
-/// Values by a random teacher network, and their number per example. A third of the tasks have heavy tails, as counts,
-/// prices and concentrations do, so that batches hold outliers.
+/// Values by a random teacher network, and the loss that nothing can be below on the first `n`. A third of the tasks have heavy
+/// tails, as counts, prices and concentrations do, so that batches hold outliers; what their floor is nobody knows (0).
 pub(super) fn teacher_values(
     inputs: &[f32],
     n_in: usize,
     noise: Option<[f64; 2]>,
+    n: usize,
     rng: &mut ChaCha8Rng,
-) -> (Target, usize) {
+) -> (Target, f64) {
     let mut values = teacher_outputs(inputs, n_in, 1, rng);
+    let mut squares = 0.0;
     if let Some([low, high]) = noise {
         let noise = log_uniform(low, high, rng) as f32;
-        values.iter_mut().for_each(|v| *v += noise * standard_normal_f32(rng));
+        for (i, v) in values.iter_mut().enumerate() {
+            let error = noise * standard_normal_f32(rng);
+            *v += error;
+            squares += if i < n { f64::from(error).powi(2) } else { 0.0 };
+        }
     }
-    if rng.random_bool(1.0 / 3.0) {
+    let has_tails = rng.random_bool(1.0 / 3.0);
+    if has_tails {
         let tail = rng.random_range(0.5..1.5f32);
         values.iter_mut().for_each(|v| *v = (tail * *v).exp());
     }
+    let variance = variance(&values);
     standardize(&mut values, 1);
-    (Target::Values(values), 1)
+    let floor = if has_tails { 0.0 } else { squares / n.min(values.len()) as f64 / variance };
+    (Target::Values(values), floor)
+}
+
+fn variance(values: &[f32]) -> f64 {
+    let n = values.len() as f64;
+    let mean = values.iter().map(|&v| f64::from(v)).sum::<f64>() / n;
+    values.iter().map(|&v| (f64::from(v) - mean).powi(2)).sum::<f64>() / n
 }
 
 /// Class of an example by the outputs of a net: the place of the largest one.
@@ -157,11 +187,32 @@ mod tests {
     fn labels_are_noisy_only_where_the_task_is_not_separable() {
         let mut rng = stream(4, "labels");
         let mut classes = vec![7u16; 1000];
-        flip_labels(&mut classes, 10, None, &mut rng);
+        assert!(flip_labels(&mut classes, 10, None, 1000, &mut rng).abs() < 1e-12);
         assert!(classes.iter().all(|&c| c == 7));
-        flip_labels(&mut classes, 10, Some([0.3, 0.3]), &mut rng);
+        let floor = flip_labels(&mut classes, 10, Some([0.3, 0.3]), 1000, &mut rng);
         // A tenth of the random labels are right.
         let wrong = classes.iter().filter(|&&c| c != 7).count();
         assert!((220..320).contains(&wrong), "{wrong}");
+        let surprise = -((1000 - wrong) as f64) * 0.73f64.ln() - wrong as f64 * 0.03f64.ln();
+        assert!((floor - surprise / 1000.0).abs() < 1e-9, "{floor}");
+    }
+    #[test]
+    fn the_floor_of_noisy_values_is_the_loss_of_the_teacher_itself() {
+        for seed in 0..12 {
+            let inputs = raw_inputs(3000, 5, &mut stream(seed, "inputs"));
+            let of = |noise| teacher_values(&inputs, 5, noise, 3000, &mut stream(seed, "teacher"));
+            let ((Target::Values(clean), none), (Target::Values(noisy), floor)) = (of(None), of(Some([0.5, 0.5]))) else {
+                panic!("no values")
+            };
+            assert!(none.abs() < 1e-12);
+            // Noise of half a deviation: a fifth of the variance of what is seen, and the correlation says the same.
+            let correlation = clean.iter().zip(&noisy).map(|(a, b)| f64::from(a * b)).sum::<f64>() / 3000.0;
+            if floor > 0.0 {
+                assert!((floor - 0.2).abs() < 0.02, "seed {seed}: {floor}");
+                // Without noise the draw of the tails comes earlier in the stream: then the two cannot be compared.
+                let explained = correlation.powi(2);
+                assert!(explained < 0.6 || (1.0 - explained - floor).abs() < 0.03, "seed {seed}: {explained} and {floor}");
+            }
+        }
     }
 }

@@ -1,6 +1,7 @@
 //! How a task is drawn: which problem, which optimizer, from where, for how long.
 
 use super::data::{clusters, raw_inputs, rescale, teacher_classes, teacher_values, warp};
+use super::markov;
 use super::pictures_and_sequences;
 use super::problem::{N_EVALUATION, NetProblem, Problem};
 use super::{Family, Task};
@@ -18,6 +19,10 @@ const N_HELD_OUT: usize = 512;
 
 /// Number of examples, noise of values and noise of labels, each [low, high], of tasks that can only be memorized.
 const MEMORIZED: [[f64; 2]; 3] = [[64.0, 1500.0], [0.5, 3.0], [0.3, 1.0]];
+/// The same of tasks whose examples are seen once or so, and the number of examples of their evaluation batch: more than
+/// elsewhere, because what is above the floor is a small difference.
+const FRESH: [[f64; 2]; 3] = [[20_000.0, 80_000.0], [0.1, 1.0], [0.05, 0.5]];
+pub(super) const N_FRESH_EVALUATION: usize = 512;
 
 impl Task {
     /// Draws a task.
@@ -39,7 +44,6 @@ impl Task {
         };
         Self {
             family,
-            problem,
             algorithm,
             lr: log_uniform(low, high, rng),
             weight_decay,
@@ -47,8 +51,10 @@ impl Task {
             known_budget: rng.random_bool(config.known_budget),
             start,
             batch_seed: rng.random(),
-            // Drawn last: in all else a task is the same with conditioning and without.
+            // Drawn last: in all else a task is the same with conditioning and without, and told of epochs or not.
             degree: degree(family, config, rng),
+            steps_per_epoch: steps_per_epoch(&problem, config, rng),
+            problem,
             full_batch: false,
             reports_validation: false,
             judge: Judge::Loss,
@@ -60,6 +66,15 @@ impl Task {
 fn degree(family: Family, config: &TaskConfig, rng: &mut ChaCha8Rng) -> f64 {
     let is_conditioned = family != Family::Quadratic && config.conditioned > 0.0 && rng.random_bool(config.conditioned);
     if is_conditioned { 1.0 } else { 0.0 }
+}
+
+/// Steps in which every example is seen once, if the controller is told. Quadratics have no examples.
+fn steps_per_epoch(problem: &Problem, config: &TaskConfig, rng: &mut ChaCha8Rng) -> Option<f64> {
+    let is_known = config.known_epochs > 0.0 && rng.random_bool(config.known_epochs);
+    match problem {
+        Problem::Net(p) if is_known => Some(p.n_train as f64 / p.batch_size as f64),
+        _ => None,
+    }
 }
 
 pub(super) fn quadratic(rng: &mut ChaCha8Rng) -> (Problem, Vec<f32>) {
@@ -76,7 +91,9 @@ pub(super) fn quadratic(rng: &mut ChaCha8Rng) -> (Problem, Vec<f32>) {
 }
 
 fn net_problem(family: Family, config: &TaskConfig, rng: &mut ChaCha8Rng) -> (Problem, Vec<f32>) {
-    let Examples { inputs, n_in, target, n_out, n_held_out } = examples(family, config, rng);
+    let is_markov = config.markov > 0.0 && family != Family::Regression && rng.random_bool(config.markov);
+    let drawn = if is_markov { markov::examples(rng) } else { examples(family, config, rng) };
+    let Examples { inputs, n_in, target, n_out, n_held_out, n_evaluation, floor } = drawn;
     let ([fewest, most], [narrowest, widest]) = (config.layers, config.widths.map(|width| width as f64));
     let n_hidden = if family == Family::Logistic { 0 } else { rng.random_range(fewest..=most) };
     let mut sizes = vec![n_in];
@@ -91,8 +108,9 @@ fn net_problem(family: Family, config: &TaskConfig, rng: &mut ChaCha8Rng) -> (Pr
         n_train: inputs.len() / n_in,
         inputs,
         target,
-        n_evaluation: N_EVALUATION,
+        n_evaluation,
         n_held_out,
+        floor,
         batch_size: [16, 32, 64, 64, 128][rng.random_range(0..5)],
         batch: Vec::new(),
         rows: Vec::new(),
@@ -101,19 +119,24 @@ fn net_problem(family: Family, config: &TaskConfig, rng: &mut ChaCha8Rng) -> (Pr
 }
 
 /// The data of a net, those to be held out included.
-struct Examples {
-    inputs: Vec<f32>,
-    n_in: usize,
-    target: Target,
-    n_out: usize,
-    n_held_out: usize,
+pub(super) struct Examples {
+    pub inputs: Vec<f32>,
+    pub n_in: usize,
+    pub target: Target,
+    pub n_out: usize,
+    pub n_held_out: usize,
+    pub n_evaluation: usize,
+    pub floor: f64,
 }
 
 fn examples(family: Family, config: &TaskConfig, rng: &mut ChaCha8Rng) -> Examples {
-    let memorized = config.memorized > 0.0 && rng.random_bool(config.memorized);
+    let kind = Kind::draw(config, rng);
     // Other tasks have from a few examples, each seen many times, up to 12,000, most of them seen once.
-    let [examples, value_noise, label_noise] =
-        if memorized { MEMORIZED } else { [[256.0, 12_000.0], [0.03, 1.0], config.label_noise] };
+    let [examples, value_noise, label_noise] = match kind {
+        Kind::Memorized => MEMORIZED,
+        Kind::Fresh => FRESH,
+        Kind::Plain => [[256.0, 12_000.0], [0.03, 1.0], config.label_noise],
+    };
     let (n, n_held_out) = match config.examples {
         Some([fewest, most]) => {
             let n_train = log_uniform(fewest as f64, most as f64, rng).round() as usize;
@@ -125,25 +148,51 @@ fn examples(family: Family, config: &TaskConfig, rng: &mut ChaCha8Rng) -> Exampl
         }
     };
     let n_in = log_uniform(4.0, 48.0, rng) as usize;
-    let separable = rng.random_bool(config.separable) && !memorized;
+    let separable = rng.random_bool(config.separable) && kind == Kind::Plain;
+    let n_evaluation = if kind == Kind::Fresh { N_FRESH_EVALUATION } else { N_EVALUATION };
     let mut inputs = raw_inputs(n, n_in, rng);
-    let (target, n_out) = if family == Family::Regression {
-        teacher_values(&inputs, n_in, (!separable).then_some(value_noise), rng)
+    let (target, n_out, floor) = if family == Family::Regression {
+        let noise = (!separable).then_some(value_noise);
+        let (target, floor) = teacher_values(&inputs, n_in, noise, n_evaluation, rng);
+        (target, 1, floor)
     } else {
         let n_classes = log_uniform(2.0, 27.0, rng) as usize;
         let noise = (!separable).then_some(label_noise);
-        let classes = if rng.random_bool(0.5) {
-            teacher_classes(&inputs, n_in, n_classes, noise, rng)
+        let (classes, floor) = if rng.random_bool(0.5) {
+            teacher_classes(&inputs, n_in, n_classes, noise, n_evaluation, rng)
         } else {
-            clusters(&mut inputs, n_in, n_classes, config.clusters, separable, rng)
+            (clusters(&mut inputs, n_in, n_classes, config.clusters, separable, rng), 0.0)
         };
-        (Target::Classes(classes), n_classes)
+        (Target::Classes(classes), n_classes, floor)
     };
     if config.warped > 0.0 && rng.random_bool(config.warped) {
         warp(&mut inputs, n_in, rng);
     }
     rescale(&mut inputs, n_in, rng);
-    Examples { inputs, n_in, target, n_out, n_held_out }
+    // Where examples come again, a net may learn their noise by heart and come below it.
+    let floor = if kind == Kind::Fresh { floor } else { 0.0 };
+    Examples { inputs, n_in, target, n_out, n_held_out, n_evaluation, floor }
+}
+
+/// What is special about the examples of a task.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Kind {
+    Plain,
+    /// Few, and with labels that can only be learned by heart.
+    Memorized,
+    /// So many that most are seen once, and noisy.
+    Fresh,
+}
+
+impl Kind {
+    fn draw(config: &TaskConfig, rng: &mut ChaCha8Rng) -> Self {
+        let mut is_drawn = |share: f64| share > 0.0 && rng.random_bool(share);
+        match (is_drawn(config.memorized), is_drawn(config.fresh)) {
+            (true, _) => Self::Memorized,
+            (_, true) => Self::Fresh,
+            _ => Self::Plain,
+        }
+    }
 }
 
 /// The problem with its initial weights.

@@ -33,7 +33,7 @@ pub(super) fn cnn(config: &TaskConfig, rng: &mut ChaCha8Rng) -> NetProblem {
         }
     }
     standardize(&mut inputs, 1);
-    flip_labels(&mut classes, n_classes, noise, rng);
+    flip_labels(&mut classes, n_classes, noise, 0, rng);
     let channels = [log_uniform(4.0, 13.0, rng) as usize, log_uniform(4.0, 17.0, rng) as usize];
     let activation = if rng.random_bool(0.7) { InnerActivation::Relu } else { InnerActivation::Tanh };
     problem(BatchedNet::cnn(side, channels, n_classes, activation), side * side, inputs, classes, rng)
@@ -58,7 +58,7 @@ pub(super) fn rnn(config: &TaskConfig, rng: &mut ChaCha8Rng) -> NetProblem {
     let n_in = length * n_channels;
     let outputs = teacher_outputs(&inputs, n_in, n_classes, rng);
     let mut classes: Vec<u16> = outputs.chunks_exact(n_classes).map(arg_max).collect();
-    flip_labels(&mut classes, n_classes, noise, rng);
+    flip_labels(&mut classes, n_classes, noise, 0, rng);
     let width = log_uniform(8.0, 33.0, rng) as usize;
     problem(BatchedNet::rnn(length, n_channels, width, n_classes), n_in, inputs, classes, rng)
 }
@@ -94,6 +94,7 @@ fn problem(net: BatchedNet, n_in: usize, inputs: Vec<f32>, classes: Vec<u16>, rn
         n_train: n,
         n_evaluation: N_EVALUATION,
         n_held_out: n / 4,
+        floor: 0.0,
         batch_size: [16, 32, 64][rng.random_range(0..3)],
         batch: Vec::new(),
         rows: Vec::new(),

@@ -34,6 +34,8 @@ pub struct NetProblem {
     pub(in crate::meta) n_evaluation: usize,
     /// Number of examples, the last ones, that are held out once something asks for a validation.
     pub(super) n_held_out: usize,
+    /// Loss that nothing can be below on the evaluation batch, where the source of the examples knows it; else 0.
+    pub(in crate::meta) floor: f64,
     pub(in crate::meta) batch_size: usize,
     pub(super) batch: Vec<f32>,
     pub(super) rows: Vec<usize>,
@@ -49,6 +51,12 @@ impl Problem {
             Self::Quadratic { curvature, .. } => curvature.len(),
             Self::Net(p) => p.net.n_params(),
         }
+    }
+
+    /// Loss that nothing can be below on the evaluation batch, where the source of the examples knows it; else 0.
+    #[cfg(feature = "torch")]
+    pub(in crate::meta) fn floor(&self) -> f64 {
+        self.net().map_or(0.0, |p| p.floor)
     }
 
     /// Weight matrices among the parameters.
@@ -108,7 +116,7 @@ impl Problem {
         }
     }
 
-    /// The loss on the fixed evaluation batch.
+    /// The loss on the fixed evaluation batch, less its floor.
     pub fn evaluate(&mut self, x: &[f32]) -> f64 {
         match self {
             Self::Quadratic { curvature, noise } => x
@@ -118,10 +126,16 @@ impl Problem {
                 .sum(),
             Self::Net(p) => {
                 let n = p.n_train.min(p.n_evaluation);
-                f64::from(p.net.loss(x, &p.inputs[..n * p.n_in], &p.target, &[]))
+                above_floor(f64::from(p.net.loss(x, &p.inputs[..n * p.n_in], &p.target, &[])), p.floor)
             }
         }
     }
+}
+
+/// How far a loss on the evaluation batch is above its floor. The examples are a sample, so a net may come below it by chance:
+/// not less than a thousandth of the floor counts.
+pub(in crate::meta) fn above_floor(loss: f64, floor: f64) -> f64 {
+    if floor > 0.0 && loss.is_finite() { f64::max(loss - floor, 1e-3 * floor) } else { loss }
 }
 
 #[cfg(feature = "torch")]
