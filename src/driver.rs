@@ -299,8 +299,7 @@ impl<P: Policy> Driver<P> {
             Verdict::Restart { reason, lr_factor } => (Order::Restart, Decision { lr_factor, ..accept(reason) }),
         };
         self.apply(decision);
-        let is_first_step = decision.reason == Reason::FirstStepTooFar;
-        if is_first_step {
+        if decision.reason == Reason::FirstStepTooFar {
             self.state.lr_first = self.state.rate.lr;
         } else if order != Order::Skip {
             self.state.recover_until = next + RECOVERY_STEPS;

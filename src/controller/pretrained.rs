@@ -358,7 +358,11 @@ fn by_name(
 ) -> Result<(Vec<QNetwork>, Vec<[f32; 2]>), PretrainedError> {
     let names = recipe.features.names();
     if let Some(unknown) = found.iter().find(|found| !names.contains(&found.as_str())) {
-        return Err(PretrainedError::Feature { name: recipe.name.clone(), found: unknown.clone(), known: names.join(", ") });
+        return Err(PretrainedError::Feature {
+            name: recipe.name.clone(),
+            found: unknown.clone(),
+            known: names.join(", "),
+        });
     }
     let places: Vec<Option<usize>> = names.iter().map(|name| found.iter().position(|found| found == name)).collect();
     let n_named = places.iter().flatten().count();

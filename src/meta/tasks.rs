@@ -24,9 +24,9 @@ mod problem;
 mod user_data;
 
 pub(super) use held_out::HeldOut;
+pub use problem::{NetProblem, Problem};
 #[cfg(feature = "torch")]
 pub(super) use problem::{above_floor, draw_row};
-pub use problem::{NetProblem, Problem};
 pub use user_data::ProblemError;
 
 use super::optimizer::{InnerAlgorithm, InnerOptimizer};

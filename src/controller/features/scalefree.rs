@@ -466,7 +466,8 @@ mod tests {
         let mut seen = |step, steps_per_epoch, total_steps| {
             let mut x = [0.0; N];
             f.update(&Signals { steps_per_epoch, total_steps, ..signals(step, 1.0, 1.0) }, None, &mut x);
-            ["epochs_known", "epochs", "epochs_at_end"].map(|name| x[ScaleFree::NAMES.iter().position(|&n| n == name).unwrap()])
+            ["epochs_known", "epochs", "epochs_at_end"]
+                .map(|name| x[ScaleFree::NAMES.iter().position(|&n| n == name).unwrap()])
         };
         // A sixteenth of an epoch, and four in the end; then one example a step, of a full batch.
         assert_eq!(seen(8, Some(128.0), Some(512)), [1.0, -0.5, 0.25]);

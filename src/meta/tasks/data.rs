@@ -5,6 +5,22 @@ use crate::rng::{log_uniform, standard_normal_f32};
 use rand::RngExt;
 use rand_chacha::ChaCha8Rng;
 
+/// Number of examples in the evaluation batch of tasks with a known floor: more than elsewhere, because what is above the floor
+/// is a small difference.
+pub(super) const N_FRESH_EVALUATION: usize = 512;
+
+/// The data of a net, those to be held out included.
+pub(super) struct Examples {
+    pub inputs: Vec<f32>,
+    pub n_in: usize,
+    pub target: Target,
+    pub n_out: usize,
+    pub n_held_out: usize,
+    pub n_evaluation: usize,
+    /// Loss that nothing can be below on the first `n_evaluation`, where it is known; else 0.
+    pub floor: f64,
+}
+
 /// Correlated normal inputs: independent ones, column j scaled by `(j + 1)^-p`, then mixed at random.
 pub(super) fn raw_inputs(n: usize, n_in: usize, rng: &mut ChaCha8Rng) -> Vec<f32> {
     let power = rng.random_range(0.0..1.2f32);
@@ -201,7 +217,8 @@ mod tests {
         for seed in 0..12 {
             let inputs = raw_inputs(3000, 5, &mut stream(seed, "inputs"));
             let of = |noise| teacher_values(&inputs, 5, noise, 3000, &mut stream(seed, "teacher"));
-            let ((Target::Values(clean), none), (Target::Values(noisy), floor)) = (of(None), of(Some([0.5, 0.5]))) else {
+            let ((Target::Values(clean), none), (Target::Values(noisy), floor)) = (of(None), of(Some([0.5, 0.5])))
+            else {
                 panic!("no values")
             };
             assert!(none.abs() < 1e-12);
@@ -211,7 +228,10 @@ mod tests {
                 assert!((floor - 0.2).abs() < 0.02, "seed {seed}: {floor}");
                 // Without noise the draw of the tails comes earlier in the stream: then the two cannot be compared.
                 let explained = correlation.powi(2);
-                assert!(explained < 0.6 || (1.0 - explained - floor).abs() < 0.03, "seed {seed}: {explained} and {floor}");
+                assert!(
+                    explained < 0.6 || (1.0 - explained - floor).abs() < 0.03,
+                    "seed {seed}: {explained} and {floor}"
+                );
             }
         }
     }

@@ -1,6 +1,6 @@
 //! How a task is drawn: which problem, which optimizer, from where, for how long.
 
-use super::data::{clusters, raw_inputs, rescale, teacher_classes, teacher_values, warp};
+use super::data::{Examples, N_FRESH_EVALUATION, clusters, raw_inputs, rescale, teacher_classes, teacher_values, warp};
 use super::markov;
 use super::pictures_and_sequences;
 use super::problem::{N_EVALUATION, NetProblem, Problem};
@@ -19,10 +19,8 @@ const N_HELD_OUT: usize = 512;
 
 /// Number of examples, noise of values and noise of labels, each [low, high], of tasks that can only be memorized.
 const MEMORIZED: [[f64; 2]; 3] = [[64.0, 1500.0], [0.5, 3.0], [0.3, 1.0]];
-/// The same of tasks whose examples are seen once or so, and the number of examples of their evaluation batch: more than
-/// elsewhere, because what is above the floor is a small difference.
+/// The same of tasks whose examples are seen once or so.
 const FRESH: [[f64; 2]; 3] = [[20_000.0, 80_000.0], [0.1, 1.0], [0.05, 0.5]];
-pub(super) const N_FRESH_EVALUATION: usize = 512;
 
 impl Task {
     /// Draws a task.
@@ -116,17 +114,6 @@ fn net_problem(family: Family, config: &TaskConfig, rng: &mut ChaCha8Rng) -> (Pr
         rows: Vec::new(),
     };
     (Problem::Net(Box::new(problem)), start)
-}
-
-/// The data of a net, those to be held out included.
-pub(super) struct Examples {
-    pub inputs: Vec<f32>,
-    pub n_in: usize,
-    pub target: Target,
-    pub n_out: usize,
-    pub n_held_out: usize,
-    pub n_evaluation: usize,
-    pub floor: f64,
 }
 
 fn examples(family: Family, config: &TaskConfig, rng: &mut ChaCha8Rng) -> Examples {

@@ -6,7 +6,7 @@
 //!     c_d   the symbol d places before        z   exponent of Zipf's law        s   how much is known        r   how far back
 //! ```
 
-use super::draw::{Examples, N_FRESH_EVALUATION};
+use super::data::{Examples, N_FRESH_EVALUATION};
 use crate::meta::mlp::Target;
 use crate::rng::{log_uniform, pick, standard_normal_f32};
 use rand::RngExt;
@@ -35,7 +35,8 @@ impl Chain {
         let strength = log_uniform(0.5, 3.0, rng) as f32;
         let memory = rng.random_range(0.4..1.0f32);
         let base = (0..n_symbols).map(|k| -zipf * (1.0 + k as f32).ln()).collect();
-        let mut normal = |n: usize, scale: f32| -> Vec<f32> { (0..n).map(|_| scale * standard_normal_f32(rng)).collect() };
+        let mut normal =
+            |n: usize, scale: f32| -> Vec<f32> { (0..n).map(|_| scale * standard_normal_f32(rng)).collect() };
         let square = n_symbols * n_symbols;
         let single = (1..=order).flat_map(|d| normal(square, strength * memory.powi(d as i32))).collect();
         let pairs = normal(square * n_symbols, strength * memory);

@@ -71,7 +71,19 @@ impl NetProblem {
         }
         let net = Net::Mlp(Mlp::new(sizes.to_vec(), activation));
         let (batch, rows) = (Vec::new(), Vec::new());
-        Ok(Self { net, n_in, inputs, target, n_train: n, n_evaluation: n, n_held_out: n / 4, floor: 0.0, batch_size, batch, rows })
+        Ok(Self {
+            net,
+            n_in,
+            inputs,
+            target,
+            n_train: n,
+            n_evaluation: n,
+            n_held_out: n / 4,
+            floor: 0.0,
+            batch_size,
+            batch,
+            rows,
+        })
     }
 
     /// The same problem with the first `n` training examples as its evaluation batch and full batch: at least one, and
