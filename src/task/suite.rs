@@ -204,7 +204,12 @@ mod tests {
                 |task: &SuiteTask| TaskSpec::load(&folder.join(&task.file)).unwrap_or_else(|error| panic!("{error}"));
             suite.tasks.iter().map(|task| load(task).name()).collect()
         };
-        assert_eq!(names("suite.toml"), ["letter", "digits", "wine", "mnist-cnn", "cifar-cnn", "chars-gru"]);
+        let mut in_suite = names("suite.toml");
+        // Those that run longer with fewer rivals stand there twice.
+        in_suite.dedup();
+        let seen_often = ["letter", "digits", "wine", "mnist-cnn", "cifar-cnn"];
+        let seen_seldom = ["chars-gru", "chars-transformer", "imdb-gru", "imdb-transformer", "cifar-resnet"];
+        assert_eq!(in_suite, [seen_often, seen_seldom].concat());
         assert_eq!(names("long.toml"), ["letter", "chars-gru"]);
     }
 }
