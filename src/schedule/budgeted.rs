@@ -53,8 +53,8 @@ fn warmup_steps(total_steps: u64) -> u64 {
     total_steps.div_ceil(20)
 }
 
-/// `lr_t = lr * (t + 1) / W` in the first `W` steps, `W` a twentieth of the budget, then `lr * (1 + cos(pi (t - W) / (T -
-/// W))) / 2`: PyTorch's `LinearLR` followed by `CosineAnnealingLR` (Loshchilov and Hutter 2017, arXiv 1608.03983; the
+/// `lr_t = lr * (t + 1) / W` in the first `W` steps, `W` a twentieth of the budget, then
+/// `lr * (1 + cos(pi (t - W) / (T - W))) / 2`: PyTorch's `LinearLR` followed by `CosineAnnealingLR` (Loshchilov and Hutter 2017, arXiv 1608.03983; the
 /// warm-up of Goyal et al. 2017, arXiv 1706.02677).
 ///
 /// It is `get_cosine_schedule_with_warmup` of Hugging Face's Transformers, whose warm-up is `t / W`, so that its first

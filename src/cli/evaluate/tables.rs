@@ -254,7 +254,8 @@ impl Report {
         table
     }
 
-    /// Everything about the problems in one table as Markdown, which may be as wide as it likes, and the means by regime.
+    /// Everything about the problems in one table as Markdown, which may be as wide as it likes; then the means by
+    /// regime.
     pub fn markdown(&self) -> String {
         use Align::{Left, Right};
         let mut columns = PROBLEM.to_vec();

@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! floor         1 % of the training loss of the untrained net
-//! tuned ratio   (median over the starts of the controller + floor) / (best over the starts of best-tuned cosine + floor)
+//! tuned ratio   (median over the controller's starts + floor) / (best over the starts of best-tuned cosine + floor)
 //! worst ratio   (worst start + floor) / (median + floor), both of the controller
 //! ```
 //!
