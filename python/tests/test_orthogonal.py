@@ -35,6 +35,10 @@ def test_it_is_what_the_svd_says(shape, degree):
         assert (found - expected).norm() < tolerance * change.norm()
         assert found.norm().item() == pytest.approx(change.norm().item(), rel=1e-5)
     assert torch.equal(orthogonalized(torch.zeros(shape)), torch.zeros(shape))
+    # As on a GPU: no less alike, and as long.
+    coarse = orthogonalized(change, degree, 5, coarse=True)
+    assert coarse.dtype == change.dtype and abs(float(coarse.norm() / change.norm()) - 1.0) < 1e-5
+    assert (coarse - by_svd(change, degree)).norm() < 0.13 * change.norm()
 
 
 BASES = {
