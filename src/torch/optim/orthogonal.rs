@@ -16,7 +16,7 @@ const COARSE_STEPS: u32 = 5;
 const SAFETY: f64 = 1.01;
 
 /// Turns a change, `[rows * columns]`, as [`Orthogonal`] says, in place. On a GPU the default number of steps is done in
-/// bfloat16, which is no less exact there and several times as fast; a change in double precision never is.
+/// bfloat16, as Muon's are, which is no less exact; a change in double precision never is.
 pub(super) fn condition(change: &mut Tensor, shape: [i64; 2], how: &Orthogonal) -> Result<(), TorchError> {
     let is_coarse = change.device().is_cuda() && how.steps <= COARSE_STEPS && change.f_kind()? != Kind::Double;
     condition_in(is_coarse.then_some(Kind::BFloat16), change, shape, how)
