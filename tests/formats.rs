@@ -36,7 +36,7 @@ fn a_file_of_another_set_of_features_is_refused_by_name() {
     bytes[16..20].copy_from_slice(&checksum.to_le_bytes());
     let message = Pretrained::decode(&bytes).unwrap_err().to_string();
     assert!(
-        message.contains("feature 3") && message.contains("descent_dit") && message.contains("descent_dot"),
+        message.contains("looks at the feature \"descent_dit\"") && message.contains(", descent_dot,"),
         "{message}"
     );
 }
