@@ -9,14 +9,14 @@ use tch::{Kind, TchError, Tensor};
 /// its 5 steps.
 const MUON: [[f64; 3]; 5] = [[3.4445, -4.7750, 2.0315]; 5];
 
-/// Largest number of steps whose own error, 13 %, hides that of bfloat16.
+/// Largest number of steps whose own error, 13 %, is above that of bfloat16.
 const COARSE_STEPS: u32 = 5;
 /// Room for the rounding of bfloat16, without which a singular value can leave the interval where the steps converge (the
 /// safety factor of Amsel et al. 2025, see [`crate::polar`]).
 const SAFETY: f64 = 1.01;
 
 /// Turns a change, `[rows * columns]`, as [`Orthogonal`] says, in place. On a GPU the default number of steps is done in
-/// bfloat16, as Muon's are, which is no less exact; a change in double precision never is.
+/// bfloat16, as Muon's are (singular values within 18 % instead of 13 %); a change in double precision never is.
 pub(super) fn condition(change: &mut Tensor, shape: [i64; 2], how: &Orthogonal) -> Result<(), TorchError> {
     let is_coarse = change.device().is_cuda() && how.steps <= COARSE_STEPS && change.f_kind()? != Kind::Double;
     condition_in(is_coarse.then_some(Kind::BFloat16), change, shape, how)
@@ -141,7 +141,7 @@ mod tests {
             condition_in(Some(Kind::BFloat16), &mut matrix, shape, &Orthogonal::default()).unwrap();
             assert_eq!(matrix.kind(), Kind::Float);
             let found = singular_values(&matrix, shape);
-            assert!(found.iter().all(|v| (v * 7f64.sqrt() / norm - 1.0).abs() < 0.13), "{shape:?}: {found:?}");
+            assert!(found.iter().all(|v| (v * 7f64.sqrt() / norm - 1.0).abs() < 0.18), "{shape:?}: {found:?}");
             let kept = found.iter().map(|v| v * v).sum::<f64>().sqrt();
             assert!((kept / norm - 1.0).abs() < 1e-6, "{kept} {norm}");
         }
