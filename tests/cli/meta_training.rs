@@ -70,7 +70,8 @@ fn what_it_will_take_is_said_before_and_what_is_left_from_the_first_round_on() {
         "4/11 nets  of the rival, about ",
         "11/11 nets  of the rival",
         "round 1 of 3 has begun ...",
-        "round    1/3  about 0 s left",
+        "round    1/3  about ",
+        " s left",
         "round    3/3",
     ];
     let mut rest = &output.stderr[..];
