@@ -35,7 +35,6 @@ impl Session {
                         loss_floor = 0.0, seed = Seed(0)),
            text_signature = "(controller='lr', lr=0.001, *, weight_decay=0.0, total_steps=None, steps_per_epoch=None, \
                              loss_floor=0.0, seed=0)")]
-    #[expect(clippy::too_many_arguments, reason = "they are keywords in Python")]
     fn new(
         controller: &str,
         lr: f64,
