@@ -5,6 +5,9 @@
 //! parameters, and only if that is bad too it rolls back. Otherwise the batch was at fault: the guard has learned how
 //! high the losses of a good net can be, and a loss that is not finite is only counted. Where such batches are known to
 //! be among the data, more than two must be broken in a row before the step is blamed.
+//!
+//! A classifier whose weights have exploded gets most of its batches right, and its outputs are so large that these have a
+//! loss of exactly 0. Such a look acquits nobody of a loss out of all proportion.
 
 use super::Verdict;
 use crate::limits::is_count;
@@ -15,6 +18,8 @@ use serde::{Deserialize, Serialize};
 const LOOKS: u64 = 2;
 /// The same in a run that has met broken batches before: where one in sixteen is, two in a row come soon.
 const LOOKS_AT_BROKEN_DATA: u64 = 4;
+/// Factor above the losses that explode beyond which a loss is out of all proportion: no outlier of the data.
+const BEYOND_OUTLIERS: f64 = 1000.0;
 /// Decay of the peak, per decision.
 const PEAK_DECAY: f64 = 0.95;
 
@@ -43,7 +48,9 @@ impl Explosion {
             self.suspect = Some(loss);
             return Verdict::Hold { reason: Reason::LossExploded };
         }
-        if exploded {
+        let limit = BEYOND_OUTLIERS * factor * peak.max(floor);
+        let is_saturated = loss <= 0.0 && suspected.is_some_and(|suspected| suspected.is_finite() && suspected > limit);
+        if exploded || is_saturated {
             return self.roll_back(Reason::LossExploded);
         }
         // A high loss at good parameters, be it this one or the one that was suspected, says that the peak was too low.

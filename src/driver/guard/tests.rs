@@ -162,6 +162,17 @@ fn one_batch_with_an_outlier_costs_one_step_and_no_halving() {
 }
 
 #[test]
+fn a_saturated_net_whose_next_batch_costs_nothing_is_not_acquitted() {
+    for (huge, next, is_wreck) in [(3.0e17, 0.0, true), (3.0e17, 0.02, false), (40.0, 0.0, false)] {
+        let mut guard = after(&[0.7, 0.3, 0.02, 0.02]);
+        assert_eq!(check(&mut guard, huge), Verdict::Hold { reason: Reason::LossExploded });
+        let verdict = check(&mut guard, next);
+        let rolled_back = verdict == Verdict::RollBack { reason: Reason::LossExploded, halve: true };
+        assert_eq!(rolled_back, is_wreck, "{huge} and then {next}: {verdict:?}");
+    }
+}
+
+#[test]
 fn a_false_alarm_teaches_how_high_losses_can_be() {
     let mut guard = Guard::new(GuardConfig::default());
     check(&mut guard, 1.0);
