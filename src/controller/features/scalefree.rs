@@ -382,6 +382,13 @@ mod tests {
         Signals { step, total_steps: Some(100), window, measured, lr: 0.1, lr_base: 0.2, ..Signals::default() }
     }
 
+    /// What an update writes into the features of these names.
+    fn updated<const K: usize>(f: &mut ScaleFree, signals: &Signals, names: [&str; K]) -> [f32; K] {
+        let mut x = [0.0; N];
+        f.update(signals, None, &mut x);
+        names.map(|name| x[ScaleFree::NAMES.iter().position(|&n| n == name).unwrap()])
+    }
+
     #[test]
     fn the_unit_of_the_loss_does_not_matter() {
         for unit in [1000.0, 1e-7, 1e-12, 1e-15, 1e-30] {
@@ -449,9 +456,8 @@ mod tests {
     fn it_remembers_the_highest_learning_rate_and_the_one_that_was_undone() {
         let mut f = ScaleFree::default();
         let mut seen = |step, lr, lr_ceiling| {
-            let mut x = [0.0; N];
-            f.update(&Signals { lr, lr_ceiling, ..signals(step, 1.0, 1.0) }, None, &mut x);
-            ["below_highest", "below_ceiling"].map(|name| x[ScaleFree::NAMES.iter().position(|&n| n == name).unwrap()])
+            let now = Signals { lr, lr_ceiling, ..signals(step, 1.0, 1.0) };
+            updated(&mut f, &now, ["below_highest", "below_ceiling"])
         };
         for (step, lr) in [(0, 0.1), (1, 1.0)] {
             assert_eq!(seen(step, lr, None).map(f32::to_bits), [0f32, 1.0].map(f32::to_bits));
@@ -464,10 +470,8 @@ mod tests {
     fn it_knows_how_often_each_example_has_been_seen_where_it_is_told() {
         let mut f = ScaleFree::default();
         let mut seen = |step, steps_per_epoch, total_steps| {
-            let mut x = [0.0; N];
-            f.update(&Signals { steps_per_epoch, total_steps, ..signals(step, 1.0, 1.0) }, None, &mut x);
-            ["epochs_known", "epochs", "epochs_at_end"]
-                .map(|name| x[ScaleFree::NAMES.iter().position(|&n| n == name).unwrap()].to_bits())
+            let now = Signals { steps_per_epoch, total_steps, ..signals(step, 1.0, 1.0) };
+            updated(&mut f, &now, ["epochs_known", "epochs", "epochs_at_end"]).map(f32::to_bits)
         };
         // A sixteenth of an epoch, and four in the end; then one example a step, of a full batch.
         assert_eq!(seen(8, Some(128.0), Some(512)), [1.0, -0.5, 0.25].map(f32::to_bits));

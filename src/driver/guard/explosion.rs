@@ -43,13 +43,14 @@ impl Explosion {
         let blameless = self.is_blameless();
         let suspected = self.suspect.take();
         let peak = self.peak.unwrap_or(loss);
-        let exploded = loss > factor * peak.max(floor) && !blameless;
+        let limit = factor * peak.max(floor);
+        let exploded = loss > limit && !blameless;
         if exploded && suspected.is_none() {
             self.suspect = Some(loss);
             return Verdict::Hold { reason: Reason::LossExploded };
         }
-        let limit = BEYOND_OUTLIERS * factor * peak.max(floor);
-        let is_saturated = loss <= 0.0 && suspected.is_some_and(|suspected| suspected.is_finite() && suspected > limit);
+        let is_beyond = |suspected: f64| suspected.is_finite() && suspected > BEYOND_OUTLIERS * limit;
+        let is_saturated = loss <= 0.0 && suspected.is_some_and(is_beyond);
         if exploded || is_saturated {
             return self.roll_back(Reason::LossExploded);
         }
