@@ -9,6 +9,8 @@ STEADY: tuple[type[Optimizer], ...]
 STEPS: str
 MEAN: str
 TINY: float
+COARSE_STEPS: int
+SAFETY: float
 
 class Orthogonal(Optimizer):
     # The optimizer's own objects.
@@ -34,4 +36,4 @@ class Orthogonal(Optimizer):
     def load_state_dict(self, state_dict: dict[str, Any]) -> None: ...
     def __getattr__(self, name: str) -> Any: ...
 
-def orthogonalized(change: Tensor, degree: float = 1.0, steps: int = 5) -> Tensor: ...
+def orthogonalized(change: Tensor, degree: float = 1.0, steps: int = 5, coarse: Optional[bool] = None) -> Tensor: ...
