@@ -3,6 +3,7 @@
 use super::check_rounds;
 use super::optimizer::InnerAlgorithm;
 use super::polish::PolishConfig;
+use super::tables::Tables;
 use crate::controller::{Controller, Pretrained, Recipe, RecipeError};
 use crate::dqn::{
     ActionPrior, AgentConfig, EpsilonGreedy, EpsilonSchedule, Exploration, ExplorationError, Explorer, QNetwork,
@@ -174,6 +175,8 @@ impl Rehearsal {
 /// | `warped` | 0 | share of tasks some of whose input columns have heavy tails, are mostly zero, or are rounded, as in measured data | [0, 1] |
 /// | `memorized` | 0 | share of nets' tasks with 64 to 1500 examples whose labels are 30 to 100 % random (values: noise of 0.5 to 3 deviations). Their training loss falls only as far as they are learned by heart, as on small measured data | [0, 1] |
 /// | `conditioned` | 0 | share of nets' tasks whose optimizer's changes of weight matrices are orthogonalized; a plain SGD among them gets Muon's filter | [0, 1] |
+/// | `measured` | 0 | share of the other nets' tasks that are cut of measured tables: random rows, columns and targets | [0, 1] |
+/// | `tables` | [] | names of these tables: `NAME.csv` or `NAME.csv.gz`, numbers with a header, in `--data-dir` | at least one where `measured` is above 0 |
 /// | `fresh` | 0 | share of the other nets' tasks with 20,000 to 80,000 examples, which are seen once or so, and 5 to 50 % random labels (values: noise of 0.1 to 1 deviations). Judged as those of `markov`, where the floor is known | [0, 1] |
 /// | `markov` | 0 | share of classification tasks that predict the next symbol of a random Markov chain from the two or three before it. Their 30,000 to 120,000 examples are seen once or so, and their loss has a floor, the entropy of the chain: they are judged by how far they are above it | [0, 1] |
 /// | `known_epochs` | 0 | share of nets' tasks whose controller is told how many steps an epoch has | [0, 1] |
@@ -204,6 +207,13 @@ pub struct TaskConfig {
     pub conditioned: f64,
     #[serde(skip_serializing_if = "is_zero")]
     pub markov: f64,
+    #[serde(skip_serializing_if = "is_zero")]
+    pub measured: f64,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub tables: Vec<String>,
+    /// What `tables` names, once it is read.
+    #[serde(skip)]
+    pub data: Tables,
     #[serde(skip_serializing_if = "is_zero")]
     pub fresh: f64,
     #[serde(skip_serializing_if = "is_zero")]
@@ -288,6 +298,9 @@ impl Default for TaskConfig {
             memorized: 0.0,
             conditioned: 0.0,
             markov: 0.0,
+            measured: 0.0,
+            tables: Vec::new(),
+            data: Tables::default(),
             fresh: 0.0,
             known_epochs: 0.0,
             start: None,
@@ -360,6 +373,9 @@ impl TaskConfig {
         share("conditioned", self.conditioned)?;
         share("markov", self.markov)?;
         share("fresh", self.fresh)?;
+        share("measured", self.measured)?;
+        let is_named = self.measured == 0.0 || !self.tables.is_empty();
+        within("measured", self.measured, is_named, "0 where `tables` names none")?;
         share("known_epochs", self.known_epochs)?;
         let wrong = |[low, high]: [f64; 2]| if RATES.contains(&low) { high } else { low };
         within("start", wrong(start), is_rates(start), RANGE)?;

@@ -1,6 +1,8 @@
 //! How a task is drawn: which problem, which optimizer, from where, for how long.
 
-use super::data::{Examples, N_FRESH_EVALUATION, clusters, raw_inputs, rescale, teacher_classes, teacher_values, warp};
+use super::data::{
+    Examples, N_FRESH_EVALUATION, clusters, raw_inputs, rescale, standardize, teacher_classes, teacher_values, warp,
+};
 use super::markov;
 use super::pictures_and_sequences;
 use super::problem::{N_EVALUATION, NetProblem, Problem};
@@ -90,7 +92,11 @@ pub(super) fn quadratic(rng: &mut ChaCha8Rng) -> (Problem, Vec<f32>) {
 
 fn net_problem(family: Family, config: &TaskConfig, rng: &mut ChaCha8Rng) -> (Problem, Vec<f32>) {
     let is_markov = config.markov > 0.0 && family != Family::Regression && rng.random_bool(config.markov);
-    let drawn = if is_markov { markov::examples(rng) } else { examples(family, config, rng) };
+    let drawn = if is_markov {
+        markov::examples(rng)
+    } else {
+        measured(family, config, rng).unwrap_or_else(|| examples(family, config, rng))
+    };
     let Examples { inputs, n_in, target, n_out, n_held_out, n_evaluation, floor } = drawn;
     let ([fewest, most], [narrowest, widest]) = (config.layers, config.widths.map(|width| width as f64));
     let n_hidden = if family == Family::Logistic { 0 } else { rng.random_range(fewest..=most) };
@@ -159,6 +165,25 @@ fn examples(family: Family, config: &TaskConfig, rng: &mut ChaCha8Rng) -> Exampl
     // Where examples come again, a net may learn their noise by heart and come below it.
     let floor = if kind == Kind::Fresh { floor } else { 0.0 };
     Examples { inputs, n_in, target, n_out, n_held_out, n_evaluation, floor }
+}
+
+/// Examples cut of a measured table; `None` where the task is another one.
+fn measured(family: Family, config: &TaskConfig, rng: &mut ChaCha8Rng) -> Option<Examples> {
+    let is_measured = config.measured > 0.0 && rng.random_bool(config.measured);
+    let mut cut = is_measured.then(|| config.data.cut(rng)).flatten()?;
+    let (target, n_out) = if family == Family::Regression {
+        let mut values = std::mem::take(&mut cut.targets);
+        standardize(&mut values, 1);
+        (Target::Values(values), 1)
+    } else {
+        let (classes, n_classes) = cut.classes(rng);
+        (Target::Classes(classes), n_classes)
+    };
+    let (mut inputs, n_in) = (cut.inputs, cut.n_in);
+    standardize(&mut inputs, n_in);
+    rescale(&mut inputs, n_in, rng);
+    let n_held_out = inputs.len() / n_in / 4;
+    Some(Examples { inputs, n_in, target, n_out, n_held_out, n_evaluation: N_EVALUATION, floor: 0.0 })
 }
 
 /// What is special about the examples of a task.
