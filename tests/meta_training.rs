@@ -143,6 +143,14 @@ fn a_checkpoint_of_another_recipe_or_seed_is_refused() {
 }
 
 #[test]
+fn tables_that_nobody_has_read_are_asked_for_by_name() {
+    let mut recipe = tiny();
+    (recipe.training.tasks.measured, recipe.training.tasks.tables) = (0.5, vec!["abalone".into(), "yeast".into()]);
+    let error = MetaTraining::new(recipe, 1, 1).err().unwrap().to_string();
+    assert!(error.contains("abalone, yeast") && error.contains("training.tasks.data"), "{error}");
+}
+
+#[test]
 fn every_recipe_loads_and_every_pretrained_file_matches_its_card() {
     for entry in std::fs::read_dir("controllers").unwrap() {
         let path = entry.unwrap().path();

@@ -1,6 +1,7 @@
 //! `qgd meta-train`: from a recipe to a pretrained controller.
 
 mod outlook;
+mod tables;
 
 use super::ending;
 use super::failure::Failure;
@@ -9,10 +10,10 @@ use super::outputs::Files;
 use anyhow::{Context, Result, anyhow};
 use clap::{Args, ValueEnum};
 use outlook::Tuning;
-use qgd::meta::{Engine, MetaTraining, RoundReport, Tables, TrainingRecipe, Workload};
+use qgd::meta::{Engine, MetaTraining, RoundReport, TrainingRecipe, Workload};
 use serde::Serialize;
 use std::fs::{File, OpenOptions};
-use std::io::{Read, Write};
+use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU32, Ordering};
 
@@ -39,7 +40,7 @@ pub struct MetaTrainArgs {
     /// Threads for the rollouts. The result of the kernel does not depend on it.
     #[arg(long, value_name = "N", value_parser = clap::builder::RangedU64ValueParser::<u16>::new().range(1..=1024))]
     threads: Option<u16>,
-    /// Folder of the tables that the recipe names
+    /// Folder of the tables that the recipe names, each as NAME.csv or NAME.csv.gz
     #[arg(long, value_name = "DIR")]
     data_dir: Option<PathBuf>,
     /// Go on from FILE.checkpoint if it exists.
@@ -129,7 +130,7 @@ pub fn run(args: &MetaTrainArgs) -> Result<(), Failure> {
     let (engine, name) = args.engine()?;
     let mut recipe = TrainingRecipe::load(&args.recipe).map_err(Failure::bad_input)?;
     let tasks = &mut recipe.training.tasks;
-    tasks.data = tables(&tasks.tables, args.data_dir.as_deref())?;
+    tasks.data = tables::read(&tasks.tables, args.data_dir.as_deref())?;
     engine.check(&recipe).map_err(|error| Failure::of(error.into()))?;
     let [checkpoint, lock] = ["checkpoint", "lock"].map(|what| beside(&args.output, what));
     let mut files = Files::default();
@@ -144,38 +145,6 @@ pub fn run(args: &MetaTrainArgs) -> Result<(), Failure> {
         train(args, recipe, engine, &name, &checkpoint, &n_kept).map_err(Failure::of)
     };
     ending::by_signal(kept, work)?
-}
-
-/// The tables of these names.
-fn tables(names: &[String], folder: Option<&Path>) -> Result<Tables, Failure> {
-    if names.is_empty() {
-        return Ok(Tables::default());
-    }
-    let Some(folder) = folder else {
-        let names = names.join(", ");
-        return Err(Failure::BadInput(anyhow!(
-            "the recipe names tables ({names}): say in which folder they are, --data-dir DIR"
-        )));
-    };
-    let texts = names.iter().map(|name| Ok((name.as_str(), text(&folder.join(format!("{name}.csv")))?)));
-    let texts = texts.collect::<Result<Vec<_>, Failure>>()?;
-    Tables::parse(texts.iter().map(|(name, text)| (*name, text.as_str()))).map_err(Failure::bad_input)
-}
-
-/// The text of a file, or of its compressed form beside it.
-fn text(path: &Path) -> Result<String, Failure> {
-    let compressed = path.with_extension("csv.gz");
-    let mut text = String::new();
-    let read = match File::open(path) {
-        Ok(mut file) => file.read_to_string(&mut text),
-        Err(error) => match File::open(&compressed) {
-            Ok(file) => flate2::read::GzDecoder::new(file).read_to_string(&mut text),
-            Err(_) => Err(error),
-        },
-    };
-    read.with_context(|| format!("cannot read {} nor {}", path.display(), compressed.display()))
-        .map_err(Failure::BadInput)?;
-    Ok(text)
 }
 
 /// What an interrupted meta-training leaves, and how to go on.

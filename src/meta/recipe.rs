@@ -374,8 +374,8 @@ impl TaskConfig {
         share("markov", self.markov)?;
         share("fresh", self.fresh)?;
         share("measured", self.measured)?;
-        let is_named = self.measured == 0.0 || !self.tables.is_empty();
-        within("measured", self.measured, is_named, "0 where `tables` names none")?;
+        let is_named = (self.measured > 0.0) != self.tables.is_empty();
+        within("measured", self.measured, is_named, "0 where `tables` names none, and above 0 where it names some")?;
         share("known_epochs", self.known_epochs)?;
         let wrong = |[low, high]: [f64; 2]| if RATES.contains(&low) { high } else { low };
         within("start", wrong(start), is_rates(start), RANGE)?;
@@ -414,6 +414,8 @@ mod tests {
             "warped",
             "memorized",
             "conditioned",
+            "measured",
+            "tables",
             "examples",
         ];
         assert!(unused.iter().all(|key| !text.contains(key)), "{text}");
@@ -444,6 +446,8 @@ mod tests {
             ("[training.tasks]\nwarped = 1.1", "training.tasks.warped"),
             ("[training.tasks]\nmemorized = -0.1", "training.tasks.memorized"),
             ("[training.tasks]\nconditioned = 1.5", "training.tasks.conditioned is 1.5"),
+            ("[training.tasks]\nmeasured = 0.3", "training.tasks.measured is 0.3"),
+            ("[training.tasks]\ntables = ['t']", "training.tasks.measured is 0"),
             ("[training.tasks]\nweight_decay = [0.0, 1.0]", "training.tasks.weight_decay"),
             ("[training.tasks]\nstart_decades = 6.0", "training.tasks.start_decades"),
             ("[training.tasks]\nexamples = [4, 8]", "training.tasks.examples"),

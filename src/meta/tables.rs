@@ -181,7 +181,7 @@ mod tests {
             assert!(classes.iter().all(|&class| usize::from(class) < n_classes) && n_classes >= 2, "seed {seed}");
             // A class has its own values: sorted by class, the targets are sorted.
             let mut pairs: Vec<(u16, f32)> = classes.iter().copied().zip(cut.targets.iter().copied()).collect();
-            pairs.sort_by(|a, b| a.0.cmp(&b.0));
+            pairs.sort_by_key(|pair| pair.0);
             let largest = |class| pairs.iter().filter(|p| p.0 == class).map(|p| p.1).fold(f32::NEG_INFINITY, f32::max);
             assert!(pairs.iter().all(|&(class, v)| class == 0 || v > largest(class - 1)));
         }

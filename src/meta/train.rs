@@ -87,7 +87,7 @@ impl MetaTraining {
     /// Starts anew. A number of threads stands for the kernel on that many.
     ///
     /// # Errors
-    /// When the engine cannot run the recipe's tasks.
+    /// When the engine cannot run the recipe's tasks, or the tables that it names are not read (see [`Tables`](super::Tables)).
     pub fn new(recipe: TrainingRecipe, seed: u64, engine: impl Into<Engine>) -> Result<Self, MetaTrainingError> {
         Self::new_telling(recipe, seed, engine, &|| ())
     }
@@ -104,6 +104,11 @@ impl MetaTraining {
         on_net: &OnNet<'_>,
     ) -> Result<Self, MetaTrainingError> {
         let engine = engine.into();
+        let tasks = &recipe.training.tasks;
+        if tasks.measured > 0.0 && tasks.data.is_empty() {
+            let (recipe, tables) = (recipe.controller.name.clone(), tasks.tables.join(", "));
+            return Err(MetaTrainingError::NoTables { recipe, tables });
+        }
         let validation = ValidationSet::draw_telling(&recipe, seed, engine, on_net)?;
         let (n_features, n_actions) = (recipe.controller.features.names().len(), recipe.controller.actions().len());
         let (shape, training) = (&recipe.controller.network, &recipe.training);

@@ -3,6 +3,7 @@
 use crate::sandbox::Sandbox;
 #[cfg(feature = "torch")]
 use crate::sandbox::shipped;
+use std::io::Write;
 
 /// A recipe with this number of rounds, each of which takes a moment.
 fn recipe(sandbox: &Sandbox, rounds: u32) {
@@ -146,4 +147,41 @@ fn a_name_as_long_as_the_file_system_allows_is_written() {
     let output = sandbox.qgd(&["meta-train", "recipe.toml", "-o", &long]);
     assert_eq!(output.code, 0, "{}", output.stderr);
     assert_eq!(sandbox.listing(), ["recipe.toml", &long]);
+}
+
+#[test]
+fn tasks_are_cut_of_the_tables_that_a_recipe_names_and_a_table_that_is_none_is_refused() {
+    let sandbox = Sandbox::new();
+    recipe(&sandbox, 1);
+    let plain = std::fs::read_to_string(sandbox.path("recipe.toml")).unwrap();
+    let tasks = "families = [0.0, 0.3, 0.4, 0.3]\nmeasured = 1.0\ntables = ['waves', 'steps']";
+    sandbox.write("tables.toml", format!("{plain}\n{tasks}"));
+    let train = |more: &[&'static str]| [&["meta-train", "tables.toml", "-o", "out.qgd"], more].concat();
+    sandbox.refuses(&train(&[]), &["waves, steps", "--data-dir"]);
+    let with = train(&["--data-dir", "tables"]);
+    std::fs::create_dir(sandbox.path("tables")).unwrap();
+    sandbox.refuses(&with, &["waves.csv", "waves.csv.gz"]);
+    let rows: String = (0..100).map(|i| format!("{},{},{}\n", i % 7, (f64::from(i)).sin(), i / 50)).collect();
+    sandbox.write("tables/waves.csv", format!("a,b,class\n{rows}"));
+    sandbox.write("tables/steps.csv", "a,b\n1,2\n1,red\n");
+    sandbox.refuses(&with, &["steps, line 3", "\"red\""]);
+    sandbox.write("tables/steps.csv", "a,b\n1,2\n");
+    sandbox.refuses(&with, &["steps has 1 rows", "64 rows"]);
+    sandbox.write("tables/steps.csv.gz", "no gzip");
+    std::fs::remove_file(sandbox.path("tables/steps.csv")).unwrap();
+    sandbox.refuses(&with, &["steps.csv.gz"]);
+    assert!(!sandbox.path("out.qgd").exists());
+
+    let mut gzip = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
+    gzip.write_all(format!("a,b,class\n{rows}").as_bytes()).unwrap();
+    sandbox.write("tables/steps.csv.gz", gzip.finish().unwrap());
+    let made = |args: &[&str]| {
+        assert!(sandbox.qgd(args).status.success());
+        std::fs::read(sandbox.path("out.qgd")).unwrap()
+    };
+    let of_tables = made(&with);
+    assert!(of_tables == made(&with), "the same tables and seed, other bytes");
+    let other: String = (0..100).map(|i| format!("{},{},{}\n", i % 5, (f64::from(i)).cos(), i % 2)).collect();
+    sandbox.write("tables/waves.csv", format!("a,b,class\n{other}"));
+    assert!(of_tables != made(&with), "the tables make no difference");
 }

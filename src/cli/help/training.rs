@@ -320,6 +320,22 @@ pub const TASKS: &[Key] = &[
         "Share of the other nets' tasks that are noisy and have so many examples that each is seen once or so.",
     ),
     key(
+        "measured",
+        "",
+        "number",
+        "0.0",
+        "in [0, 1]",
+        "Share of the other nets' tasks that are cut of measured tables: random rows, columns and targets.",
+    ),
+    key(
+        "tables",
+        "",
+        "list of names",
+        "[]",
+        "at least one where measured > 0",
+        "These tables: files NAME.csv or NAME.csv.gz in --data-dir, numbers with a header, at least 64 rows of 2 columns.",
+    ),
+    key(
         "known_epochs",
         "",
         "number",

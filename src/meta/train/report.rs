@@ -74,6 +74,16 @@ pub enum MetaTrainingError {
     /// The networks and the memory do not fit each other.
     #[error("the replay memory does not fit the network")]
     Shape(#[from] ShapeError),
+    /// The recipe names measured tables that nobody has read.
+    #[error(
+        "the recipe '{recipe}' has tasks cut of tables ({tables}), but they are not read: put them into training.tasks.data"
+    )]
+    NoTables {
+        /// Name of the recipe.
+        recipe: String,
+        /// Names of the tables.
+        tables: String,
+    },
     /// The engine cannot run the tasks.
     #[error(transparent)]
     Engine(#[from] EngineError),
