@@ -232,6 +232,19 @@ fn every_key_of_a_recipe_that_a_text_names_exists() {
 }
 
 #[test]
+fn every_block_names_its_language_and_every_page_with_rust_is_compiled() {
+    let lib = fs::read_to_string(shipped("src/lib.rs")).unwrap();
+    for page in pages() {
+        let text = fs::read_to_string(shipped(&page)).unwrap();
+        let fences: Vec<&str> = text.lines().filter(|line| line.starts_with("```")).collect();
+        assert!(fences.len() % 2 == 0, "{page}: a block has no end");
+        assert!(fences.iter().step_by(2).all(|fence| fence.len() > 3), "{page}: a block names no language");
+        let is_compiled = lib.contains(&format!("include_str!(\"../{page}\")"));
+        assert!(is_compiled || blocks(&page, "rust").is_empty(), "{page} has Rust that nobody compiles");
+    }
+}
+
+#[test]
 fn the_page_on_decisions_names_every_feature_and_no_other() {
     let spans: BTreeSet<String> = spans("docs/how-it-decides.md").into_iter().collect();
     for name in FeatureSet::Scalefree.names() {
