@@ -237,7 +237,7 @@ fn every_block_names_its_language_and_every_page_with_rust_is_compiled() {
     for page in pages() {
         let text = fs::read_to_string(shipped(&page)).unwrap();
         let fences: Vec<&str> = text.lines().filter(|line| line.starts_with("```")).collect();
-        assert!(fences.len() % 2 == 0, "{page}: a block has no end");
+        assert!(fences.len().is_multiple_of(2), "{page}: a block has no end");
         assert!(fences.iter().step_by(2).all(|fence| fence.len() > 3), "{page}: a block names no language");
         let is_compiled = lib.contains(&format!("include_str!(\"../{page}\")"));
         assert!(is_compiled || blocks(&page, "rust").is_empty(), "{page} has Rust that nobody compiles");
