@@ -91,15 +91,12 @@ impl Help {
             let topic = words.get(1)?;
             return self.of(&["help", topic]).is_none().then(|| format!("no help on {topic}"));
         }
-        let n_commands = words.iter().take(2).take_while(|word| !word.starts_with('-')).count();
-        let asked = |n: usize| self.of(&[&words[..n], &["--help"]].concat());
-        let help = if words[0] == "study" && n_commands == 2 {
-            asked(2)
-        } else {
-            // The second word may be a file.
-            (n_commands.min(1)..=n_commands).rev().find_map(asked)
+        // `qgd study` alone has commands of its own.
+        let most = if words[0] == "study" { 2 } else { 1 };
+        let commands: Vec<&str> = words.iter().take(most).copied().take_while(|word| !word.starts_with('-')).collect();
+        let Some(help) = self.of(&[&commands[..], &["--help"]].concat()) else {
+            return Some(format!("no command {}", commands.join(" ")));
         };
-        let Some(help) = help else { return Some(format!("no command {own}")) };
         let options = words.iter().filter(|word| word.starts_with('-')).map(|word| word.split('=').next().unwrap());
         options.into_iter().find(|option| !names(&help, option)).map(|option| format!("no option {option}"))
     }
