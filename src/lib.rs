@@ -132,7 +132,12 @@ pub use controller::{Controller, Pretrained, Recipe};
 pub use driver::{Driver, DriverConfig, Order};
 pub use policy::{Action, Controls, Decision, LossWindow, Measure, Measured, Move, Policy, Reason, Signals};
 
-/// The code in the README is compiled and run like any other example.
+/// The code in the README and in the book is compiled and run like any other example.
 #[cfg(all(doctest, feature = "torch"))]
-#[doc = include_str!("../README.md")]
-struct Readme;
+mod book {
+    #[doc = include_str!("../README.md")]
+    struct Readme;
+
+    #[doc = include_str!("../docs/first-steps-rust.md")]
+    struct FirstSteps;
+}

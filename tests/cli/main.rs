@@ -10,6 +10,8 @@ mod bad_controllers;
 #[cfg(feature = "torch")]
 mod bad_input;
 #[cfg(feature = "torch")]
+mod book;
+#[cfg(feature = "torch")]
 mod comparing;
 #[cfg(feature = "torch")]
 mod conditioning;

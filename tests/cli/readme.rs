@@ -4,7 +4,7 @@ use crate::interrupted::interrupted;
 use crate::sandbox::{Sandbox, shipped};
 
 /// The blocks of a document in this language, one after the other.
-fn blocks(document: &str, language: &str) -> Vec<String> {
+pub fn blocks(document: &str, language: &str) -> Vec<String> {
     let text = std::fs::read_to_string(shipped(document)).unwrap();
     let begin = format!("```{language}\n");
     text.split(&begin).skip(1).map(|rest| rest.split("```").next().unwrap().to_owned()).collect()
@@ -29,6 +29,14 @@ fn shortened(line: &str) -> String {
 
 #[test]
 fn every_line_of_the_readme_works_where_there_is_no_checkout() {
+    let sandbox = runs_where_there_is_no_checkout("README.md", 10);
+    for written in ["DATA.toml", "NET.safetensors", "runs", "qgd.db"] {
+        assert!(sandbox.path(written).exists(), "no {written}");
+    }
+}
+
+/// Runs every line of a document that begins with `qgd`, of which there are more than `n_lines`, in a folder with what it needs.
+pub fn runs_where_there_is_no_checkout(document: &str, n_lines: usize) -> Sandbox {
     let sandbox = Sandbox::new();
     let table: String =
         (0..60).map(|i| format!("{},{},{}\n", i % 7, i, if i % 7 < 3 { "low" } else { "high" })).collect();
@@ -37,8 +45,8 @@ fn every_line_of_the_readme_works_where_there_is_no_checkout() {
     sandbox.write("space.toml", "[params.lr]\ntype = \"float\"\nlow = 1e-5\nhigh = 0.1\nlog = true\n");
     sandbox.write("train.py", "import sys\nprint('{\"value\": %s}' % sys.argv[2])\n");
     std::fs::create_dir(sandbox.path("DIR")).unwrap();
-    let lines = lines("README.md");
-    assert!(lines.len() > 10, "{lines:?}");
+    let lines = lines(document);
+    assert!(lines.len() > n_lines, "{lines:?}");
     for line in lines {
         let short = shortened(&line);
         let args: Vec<&str> = short.split(' ').skip(1).collect();
@@ -57,9 +65,7 @@ fn every_line_of_the_readme_works_where_there_is_no_checkout() {
         assert_eq!(output.code, 0, "{line}: {}", output.stderr);
         assert!(!output.stdout.is_empty(), "{line} prints nothing");
     }
-    for written in ["DATA.toml", "NET.safetensors", "runs", "qgd.db"] {
-        assert!(sandbox.path(written).exists(), "no {written}");
-    }
+    sandbox
 }
 
 #[test]
