@@ -2,7 +2,7 @@
 # After that plain `cargo build`, `cargo test` and `cargo run` work too, with no environment variable.
 
 .DEFAULT_GOAL := help
-.PHONY: help libtorch demo data controllers test lint fuzz bench gpu-check python program wheel test-rust test-python
+.PHONY: help libtorch demo data controllers docs test lint fuzz bench gpu-check python program wheel test-rust test-python
 
 # Cargo shares out its own jobs; those of `make -j` it could not reach.
 CARGO ?= env -u MAKEFLAGS cargo
@@ -81,6 +81,10 @@ lint: libtorch ## Formatting, clippy and rustdoc, warnings are errors
 
 controllers: ## Train the controller that ships anew, TABLES=DIR of measured tables, and compare the bytes (half an hour; goes on after a kill)
 	@controllers/make $(TABLES)
+
+# Not --quiet: that hides the warnings that --strict counts.
+docs: ## Build the book of docs/ into target/book; broken links are errors (needs mkdocs, from pip)
+	python3 -m mkdocs build --strict --config-file docs/book/mkdocs.yml
 
 fuzz: libtorch ## Let libFuzzer search for inputs that break something, SECONDS_EACH=60 for each kind (needs cargo-fuzz)
 	@fuzz/search $(SECONDS_EACH)
