@@ -12,7 +12,8 @@ neighbors are run with the other seeds, and the best of these is the tuned one. 
 as its authors advise (`pip install prodigyopt==1.1.2`).
 
 Every run is a file in the folder of --out. Losses are in nats per character, those of the weights at the end: of the test
-pieces, and of as many training pieces. Writes table.md and curves.svg there as well (the latter with matplotlib).
+pieces, and of as many training pieces. table.md there is the table of the runs so far; curves.svg is drawn at the end, where
+matplotlib is installed.
 """
 
 from __future__ import annotations
@@ -277,7 +278,7 @@ def make(job):
 
 
 def make_all(plan: Callable, results, jobs, folder, device):
-    """Makes the runs that are planned and not done."""
+    """Makes the runs that are planned and not done, and yields each one."""
     with multiprocessing.get_context("spawn").Pool(jobs) as pool:
         done = {run: record for run in plan({}) if (record := results.read(run))}
         while True:
@@ -290,6 +291,7 @@ def make_all(plan: Callable, results, jobs, folder, device):
                 done[run] = record
                 told = "{train_loss:.4f} train, {test_loss:.4f} test, {seconds_per_1000_steps:.0f} s per 1000 steps"
                 print(f"{run.name}: {told.format(**record)}; {len(done)} of {len(runs)} runs", file=sys.stderr, flush=True)
+                yield run
 
 
 def loss_of(record):
@@ -322,11 +324,15 @@ def main():
     controllers = args.controller or ["lr"]
     plan = lambda losses: planned(losses, args.only, controllers, args.seeds)  # noqa: E731
     results = Results(args.out, args.steps)
-    make_all(plan, results, args.jobs, args.data, args.device)
-    text = table(results.all())
-    (args.out / "table.md").write_text(text + "\n")
-    print(text)
-    draw(results.all(), args.out / "curves.svg")
+    written = args.out / "table.md"
+    for _ in make_all(plan, results, args.jobs, args.data, args.device):
+        written.write_text(table(results.all()) + "\n")
+    written.write_text(table(results.all()) + "\n")
+    print(written.read_text(), end="")
+    try:
+        draw(results.all(), args.out / "curves.svg")
+    except ImportError as error:
+        print(f"no picture: {error}", file=sys.stderr)
 
 
 if __name__ == "__main__":

@@ -13,7 +13,8 @@ COLUMNS = {
     "seconds_per_1000_steps": ("s per 1000 steps", "{:.0f}", 1),
 }
 RIVALS = {"cosine": "warm-up + cosine", "schedule-free": "Schedule-Free AdamW", "prodigy": "Prodigy, cosine"}
-OURS, THEIRS = "#1f5fa8", "#c4601d"
+#: Dark and light, so that they differ without colors too.
+OURS, THEIRS = "#14508c", "#e8903c"
 
 
 def mean(records, key):
@@ -79,8 +80,8 @@ def curves(records):
     drawn = []
     for controller in controllers(records):
         runs = by_rate(records, "qgd", controller)
-        dashes = [(), (5, 1.5), (1.5, 1.5)]
-        drawn += [(f"{label(controller)} from {lr:g}", OURS, dash, runs[lr][0]) for lr, dash in zip(STARTS, dashes) if lr in runs]
+        dashes, stem = [(), (5, 1.5), (1.5, 1.5)], pathlib.Path(controller).stem
+        drawn += [(f"qgd {stem} from {lr:g}", OURS, dash, runs[lr][0]) for lr, dash in zip(STARTS, dashes) if lr in runs]
     for (way, name), dash in zip(RIVALS.items(), [(), (5, 1.5), (1.5, 1.5)]):
         runs = by_rate(records, way)
         if runs:
@@ -113,9 +114,9 @@ def draw(records, path):
         style = {"color": color, "dashes": dashes, "linewidth": 1.4}
         above.plot(one["steps"], smooth(one["losses"]), label=name, **style)
         below.plot(one["steps"], one["rates"], **style)
-    low = min((mean([one], "last_losses") for _, _, _, one in curves(records)), default=1.0)
-    if math.isfinite(low):
-        above.set_ylim(low - 0.05, low + 1.2)
+    ends = [mean([one], "last_losses") for _, _, _, one in curves(records)]
+    if ends and math.isfinite(min(ends)):
+        above.set_ylim(min(ends) - 0.05, min(ends) + 1.2)
     above.set_ylabel("training loss, nats per character")
     above.legend(fontsize=8, frameon=False)
     below.set(yscale="log", xlabel="step", ylabel="learning rate")
