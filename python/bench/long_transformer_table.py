@@ -119,6 +119,6 @@ def draw(records, path):
         above.set_ylim(min(ends) - 0.05, min(ends) + 1.2)
     above.set_ylabel("training loss, nats per character")
     above.legend(fontsize=8, frameon=False)
-    below.set(yscale="log", xlabel="step", ylabel="learning rate")
+    below.set(yscale="log", xlabel="step", ylabel="learning rate", ylim=(1e-6, None))
     figure.savefig(path, metadata={"Date": None})
     plt.close(figure)
