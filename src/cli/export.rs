@@ -12,7 +12,9 @@ use clap::{Args, ValueEnum};
 use qgd::Pretrained;
 use qgd::controller::Blueprint;
 use qgd::dqn::QNetwork;
+use qgd::words::counted;
 use serde::Serialize;
+use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
 
 /// Write a pretrained controller for other programs and languages: its networks, and all else that decides.
@@ -22,17 +24,17 @@ use std::path::{Path, PathBuf};
 /// ONNX. Layers are networks.0.layers.0.weight, [outputs, inputs] as in PyTorch, and .bias.
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:
-  qgd export lr --format json                 # lr.json, enough to write the controller in another language
-  qgd export my-lr.qgd --format onnx          # my-lr.onnx: features [n, n_features] to q_values [n, n_actions]
-  qgd export joint -o joint.safetensors       # the ending says the format
-  qgd export lr --format json -o - | python3 -c 'import json, sys; print(*json.load(sys.stdin)[\"decides\"], sep=\"\\n\")'
+  qgd export lr --format json              # lr.json: enough to write the controller in another language
+  qgd export my-lr.qgd --format onnx       # my-lr.onnx: from rows of features to rows of Q-values
+  qgd export joint -o joint.safetensors    # the ending says the format
+  qgd export lr -o - | python3 -c 'import json, sys; print(json.load(sys.stdin)[\"decides\"])'
 
 A controller in 60 lines of JavaScript that reads the JSON: examples/other-languages.")]
 pub struct ExportArgs {
     /// A pretrained file, or the name of a controller that ships with qgd.
     controller: String,
     /// What is written. [default: what the ending of --output says]
-    #[arg(long, value_enum, required_unless_present = "output", hide_possible_values = false)]
+    #[arg(long, value_enum, required_unless_present = "output")]
     format: Option<Format>,
     /// Where it goes; - is stdout, for JSON alone. [default: the name of the controller with the ending of the format]
     #[arg(short, long, value_name = "FILE")]
@@ -64,24 +66,20 @@ impl ExportArgs {
             return Ok(());
         };
         outputs::write(&file, &format.bytes(&pretrained)?)?;
-        let blueprint = pretrained.blueprint();
-        let (networks, n_features, n_actions) =
-            (pretrained.networks().len(), blueprint.features.len(), blueprint.actions.len());
-        let networks = qgd::words::counted(networks, "network");
+        let (n_features, n_actions) = (pretrained.ranges().len(), pretrained.recipe().actions().len());
+        let networks = counted(pretrained.networks().len(), "network");
         say!("{}: {networks}, {n_features} features, {n_actions} actions", file.display());
         Ok(())
     }
 
     fn format(&self) -> Result<Format, Failure> {
-        let ending = self.output.as_deref().and_then(Path::extension).and_then(|ending| ending.to_str());
+        let file = self.output.as_deref().unwrap_or(Path::new(""));
+        let ending = if self.is_stdout() { Some("json") } else { file.extension().and_then(OsStr::to_str) };
         let said = Format::value_variants().iter().copied().find(|format| Some(format.ending()) == ending);
-        let said = if self.is_stdout() { Some(Format::Json) } else { said };
         self.format.or(said).ok_or_else(|| {
-            let (file, known) = (self.output.iter().map(|file| file.display()), Format::value_variants());
-            let (file, known) =
-                (file.map(|file| file.to_string()).collect::<String>(), known.iter().map(|f| f.ending()));
-            let known = known.collect::<Vec<_>>().join(", ");
-            Failure::BadInput(anyhow!("the ending of --output {file} says no format: add --format, one of {known}"))
+            let file = file.display();
+            let help = "add --format safetensors, json or onnx";
+            Failure::BadInput(anyhow!("the ending of --output {file} says no format: {help}"))
         })
     }
 

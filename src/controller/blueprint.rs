@@ -178,7 +178,8 @@ const PACE: &str = "Learning rate and weight decay are multiplied by the factors
     where that is null, after the whole part of t (2^(1 / pace.per_doubling) - 1) steps, at least 1. Where the budget of T steps \
     is known, the learning rate is multiplied by min(1, (T - t) / (pace.cooldown T)) at every step, underneath.";
 const GUARD: &str = "Before each decision the guard looks at the losses and may undo steps. Its settings are guard; its rules are \
-    those of qgd::driver::GuardConfig, and no decisions of the networks.";
+    those of qgd::driver::GuardConfig, and no decisions of the networks. After a step was undone, and after a run was begun \
+    again, each of the next 8 steps is a decision.";
 const LINE_SEARCH: &str = "At steps t with t + 1 < line_search.memory nothing is decided: x becomes x - lr (gradient + weight \
     decay x). After that a decision is taken at every candidate x_t. Where it changes nothing the candidate is accepted: the base \
     of the search becomes x_t and, with line_search.reset_on_accept, the controlled values become those of the start. Otherwise \

@@ -225,8 +225,8 @@ impl ScaleFree {
             begins as s / n and becomes (1 - r)² variance + r² s / n; that of min of fast is the one that fast had then, or, \
             where none was known then, the first that is known";
         "‖EMA g‖", "norm of the average of the gradient that becomes 3/4 of itself and 1/4 of g at every decision, and begins as g";
-        "lr, lr_0", "learning rate before this decision, and the one that the run began with (where the guard shortened its first \
-            step, the one after that)";
+        "lr, lr_0", "learning rate of this step before this decision, with what the cooldown makes of it; the one that the run \
+            began with (where the guard shortened its first step, the one after that)";
         "λ", "weight decay before this decision, as in PyTorch: λ x is added to the gradient";
     }
 
