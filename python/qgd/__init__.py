@@ -71,10 +71,10 @@ def inspect(controller: str = "lr") -> "dict[str, _Any]":
 
 
 def q_values(controller: str, features: _ArrayLike) -> "_NDArray[_np.float32]":
-    """Q-values [..., n_actions] of a pretrained controller for features [..., n_features], which are confined to its ranges.
+    """Q-values [..., n_actions] of a pretrained controller for features [..., n_features], confined to its ranges.
 
-    They are what a file that `qgd export` has written gives too. `controller` is a name out of `controllers()`, or the path of a
-    pretrained file.
+    They are what a file that `qgd export` has written gives too. `controller` is a name out of `controllers()`, or the
+    path of a pretrained file.
     """
     rows = _np.ascontiguousarray(features, dtype=_np.float32)
     found = _core.q_values(controller, rows.ravel(), rows.shape[-1])

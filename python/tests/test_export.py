@@ -31,7 +31,7 @@ def exported(tmp_path_factory):
 
 
 def recorded(controller):
-    """Features and Q-values of decisions, as a run recorded them: of a net of one layer, from a rate that is far too low."""
+    """Features and Q-values of the decisions of a run from a rate that is far too low, as it recorded them."""
     driver = qgd.Driver(controller, 1e-6, weight_decay=1e-3, total_steps=300)
     rng = np.random.default_rng(1)
     x = np.ones(20, dtype=np.float32)
@@ -54,14 +54,14 @@ def recorded(controller):
 
 
 def rows(controller):
-    """1000 rows of features, drawn at random, half of them beyond what features can be; and what the controller says of them."""
-    n_features = len(qgd_features(controller))
+    """1000 rows drawn at random, half of them beyond what features can be, and what the controller says of them."""
+    n_features = len(features_of(controller))
     drawn = np.random.default_rng(0).uniform(-1.0, 1.0, (1000, n_features)).astype(np.float32)
     drawn[500:] *= 1.5
     return drawn, qgd.q_values(controller, drawn)
 
 
-def qgd_features(controller):
+def features_of(controller):
     found = subprocess.check_output([sys.executable, "-m", "qgd", "export", controller, "--format", "json", "-o", "-"])
     return json.loads(found)["features"]
 
@@ -134,7 +134,7 @@ def test_the_tensors_alone_give_the_q_values_of_the_controller(exported, control
 
 def test_a_row_is_judged_as_confined_and_one_of_another_width_is_refused():
     drawn, own = rows("lr")
-    about = qgd_features("lr")
+    about = features_of("lr")
     low, high = (np.array([feature[end] for feature in about], dtype=np.float32) for end in ("low", "high"))
     assert not np.array_equal(np.clip(drawn, low, high), drawn)
     assert np.array_equal(qgd.q_values("lr", np.clip(drawn, low, high)), own)

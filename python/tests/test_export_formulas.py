@@ -1,4 +1,4 @@
-"""The features of `lr`, computed from the signals of a run by nothing but the formulas and symbols that `qgd export` writes."""
+"""The features of `lr`, computed from the signals of a run by the formulas and symbols that `qgd export` writes."""
 
 import json
 import subprocess
