@@ -45,8 +45,8 @@ const [file, ...traces] = process.argv.slice(2);
 if (traces.length === 0) throw new Error("usage: node controller.mjs CONTROLLER.json TRACE.jsonl...");
 const controller = JSON.parse(readFileSync(file, "utf8"));
 // Decisions of the guard show no features: they are not the controller's.
-const lines = traces.flatMap((trace) => readFileSync(trace, "utf8").trim().split("\n"));
-const records = lines.map((line) => JSON.parse(line)).filter((record) => record.features.length > 0);
+const lines = traces.flatMap((trace) => readFileSync(trace, "utf8").split("\n"));
+const records = lines.filter(Boolean).map((line) => JSON.parse(line)).filter((record) => record.features.length > 0);
 let [same, apart] = [0, 0];
 for (const { step, features, action, reason, q_values } of records) {
   const own = decide(controller, step, features);
