@@ -9,6 +9,7 @@ mod console;
 mod arguments;
 mod ask_tell;
 mod ending;
+mod export;
 mod failure;
 mod help;
 mod inspect;
@@ -93,6 +94,7 @@ enum Command {
     Data(data::DataArgs),
     List(list::ListArgs),
     Inspect(inspect::InspectArgs),
+    Export(export::ExportArgs),
     Merge(merge::MergeArgs),
     MetaTrain(meta_train::MetaTrainArgs),
     Tune(tune::TuneArgs),
@@ -127,6 +129,7 @@ impl Command {
             Self::Data(args) => args.run(),
             Self::List(args) => args.run(),
             Self::Inspect(args) => inspect::run(args).map_err(Failure::of),
+            Self::Export(args) => args.run(),
             Self::Merge(args) => args.run(),
             Self::MetaTrain(args) => meta_train::run(args),
             Self::Tune(args) => args.run(),

@@ -10,6 +10,7 @@
 //!
 //! Nothing here knows a framework, or how a controller is meta-trained.
 
+mod blueprint;
 mod explore;
 mod features;
 mod merge;
@@ -20,6 +21,7 @@ mod sight;
 #[cfg(test)]
 mod tests;
 
+pub use blueprint::{Blueprint, Choice, FarFeatures, Feature, HalveEvidence, Symbol};
 pub use features::{FeatureSet, Features, Hansen6, ScaleFree, Validated};
 pub use merge::MergeError;
 pub use online::{OnlineConfig, OnlineError};

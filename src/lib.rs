@@ -58,7 +58,7 @@
 //! The default features need libtorch 2.11. In a checkout `make libtorch` fetches it. Elsewhere: `pip install torch==2.11.0`, and build
 //! with `LIBTORCH_USE_PYTORCH=1`, or name an unpacked libtorch with `LIBTORCH=FOLDER`. So `LIBTORCH_USE_PYTORCH=1 cargo install qgd`
 //! installs all of the program. Where there is no libtorch, `cargo install qgd --no-default-features --features cli` installs all of
-//! it that trains no net: `tune`, `worker`, `study`, `ask-tell`, `inspect`, `merge` and `meta-train`.
+//! it that trains no net: `tune`, `worker`, `study`, `ask-tell`, `inspect`, `export`, `merge` and `meta-train`.
 //!
 //! A program that embeds the `torch` half finds libtorch where this crate was linked with it; the linker of the program must be told
 //! so too, by a `build.rs` of one statement:

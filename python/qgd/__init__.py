@@ -16,7 +16,7 @@ the controller in the Trainers of Hugging Face and of Lightning. All else needs 
 
 - `Session`: the controller in a loop of your own, in any framework or none; one call at every step.
 - `Driver`: the loop underneath, for hosts that keep and restore their own state.
-- `inspect`, `controllers`: what the pretrained files hold.
+- `inspect`, `controllers`, `q_values`: what the pretrained files hold, and what their networks say.
 - `Study`: the tuner, which tries parameters: `ask` and `tell`, or `optimize`. `samplers` and `pruners` list what it can
   use. `qgd.optuna.Sampler` has the same samplers for studies of Optuna.
 """
@@ -25,6 +25,10 @@ import json as _json
 from importlib import import_module as _import_module
 from typing import TYPE_CHECKING as _TYPE_CHECKING
 from typing import Any as _Any
+
+import numpy as _np
+from numpy.typing import ArrayLike as _ArrayLike
+from numpy.typing import NDArray as _NDArray
 
 from . import _core
 from ._core import Driver, Exhausted, Order, Session, Waits, __version__, controllers
@@ -52,6 +56,7 @@ __all__ = [
     "controllers",
     "inspect",
     "pruners",
+    "q_values",
     "samplers",
 ]
 
@@ -63,6 +68,17 @@ def inspect(controller: str = "lr") -> "dict[str, _Any]":
     """
     found: dict[str, _Any] = _json.loads(_core.inspect(controller))
     return found
+
+
+def q_values(controller: str, features: _ArrayLike) -> "_NDArray[_np.float32]":
+    """Q-values [..., n_actions] of a pretrained controller for features [..., n_features], confined to its ranges.
+
+    They are what a file that `qgd export` has written gives too. `controller` is a name out of `controllers()`, or the
+    path of a pretrained file.
+    """
+    rows = _np.ascontiguousarray(features, dtype=_np.float32)
+    found = _core.q_values(controller, rows.ravel(), rows.shape[-1])
+    return found.reshape(*rows.shape[:-1], found.shape[-1])
 
 
 def __getattr__(name: str) -> _Any:

@@ -1,6 +1,8 @@
 //! Controllers and schedules by name, and what a pretrained file holds.
 
+use crate::arguments::Floats;
 use crate::errors::value_error;
+use numpy::{PyArray1, PyArray2, PyArrayMethods};
 use pyo3::prelude::*;
 use qgd::controller::{OnlineConfig, Pretrained};
 use qgd::driver::Pilot;
@@ -22,6 +24,24 @@ pub fn controllers() -> Vec<&'static str> {
 pub fn inspect(controller: &str) -> PyResult<String> {
     let pretrained = Pretrained::open(controller).map_err(value_error)?;
     Ok(serde_json::json!({ "recipe": pretrained.recipe(), "card": pretrained.card() }).to_string())
+}
+
+/// Q-values `[n, n_actions]` of a pretrained controller for rows of so many features, all in one array.
+#[pyfunction]
+pub fn q_values<'py>(
+    py: Python<'py>,
+    controller: &str,
+    features: Floats<'py>,
+    n_features: usize,
+) -> PyResult<Bound<'py, PyArray2<f32>>> {
+    let pretrained = Pretrained::open(controller).map_err(value_error)?;
+    let (features, n_actions) = (features.slice()?, pretrained.recipe().actions().len());
+    let mut all = Vec::new();
+    for row in features.chunks(n_features.max(1)) {
+        all.extend(pretrained.q_values(row).map_err(value_error)?);
+    }
+    let n_rows = all.len() / n_actions;
+    PyArray1::from_vec(py, all).reshape([n_rows, n_actions])
 }
 
 /// What steers a run, and what of it Python must know.

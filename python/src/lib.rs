@@ -28,5 +28,6 @@ fn _core(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_function(wrap_pyfunction!(tuner::all_pruners, module)?)?;
     module.add_function(wrap_pyfunction!(controllers::controllers, module)?)?;
     module.add_function(wrap_pyfunction!(controllers::inspect, module)?)?;
+    module.add_function(wrap_pyfunction!(controllers::q_values, module)?)?;
     module.add_function(wrap_pyfunction!(driver::sample, module)?)
 }

@@ -5,7 +5,7 @@
 
 /// The one table of a feature set: name, formula, and value of every feature. Names, documentation and values come from it.
 macro_rules! features {
-    ($names:ident [$n:literal], $values:ident($seen:ident: $Seen:ty); $($name:literal, $formula:literal, $value:expr;)*) => {
+    ($names:ident, $formulas:ident [$n:literal], $values:ident($seen:ident: $Seen:ty); $($name:literal, $formula:literal, $value:expr;)*) => {
         /// Names of the features, in order.
         ///
         /// | Feature | Formula before it is cut to [-1, 1] |
@@ -13,10 +13,25 @@ macro_rules! features {
         $(#[doc = concat!("| ", $name, " | ", $formula, " |")])*
         pub const $names: [&'static str; $n] = [$($name),*];
 
+        /// Formulas of the features, in the same order, before they are cut to [-1, 1].
+        pub const $formulas: [&'static str; $n] = [$($formula),*];
+
         /// The features of this table, each in [-1, 1].
         fn $values($seen: $Seen) -> [f32; $n] {
             [$($value),*]
         }
+    };
+}
+
+/// What the symbols in the formulas of a feature set mean.
+macro_rules! symbols {
+    ($($symbol:literal, $meaning:literal;)*) => {
+        /// Symbols of the formulas.
+        ///
+        /// | Symbol | Meaning |
+        /// |---|---|
+        $(#[doc = concat!("| ", $symbol, " | ", $meaning, " |")])*
+        pub const SYMBOLS: &'static [(&'static str, &'static str)] = &[$(($symbol, $meaning)),*];
     };
 }
 
@@ -26,6 +41,7 @@ mod validated;
 
 pub use hansen6::Hansen6;
 pub use scalefree::ScaleFree;
+pub(super) use scalefree::loss_rise;
 pub use validated::Validated;
 
 use crate::artifact::exact;
@@ -71,6 +87,24 @@ impl FeatureSet {
             Self::Scalefree => &ScaleFree::NAMES,
             Self::Hansen6 => &Hansen6::NAMES,
             Self::ScalefreeValidation => &Validated::NAMES,
+        }
+    }
+
+    /// Formula of every feature, in the order of the names, before it is cut to [-1, 1].
+    pub fn formulas(self) -> &'static [&'static str] {
+        match self {
+            Self::Scalefree => &ScaleFree::FORMULAS,
+            Self::Hansen6 => &Hansen6::FORMULAS,
+            Self::ScalefreeValidation => &Validated::FORMULAS,
+        }
+    }
+
+    /// Symbols of the formulas, each with what it means.
+    pub fn symbols(self) -> Vec<(&'static str, &'static str)> {
+        match self {
+            Self::Scalefree => ScaleFree::SYMBOLS.to_vec(),
+            Self::Hansen6 => Hansen6::SYMBOLS.to_vec(),
+            Self::ScalefreeValidation => [ScaleFree::SYMBOLS, Validated::SYMBOLS].concat(),
         }
     }
 

@@ -179,6 +179,16 @@ pub enum PretrainedError {
         /// Names of those that are known.
         known: String,
     },
+    /// A row of features of another length than the networks read.
+    #[error("the pretrained controller {name:?} looks at {expected} features, but was shown {found}")]
+    Width {
+        /// Name of the controller.
+        name: String,
+        /// Number of features that were given.
+        found: usize,
+        /// Number of features that it looks at.
+        expected: usize,
+    },
     /// The parts do not belong together.
     #[error("the pretrained file{} holds {what}: {found} (expected {expected})", origin.as_ref().map_or(String::new(), |p| format!(" {}", p.display())))]
     Inconsistent {

@@ -1,15 +1,16 @@
 //! Sight of a controller: signals to features, features to Q-values.
 
 use super::features::{Evidence, Features};
+use super::pretrained::{Pretrained, PretrainedError};
 use super::recipe::Recipe;
 use crate::dqn::network::mean_q_values;
 use crate::dqn::{QNetwork, Scratch};
 use crate::policy::{Action, Signals};
 
 /// Distance from the range of meta-training beyond which a feature is far outside.
-const FAR: f32 = 0.5;
+pub(super) const FAR: f32 = 0.5;
 /// Share of features far outside beyond which the controller does not act.
-const FAR_SHARE: f32 = 0.25;
+pub(super) const FAR_SHARE: f32 = 0.25;
 
 /// Features of one run, and what the networks make of them.
 #[derive(Debug, Clone)]
@@ -73,5 +74,24 @@ impl Sight {
     /// Evidence that the loss has really been lower, as numbers that nothing has squashed; where the features know it.
     pub fn evidence(&self) -> Option<Evidence> {
         self.features.evidence()
+    }
+}
+
+impl Pretrained {
+    /// Q-value of every action for one row of features: the mean of what the networks say of it, confined to their ranges.
+    ///
+    /// # Errors
+    /// When the row is no row of its features.
+    pub fn q_values(&self, features: &[f32]) -> Result<Vec<f32>, PretrainedError> {
+        let (found, expected) = (features.len(), self.ranges().len());
+        if found != expected {
+            return Err(PretrainedError::Width { name: self.recipe().name.clone(), found, expected });
+        }
+        let confined: Vec<f32> =
+            features.iter().zip(self.ranges()).map(|(v, &[low, high])| v.clamp(low, high)).collect();
+        let n_actions = self.networks()[0].n_actions();
+        let (mut row, mut q_values) = (vec![0.0; n_actions], vec![0.0; n_actions]);
+        mean_q_values(self.networks().iter(), &confined, &mut self.networks()[0].scratch(), &mut row, &mut q_values);
+        Ok(q_values)
     }
 }

@@ -44,3 +44,18 @@ fn with_evidence_asked_for_it_halves_only_where_the_loss_has_been_lower() {
     assert!(halvings(patient(), noisy(-0.05), 0.9) > 20, "successive steps agree");
     assert_eq!(halvings(patient(), noisy(-0.05).chain(noisy(-0.05)), 0.0), 30, "after probing");
 }
+
+#[test]
+fn a_row_of_features_has_the_q_values_that_a_decision_rests_on() {
+    let mut controller = Controller::pretrained("lr").unwrap();
+    controller.decide(&Signals { window: LossWindow::of(&[1.0]), lr: 0.1, lr_base: 0.1, ..Signals::default() });
+    let seen = controller.explain().unwrap();
+    let bits = |values: &[f32]| values.iter().map(|v| v.to_bits()).collect::<Vec<_>>();
+    let pretrained = Pretrained::shipped("lr").unwrap();
+    assert_eq!(bits(&pretrained.q_values(seen.features).unwrap()), bits(seen.q_values));
+    let far: Vec<f32> = pretrained.ranges().iter().map(|range| range[1] + 1.0).collect();
+    let highest: Vec<f32> = pretrained.ranges().iter().map(|range| range[1]).collect();
+    assert_eq!(bits(&pretrained.q_values(&far).unwrap()), bits(&pretrained.q_values(&highest).unwrap()));
+    let refused = pretrained.q_values(&seen.features[1..]);
+    assert!(matches!(refused, Err(PretrainedError::Width { found: 38, expected: 39, .. })), "{refused:?}");
+}

@@ -17,6 +17,7 @@ mod comparing;
 mod conditioning;
 #[cfg(feature = "torch")]
 mod evaluating;
+mod exporting;
 #[cfg(feature = "torch")]
 mod init;
 mod interrupted;
@@ -64,6 +65,7 @@ fn help_teaches_and_is_no_error() {
     for command in [
         &["--help"][..],
         &["inspect", "--help"],
+        &["export", "--help"],
         &["merge", "--help"],
         &["meta-train", "--help"],
         &["train", "--help"],

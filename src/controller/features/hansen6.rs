@@ -3,24 +3,8 @@
 //! The paper maps them to [-1, 1] and does not say how. Its code used the extremes of each batch, so the network acted
 //! on other numbers than it learned from. Here one rule, fixed for the run, serves acting and learning:
 //!
-//! ```text
-//! L(v, v0) = s(ln(v / v0))     positive quantities; v ≤ 0 gives -1          s(x) = x / (1 + |x|)
-//! D(v, v0) = s(v / |v0|)       signed ones
-//! c, c0    the controlled value (learning rate or weight decay) and its start value
-//! f_t      the loss at x_t; where the weight decay λ (PyTorch's) is controlled, plus (λ/2) ||x_t||²: the paper's g;
-//!          NaN counts as infinite
-//! f0, p0   the first positive finite f and the first finite p of the run that is not 0          p = ⟨d(x̄), ∇f(x_t)⟩
-//! F        the M lowest f of this run before t
-//! ```
-//!
-//! | feature | formula | at the first step |
-//! |---|---|---|
-//! | value | L(c, c0) | 0 |
-//! | objective | L(f_t, f0) | 0 |
-//! | objective_max | L(max of the last M objectives, f_t included; f0) | 0 |
-//! | descent_dot | D(p, p0) | 0 |
-//! | rank | 1 if f_t ≤ min F, 0 if f_t ≤ max F, else -1 (equation 4) | 1 |
-//! | alignment | mean of sign(d_t · d_{t-1}), d = -∇f (equation 6) | 0 |
+//! Formulas stand in the table of [`Hansen6::NAMES`], their symbols in that of [`Hansen6::SYMBOLS`]. At the first step
+//! all are 0 but the rank, which is 1.
 //!
 //! What was not measured is 0, what is infinite is ±1.
 
@@ -46,7 +30,21 @@ impl Hansen6 {
     /// M: length of both lists.
     pub const MEMORY: usize = Lowest::MEMORY;
 
-    features! { NAMES [6], values(s: &Seen);
+    symbols! {
+        "M", "10, the length of all lists; the paper names no number";
+        "s(x)", "x / (1 + abs(x))";
+        "L(v, v0)", "s(ln(v / v0)), for positive quantities; where v is not above 0, -1";
+        "D(v, v0)", "s(v / abs(v0)), for signed ones";
+        "c, c0", "the controlled value (learning rate or weight decay) and its start value";
+        "f_t", "the loss at x_t; where the weight decay λ (PyTorch's) is controlled, plus (λ/2) ‖x_t‖²: the paper's g; NaN counts \
+            as infinite";
+        "p", "⟨d(x̄), ∇f(x_t)⟩: the direction d(x̄) = -(∇f(x̄) + λ x̄) from the base x̄ of the search, times the gradient";
+        "f0, p0", "the first positive finite f and the first finite p of the run that is not 0";
+        "F", "the M lowest f of this run before t";
+        "d_t, d_{t-1}", "-∇f at x_t, and at the x before it; the mean runs over all parameters";
+    }
+
+    features! { NAMES, FORMULAS [6], values(s: &Seen);
         "value", "L(c, c0)", s.value;
         "objective", "L(f_t, f0)", log_ratio(s.objective, s.first_objective);
         "objective_max", "L(max of the last M objectives, f_t included; f0)", log_ratio(s.highest, s.first_objective);

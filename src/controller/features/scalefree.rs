@@ -4,13 +4,7 @@
 //! probing and after that at a fixed number per doubling of the step count, so a feature means the same in a run of 400
 //! steps and in one of 40,000.
 //!
-//! ```text
-//! L          mean of the losses since the last decision     n   their number
-//! fast, slow, run     EMAs of L, half-lives 2, 8 and 32
-//! g, x, u    ||gradient||, ||parameters||, ||displacement since the last decision||
-//! s          variance of single losses: EMA, half-life 8, of that since the last decision; where n = 1,
-//!            of half the squared change of L
-//! ```
+//! Names and formulas stand in the table of [`ScaleFree::NAMES`], their symbols in that of [`ScaleFree::SYMBOLS`].
 
 use super::{Evidence, Lowest, scaled, softsign};
 use crate::policy::{Action, Measured, Move, Signals};
@@ -212,7 +206,31 @@ impl ScaleFree {
     /// Number of features, the first ones, in files of format 1.
     pub(in crate::controller) const N_OF_FORMAT_1: usize = 35;
 
-    features! { NAMES [39], values(s: &Seen<'_>);
+    symbols! {
+        "t, T", "number of inner steps so far, those that were skipped or undone included; the budget in steps";
+        "E", "number of steps of an epoch";
+        "L", "mean of the losses since the last decision, at least tiny; L_prev: L of the last decision";
+        "n", "number of the losses since the last decision; n_prev: n of the last decision";
+        "tiny", "1e-12; where the first L is below 1e-6 and neither 0 nor 1e-12, 1e-12 times the first L";
+        "first", "the first finite value of the run";
+        "EMA", "average over decisions: a + r (v - a) with r = 1 - 2^(-1 / half-life); it begins as the first finite value, and \
+            later ones that are not finite are left out; half-life 4 where none is named";
+        "fast, slow, run", "EMAs of L, half-lives 2, 8 and 32; min of fast: the lowest fast so far, this decision included";
+        "g, x, dx", "the gradient at this decision, the parameters, and their displacement since the last decision; in formulas \
+            of norms g and x stand for ‖g‖ and ‖x‖, and u for ‖dx‖; dx_prev, g_prev: those of the last decision; x_0: the \
+            parameters at the start";
+        "s", "variance of a single loss: EMA, half-life 8, of the variance of the losses since the last decision; where n = 1, of \
+            (L_prev - L)² / 2; in improvement, s before this decision is taken in";
+        "standard error", "of a difference: square root of the sum of both variances, plus tiny; the variance of an EMA of L \
+            begins as s / n and becomes (1 - r)² variance + r² s / n; that of min of fast is the one that fast had then, or, \
+            where none was known then, the first that is known";
+        "‖EMA g‖", "norm of the average of the gradient that becomes 3/4 of itself and 1/4 of g at every decision, and begins as g";
+        "lr, lr_0", "learning rate of this step before this decision, with what the cooldown makes of it; the one that the run \
+            began with (where the guard shortened its first step, the one after that)";
+        "λ", "weight decay before this decision, as in PyTorch: λ x is added to the gradient";
+    }
+
+    features! { NAMES, FORMULAS [39], values(s: &Seen<'_>);
         "rank", "1 if L ≤ min F, 0 if L ≤ max F, else -1; F = the 10 lowest L so far (Hu et al., eq. 4)", s.rank;
         "alignment", "mean sign(dx · dx_prev) (Hu et al., eq. 6, on updates)", scaled(s.m.alignment, 1.0);
         "alignment_ema", "EMA of the above", scaled(s.alignment, 1.0);
@@ -252,7 +270,7 @@ impl ScaleFree {
         "doublings_left", "1 - log2(T / t) / 5; -1 where T is unknown",
             s.signals.total_steps.map_or(-1.0, |total| scaled(1.0 - (total as f64 / s.t).log2() / 5.0, 1.0));
         "time", "log2(t + 1) / 8 - 1", scaled((s.t + 1.0).log2() / 8.0 - 1.0, 1.0);
-        "loss_rise", "(fast - min of fast) / its standard error / 3, softsign: has the loss really been lower?", softsign(s.rise / 3.0);
+        "loss_rise", "(fast - min of fast) / its standard error / 3, softsign: has the loss really been lower?", loss_rise(s.rise);
         "loss_trend", "(slow - fast) / its standard error / 3, softsign: does the loss really fall?", softsign(s.trend / 3.0);
         "loss_long_trend", "(run - slow) / its standard error / 3, softsign", softsign(s.long_trend / 3.0);
         "epochs_known", "1 where it is known how many steps E an epoch has, else 0",
@@ -339,6 +357,11 @@ impl ScaleFree {
             moves: self.moves.push(last_move),
         }
     }
+}
+
+/// The feature of a rise of the average loss above its lowest, in standard errors.
+pub(in crate::controller) fn loss_rise(rise: f64) -> f32 {
+    softsign(rise / 3.0)
 }
 
 /// Remembers the first finite value in `slot`.

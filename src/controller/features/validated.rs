@@ -2,13 +2,9 @@
 //!
 //! The unit of the loss or of time does not change these either, and averages run over decisions.
 //!
-//! ```text
-//! λ, x, g     weight decay, ||parameters||, ||gradient||
-//! τ           budget in steps, or where it is unknown the number of steps so far
-//! v           validation loss as last reported          gap  ln(v / EMA of the training loss, half-life 8)
-//! ```
-//!
-//! Features that are made of the validation loss are 0 where none was reported.
+//! Names and formulas stand in the tables of [`ScaleFree::NAMES`] and [`Validated::OWN`], their symbols in those of
+//! [`ScaleFree::SYMBOLS`] and [`Validated::SYMBOLS`]. Features that are made of the validation loss are 0 where none
+//! was reported.
 
 use super::scalefree::{Ema, ScaleFree, first, signed};
 use super::{Evidence, scaled, softsign};
@@ -66,7 +62,15 @@ struct Seen<'a> {
 }
 
 impl Validated {
-    features! { OWN [10], own(s: &Seen<'_>);
+    symbols! {
+        "λ_0", "weight decay that the run began with";
+        "τ", "budget in steps; where it is unknown, the number of steps so far and one";
+        "v", "validation loss as it was last reported, at least tiny; v_prev: v of the last decision; NaN counts as infinite, and \
+            where none was reported each feature made of it is 0";
+        "gap", "ln(v / EMA of L, half-life 8)";
+    }
+
+    features! { OWN, OWN_FORMULAS [10], own(s: &Seen<'_>);
         "decay_ratio", "log10(λ / λ_0) / 5", scaled((s.signals.weight_decay / s.signals.weight_decay_base).log10(), 5.0);
         "decay_force", "log10(λ x / g) / 4: gradient of the penalty over that of the loss",
             scaled((s.signals.weight_decay * s.m.param_norm / s.m.grad_norm).log10(), 4.0);
@@ -82,15 +86,10 @@ impl Validated {
     }
 
     /// Names of all features, in order: those of [`ScaleFree::NAMES`], then those of [`Validated::OWN`].
-    pub const NAMES: [&'static str; N_SCALEFREE + Self::OWN.len()] = {
-        let mut names = [""; N_SCALEFREE + Self::OWN.len()];
-        let mut i = 0;
-        while i < names.len() {
-            names[i] = if i < N_SCALEFREE { ScaleFree::NAMES[i] } else { Self::OWN[i - N_SCALEFREE] };
-            i += 1;
-        }
-        names
-    };
+    pub const NAMES: [&'static str; N_SCALEFREE + Self::OWN.len()] = joined(&ScaleFree::NAMES, &Self::OWN);
+
+    /// Formulas of all features, in the order of [`Validated::NAMES`].
+    pub const FORMULAS: [&'static str; Self::NAMES.len()] = joined(&ScaleFree::FORMULAS, &Self::OWN_FORMULAS);
 
     /// Whether a run can have left it so.
     pub(super) fn is_sound(&self) -> bool {
@@ -139,6 +138,17 @@ impl Validated {
         own.copy_from_slice(&Self::own(&seen));
         self.last = v;
     }
+}
+
+/// Both lists, one after the other. `N` is the sum of their lengths.
+const fn joined<const N: usize>(before: &[&'static str], after: &[&'static str]) -> [&'static str; N] {
+    let mut all = [""; N];
+    let mut i = 0;
+    while i < N {
+        all[i] = if i < before.len() { before[i] } else { after[i - before.len()] };
+        i += 1;
+    }
+    all
 }
 
 #[cfg(test)]
