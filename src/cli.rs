@@ -21,6 +21,7 @@ mod outputs;
 mod progress;
 mod storage;
 mod study;
+mod tensorboard;
 mod trials;
 mod tune;
 
