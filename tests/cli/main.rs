@@ -15,6 +15,7 @@ mod comparing;
 mod conditioning;
 #[cfg(feature = "torch")]
 mod evaluating;
+mod events;
 #[cfg(feature = "torch")]
 mod init;
 mod interrupted;
@@ -40,6 +41,7 @@ mod readme;
 mod resuming;
 #[cfg(feature = "torch")]
 mod tables;
+mod tensorboard;
 #[cfg(feature = "torch")]
 mod terminals;
 #[cfg(feature = "torch")]
