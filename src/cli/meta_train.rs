@@ -29,7 +29,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:
   qgd meta-train lr-single -o my-lr.qgd --seed 1 --log my-lr.jsonl
-  qgd meta-train lr-single -o my-lr.qgd --tensorboard events    # curves in `tensorboard --logdir events`
+  qgd meta-train lr-single -o my-lr.qgd --tensorboard tb    # then: tensorboard --logdir tb
   qgd meta-train big-rounds.toml -o my-lr.qgd --device cuda    # a GPU wants thousands of episodes_per_round")]
 pub struct MetaTrainArgs {
     /// The recipe: a file (`qgd help recipe`), or one that comes with qgd, by name (`qgd list recipes`).
@@ -178,7 +178,8 @@ fn train(
     let (seed, threads) = (args.seed, engine.n_threads());
     let (name, hash) = (&recipe.controller.name, recipe.whole().hash());
     note!("meta-training {name} (recipe {hash}, seed {seed}, {engine_name}, {threads} threads)");
-    let about = About::of(&recipe, seed, engine_name);
+    let about = |dir: &PathBuf| About::new(dir, &args.output, &recipe, seed, engine_name);
+    let about = args.tensorboard.as_ref().map(about);
     let tuning = Tuning::begin(Workload::of(&recipe));
     let on_net = || tuning.count();
     let mut training = if args.resume && checkpoint.exists() {
@@ -188,19 +189,19 @@ fn train(
     };
     n_kept.store(training.rounds_done(), Ordering::Relaxed);
     let mut outlook = tuning.rounds_from(training.rounds_done());
-    let events = args.tensorboard.as_deref().map(|dir| about.begin(dir, &args.output, training.rounds_done()));
-    let events = events.transpose()?;
+    let events = about.map(|about| about.begin(training.rounds_done())).transpose()?;
     while !training.is_finished() {
         let report = training.round()?;
+        // Before the checkpoint: a round that is done again voids what was said of it.
+        if let Some(events) = &events {
+            events.round(&report);
+        }
         training.checkpoint(checkpoint)?;
         n_kept.store(training.rounds_done(), Ordering::Relaxed);
         if report.is_best {
             training.finish()?.save(&args.output)?;
         }
         outlook.show(&report);
-        if let Some(events) = &events {
-            events.round(&report);
-        }
         if let Some(file) = &mut log {
             let mut line = serde_json::to_vec(&LogLine { engine: engine_name, report: &report })?;
             line.push(b'\n');

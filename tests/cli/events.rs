@@ -230,9 +230,7 @@ fn read_session(tag: &str, content: &[(u64, Field<'_>)], run: &mut Value) {
         "_hparams_/session_start_info" => {}
         "_hparams_/session_end_info" => {
             let end = fields(one(content, 4).unwrap().bytes());
-            let Some(Field::Whole(status)) = one(&end, 1) else {
-                panic!("an end without a status")
-            };
+            let Some(Field::Whole(status)) = one(&end, 1) else { panic!("an end without a status") };
             run["session"]["status"] = json!(status);
         }
         other => panic!("nothing of a session: {other}"),

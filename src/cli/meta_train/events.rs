@@ -3,17 +3,21 @@
 use crate::cli::tensorboard::{self, EventFile, Hparam, Status, Summary, action_name, folder_name};
 use anyhow::Result;
 use qgd::meta::{RoundReport, Stage, TrainingRecipe};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
-/// What is said of a meta-training at its begin.
+/// What is said of a meta-training when its rounds begin.
 pub struct About {
+    folder: PathBuf,
     /// Tags of the shares of the actions, in the order of the Q-network's outputs.
     shares: Vec<String>,
     params: [(&'static str, Hparam); 4],
 }
 
 impl About {
-    pub fn of(recipe: &TrainingRecipe, seed: u64, engine: &str) -> Self {
+    /// The meta-training of `output`, whose folder is below `dir` and is told here.
+    pub fn new(dir: &Path, output: &Path, recipe: &TrainingRecipe, seed: u64, engine: &str) -> Self {
+        let folder = dir.join(folder_name(&output.file_stem().unwrap_or_default().to_string_lossy()));
+        tensorboard::tell(dir, &folder);
         let controller = &recipe.controller;
         let tag = |&action: &_| format!("actions/{}", action_name(controller.controls, action));
         let params = [
@@ -22,17 +26,15 @@ impl About {
             ("seed", (seed as f64).into()),
             ("engine", engine.into()),
         ];
-        Self { shares: controller.actions().iter().map(tag).collect(), params }
+        Self { folder, shares: controller.actions().iter().map(tag).collect(), params }
     }
 
-    /// Begins an event file below `dir` for the meta-training of `output`, of which so many rounds are done. A
-    /// meta-training that replaces the output replaces the curves too.
-    pub fn begin(self, dir: &Path, output: &Path, rounds_done: u32) -> Result<RoundEvents> {
-        let folder = dir.join(folder_name(&output.file_stem().unwrap_or_default().to_string_lossy()));
+    /// Begins an event file, when so many rounds are done. A meta-training that replaces the output replaces the curves
+    /// too.
+    pub fn begin(self, rounds_done: u32) -> Result<RoundEvents> {
         let next = i64::from(rounds_done) + 1;
-        let file = EventFile::begin(&folder, next)?;
-        tensorboard::tell(dir, &folder);
-        file.write(next, &Summary::new().session_begins(&tensorboard::session(&folder), self.params));
+        let file = EventFile::begin(&self.folder, next)?;
+        file.write(next, &Summary::new().session_begins(&tensorboard::session(&self.folder), self.params));
         Ok(RoundEvents { file, shares: self.shares })
     }
 }
