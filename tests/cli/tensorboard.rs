@@ -32,8 +32,8 @@ fn recipe(sandbox: &Sandbox) {
         "recipe.toml",
         "schema = 1\nname = 'r'\ndescription = 'test'\ncontrols = 'lr'\nmoves = ['halve', 'accept', 'grow']\n\
          features = 'scalefree'\n[pace]\nprobe_steps = 16\n[network]\nhidden = [4]\n\
-         [training]\nrounds = 12\nvalidate_every = 3\nepisodes_per_round = 6\nupdates_per_round = 1\nvalidation_tasks = 1\n\
-         [training.polish]\nrounds = 4\nepisodes_per_round = 2\n[training.tasks]\nhorizon = [30, 40]",
+         [training]\nrounds = 4\nvalidate_every = 2\nepisodes_per_round = 6\nupdates_per_round = 1\nvalidation_tasks = 1\n\
+         [training.polish]\nrounds = 2\nepisodes_per_round = 2\n[training.tasks]\nhorizon = [30, 40]",
     );
 }
 
@@ -46,7 +46,7 @@ fn a_meta_training_says_what_its_log_says() {
         &["meta-train", "recipe.toml", "-o", "my.qgd", "--log", "log", "--tensorboard", "tb", "--threads", "1"],
     );
     let (events, log) = (Events::read(&sandbox, "tb"), lines(&sandbox, "log"));
-    assert_eq!((events.runs(), log.len()), (vec!["my"], 16));
+    assert_eq!((events.runs(), log.len()), (vec!["my"], 6));
     let expect = |tag: &str, value: &dyn Fn(&Value) -> Option<Value>| {
         let point = |line: &Value| Some((line["round"].as_i64().unwrap(), single(&value(line)?)));
         let expected: Vec<_> = log.iter().filter_map(point).collect();
