@@ -22,6 +22,7 @@ mod outputs;
 mod progress;
 mod storage;
 mod study;
+mod tensorboard;
 mod trials;
 mod tune;
 

@@ -2,6 +2,7 @@
 
 mod bench;
 mod cache;
+mod events;
 mod groups;
 mod peers;
 mod plan;
@@ -16,6 +17,7 @@ use super::decider::Decider;
 use super::failure::Failure;
 use super::outputs::{Files, Results};
 use super::setting::{self, Machine};
+use super::tensorboard;
 use anyhow::anyhow;
 use cache::Cache;
 use peers::Peers;
@@ -33,6 +35,8 @@ const EXAMPLES: &str = "Examples:
     qgd evaluate lr --quick
   The table behind a claim; run the same line again after a kill, and it goes on:
     qgd evaluate my.qgd --data-dir DIR --json my.json --markdown my.md --svg my.svg
+  The same in `tensorboard --logdir events`:
+    qgd evaluate my.qgd --data-dir DIR --tensorboard events
   Long runs, and results of rivals in PyTorch beside ours:
     qgd evaluate my.qgd --suite long --data-dir DIR
     qgd evaluate my.qgd --data-dir DIR --merge letter.json wine.json";
@@ -84,6 +88,10 @@ pub struct EvaluateArgs {
     /// Write the problems and the means by regime as Markdown
     #[arg(long, value_name = "OUT.md", help_heading = "Output")]
     markdown: Option<PathBuf>,
+    /// Write event files for TensorBoard, when all runs are done: a folder for each method below this one, with its final
+    /// loss over the starts on each problem, and the ratios
+    #[arg(long, value_name = "DIR", help_heading = "Output")]
+    tensorboard: Option<PathBuf>,
     /// Draw the final loss over the start
     #[arg(long, value_name = "OUT.svg", help_heading = "Output")]
     svg: Option<PathBuf>,
@@ -112,6 +120,9 @@ impl EvaluateArgs {
         results.write(self.json.as_deref(), || Ok(serde_json::to_vec_pretty(&report)?));
         results.write(self.markdown.as_deref(), || Ok(report.markdown().into()));
         results.write(self.svg.as_deref(), || Ok(report.picture().into()));
+        if let Some(Err(error)) = self.tensorboard.as_deref().map(|dir| events::write(dir, &report)) {
+            results.failed(Failure::Failed(error));
+        }
         results.tell(report.in_words().trim_end())
     }
 
@@ -126,7 +137,8 @@ impl EvaluateArgs {
         files.writes_folder("--cache", Some(&self.cache), &[cache::FILE_NAME])?;
         files.writes("--json", self.json.as_deref())?;
         files.writes("--markdown", self.markdown.as_deref())?;
-        files.writes("--svg", self.svg.as_deref())
+        files.writes("--svg", self.svg.as_deref())?;
+        tensorboard::check(&mut files, self.tensorboard.as_deref())
     }
 
     fn report(&self, plan: &Plan, cache: &Cache, peers: &[Peers]) -> Result<Report, Failure> {

@@ -1,5 +1,6 @@
 //! `qgd meta-train`: from a recipe to a pretrained controller.
 
+mod events;
 mod outlook;
 mod tables;
 
@@ -7,8 +8,10 @@ use super::ending;
 use super::failure::Failure;
 use super::lock::Lock;
 use super::outputs::Files;
+use super::tensorboard;
 use anyhow::{Context, Result, anyhow};
 use clap::{Args, ValueEnum};
+use events::About;
 use outlook::Tuning;
 use qgd::meta::{Engine, MetaTraining, RoundReport, TrainingRecipe, Workload};
 use serde::Serialize;
@@ -26,6 +29,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:
   qgd meta-train lr-single -o my-lr.qgd --seed 1 --log my-lr.jsonl
+  qgd meta-train lr-single -o my-lr.qgd --tensorboard tb    # then: tensorboard --logdir tb
   qgd meta-train big-rounds.toml -o my-lr.qgd --device cuda    # a GPU wants thousands of episodes_per_round")]
 pub struct MetaTrainArgs {
     /// The recipe: a file (`qgd help recipe`), or one that comes with qgd, by name (`qgd list recipes`).
@@ -49,6 +53,10 @@ pub struct MetaTrainArgs {
     /// Append one JSON line for each round to this file.
     #[arg(long, value_name = "FILE")]
     log: Option<PathBuf>,
+    /// Write event files for TensorBoard into a folder below this one, named as the output: of every round the return, the
+    /// loss and size of Q, the shares of the actions; the validations.
+    #[arg(long, value_name = "DIR")]
+    tensorboard: Option<PathBuf>,
     /// What the nets of the tasks are trained on: cpu, cuda or cuda:N.
     #[arg(long, default_value = "cpu", value_name = "DEVICE", value_parser = device)]
     device: Place,
@@ -138,6 +146,7 @@ pub fn run(args: &MetaTrainArgs) -> Result<(), Failure> {
     files.writes("--output", Some(&args.output))?;
     files.writes("--output (its checkpoint)", Some(&checkpoint))?;
     files.writes("--log", args.log.as_deref())?;
+    tensorboard::check(&mut files, args.tensorboard.as_deref())?;
     let (n_kept, n_rounds) = (AtomicU32::new(0), Workload::of(&recipe).n_rounds());
     let kept = || in_words(&checkpoint, n_kept.load(Ordering::Relaxed), n_rounds);
     let work = || {
@@ -169,6 +178,8 @@ fn train(
     let (seed, threads) = (args.seed, engine.n_threads());
     let (name, hash) = (&recipe.controller.name, recipe.whole().hash());
     note!("meta-training {name} (recipe {hash}, seed {seed}, {engine_name}, {threads} threads)");
+    let about = |dir: &PathBuf| About::new(dir, &args.output, &recipe, seed, engine_name);
+    let about = args.tensorboard.as_ref().map(about);
     let tuning = Tuning::begin(Workload::of(&recipe));
     let on_net = || tuning.count();
     let mut training = if args.resume && checkpoint.exists() {
@@ -178,8 +189,13 @@ fn train(
     };
     n_kept.store(training.rounds_done(), Ordering::Relaxed);
     let mut outlook = tuning.rounds_from(training.rounds_done());
+    let events = about.map(|about| about.begin(training.rounds_done())).transpose()?;
     while !training.is_finished() {
         let report = training.round()?;
+        // Before the checkpoint: a round that is done again voids what was said of it.
+        if let Some(events) = &events {
+            events.round(&report);
+        }
         training.checkpoint(checkpoint)?;
         n_kept.store(training.rounds_done(), Ordering::Relaxed);
         if report.is_best {
@@ -199,7 +215,7 @@ fn train(
     training.finish()?.save(&args.output)?;
     std::fs::remove_file(checkpoint).with_context(|| format!("cannot remove {}", checkpoint.display()))?;
     note!("wrote {}", args.output.display());
-    Ok(())
+    events.map_or(Ok(()), |events| events.end(training.n_rounds()))
 }
 
 /// `FILE.checkpoint` or `FILE.lock`; a checksum stands for a name of FILE that leaves no room for more.

@@ -78,7 +78,6 @@ impl Files {
     }
 
     /// The same for a folder, which may be made, and for the files of these names in it.
-    #[cfg(feature = "torch")]
     pub fn writes_folder(&mut self, flag: &str, folder: Option<&Path>, names: &[&str]) -> Result<(), Failure> {
         let Some(folder) = folder else { return Ok(()) };
         if folder.exists() && !folder.is_dir() {

@@ -26,6 +26,8 @@ pub struct Run {
     train: TensorSplit,
     /// Validation examples whose loss the controller is told, where it is told one.
     watched: Option<TensorSplit>,
+    /// The loss that it was told last, until somebody takes it.
+    told: Option<f64>,
 }
 
 /// Largest number of validation examples whose loss a controller is told.
@@ -51,7 +53,7 @@ impl Run {
         let optimizer = optimizer.map_err(torch_failure)?;
         let train = TensorSplit::new(&data.train, device).map_err(net_failure)?;
         let watched = watched(task, data, decider, device)?;
-        Ok(Self { vs, optimizer, batches, dropout: rng::stream(seed, "dropout"), net, train, watched })
+        Ok(Self { vs, optimizer, batches, dropout: rng::stream(seed, "dropout"), net, train, watched, told: None })
     }
 
     /// One optimizer step. Answers its loss, which is still on the device.
@@ -62,6 +64,7 @@ impl Run {
         if let Some(split) = self.watched.as_ref().filter(|_| self.optimizer.is_due()) {
             let seen = self.optimizer.averaged(|| nets::evaluate(&self.net, split))??;
             self.optimizer.observe_validation(seen.loss);
+            self.told = Some(seen.loss);
         }
         let indices = self.batches.draw();
         let (inputs, targets) = self.train.batch(indices.as_deref())?;
@@ -69,6 +72,11 @@ impl Run {
         let loss = self.net.training_loss(self.train.kind, &output, &targets)?;
         self.optimizer.backward_step(&loss)?;
         Ok(loss)
+    }
+
+    /// The validation loss that the controller was told in the last step; None where it was told none.
+    pub fn take_told_validation(&mut self) -> Option<f64> {
+        self.told.take()
     }
 
     /// Loss and accuracy of the net on one split; of the average, with a schedule-free optimizer.

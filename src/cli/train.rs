@@ -1,6 +1,7 @@
 //! `qgd train`: trains the net of a task file.
 
 mod checkpoint;
+mod events;
 mod outcome;
 mod trace;
 
@@ -11,8 +12,10 @@ use super::outputs::{Files, Results};
 use super::progress::Progress;
 use super::run::Run;
 use super::setting::{self, Machine, Overrides};
+use super::tensorboard;
 use anyhow::anyhow;
 use checkpoint::{Checkpoints, Identity};
+use events::RunEvents;
 use outcome::Outcome;
 use qgd::data::{Dataset, Fitted};
 use qgd::report::number;
@@ -30,7 +33,10 @@ const EXAMPLES: &str = "Examples:
   The same with what one would use otherwise:
     qgd train demo --lr 1e-5 --schedule cosine
   A run that may be killed at any time and goes on where it was; run the same line again:
-    qgd train digits --controller lr --resume runs/digits --trace digits.jsonl --json digits.json";
+    qgd train digits --controller lr --resume runs/digits --trace digits.jsonl --json digits.json
+  Curves of several runs, laid over each other by `tensorboard --logdir events`:
+    qgd train digits --lr 1e-5 --controller lr --tensorboard events
+    qgd train digits --lr 1e-5 --schedule cosine --tensorboard events";
 
 /// Train the net of a task file
 ///
@@ -70,6 +76,10 @@ pub struct TrainArgs {
     /// pipe it streams; where its reader goes away, the run goes on without it
     #[arg(long, value_name = "OUT.jsonl", help_heading = "Output")]
     trace: Option<PathBuf>,
+    /// Write event files for TensorBoard into a folder of its own below this one: of every decision the loss, learning
+    /// rate, weight decay, action, Q-values, features and what the guard found; the losses at the end
+    #[arg(long, value_name = "DIR", help_heading = "Output")]
+    tensorboard: Option<PathBuf>,
     /// Keep a checkpoint in this folder, and go on from it if there is one. One process at a time
     #[arg(long, value_name = "DIR", help_heading = "Output")]
     resume: Option<PathBuf>,
@@ -136,7 +146,8 @@ impl TrainArgs {
         files.writes_folder("--resume", self.resume.as_deref(), &checkpoint::FILE_NAMES)?;
         files.writes("--save", self.save.as_deref())?;
         files.writes("--json", self.json.as_deref())?;
-        files.writes("--trace", self.trace.as_deref())
+        files.writes("--trace", self.trace.as_deref())?;
+        tensorboard::check(&mut files, self.tensorboard.as_deref())
     }
 
     fn checkpoints(&self, dir: &Path, task: &TaskSpec, decider: &Decider) -> Result<Checkpoints, Failure> {
@@ -174,6 +185,10 @@ impl TrainArgs {
         if let Some(trace) = &trace {
             run.optimizer.on_decision(trace.callback());
         }
+        let events = self.events(task, decider, start.steps)?;
+        if let Some(events) = &events {
+            run.optimizer.on_decision(events.callback());
+        }
         let started = Instant::now();
         let wall_s = || start.wall_s + started.elapsed().as_secs_f64();
         let (finds_at, mut lr_found) = (decider.finds_at(task.train.steps), start.lr_found);
@@ -183,6 +198,9 @@ impl TrainArgs {
             let loss = run.step()?;
             if finds_at == Some(done) {
                 lr_found = Some(run.optimizer.lr());
+            }
+            if let Some((events, loss)) = events.as_ref().zip(run.take_told_validation()) {
+                events.validation(done - 1, loss);
             }
             if progress.wants(done) {
                 let loss = loss.f_double_value(&[])?;
@@ -213,7 +231,17 @@ impl TrainArgs {
         run.optimizer.finish()?;
         let is_as_at_start = run.fingerprint()? == at_start;
         let end = checkpoint::Progress { wall_s: wall_s(), lr_found, ..start };
-        Outcome::of(task, decider, self, run, data, end, is_as_at_start)
+        let outcome = Outcome::of(task, decider, self, run, data, end, is_as_at_start)?;
+        if let Some(events) = events {
+            events.end(task.train.steps, &outcome);
+            events.failure().into_iter().for_each(|failure| results.failed(failure));
+        }
+        Ok(outcome)
+    }
+
+    fn events(&self, task: &TaskSpec, decider: &Decider, steps: u64) -> Result<Option<RunEvents>, Failure> {
+        let Some(dir) = &self.tensorboard else { return Ok(None) };
+        Ok(Some(RunEvents::begin(dir, (task, decider, self.seed), self.resume.as_deref(), steps)?))
     }
 }
 

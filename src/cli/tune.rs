@@ -1,6 +1,7 @@
 //! `qgd tune`, which tunes any program, and `qgd worker`, which runs trials of a study that is there.
 
 mod child;
+mod events;
 mod failures;
 #[cfg(feature = "torch")]
 mod in_process;
@@ -11,10 +12,13 @@ mod template;
 
 use super::failure::Failure;
 use super::interrupt;
+use super::outputs::Files;
 use super::progress::Progress;
+use super::tensorboard;
 use anyhow::{Context, anyhow};
 use child::{Numbers, Runner};
 use clap::Args;
+use events::StudyEvents;
 use failures::Failures;
 #[cfg(feature = "torch")]
 use in_process::TaskObjective;
@@ -88,6 +92,10 @@ struct WorkArgs {
     /// Folder for the output of every trial. [default: STUDY-logs]
     #[arg(long)]
     logs: Option<PathBuf>,
+    /// Write event files for TensorBoard into a folder below this one, named as the study: the value of every trial, and in
+    /// a folder for each trial that runs here its parameters (tab HPARAMS), its intermediate values and its end
+    #[arg(long, value_name = "DIR")]
+    tensorboard: Option<PathBuf>,
     /// The program and its arguments. {name} stands for a parameter, {{ and }} for braces. An argument whose parameter is
     /// not active in a trial is left out, with the option before it.
     #[cfg_attr(feature = "torch", arg(last = true, required_unless_present = "task", value_name = "COMMAND"))]
@@ -110,7 +118,8 @@ const EXAMPLES: &str = "Examples:
     qgd tune space.toml --trials 200 --workers 4 -- python train.py --lr {lr} --layers {layers}
   The net of a task file, with a controller in each trial:
     qgd tune net --task digits --controller lr --trials 30 --pruner median
-
+  Curves and the parameters of all trials in `tensorboard --logdir events`:
+    qgd tune space.toml --tensorboard events -- python train.py --lr {lr}
   One trial on each of four GPUs:
     qgd tune space.toml --workers 4 -- sh -c 'CUDA_VISIBLE_DEVICES=$QGD_WORKER exec python train.py --lr {lr}'
 
@@ -247,7 +256,8 @@ impl WorkArgs {
         let (found, allowed) = (self.max_failures.to_string(), format!("at least 1 and at most {MAX_TRIALS}"));
         need((1..=MAX_TRIALS).contains(&self.max_failures), "--max-failures", found, &allowed)?;
         let timeout = self.timeout.unwrap_or(1.0);
-        need(timeout > 0.0 && timeout <= 1e9, "--timeout", timeout.to_string(), "above 0 and at most 1e9 seconds")
+        need(timeout > 0.0 && timeout <= 1e9, "--timeout", timeout.to_string(), "above 0 and at most 1e9 seconds")?;
+        tensorboard::check(&mut Files::default(), self.tensorboard.as_deref())
     }
 
     fn objective(&self, space: &Space, directions: &[Direction]) -> Result<Objective, Failure> {
@@ -263,15 +273,16 @@ impl WorkArgs {
     }
 
     fn run(&self, study: &Study, objective: Objective) -> Result<(), Failure> {
+        let events = StudyEvents::begin(self.tensorboard.as_deref(), study)?;
         match objective {
             Objective::Command(template) => {
                 let runner = self.runner(study, template)?;
-                self.optimize(study, |trial| runner.run(trial))
+                self.optimize(study, &events, |trial| runner.run(trial, &events))
             }
             #[cfg(feature = "torch")]
             Objective::Task(objective) => {
                 let objective = objective.of_study(study, self.timeout())?;
-                self.optimize(study, |trial| objective.run(trial))
+                self.optimize(study, &events, |trial| objective.run(trial, &events))
             }
         }
     }
@@ -294,6 +305,7 @@ impl WorkArgs {
     fn optimize(
         &self,
         study: &Study,
+        events: &StudyEvents,
         objective: impl Fn(&ActiveTrial<'_>) -> Result<Outcome, Box<dyn std::error::Error + Send + Sync>> + Sync,
     ) -> Result<(), Failure> {
         let config = study.config();
@@ -307,7 +319,10 @@ impl WorkArgs {
             config.seed
         );
         let failures = Failures::default();
-        let on_trial = |study: &Study, trial: &Trial| show(&progress, &failures, study, trial);
+        let on_trial = |study: &Study, trial: &Trial| {
+            events.ends(study, trial);
+            show(&progress, &failures, study, trial);
+        };
         let options = Optimize {
             n_trials: self.trials,
             n_jobs: self.workers,
@@ -317,6 +332,7 @@ impl WorkArgs {
         };
         let uninterrupted = |trial: &ActiveTrial<'_>| {
             if interrupt::signal().is_none() {
+                events.begins(trial);
                 return objective(trial);
             }
             // The signal came before the study began.
@@ -326,6 +342,7 @@ impl WorkArgs {
         let done = interrupt::watching(|| study.stop(), || study.optimize(&options, uninterrupted))?;
         progress.finish();
         let best = done.and_then(|()| study.trials());
+        let written = events.finish(best.as_deref().unwrap_or_default());
         if let Some(signal) = interrupt::signal() {
             match best {
                 Ok(trials) => super::trials::print_best(config, &trials),
@@ -334,7 +351,7 @@ impl WorkArgs {
             return Err(Failure::Interrupted(signal));
         }
         super::trials::print_best(config, &best.map_err(Failure::of_tuner)?);
-        Ok(())
+        written
     }
 }
 

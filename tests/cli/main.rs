@@ -17,6 +17,7 @@ mod comparing;
 mod conditioning;
 #[cfg(feature = "torch")]
 mod evaluating;
+mod events;
 mod exporting;
 #[cfg(feature = "torch")]
 mod init;
@@ -43,6 +44,7 @@ mod readme;
 mod resuming;
 #[cfg(feature = "torch")]
 mod tables;
+mod tensorboard;
 #[cfg(feature = "torch")]
 mod terminals;
 #[cfg(feature = "torch")]

@@ -104,6 +104,18 @@ impl Outcome {
         })
     }
 
+    /// The losses and accuracies that there are, with their names in JSON.
+    pub fn scores(&self) -> Vec<(&'static str, f64)> {
+        let scores = [
+            ("train_loss", Some(self.train_loss)),
+            ("validation_loss", self.validation_loss),
+            ("validation_accuracy", self.validation_accuracy),
+            ("test_loss", self.test_loss),
+            ("test_accuracy", self.test_accuracy),
+        ];
+        scores.into_iter().filter_map(|(name, score)| Some((name, score?))).collect()
+    }
+
     /// What to look at after a run that has led nowhere.
     fn advice(&self) -> &'static str {
         if self.rollbacks > 0 && self.lr_last < self.lr_first {

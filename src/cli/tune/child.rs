@@ -1,5 +1,6 @@
 //! One trial as a child process: started, listened to, stopped.
 
+use super::events::StudyEvents;
 use super::leash::{self, Ending, Leash, MARK, Order, Started};
 use super::lines;
 use super::output::{self, Said};
@@ -49,14 +50,14 @@ type Error = Box<dyn std::error::Error + Send + Sync>;
 
 impl Runner {
     /// Runs the command with the parameters of a trial to its end.
-    pub fn run(&self, trial: &ActiveTrial<'_>) -> Result<Outcome, Error> {
+    pub fn run(&self, trial: &ActiveTrial<'_>, events: &StudyEvents) -> Result<Outcome, Error> {
         let (number, log) = (self.numbers.take(), self.logs.join(format!("{:06}.log", trial.number())));
         let file = File::options().create(true).append(true).open(&log);
         let file = file.with_context(|| format!("cannot write the log {}", log.display()))?;
         // An earlier attempt at this trial may have written into it.
         let begin = file.metadata().map_or(0, |log| log.len());
         let mut program = Program::start(&self.leash, &self.order(trial, number.0)?, file)?;
-        let heard = self.listen(&mut program, trial);
+        let heard = self.listen(&mut program, trial, events);
         let said_late = program.end();
         if program.ending == Some(Ending::Lost) {
             self.leash.replace(program.generation);
@@ -67,7 +68,7 @@ impl Runner {
             Heard::TooLong(limit) => Err(format!("it did not end within {} s", limit.as_secs_f64())),
             Heard::End { mut result, would_prune } => {
                 for said in said_late {
-                    note(trial, said, &mut result)?;
+                    note(trial, events, said, &mut result)?;
                 }
                 judged(program.ending.as_ref(), result, would_prune)
             }
@@ -88,12 +89,12 @@ impl Runner {
         Ok(Order { arguments: self.template.fill(trial), environment })
     }
 
-    fn listen(&self, program: &mut Program, trial: &ActiveTrial<'_>) -> Result<Heard, Error> {
+    fn listen(&self, program: &mut Program, trial: &ActiveTrial<'_>, events: &StudyEvents) -> Result<Heard, Error> {
         let (start, mut result, mut pruned, mut ended) = (Instant::now(), None, None::<Instant>, None::<Instant>);
         loop {
             match program.next() {
                 Some(Event::Said(said)) => {
-                    let judges = note(trial, said, &mut result)? && self.prunes && pruned.is_none();
+                    let judges = note(trial, events, said, &mut result)? && self.prunes && pruned.is_none();
                     if judges && trial.should_prune()? {
                         pruned = Some(Instant::now());
                     }
@@ -135,9 +136,18 @@ enum Heard {
 }
 
 /// Takes note of what a program said. Answers whether it was an intermediate value.
-fn note(trial: &ActiveTrial<'_>, said: Said, result: &mut Option<Outcome>) -> Result<bool, TunerError> {
+fn note(
+    trial: &ActiveTrial<'_>,
+    events: &StudyEvents,
+    said: Said,
+    result: &mut Option<Outcome>,
+) -> Result<bool, TunerError> {
     match said {
-        Said::Step(step, value) => trial.report(step, value).map(|()| true),
+        Said::Step(step, value) => {
+            trial.report(step, value)?;
+            events.reports(trial.number(), step, value);
+            Ok(true)
+        }
         Said::Result(outcome) => {
             *result = Some(outcome);
             Ok(false)

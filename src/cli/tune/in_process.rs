@@ -3,6 +3,7 @@
 
 mod keys;
 
+use super::events::StudyEvents;
 use crate::cli::decider::Decider;
 use crate::cli::failure::Failure;
 use crate::cli::interrupt;
@@ -102,11 +103,11 @@ impl TaskObjective {
 
     /// Trains a net to its end, or until the pruner stops it. Answers the validation loss, or the accuracy where that
     /// is to be maximized.
-    pub fn run(&self, trial: &ActiveTrial<'_>) -> Result<Outcome, Error> {
-        self.trained(trial).map_err(|failure| failure.to_string().into())
+    pub fn run(&self, trial: &ActiveTrial<'_>, events: &StudyEvents) -> Result<Outcome, Error> {
+        self.trained(trial, events).map_err(|failure| failure.to_string().into())
     }
 
-    fn trained(&self, trial: &ActiveTrial<'_>) -> Result<Outcome, Failure> {
+    fn trained(&self, trial: &ActiveTrial<'_>, events: &StudyEvents) -> Result<Outcome, Failure> {
         // Trials side by side use the cores better than the small products of one trial can.
         tch::set_num_threads(1);
         let task = self.keys.task(trial.params())?;
@@ -120,7 +121,7 @@ impl TaskObjective {
             }
             _ = run.step()?;
             if done % interval == 0 && done < n_steps {
-                self.report(trial, done, run.score(&validation)?)?;
+                self.report(trial, events, done, run.score(&validation)?)?;
                 if trial.should_prune()? {
                     return Ok(Outcome::pruned());
                 }
@@ -131,12 +132,21 @@ impl TaskObjective {
         }
         let scores = run.evaluate(&self.data)?;
         self.note(trial, &run, &scores)?;
-        self.report(trial, n_steps, scores.validation)?;
+        self.report(trial, events, n_steps, scores.validation)?;
         Ok(self.value(scores.validation).into())
     }
 
-    fn report(&self, trial: &ActiveTrial<'_>, done: u64, evaluation: Evaluation) -> Result<(), Failure> {
-        Ok(trial.report(i64::try_from(done)?, self.value(evaluation))?)
+    fn report(
+        &self,
+        trial: &ActiveTrial<'_>,
+        events: &StudyEvents,
+        done: u64,
+        evaluation: Evaluation,
+    ) -> Result<(), Failure> {
+        let (step, value) = (i64::try_from(done)?, self.value(evaluation));
+        trial.report(step, value)?;
+        events.reports(trial.number(), step, value);
+        Ok(())
     }
 
     /// Value of a trial. That of a run that diverged is the worst possible.
