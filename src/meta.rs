@@ -13,6 +13,7 @@ mod architecture;
 mod batched;
 mod engine;
 mod exp;
+mod hindsight;
 mod line_search;
 mod mlp;
 mod optimizer;
@@ -28,6 +29,7 @@ mod train;
 mod validation;
 
 pub use engine::{Engine, EngineError};
+pub use hindsight::HindsightConfig;
 pub use line_search::line_search_rollout;
 pub use mlp::{InnerActivation, Target};
 pub use optimizer::{InnerAlgorithm, InnerOptimizer};

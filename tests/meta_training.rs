@@ -5,7 +5,7 @@
 use qgd::controller::ScaleFree;
 use qgd::dqn::{InverseDistance, Judge, RewardConfig};
 use qgd::driver::{LineSearch, minimize};
-use qgd::meta::{MetaTraining, PolishConfig, RoundReport, Stage, TrainingRecipe, ValidationSet};
+use qgd::meta::{HindsightConfig, MetaTraining, PolishConfig, RoundReport, Stage, TrainingRecipe, ValidationSet};
 use qgd::{Controller, Controls, Pretrained};
 use std::path::Path;
 use std::sync::Arc;
@@ -140,6 +140,35 @@ fn a_checkpoint_of_another_recipe_or_seed_is_refused() {
     let mut other = tiny();
     other.training.agent.n_step += 1;
     assert!(error(other, 5).contains("recipe"));
+}
+
+#[test]
+fn learning_in_hindsight_is_resumed_to_the_byte_and_comes_nearer_to_the_best_level() {
+    let mut recipe = tiny_of("lr");
+    recipe.training.hindsight = Some(HindsightConfig { tasks: 4 });
+    recipe.training.polish = None;
+    let folder = tempfile::tempdir().unwrap();
+    let (output, checkpoint) = (folder.path().join("a.qgd"), folder.path().join("checkpoint"));
+    let whole = finish(MetaTraining::new(recipe.clone(), 3, 1).unwrap(), &output);
+    let mut training = MetaTraining::new(recipe.clone(), 3, 2).unwrap();
+    training.round().unwrap();
+    training.checkpoint(&checkpoint).unwrap();
+    assert!(finish(MetaTraining::resume(&checkpoint, recipe.clone(), 3, 2).unwrap(), &output) == whole);
+
+    recipe.training.rounds = 40;
+    recipe.training.episodes_per_round = 24;
+    recipe.training.updates_per_round = 24;
+    recipe.training.validate_every = 100;
+    recipe.training.tasks.families = vec![1.0, 0.0, 0.0, 0.0];
+    recipe.training.agent.lr = 3e-3;
+    let mut training = MetaTraining::new(recipe, 3, 2).unwrap();
+    let mut earned = Vec::new();
+    while !training.is_finished() {
+        earned.push(learned(&training.round().unwrap()).0);
+    }
+    let mean = |values: &[f64]| values.iter().sum::<f64>() / values.len() as f64;
+    let (first, last) = (mean(&earned[..5]), mean(&earned[35..]));
+    assert!(first < 0.0 && last < 0.0 && last > 0.8 * first, "the values of the moves: {first:.2}, then {last:.2}");
 }
 
 #[test]

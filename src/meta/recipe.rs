@@ -1,6 +1,7 @@
 //! Training recipes: how a controller is meta-trained. A [`Recipe`] with its table `[training]` read.
 
 use super::check_rounds;
+use super::hindsight::HindsightConfig;
 use super::optimizer::InnerAlgorithm;
 use super::polish::PolishConfig;
 use super::tables::Tables;
@@ -11,6 +12,7 @@ use crate::dqn::{
 };
 use crate::driver::{GuardConfig, Pace};
 use crate::limits::{OutOfRange, RATES, within};
+use crate::policy::Controls;
 use serde::{Deserialize, Serialize};
 use std::path::Path;
 use std::sync::Arc;
@@ -91,6 +93,11 @@ impl TrainingRecipe {
 
     fn check(&self) -> Result<(), OutOfRange> {
         self.training.check().map_err(|error| error.under("training"))?;
+        let (hindsight, controller) = (&self.training.hindsight, &self.controller);
+        let knows_best = controller.controls == Controls::Lr && controller.line_search.is_none();
+        let n_tasks = hindsight.as_ref().map_or(0, |hindsight| hindsight.tasks);
+        let why = "left out: hindsight knows the best level of a learning rate alone, and of no line search";
+        within("training.hindsight.tasks", n_tasks.into(), hindsight.is_none() || knows_best, why)?;
         let Some(config) = self.controller.line_search else { return Ok(()) };
         let tasks = &self.training.tasks;
         let with_memory = tasks.optimizers[1..].iter().copied().find(|&weight| weight > 0.0);
@@ -130,6 +137,9 @@ pub struct TrainingConfig {
     /// Overrides while the controller is meta-trained: where it is driven otherwise than in use.
     #[serde(skip_serializing_if = "Rehearsal::is_none")]
     pub rehearsal: Rehearsal,
+    /// Learning in hindsight instead of from returns; not without this table. See [`HindsightConfig`].
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub hindsight: Option<HindsightConfig>,
     /// Polish after the rounds of Q-learning; none without this table. See [`PolishConfig`].
     #[serde(skip_serializing_if = "Option::is_none")]
     pub polish: Option<PolishConfig>,
@@ -275,6 +285,7 @@ impl Default for TrainingConfig {
             }),
             replay: ReplayConfig::default(),
             rehearsal: Rehearsal::default(),
+            hindsight: None,
             polish: None,
             reward: RewardConfig::default(),
             tasks: TaskConfig::default(),
@@ -332,6 +343,7 @@ impl TrainingConfig {
         let Rehearsal { pace, guard } = &self.rehearsal;
         pace.map_or(Ok(()), |pace| pace.check()).map_err(|error| error.under("rehearsal.pace"))?;
         guard.as_ref().map_or(Ok(()), GuardConfig::check).map_err(|error| error.under("rehearsal.guard"))?;
+        self.hindsight.as_ref().map_or(Ok(()), HindsightConfig::check).map_err(|error| error.under("hindsight"))?;
         self.polish.as_ref().map_or(Ok(()), PolishConfig::check).map_err(|error| error.under("polish"))?;
         self.reward.check().map_err(|error| error.under("reward"))?;
         self.tasks.check().map_err(|error| error.under("tasks"))
@@ -406,6 +418,7 @@ mod tests {
         let text = TrainingRecipe::parse(SMALLEST, "test").unwrap().whole().to_toml();
         let unused = [
             "rehearsal",
+            "hindsight",
             "inverse_distance",
             "\nstart",
             "layers",
@@ -457,6 +470,11 @@ mod tests {
             ("[training.tasks]\nhorizon = [1, 9223372036854775807]", "training.tasks.horizon"),
             ("[training.replay.uniform]\ncapacity = 0", "training.replay.uniform.capacity"),
             ("[training.reward.inverse_distance]\nc1 = 0.0", "training.reward.inverse_distance.c1"),
+            ("[training.hindsight]\ntasks = 0", "training.hindsight.tasks is 0"),
+            (
+                "[line_search]\n[training.hindsight]\n[training.tasks]\noptimizers = [1.0, 0.0, 0.0, 0.0]",
+                "training.hindsight.tasks is 600",
+            ),
             ("[line_search]", "training.tasks.optimizers"),
             (
                 "[line_search]\n[training.tasks]\noptimizers = [1.0, 0.0, 0.0, 0.0]\nconditioned = 0.3",

@@ -1,24 +1,24 @@
 //! The loop of meta-training: round by round, with a checkpoint after each.
 
+mod episodes;
 mod report;
 mod workload;
 
 pub use report::{MetaTrainingError, RoundReport, Stage};
 pub use workload::Workload;
 
+use episodes::Lived;
+
 use super::engine::Engine;
-use super::line_search::line_search_rollout;
+use super::hindsight::BestLevel;
 use super::polish::{COMPONENTS, Polish, PolishConfig};
 use super::recipe::TrainingRecipe;
-use super::rollout::Run;
 use super::tasks::Task;
 use super::validation::{self, OnNet, Score, ValidationSet};
 use crate::artifact::{self, Kind};
-use crate::controller::{Card, Controller, Pretrained, PretrainedError};
-use crate::dqn::{Episode, Learner, QNetwork, Replay, UpdateReport};
-use crate::driver::{Driver, LineSearch};
+use crate::controller::{Card, Pretrained, PretrainedError};
+use crate::dqn::{Learner, QNetwork, Replay, UpdateReport};
 use crate::limits::is_count;
-use crate::parallel::parallel;
 use crate::policy::Action;
 use crate::rng::stream;
 use ndarray::ArrayView2;
@@ -31,6 +31,8 @@ pub struct MetaTraining {
     recipe: TrainingRecipe,
     engine: Engine,
     validation: ValidationSet,
+    /// Best levels of the tasks of the pool, where the agent learns in hindsight.
+    pool: Vec<BestLevel>,
     state: State,
 }
 
@@ -110,6 +112,7 @@ impl MetaTraining {
             return Err(MetaTrainingError::NoTables { recipe, tables });
         }
         let validation = ValidationSet::draw_telling(&recipe, seed, engine, on_net)?;
+        let pool = episodes::scored_pool(&recipe, seed, engine, on_net)?;
         let (n_features, n_actions) = (recipe.controller.features.names().len(), recipe.controller.actions().len());
         let (shape, training) = (&recipe.controller.network, &recipe.training);
         let mut rng = stream(seed, "q-network");
@@ -128,7 +131,7 @@ impl MetaTraining {
             best: None,
             polish: None,
         };
-        Ok(Self { recipe, engine, validation, state })
+        Ok(Self { recipe, engine, validation, pool, state })
     }
 
     /// Goes on from a checkpoint of the same recipe and seed. It ends in the same bytes only with the same engine.
@@ -223,67 +226,29 @@ impl MetaTraining {
     }
 
     fn learning_round(&mut self) -> Result<Stage, MetaTrainingError> {
-        let episodes = self.rollouts()?;
-        let (mean_return, action_shares) = self.remember(episodes);
+        let lived = if self.pool.is_empty() { self.rollouts()? } else { self.rollouts_of_pool()? };
+        let (mean_return, action_shares) = self.remember(lived);
         let UpdateReport { loss: q_loss, mean_abs_q, .. } = self.learn()?;
         Ok(Stage::Learning { mean_return, action_shares, q_loss, mean_abs_q })
     }
 
-    fn rollouts(&self) -> Result<Vec<(Option<Episode>, u64)>, MetaTrainingError> {
-        let (recipe, training, state) = (&self.recipe.rehearsed(), &self.recipe.training, &self.state);
-        let agent = recipe.with_networks(state.learner.networks().cloned().collect());
-        let n = training.episodes_per_round as usize;
-        let explorer = recipe.explorer()?;
-        let start = |i: usize| {
-            let mut rng = stream(state.seed, &format!("round {} episode {i}", state.round));
-            let task = Task::draw(&training.tasks, &mut rng).of_recipe(recipe);
-            let explorer = explorer.clone().in_parallel(i, n);
-            (task, agent.clone().exploring(explorer, f64::from(state.round), rng))
-        };
-        let episode = |actor: Controller, run: &Run, known_budget| {
-            actor.into_episode(&run.evaluations, &training.reward, &training.agent, known_budget)
-        };
-        if let Some(config) = recipe.controller.line_search {
-            let search = |i| {
-                let (mut task, mut actor) = start(i);
-                let driver_config = task.told(recipe.controller.driver_config(None));
-                let search = LineSearch::new(task.lr, task.weight_decay, config, driver_config)?;
-                let run = line_search_rollout(&mut task, search, &mut actor, true)?;
-                Ok((episode(actor, &run, task.known_budget), run.inner_steps))
-            };
-            return parallel(n, self.engine.n_threads(), search).into_iter().collect();
-        }
-        let drive = |i| {
-            let (task, actor) = start(i);
-            let config = task.told(recipe.controller.driver_config(None));
-            let driver = Driver::new(actor, task.lr, task.weight_decay, config)?;
-            Ok((task, driver))
-        };
-        let lived = self.engine.rollouts(n, drive, true)?;
-        let episodes = lived.into_iter().map(|(driver, run)| {
-            let known_budget = driver.total_steps().is_some();
-            (episode(driver.into_policy(), &run, known_budget), run.inner_steps)
-        });
-        Ok(episodes.collect())
-    }
-
-    fn remember(&mut self, episodes: Vec<(Option<Episode>, u64)>) -> (f64, Vec<f64>) {
+    fn remember(&mut self, lived: Vec<Lived>) -> (f64, Vec<f64>) {
         let state = &mut self.state;
         let n_actions = state.average[0].n_actions();
         let (mut sum, mut n, mut counts) = (0.0, 0.0, vec![0.0; n_actions]);
-        for (episode, inner_steps) in episodes {
+        for Lived { episodes, earned, taken, inner_steps } in lived {
             state.inner_steps += inner_steps;
             state.episodes += 1;
-            let Some(episode) = episode else { continue };
-            sum += episode.undiscounted_return();
+            let Some(first) = episodes.first() else { continue };
+            sum += earned;
             n += 1.0;
-            episode.actions.iter().for_each(|&a| counts[usize::from(a)] += 1.0);
-            for row in episode.observations.chunks_exact(state.ranges.len()) {
+            taken.iter().for_each(|&a| counts[usize::from(a)] += 1.0);
+            for row in first.observations.chunks_exact(state.ranges.len()) {
                 for (range, &v) in state.ranges.iter_mut().zip(row) {
                     *range = [range[0].min(v), range[1].max(v)];
                 }
             }
-            state.replay.push(episode);
+            episodes.into_iter().for_each(|episode| state.replay.push(episode));
         }
         let total: f64 = counts.iter().sum::<f64>().max(1.0);
         (sum / f64::max(n, 1.0), counts.into_iter().map(|c| c / total).collect())

@@ -195,6 +195,6 @@ fn searched_loss(task: &Task, search: Result<LineSearch, LineSearchError>, mut c
     run.map_or(DIVERGED_LOSS, |run| counted_loss(run.final_loss()))
 }
 
-fn log_spaced(low: f64, high: f64, n: usize) -> impl Iterator<Item = f64> {
+pub(super) fn log_spaced(low: f64, high: f64, n: usize) -> impl Iterator<Item = f64> {
     (0..n).map(move |i| low * (high / low).powf(i as f64 / (n - 1) as f64))
 }

@@ -1,6 +1,6 @@
 //! Keys of a recipe.
 
-use super::training::{AGENT, EXPLORATION, POLISH, REHEARSAL, REPLAY, REWARD, TASKS, TRAINING};
+use super::training::{AGENT, EXPLORATION, HINDSIGHT, POLISH, REHEARSAL, REPLAY, REWARD, TASKS, TRAINING};
 use super::{Key, Table, Topic, key};
 
 pub const TOPIC: Topic = Topic {
@@ -30,6 +30,11 @@ pub const TOPIC: Topic = Topic {
             path: "training.rehearsal",
             about: "How it is driven while it is meta-trained, where that is otherwise than in use.",
             keys: REHEARSAL,
+        },
+        Table {
+            path: "training.hindsight",
+            about: "Learning from the best level of each task instead of from returns; not without this table.",
+            keys: HINDSIGHT,
         },
         Table {
             path: "training.polish",

@@ -101,8 +101,12 @@ impl Tuning {
     /// Says what there is to do in all, and that the rival is tuned first.
     pub fn begin(workload: Workload) -> Self {
         note!("{}", in_words(&workload));
-        note!("first the rival is tuned with {} nets ...", workload.rival_nets);
-        let progress = Progress::new("nets", workload.rival_nets, 1);
+        let pool = match workload.pool_nets {
+            0 => String::new(),
+            n => format!(", then the pool of hindsight is scored with {n}"),
+        };
+        note!("first the rival is tuned with {} nets{pool} ...", workload.rival_nets);
+        let progress = Progress::new("nets", workload.nets_beforehand(), 1);
         Self { workload, progress, n_begun: AtomicU64::new(0), since: Instant::now() }
     }
 
@@ -110,9 +114,10 @@ impl Tuning {
     pub fn count(&self) {
         let begun = self.n_begun.fetch_add(1, Ordering::Relaxed) + 1;
         if self.progress.wants(begun) {
-            let seconds = self.since.elapsed().as_secs_f64() * (self.workload.rival_nets as f64 / begun as f64 - 1.0);
+            let nets = self.workload.nets_beforehand() as f64;
+            let seconds = self.since.elapsed().as_secs_f64() * (nets / begun as f64 - 1.0);
             let left = duration(Duration::try_from_secs_f64(seconds).unwrap_or_default());
-            self.progress.show(begun, || format!("of the rival, about {left} left for them"));
+            self.progress.show(begun, || format!("before the first round, about {left} left for them"));
         }
     }
 

@@ -1,5 +1,6 @@
 //! How much a meta-training has to do, before it has begun.
 
+use crate::meta::hindsight::N_LEVELS;
 use crate::meta::recipe::TrainingRecipe;
 use crate::meta::validation;
 
@@ -21,6 +22,8 @@ pub struct Workload {
     pub polish_rounds: u32,
     /// Number of nets that the rival is tuned with, before the first round.
     pub rival_nets: u64,
+    /// Number of nets that the pool of [`HindsightConfig`](crate::meta::HindsightConfig) is scored with, after them.
+    pub pool_nets: u64,
     /// Number of nets of one validation.
     pub validation_nets: u64,
     learning_nets: u64,
@@ -40,6 +43,7 @@ impl Workload {
         Self {
             learning_rounds: training.rounds,
             polish_rounds: polish.map_or(0, |polish| polish.rounds),
+            pool_nets: training.hindsight.as_ref().map_or(0, |pool| u64::from(pool.tasks) * N_LEVELS as u64),
             rival_nets: tasks * validation::n_rivals(recipe.controller.controls) as u64,
             validation_nets: tasks * validation::N_STARTS as u64,
             learning_nets: training.episodes_per_round.into(),
@@ -47,6 +51,11 @@ impl Workload {
             validate_every: training.validate_every,
             mean_horizon: if low < high { (high - low) / (high / low).ln() } else { low },
         }
+    }
+
+    /// Number of nets before the first round: those of the rival and of the pool.
+    pub fn nets_beforehand(&self) -> u64 {
+        self.rival_nets + self.pool_nets
     }
 
     /// Number of rounds in all: those of Q-learning, then those of the polish.
@@ -72,12 +81,12 @@ impl Workload {
         (self.nets_of_round(round) + validation) as f64 * self.mean_horizon
     }
 
-    /// Number of nets in all: those of the rival, the rounds and the validations.
+    /// Number of nets in all: those of the rival, the pool, the rounds and the validations.
     pub fn n_nets(&self) -> u64 {
         let validations = (0..self.n_rounds()).filter(|&round| self.validates(round)).count() as u64;
         let rounds =
             u64::from(self.learning_rounds) * self.learning_nets + u64::from(self.polish_rounds) * self.polish_nets;
-        self.rival_nets + rounds + validations * self.validation_nets
+        self.nets_beforehand() + rounds + validations * self.validation_nets
     }
 
     /// Expected number of inner steps in all.
@@ -104,7 +113,7 @@ mod tests {
         let begun = AtomicU64::new(0);
         let on_net = || _ = begun.fetch_add(1, Ordering::Relaxed);
         let mut training = MetaTraining::new_telling(recipe, 1, 1, &on_net).unwrap();
-        assert_eq!(begun.into_inner(), workload.rival_nets);
+        assert_eq!(begun.into_inner(), workload.nets_beforehand());
         let (mut steps, mut validations) = (0.0, Vec::new());
         for round in 0..workload.n_rounds() {
             let report = training.round().unwrap();
