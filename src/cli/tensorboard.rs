@@ -236,8 +236,7 @@ mod tests {
     fn every_name_is_a_folder_of_its_own_in_the_folder() {
         let long = "x".repeat(300);
         let longer = format!("{long}y");
-        let names =
-            ["a/b", "../../etc", "..", "", "two words\n", "net.qgd", &long, &longer].map(|words| folder_name(words));
+        let names = ["a/b", "../../etc", "..", "", "two words\n", "net.qgd", &long, &longer].map(folder_name);
         assert_eq!(names[..6], ["a_b", "_.._etc", "_", "_", "two_words_", "net.qgd"]);
         assert_ne!(names[6], names[7]);
         assert!(names.iter().all(|name| name.len() < 220));
