@@ -2,7 +2,7 @@
 # After that plain `cargo build`, `cargo test` and `cargo run` work too, with no environment variable.
 
 .DEFAULT_GOAL := help
-.PHONY: help libtorch demo data controllers docs test lint fuzz bench gpu-check python program wheel test-rust test-python
+.PHONY: help libtorch demo data docs test lint fuzz bench gpu-check python program wheel test-rust test-python
 
 # Cargo shares out its own jobs; those of `make -j` it could not reach.
 CARGO ?= env -u MAKEFLAGS cargo
@@ -78,9 +78,6 @@ lint: libtorch ## Formatting, clippy and rustdoc, warnings are errors
 	 else echo "cargo-deny is not installed: licences and sources are not checked"; fi
 	RUSTDOCFLAGS="-D warnings" $(CARGO) doc --no-deps
 	RUSTDOCFLAGS="-D warnings" $(CARGO) doc --no-deps $(NO_TORCH)
-
-controllers: ## Train the controller that ships anew, TABLES=DIR of measured tables, and compare the bytes (half an hour; goes on after a kill)
-	@controllers/make $(TABLES)
 
 # Not --quiet: that hides the warnings that --strict counts.
 docs: ## Build the book of docs/ into target/book; broken links are errors (needs mkdocs, from pip)
