@@ -104,10 +104,10 @@ mod tests {
     fn a_wreck_beside_the_best_rate_moves_the_level_away_from_it_and_the_ends_of_the_range_stand() {
         let range = [1e-4, 10.0];
         let mut losses = vec![0.0; N_LEVELS];
-        losses[6] = -1.0;
-        losses[7] = 1e30;
+        (losses[5], losses[6], losses[7]) = (-0.8, -1.0, 1e30);
         let best = BestLevel::of(range, &losses);
-        assert!(best.ln_level <= (0.1f64).ln() && best.ln_level > (0.03f64).ln(), "{best:?}");
+        // A third of half a decade below the rate of 0.1.
+        assert!((best.ln_level - (0.1f64.ln() - 10f64.ln() / 6.0)).abs() < 1e-9, "{best:?}");
         let falling: Vec<f64> = (0..N_LEVELS).map(|i| -(i as f64)).collect();
         assert!((BestLevel::of(range, &falling).ln_level - 10f64.ln()).abs() < 1e-9);
         assert!(BestLevel::of(range, &[0.0; N_LEVELS]).ln_level.is_finite());
