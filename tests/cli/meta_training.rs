@@ -69,7 +69,7 @@ fn what_it_will_take_is_said_before_and_what_is_left_from_the_first_round_on() {
         before,
         "tuned with 11 nets ...",
         "4/11 nets  before the first round, about ",
-        "11/11 nets  of the rival",
+        "11/11 nets  before the first round",
         "round 1 of 3 has begun ...",
         "round    1/3  about ",
         " s left",
