@@ -12,8 +12,7 @@ use crate::parallel::parallel;
 use crate::policy::Policy;
 use crate::rng::stream;
 use crate::statistics::{DIVERGED_LOSS, counted_loss, log_loss, loss_ratio, median};
-use rival::Start;
-pub(super) use rival::n_rivals;
+pub(super) use rival::{Start, grid, n_rivals};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 

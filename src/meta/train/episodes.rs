@@ -10,12 +10,12 @@ use crate::meta::line_search::line_search_rollout;
 use crate::meta::recipe::TrainingRecipe;
 use crate::meta::rollout::Run;
 use crate::meta::tasks::Task;
-use crate::meta::validation::{OnNet, log_spaced};
+use crate::meta::validation::{OnNet, Start, grid, log_spaced};
 use crate::parallel::parallel;
 use crate::policy::Action;
 use crate::rng::{log_uniform, stream};
 use crate::schedule::Constant;
-use crate::statistics::{counted_loss, log_loss};
+use crate::statistics::log_loss;
 use rand::RngExt;
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -50,25 +50,24 @@ pub(super) fn scored_pool(
     on_net: &OnNet<'_>,
 ) -> Result<Vec<BestLevel>, EngineError> {
     let n_tasks = recipe.training.hindsight.as_ref().map_or(0, |hindsight| hindsight.tasks as usize);
-    let start = |k: usize| {
+    let range = |task: &Task| recipe.training.tasks.start_range(task.algorithm);
+    let levels = |_, task: &Task| {
+        let [low, high] = range(task);
+        log_spaced(low, high, N_LEVELS).map(|lr| Start { lr, weight_decay: task.weight_decay }).collect()
+    };
+    let held = |task: &Task| {
         on_net();
-        let task = Task { known_budget: true, ..of_pool(recipe, seed, k / N_LEVELS) };
-        let [low, high] = recipe.training.tasks.start_range(task.algorithm);
-        let lr = log_spaced(low, high, N_LEVELS).nth(k % N_LEVELS).unwrap_or(low);
         // A guard would bring a rate down that is too high, and the level would not be the rate.
-        let config = DriverConfig { guard: None, ..task.told(recipe.controller.driver_config(None)) };
-        let driver = Driver::new(Constant, lr, task.weight_decay, config)?;
-        Ok((task, driver))
+        (Constant, DriverConfig { guard: None, ..task.told(recipe.controller.driver_config(None)) })
     };
     let mut pool = Vec::with_capacity(n_tasks);
     for from in (0..n_tasks).step_by(TASKS_AT_A_TIME) {
         let n = TASKS_AT_A_TIME.min(n_tasks - from);
-        let runs = engine.rollouts(n * N_LEVELS, |k| start(from * N_LEVELS + k), false)?;
-        let losses: Vec<f64> = runs.iter().map(|(_, run)| log_loss(counted_loss(run.final_loss()))).collect();
-        pool.extend(losses.chunks_exact(N_LEVELS).enumerate().map(|(i, losses)| {
-            let algorithm = of_pool(recipe, seed, from + i).algorithm;
-            BestLevel::of(recipe.training.tasks.start_range(algorithm), losses)
-        }));
+        let draw = |i| Task { known_budget: true, ..of_pool(recipe, seed, from + i) };
+        let tasks = parallel(n, engine.n_threads(), draw);
+        let losses = grid(engine, &tasks, levels, held)?;
+        let logs = losses.into_iter().map(|own| own.into_iter().map(log_loss).collect::<Vec<_>>());
+        pool.extend(tasks.iter().zip(logs).map(|(task, logs)| BestLevel::of(range(task), &logs)));
     }
     Ok(pool)
 }

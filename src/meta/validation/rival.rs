@@ -18,7 +18,7 @@ const N_WEIGHT_DECAYS: usize = 9;
 
 /// Where a run starts.
 #[derive(Debug, Clone, Copy, PartialEq)]
-pub(super) struct Start {
+pub(in crate::meta) struct Start {
     pub lr: f64,
     pub weight_decay: f64,
 }
@@ -90,7 +90,7 @@ pub(super) fn tune(
 }
 
 /// Losses that every task ends at, one for each of its starts.
-fn grid<P: Policy>(
+pub(in crate::meta) fn grid<P: Policy>(
     engine: Engine,
     tasks: &[Task],
     starts: impl Fn(usize, &Task) -> Vec<Start>,
