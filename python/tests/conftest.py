@@ -19,6 +19,25 @@ def need(library):
     return pytest.importorskip(library)
 
 
+@pytest.fixture
+def installed_program():
+    """Skips where the package has no program, as when it was built without it."""
+    from qgd.__main__ import find_program
+
+    try:
+        find_program()
+    except SystemExit as missing:
+        pytest.skip(str(missing))
+
+
+def run_program(*arguments, cwd=None):
+    """Runs the program that the wheel carries, `python -m qgd`, also in another folder than that of the tests."""
+    # The package that is tested, be it installed or not.
+    package = Path(importlib.util.find_spec("qgd").origin).resolve().parents[1]
+    env = {**os.environ, "PYTHONPATH": str(package)}
+    return subprocess.run([sys.executable, "-m", "qgd", *arguments], cwd=cwd, env=env, text=True, capture_output=True)
+
+
 def forget_accelerator():
     """Has Accelerate forget the settings of the process, which the first `Accelerator` makes for all that follow."""
     from accelerate.state import AcceleratorState, GradientState

@@ -2,14 +2,11 @@
 
 import json
 import math
-import os
 import struct
-import subprocess
 import sys
-from pathlib import Path
 
 import pytest
-from conftest import need
+from conftest import need, run_program
 
 need("tensorboard")
 
@@ -24,9 +21,6 @@ from tensorboard.plugins.hparams import (  # noqa: E402
     list_session_groups,
     metadata,
 )
-
-import qgd  # noqa: E402
-from qgd.__main__ import find_program  # noqa: E402
 
 RECIPE = """
 schema = 1
@@ -71,17 +65,11 @@ print('{"value": %r}' % (x * x))
 """
 
 
-@pytest.fixture(autouse=True)
-def installed():
-    try:
-        find_program()
-    except SystemExit as missing:
-        pytest.skip(str(missing))
+pytestmark = pytest.mark.usefixtures("installed_program")
 
 
 def run(*arguments, cwd):
-    env = {**os.environ, "PYTHONPATH": str(Path(qgd.__file__).parent.parent)}
-    found = subprocess.run([sys.executable, "-m", "qgd", *arguments], cwd=cwd, env=env, text=True, capture_output=True)
+    found = run_program(*arguments, cwd=cwd)
     assert found.returncode == 0, found.stderr
     return found.stdout
 
