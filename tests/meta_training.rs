@@ -145,7 +145,7 @@ fn a_checkpoint_of_another_recipe_or_seed_is_refused() {
 #[test]
 fn learning_in_hindsight_is_resumed_to_the_byte_and_comes_nearer_to_the_best_level() {
     let mut recipe = tiny_of("lr");
-    recipe.training.hindsight = Some(HindsightConfig { tasks: 4 });
+    recipe.training.hindsight = Some(HindsightConfig { tasks: 4, quantile: 0.5 });
     recipe.training.polish = None;
     let folder = tempfile::tempdir().unwrap();
     let (output, checkpoint) = (folder.path().join("a.qgd"), folder.path().join("checkpoint"));

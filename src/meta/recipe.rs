@@ -471,6 +471,7 @@ mod tests {
             ("[training.replay.uniform]\ncapacity = 0", "training.replay.uniform.capacity"),
             ("[training.reward.inverse_distance]\nc1 = 0.0", "training.reward.inverse_distance.c1"),
             ("[training.hindsight]\ntasks = 0", "training.hindsight.tasks is 0"),
+            ("[training.hindsight]\nquantile = 1.0", "training.hindsight.quantile is 1"),
             (
                 "[line_search]\n[training.hindsight]\n[training.tasks]\noptimizers = [1.0, 0.0, 0.0, 0.0]",
                 "training.hindsight.tasks is 600",

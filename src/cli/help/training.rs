@@ -196,14 +196,24 @@ pub const REHEARSAL: &[Key] = &[
     ),
 ];
 
-pub const HINDSIGHT: &[Key] = &[key(
-    "tasks",
-    "",
-    "whole number",
-    "600",
-    "1 to 100,000; only where the learning rate alone is moved, without a line search",
-    "Number of tasks in the pool; each is trained from eleven learning rates before the first round.",
-)];
+pub const HINDSIGHT: &[Key] = &[
+    key(
+        "tasks",
+        "",
+        "whole number",
+        "600",
+        "1 to 100,000; only where the learning rate alone is moved, without a line search",
+        "Number of tasks in the pool; each is trained from eleven learning rates before the first round.",
+    ),
+    key(
+        "quantile",
+        "",
+        "number",
+        "0.5",
+        "0.1 to 0.9",
+        "Where to stay in what the features leave open of the best level: above one half, too low counts more than too high.",
+    ),
+];
 
 pub const POLISH: &[Key] = &[
     key("rounds", "", "whole number", "150", "1 to 1,000,000", "Number of gradient estimates."),

@@ -5,7 +5,7 @@ use crate::controller::Controller;
 use crate::dqn::{Episode, Explorer};
 use crate::driver::{Driver, DriverConfig, LineSearch, TraceRecord};
 use crate::meta::engine::{Engine, EngineError};
-use crate::meta::hindsight::{BestLevel, N_LEVELS};
+use crate::meta::hindsight::{BestLevel, HindsightConfig, N_LEVELS};
 use crate::meta::line_search::line_search_rollout;
 use crate::meta::recipe::TrainingRecipe;
 use crate::meta::rollout::Run;
@@ -49,7 +49,8 @@ pub(super) fn scored_pool(
     engine: Engine,
     on_net: &OnNet<'_>,
 ) -> Result<Vec<BestLevel>, EngineError> {
-    let n_tasks = recipe.training.hindsight.as_ref().map_or(0, |hindsight| hindsight.tasks as usize);
+    let Some(HindsightConfig { tasks: n_tasks, quantile }) = recipe.training.hindsight else { return Ok(Vec::new()) };
+    let n_tasks = n_tasks as usize;
     let range = |task: &Task| recipe.training.tasks.start_range(task.algorithm);
     let levels = |_, task: &Task| {
         let [low, high] = range(task);
@@ -67,7 +68,7 @@ pub(super) fn scored_pool(
         let tasks = parallel(n, engine.n_threads(), draw);
         let losses = grid(engine, &tasks, levels, held)?;
         let logs = losses.into_iter().map(|own| own.into_iter().map(log_loss).collect::<Vec<_>>());
-        pool.extend(tasks.iter().zip(logs).map(|(task, logs)| BestLevel::of(range(task), &logs)));
+        pool.extend(tasks.iter().zip(logs).map(|(task, logs)| BestLevel::of(range(task), &logs, quantile)));
     }
     Ok(pool)
 }
@@ -202,7 +203,7 @@ mod tests {
 
     #[test]
     fn every_move_is_valued_at_every_state_by_where_it_leaves_the_level() {
-        let best = BestLevel::of([1e-2, 1.0], &[1.0, 0.0, 1.0]);
+        let best = BestLevel::of([1e-2, 1.0], &[1.0, 0.0, 1.0], 0.5);
         let actions = Move::ALL.map(|lr| Action { lr, ..Action::ACCEPT });
         let levels = vec![0.1, 0.2, 0.08];
         let taken = vec![actions[1], actions[0], actions[2]];
