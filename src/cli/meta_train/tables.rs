@@ -23,14 +23,14 @@ pub(super) fn read(names: &[String], folder: Option<&Path>) -> Result<Tables, Fa
     Tables::parse(texts.iter().map(|(name, text)| (*name, text.as_str()))).map_err(Failure::bad_input)
 }
 
-/// The text of a file, or of its compressed form beside it.
+/// The text of a file, or of its compressed form beside it, all members of it.
 fn text(path: &Path) -> Result<String, Failure> {
     let compressed = path.with_extension("csv.gz");
     let mut text = String::new();
     let read = match File::open(path) {
         Ok(mut file) => file.read_to_string(&mut text),
         Err(error) => match File::open(&compressed) {
-            Ok(file) => flate2::read::GzDecoder::new(file).read_to_string(&mut text),
+            Ok(file) => flate2::read::MultiGzDecoder::new(file).read_to_string(&mut text),
             Err(_) => Err(error),
         },
     };

@@ -1,14 +1,8 @@
-//! Messages of Protocol Buffers, written field by field: what TensorBoard's few messages need of the wire format.
-//!
-//! ```text
-//! field   varint(number << 3 | kind), then the value
-//! kinds   0 varint   1 eight bytes   2 varint(length) and so many bytes   5 four bytes
-//! varint  seven bits a byte, lowest first; the highest bit says that more follow
-//! ```
-//!
-//! Source: <https://protobuf.dev/programming-guides/encoding/>.
+//! Messages of Protocol Buffers, written field by field: TensorBoard's are nested deeply and have few fields each.
 
-/// A message under construction.
+use prost::encoding::{bytes, double, float, int64};
+
+/// A message under construction, in the wire format.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Message(Vec<u8>);
 
@@ -18,56 +12,39 @@ impl Message {
         Self::default()
     }
 
-    /// Adds a whole number, or an entry of an enumeration. One below 0 takes ten bytes, as the format wants it.
+    /// Adds a whole number, or an entry of an enumeration.
     pub fn whole(mut self, field: u32, value: i64) -> Self {
-        self.tag(field, 0);
-        self.varint(value.cast_unsigned());
+        int64::encode(field, &value, &mut self.0);
         self
     }
 
     /// Adds a number of 64 bits.
     pub fn double(mut self, field: u32, value: f64) -> Self {
-        self.tag(field, 1);
-        self.0.extend(value.to_le_bytes());
+        double::encode(field, &value, &mut self.0);
         self
     }
 
     /// Adds a number of 32 bits.
     pub fn float(mut self, field: u32, value: f32) -> Self {
-        self.tag(field, 5);
-        self.0.extend(value.to_le_bytes());
+        float::encode(field, &value, &mut self.0);
         self
     }
 
     /// Adds bytes, or text as UTF-8.
     pub fn bytes(mut self, field: u32, value: impl AsRef<[u8]>) -> Self {
-        let value = value.as_ref();
-        self.tag(field, 2);
-        self.varint(value.len() as u64);
-        self.0.extend(value);
+        bytes::encode(field, &value.as_ref().to_vec(), &mut self.0);
         self
     }
 
     /// Adds a message.
-    pub fn message(self, field: u32, value: &Self) -> Self {
-        self.bytes(field, &value.0)
+    pub fn message(mut self, field: u32, value: &Self) -> Self {
+        bytes::encode(field, &value.0, &mut self.0);
+        self
     }
 
     /// The encoded message.
     pub fn encoded(&self) -> &[u8] {
         &self.0
-    }
-
-    fn tag(&mut self, field: u32, kind: u32) {
-        self.varint(u64::from(field << 3 | kind));
-    }
-
-    fn varint(&mut self, mut value: u64) {
-        while value > 0x7f {
-            self.0.push(value as u8 | 0x80);
-            value >>= 7;
-        }
-        self.0.push(value as u8);
     }
 }
 
