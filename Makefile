@@ -2,7 +2,7 @@
 # After that plain `cargo build`, `cargo test` and `cargo run` work too, with no environment variable.
 
 .DEFAULT_GOAL := help
-.PHONY: help libtorch demo data docs test lint fuzz bench gpu-check python program wheel test-rust test-python
+.PHONY: help libtorch demo data docs test lint fuzz bench controllers gpu-check python program wheel test-rust test-python
 
 # Cargo shares out its own jobs; those of `make -j` it could not reach.
 CARGO ?= env -u MAKEFLAGS cargo
@@ -88,6 +88,9 @@ fuzz: libtorch ## Let libFuzzer search for inputs that break something, SECONDS_
 
 bench: libtorch ## Measure what a decision, a controlled step, an ask of the tuner and a trial cost
 	$(CARGO) bench --bench '*'
+
+controllers: ## Train the controller that ships anew, with the measured tables of TABLES=DIR, and compare the bytes
+	@controllers/make "$(TABLES)"
 
 gpu-check: ## Run the tests and benches that need a GPU, in Rust and Python; says so where there is none
 	@VENV=$(VENV) .ci/gpu-check

@@ -113,6 +113,7 @@ pub const FILES: &[Shipped] = shipped! {
     Space "net" "examples/tune/net.toml"
     Space "space" "examples/tune/space.toml"
     Recipe "lr" "controllers/lr.toml"
+    Recipe "lr-part" "controllers/lr-part.toml"
     Recipe "lr-single" "controllers/lr-single.toml"
     Recipe "lr-line-search" "controllers/lr-line-search.toml"
     Recipe "weight-decay" "controllers/weight-decay.toml"

@@ -145,7 +145,7 @@ fn a_checkpoint_of_another_recipe_or_seed_is_refused() {
 #[test]
 fn learning_in_hindsight_is_resumed_to_the_byte_and_comes_nearer_to_the_best_level() {
     let mut recipe = tiny_of("lr");
-    recipe.training.hindsight = Some(HindsightConfig { tasks: 4, quantile: 0.5 });
+    recipe.training.hindsight = Some(HindsightConfig { tasks: 4, ..HindsightConfig::default() });
     recipe.training.polish = None;
     let folder = tempfile::tempdir().unwrap();
     let (output, checkpoint) = (folder.path().join("a.qgd"), folder.path().join("checkpoint"));
@@ -206,6 +206,15 @@ fn every_recipe_loads_and_every_pretrained_file_matches_its_card() {
             "controllers/{name}.toml is not what {name} was trained by"
         );
         assert!(!shipped.card().evaluation.is_empty());
+    }
+    let recipe = TrainingRecipe::load(Path::new("controllers/lr-part.toml")).unwrap();
+    for part in ["lr-1", "lr-2"] {
+        let part = Pretrained::load(Path::new(&format!("pretrained/parts/{part}.qgd"))).unwrap();
+        assert_eq!(
+            part.card().recipe_hash,
+            recipe.whole().hash(),
+            "controllers/lr-part.toml is not what it was trained by"
+        );
     }
 }
 

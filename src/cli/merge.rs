@@ -5,8 +5,9 @@ use super::outputs::Files;
 use anyhow::anyhow;
 use clap::Args;
 use qgd::Pretrained;
-use qgd::meta::TrainingRecipe;
+use qgd::meta::{TrainingRecipe, ValidationSet};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 /// Put the networks of several pretrained controllers together as one ensemble.
 ///
@@ -15,7 +16,7 @@ use std::path::{Path, PathBuf};
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:
   qgd merge one.qgd another.qgd -o both.qgd
-  qgd merge weight-decay lr --recipe joint -o joint.qgd")]
+  qgd merge weight-decay lr --recipe joint --measure -o joint.qgd")]
 pub struct MergeArgs {
     /// Pretrained files, or names of controllers that ship with qgd. At least two.
     #[arg(required = true, num_args = 2..)]
@@ -26,6 +27,9 @@ pub struct MergeArgs {
     /// What the whole is to see and do. [default: what the first of them says]
     #[arg(long, value_name = "FILE")]
     recipe: Option<PathBuf>,
+    /// Measure the whole on the validation tasks of its recipe, for its card. Takes a minute or two.
+    #[arg(long)]
+    measure: bool,
 }
 
 impl MergeArgs {
@@ -48,9 +52,24 @@ impl MergeArgs {
             Pretrained::open(given).map(|part| (name, part)).map_err(Failure::bad_input)
         };
         let parts = self.controllers.iter().map(open).collect::<Result<Vec<_>, _>>()?;
-        let whole = Pretrained::merge(&name.to_string_lossy(), recipe, &parts).map_err(Failure::bad_input)?;
+        let mut whole = Pretrained::merge(&name.to_string_lossy(), recipe, &parts).map_err(Failure::bad_input)?;
+        if self.measure {
+            whole = measured(whole)?;
+        }
         whole.save(&self.output).map_err(|error| Failure::of(error.into()))?;
         say!("{}: {} networks of {} controllers", self.output.display(), whole.networks().len(), parts.len());
         Ok(())
     }
+}
+
+/// The controller with its results on the validation tasks of its recipe, drawn by the seed of its first part.
+fn measured(whole: Pretrained) -> Result<Pretrained, Failure> {
+    let recipe = TrainingRecipe::of(whole.recipe()).map_err(Failure::bad_input)?;
+    let n_threads = std::thread::available_parallelism().map_or(1, usize::from);
+    note!("measuring on {} validation tasks ...", recipe.training.validation_tasks);
+    let tasks =
+        ValidationSet::draw(&recipe, whole.card().seed, n_threads).map_err(|error| Failure::of(error.into()))?;
+    let whole = Arc::new(whole);
+    let score = tasks.score(&whole, n_threads).map_err(|error| Failure::of(error.into()))?;
+    Ok(Arc::unwrap_or_clone(whole).with_evaluation(score.rows))
 }

@@ -23,17 +23,19 @@ use serde::{Deserialize, Serialize};
 /// |---|---|---|---|
 /// | `tasks` | 600 | number of tasks in the pool; each is trained from eleven learning rates before the first round | [1, 100,000] |
 /// | `quantile` | 0.5 | where to stay in what the features leave open of the best level; above one half a level that is too low counts more than one that is too high | [0.1, 0.9] |
+/// | `quantile_once` | 0.5 | the same on tasks that see each example three times at most | [0.1, 0.9] |
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 #[allow(missing_docs, reason = "the table has a row for each field")]
 pub struct HindsightConfig {
     pub tasks: u32,
     pub quantile: f64,
+    pub quantile_once: f64,
 }
 
 impl Default for HindsightConfig {
     fn default() -> Self {
-        Self { tasks: 600, quantile: 0.5 }
+        Self { tasks: 600, quantile: 0.5, quantile_once: 0.5 }
     }
 }
 
@@ -41,10 +43,18 @@ impl HindsightConfig {
     /// Checks every field.
     pub(super) fn check(&self) -> Result<(), OutOfRange> {
         within("tasks", self.tasks.into(), (1..=100_000).contains(&self.tasks), "in [1, 100000]")?;
-        within("quantile", self.quantile, (0.1..=0.9).contains(&self.quantile), "in [0.1, 0.9]")
+        let quantiles = [("quantile", self.quantile), ("quantile_once", self.quantile_once)];
+        quantiles.into_iter().try_for_each(|(key, q)| within(key, q, (0.1..=0.9).contains(&q), "in [0.1, 0.9]"))
+    }
+
+    /// The quantile for a task that sees each example so often.
+    pub(super) fn quantile(&self, exposures: f64) -> f64 {
+        if exposures <= ONCE { self.quantile_once } else { self.quantile }
     }
 }
 
+/// How often an example is seen at most where that counts as once.
+const ONCE: f64 = 3.0;
 /// Number of learning rates that a task of the pool is tried with: two in each decade.
 pub(super) const N_LEVELS: usize = 11;
 /// Most, in nats, that a neighbour of the best rate counts as worse: beyond it there is nothing but a wreck.

@@ -472,6 +472,7 @@ mod tests {
             ("[training.reward.inverse_distance]\nc1 = 0.0", "training.reward.inverse_distance.c1"),
             ("[training.hindsight]\ntasks = 0", "training.hindsight.tasks is 0"),
             ("[training.hindsight]\nquantile = 1.0", "training.hindsight.quantile is 1"),
+            ("[training.hindsight]\nquantile_once = 0.0", "training.hindsight.quantile_once is 0"),
             (
                 "[line_search]\n[training.hindsight]\n[training.tasks]\noptimizers = [1.0, 0.0, 0.0, 0.0]",
                 "training.hindsight.tasks is 600",

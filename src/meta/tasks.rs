@@ -111,6 +111,14 @@ impl Task {
         self.known_budget.then_some(self.horizon)
     }
 
+    /// How often it sees each of its examples; infinitely often where it has none.
+    pub(super) fn exposures(&self) -> f64 {
+        match &self.problem {
+            Problem::Net(net) => (self.horizon * net.batch_size as u64) as f64 / net.n_train as f64,
+            Problem::Quadratic { .. } => f64::INFINITY,
+        }
+    }
+
     /// Configuration of a driver, with what the controller is told about the task.
     pub fn told(&self, config: DriverConfig) -> DriverConfig {
         DriverConfig { total_steps: self.budget(), steps_per_epoch: self.steps_per_epoch, ..config }

@@ -28,6 +28,24 @@ fn a_controller_of_the_rate_and_one_of_the_weight_decay_need_the_recipe_of_the_w
 }
 
 #[test]
+fn a_whole_that_is_measured_has_its_results_on_its_card() {
+    let sandbox = Sandbox::new();
+    let recipe = std::fs::read_to_string(shipped("controllers/lr.toml")).unwrap();
+    let few = recipe.replace("validation_tasks = 96", "validation_tasks = 2").replace("[300, 2000]", "[50, 60]");
+    sandbox.write("few.toml", few);
+    let parts = ["lr-1", "lr-2"].map(|part| shipped(&format!("pretrained/parts/{part}.qgd")));
+    let merge = ["merge", &parts[0], &parts[1], "--recipe", "few.toml", "--measure", "-o", "both.qgd"];
+    let made = || {
+        let output = sandbox.qgd(&merge);
+        assert_eq!(output.code, 0, "{}", output.stderr);
+        assert!(output.stderr.contains("2 validation tasks"), "{}", output.stderr);
+        std::fs::read(sandbox.path("both.qgd")).unwrap()
+    };
+    assert!(made() == made(), "the same parts, other bytes");
+    assert!(sandbox.qgd(&["inspect", "both.qgd"]).stdout.contains("On validation tasks"));
+}
+
+#[test]
 fn what_cannot_be_merged_is_refused_and_nothing_written() {
     let sandbox = Sandbox::new();
     sandbox.refuses(&["merge", "lr", "-o", "out.qgd"], &["2"]);

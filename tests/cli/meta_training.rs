@@ -172,15 +172,20 @@ fn tasks_are_cut_of_the_tables_that_a_recipe_names_and_a_table_that_is_none_is_r
     sandbox.refuses(&with, &["steps.csv.gz"]);
     assert!(!sandbox.path("out.qgd").exists());
 
-    let mut gzip = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
-    gzip.write_all(format!("a,b,class\n{rows}").as_bytes()).unwrap();
-    sandbox.write("tables/steps.csv.gz", gzip.finish().unwrap());
+    let member = |text: &str| {
+        let mut gzip = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
+        gzip.write_all(text.as_bytes()).unwrap();
+        gzip.finish().unwrap()
+    };
+    sandbox.write("tables/steps.csv.gz", member(&format!("a,b,class\n{rows}")));
     let made = |args: &[&str]| {
         assert_eq!(sandbox.qgd(args).code, 0);
         std::fs::read(sandbox.path("out.qgd")).unwrap()
     };
     let of_tables = made(&with);
     assert!(of_tables == made(&with), "the same tables and seed, other bytes");
+    sandbox.write("tables/steps.csv.gz", [member("a,b,class\n"), member(&rows)].concat());
+    assert!(of_tables == made(&with), "a file of two members is read to its end");
     let other: String = (0..100).map(|i| format!("{},{},{}\n", i % 5, (f64::from(i)).cos(), i % 2)).collect();
     sandbox.write("tables/waves.csv", format!("a,b,class\n{other}"));
     assert!(of_tables != made(&with), "the tables make no difference");

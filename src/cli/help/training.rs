@@ -213,6 +213,14 @@ pub const HINDSIGHT: &[Key] = &[
         "0.1 to 0.9",
         "Where to stay in what the features leave open of the best level: above one half, too low counts more than too high.",
     ),
+    key(
+        "quantile_once",
+        "",
+        "number",
+        "0.5",
+        "0.1 to 0.9",
+        "The same on tasks that see each example three times at most.",
+    ),
 ];
 
 pub const POLISH: &[Key] = &[

@@ -5,7 +5,7 @@ use crate::controller::Controller;
 use crate::dqn::{Episode, Explorer};
 use crate::driver::{Driver, DriverConfig, LineSearch, TraceRecord};
 use crate::meta::engine::{Engine, EngineError};
-use crate::meta::hindsight::{BestLevel, HindsightConfig, N_LEVELS};
+use crate::meta::hindsight::{BestLevel, N_LEVELS};
 use crate::meta::line_search::line_search_rollout;
 use crate::meta::recipe::TrainingRecipe;
 use crate::meta::rollout::Run;
@@ -49,8 +49,8 @@ pub(super) fn scored_pool(
     engine: Engine,
     on_net: &OnNet<'_>,
 ) -> Result<Vec<BestLevel>, EngineError> {
-    let Some(HindsightConfig { tasks: n_tasks, quantile }) = recipe.training.hindsight else { return Ok(Vec::new()) };
-    let n_tasks = n_tasks as usize;
+    let Some(hindsight) = &recipe.training.hindsight else { return Ok(Vec::new()) };
+    let n_tasks = hindsight.tasks as usize;
     let range = |task: &Task| recipe.training.tasks.start_range(task.algorithm);
     let levels = |_, task: &Task| {
         let [low, high] = range(task);
@@ -68,7 +68,9 @@ pub(super) fn scored_pool(
         let tasks = parallel(n, engine.n_threads(), draw);
         let losses = grid(engine, &tasks, levels, held)?;
         let logs = losses.into_iter().map(|own| own.into_iter().map(log_loss).collect::<Vec<_>>());
-        pool.extend(tasks.iter().zip(logs).map(|(task, logs)| BestLevel::of(range(task), &logs, quantile)));
+        let best =
+            |(task, logs): (&Task, Vec<f64>)| BestLevel::of(range(task), &logs, hindsight.quantile(task.exposures()));
+        pool.extend(tasks.iter().zip(logs).map(best));
     }
     Ok(pool)
 }
