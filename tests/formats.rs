@@ -5,16 +5,21 @@
 use qgd::{Pretrained, Recipe};
 use std::path::Path;
 
-/// `hu-lr` and `joint` as version 0.1 shipped them, in format version 1.
+/// `hu-lr` and `joint` as version 0.1 shipped them, in format version 1. Since then the networks of `joint` that move the
+/// learning rate were trained anew; its first two are those of `weight-decay`.
 #[test]
 fn a_pretrained_file_of_format_1_is_the_controller_that_ships_today() {
-    for name in ["hu-lr", "joint"] {
+    for (name, n_networks) in [("hu-lr", 1), ("joint", 2)] {
         let old = Pretrained::load(Path::new(&format!("tests/fixtures/{name}-format-1.qgd"))).unwrap();
         let now = Pretrained::shipped(name).unwrap();
-        assert_eq!((old.networks(), old.ranges()), (now.networks(), now.ranges()), "{name}");
+        assert_eq!(old.networks()[..n_networks], now.networks()[..n_networks], "{name}");
         let without_training = |recipe: &Recipe| Recipe { training: toml::Table::new(), ..recipe.clone() };
         assert_eq!(without_training(old.recipe()), without_training(now.recipe()), "{name}");
-        assert_eq!((old.card().seed, old.card().inner_steps), (now.card().seed, now.card().inner_steps), "{name}");
+        assert_eq!(old.card().seed, now.card().seed, "{name}");
+        if name == "hu-lr" {
+            assert_eq!((old.networks(), old.ranges()), (now.networks(), now.ranges()));
+            assert_eq!(old.card().inner_steps, now.card().inner_steps);
+        }
         let names = |controller: &Pretrained| -> Vec<String> {
             controller.card().parents.iter().map(|parent| parent.name.clone()).collect()
         };
