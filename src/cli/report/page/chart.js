@@ -32,11 +32,11 @@ function extent(values, log = false) {
   return low <= high ? [low, high] : null;
 }
 
-/** Whether values are better seen on a logarithmic axis: all are positive, and far apart. */
-function prefersLog(values) {
+/** Whether values are better seen on a logarithmic axis: all are positive, and so far apart. */
+function prefersLog(values, far = 20) {
   const all = values.filter((value) => typeof value === "number" && Number.isFinite(value));
   const ends = extent(all);
-  return ends !== null && ends[0] > 0 && ends[1] / ends[0] > 20;
+  return ends !== null && ends[0] > 0 && ends[1] / ends[0] > far;
 }
 
 const TRANSFORMS = {
@@ -92,8 +92,9 @@ function linearTicks(low, high, n) {
   return found;
 }
 
-/** Label of a tick: no more digits than its neighbors need. */
-function tickLabel(value, all) {
+/** Label of a tick: no more digits than its neighbors need. On a logarithmic axis each has digits of its own. */
+function tickLabel(value, all, kind = "linear") {
+  if (kind !== "linear") return value >= 1000 && value < 1e6 ? whole(value) : number(value);
   const apart = all.length > 1 ? Math.min(...all.slice(1).map((v, i) => Math.abs(v - all[i]))) : Math.abs(value);
   const size = Math.max(...all.map(Math.abs));
   if (size >= 1e5 || (size < 1e-3 && size > 0) || apart < 1e-4) {
@@ -125,12 +126,12 @@ function frame(box, x, y, names) {
     ...up.map((v) => drawing("path", { class: "grid", d: `M${left} ${y.at(v)}H${right}` })),
     ...across.map((v) => drawing("path", { class: "grid", d: `M${x.at(v)} ${top}V${bottom}` })),
   ];
-  const below = uncrowded(across.map((v) => ({ at: x.at(v), text: tickLabel(v, across) })), 10);
+  const below = uncrowded(across.map((v) => ({ at: x.at(v), text: tickLabel(v, across, x.kind) })), 10);
   const labels = [
-    ...up.map((v) => text(left - 7, y.at(v) + 4, tickLabel(v, up), "end", "tick")),
+    ...up.map((v) => text(left - 7, y.at(v) + 4, tickLabel(v, up, y.kind), "end", "tick")),
     ...(names.x === null ? [] : below.map(({ at, text: label }) => text(at, bottom + 17, label, "middle", "tick"))),
   ];
-  const titles = [text(left - 7 > 40 ? 4 : left, top - 9, names.y, "start"), names.x && text((left + right) / 2, bottom + 35, names.x, "middle")];
+  const titles = [text(left - 7 > 40 ? 4 : left, top - 12, names.y, "start"), names.x && text((left + right) / 2, bottom + 35, names.x, "middle")];
   return [lines, drawing("rect", { class: "axis", x: left, y: top, width: right - left, height: bottom - top }), labels, titles];
 }
 
@@ -218,7 +219,7 @@ const canvas = (width, height, label, ...content) =>
  */
 function plot({ label, x, y, series, height = 260, extra = () => [] }) {
   return chart((width) => {
-    const box = { left: 62, top: 26, right: width - 14, bottom: height - 42 };
+    const box = { left: 62, top: 30, right: width - 14, bottom: height - 42 };
     const all = series().filter((one) => !one.hidden);
     const kindOf = (axis, values) => axis.kind ?? (prefersLog(values) ? "log" : "linear");
     const xs = all.flatMap((one) => one.points.map((point) => point[0]));

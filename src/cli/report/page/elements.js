@@ -65,8 +65,8 @@ function table(caption, columns, rows) {
   const heading = columns.map(([name], i) => element("th", { scope: "col", class: align(i) }, name));
   const cell = (text, i) => element(i === 0 ? "th" : "td", { scope: i === 0 ? "row" : null, class: align(i) }, String(text));
   const body = rows.map((row) => element("tr", {}, row.map(cell)));
-  return element("table", {}, caption && element("caption", {}, caption), element("thead", {}, element("tr", {}, heading)),
-    element("tbody", {}, body));
+  const head = columns.some(([name]) => name) && element("thead", {}, element("tr", {}, heading));
+  return element("table", {}, caption && element("caption", {}, caption), head, element("tbody", {}, body));
 }
 
 /** A table that may be wider than the page. */
