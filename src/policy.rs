@@ -194,11 +194,7 @@ impl Reason {
     pub fn is_of_guard(self) -> bool {
         match self {
             Self::Policy | Self::NoEvidence | Self::Exploration | Self::Schedule | Self::OutOfRange => false,
-            Self::NonFinite
-            | Self::LossExploded
-            | Self::LossDrifted
-            | Self::GotNowhere
-            | Self::FirstStepTooFar => true,
+            Self::NonFinite | Self::LossExploded | Self::LossDrifted | Self::GotNowhere | Self::FirstStepTooFar => true,
         }
     }
 
@@ -208,7 +204,9 @@ impl Reason {
             Self::NoEvidence => ("no-evidence", "it would halve, but nothing shows yet that the loss has been lower"),
             Self::Exploration => ("exploration", "drawn at random, to explore"),
             Self::Schedule => ("schedule", "a fixed rule"),
-            Self::OutOfRange => ("out-of-range", "the features are far outside those of meta-training; nothing is done"),
+            Self::OutOfRange => {
+                ("out-of-range", "the features are far outside those of meta-training; nothing is done")
+            }
             Self::NonFinite => ("non-finite", "a loss or the gradient is not finite"),
             Self::LossExploded => ("loss-exploded", "the loss is far above the highest of late"),
             Self::LossDrifted => ("loss-drifted", "the level of the loss has been rising for long"),

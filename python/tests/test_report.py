@@ -122,7 +122,7 @@ def browser(tmp_path_factory):
 
 
 #: Charts of each page, at least, and outlines drawn in them.
-SIZES = {"runs": (1, 30), "study": (7, 150), "controller": (3, 30), "line search": (2, 15), "evaluation": (2, 60), "all": (15, 250)}
+SIZES = {"runs": (1, 30), "study": (7, 150), "controller": (3, 25), "line search": (2, 10), "evaluation": (2, 40), "all": (15, 250)}
 
 
 @pytest.mark.parametrize("kind", SIZES)

@@ -69,7 +69,10 @@ fn an_evaluation_is_tables_json_markdown_and_a_picture() {
     let (runs, verdict) = (&problem["runs"], &problem["verdict"]);
     let page = reported(&sandbox, &["e.json"]);
     let drawn = &page["sections"][0];
-    assert_eq!([&drawn["groups"][0]["tuned_ratio"], &drawn["problems"][0]["verdict"]["median"]], [&json["groups"][0]["tuned_ratio"], &verdict["median"]]);
+    assert_eq!(
+        [&drawn["groups"][0]["tuned_ratio"], &drawn["problems"][0]["verdict"]["median"]],
+        [&json["groups"][0]["tuned_ratio"], &verdict["median"]]
+    );
     assert_eq!(
         (&runs["task"], &runs["steps"], &runs["seeds"]),
         (&"tiny".into(), &20.into(), &serde_json::json!([0, 1]))

@@ -61,7 +61,8 @@ fn evaluation(name: &str) -> Value {
 /// A study of this name with complete and failed trials, and intermediate values.
 fn study(sandbox: &Sandbox, name: &str, choice: &str) {
     let space = format!(
-        "[params.x]\ntype = 'float'\nlow = 0.5\nhigh = 4.0\n[params.kind]\ntype = 'categorical'\nchoices = ['plain', {choice:?}]\n"
+        "[params.x]\ntype = 'float'\nlow = 0.5\nhigh = 4.0\n[params.kind]\ntype = 'categorical'\nchoices = ['plain', {}]\n",
+        json!(choice)
     );
     sandbox.write("space.toml", space);
     sandbox.write(
@@ -70,7 +71,8 @@ fn study(sandbox: &Sandbox, name: &str, choice: &str) {
          for step in 1 2 3; do printf '{\"step\": %d, \"value\": %s}\\n' $step $QGD_PARAM_X; done\n\
          printf '{\"value\": %s}\\n' $QGD_PARAM_X\n",
     );
-    let output = sandbox.qgd(&["tune", "space.toml", "--study", name, "--trials", "9", "--", "sh", "objective.sh"]);
+    let options = ["--study", name, "--trials", "9", "--logs", "logs", "--", "sh", "objective.sh"];
+    let output = sandbox.qgd(&[&["tune", "space.toml"][..], &options].concat());
     assert_eq!(output.code, 0, "{}", output.stderr);
 }
 
@@ -95,7 +97,11 @@ fn runs_are_laid_over_each_other_and_everything_else_stands_in_the_order_given()
     assert_eq!((reason(skipped)["name"].as_str(), reason(halved)["guard"].as_bool()), (Some("non-finite"), Some(true)));
     assert_eq!(run["reasons"], json!({ "policy": 1, "non-finite": 1, "loss-exploded": 1, "no-evidence": 1 }));
     let output = sandbox.qgd(&["report", "low.jsonl", "high.jsonl", "hu-lr", "space", "e.json"]);
-    assert!(output.stdout.starts_with("report.html: 2 runs, 1 study, 1 controller, 1 evaluation; "), "{}", output.stdout);
+    assert!(
+        output.stdout.starts_with("report.html: 2 runs, 1 study, 1 controller, 1 evaluation; "),
+        "{}",
+        output.stdout
+    );
 }
 
 #[test]
@@ -210,8 +216,11 @@ fn nothing_that_a_file_says_becomes_part_of_the_page() {
         .skip(1)
         .map(|rest| rest.split(['>', ' ', '\n']).next().unwrap())
         .collect();
-    let own = ["!doctype", "/a", "/body", "/footer", "/head", "/header", "/main", "/noscript", "/script", "/style", "/title"];
-    let own = own.iter().chain(&["a", "body", "footer", "head", "header", "html", "main", "meta", "noscript", "script", "style", "title"]);
+    let own =
+        ["!doctype", "/a", "/body", "/footer", "/head", "/header", "/main", "/noscript", "/script", "/style", "/title"];
+    let own = own.iter().chain(&[
+        "a", "body", "footer", "head", "header", "html", "main", "meta", "noscript", "script", "style", "title",
+    ]);
     let odd: Vec<&&str> = tags.iter().filter(|tag| !own.clone().any(|known| known == *tag)).collect();
     assert!(odd.is_empty(), "{odd:?}");
 }
@@ -246,17 +255,25 @@ fn what_cannot_be_shown_is_refused_by_name_and_nothing_is_written() {
     sandbox.refuses(&["report", "result.json"], &with(&["result.json holds JSON with lr_first, lr_last"]));
     sandbox.refuses(&["report", "t.jsonl", "empty.jsonl"], &["empty.jsonl is empty"]);
     sandbox.refuses(&["report", "bad.jsonl"], &["bad.jsonl, line 5, is no decision", "boolean"]);
-    sandbox.refuses(&["report", "twice.jsonl"], &["twice.jsonl, line 5, is of step 0, after one of step 40", "its own file"]);
+    sandbox.refuses(
+        &["report", "twice.jsonl"],
+        &["twice.jsonl, line 5, is of step 0, after one of step 40", "its own file"],
+    );
     sandbox.refuses(&["report", "broken.qgd"], &["broken.qgd is not usable", "truncated"]);
-    sandbox.refuses(&["report", "old.json"], &["old.json is no result of qgd evaluate that this version reads", "string"]);
-    sandbox.refuses(&["report", "missing.jsonl"], &["no file and no controller missing.jsonl", "there are no studies in qgd.db"]);
+    sandbox
+        .refuses(&["report", "old.json"], &["old.json is no result of qgd evaluate that this version reads", "string"]);
+    sandbox.refuses(
+        &["report", "missing.jsonl"],
+        &["no file and no controller missing.jsonl", "there are no studies in qgd.db"],
+    );
     sandbox.refuses(&["report", "folder"], &["no file and no controller folder"]);
-    sandbox.refuses(&["report", "mysql://host/studies"], &["`mysql://host`", "sqlite:///FILE"]);
+    sandbox.refuses(&["report", "mysql://host/studies"], &["`mysql://host/studies`", "sqlite:///FILE"]);
     sandbox.refuses(&["report", "t.jsonl", "-o", "no/such.html"], &["--output no/such.html", "folder"]);
     sandbox.refuses(&["report", "t.jsonl", "-o", "t.jsonl"], &["--output t.jsonl would overwrite the input t.jsonl"]);
     study(&sandbox, "space", "other");
     sandbox.refuses(&["report", "spaec"], &["no study spaec", "did you mean `space`", "sqlite:///qgd.db: space"]);
-    sandbox.refuses(&["report", "space", "-o", "qgd.db"], &["--output qgd.db would overwrite the database of --storage"]);
+    sandbox
+        .refuses(&["report", "space", "-o", "qgd.db"], &["--output qgd.db would overwrite the database of --storage"]);
 }
 
 #[cfg(feature = "torch")]

@@ -61,7 +61,11 @@ impl Kind {
             return Ok(Self::Storage(format!("sqlite:///{given}")));
         }
         let mut first = Vec::new();
-        (&mut file).take(MAX_FIRST_LINE).read_until(b'\n', &mut first).with_context(context).map_err(Failure::BadInput)?;
+        (&mut file)
+            .take(MAX_FIRST_LINE)
+            .read_until(b'\n', &mut first)
+            .with_context(context)
+            .map_err(Failure::BadInput)?;
         let is_decision = |json: &Json| json.get("step").is_some() && json.get("reason").is_some();
         if serde_json::from_slice(&first).is_ok_and(|json| is_decision(&json)) {
             return Ok(Self::Trace(Lines::new(first, Box::new(file))));

@@ -63,7 +63,8 @@ impl Page {
 
     /// What is on it, in a few words.
     pub fn contents(&self) -> String {
-        let n_runs: usize = self.sections.iter().map(|it| if let Section::Runs(runs) = it { runs.len() } else { 0 }).sum();
+        let n_runs: usize =
+            self.sections.iter().map(|it| if let Section::Runs(runs) = it { runs.len() } else { 0 }).sum();
         let count = |is: fn(&Section) -> bool| self.sections.iter().filter(|section| is(section)).count();
         let n_studies = count(|section| matches!(section, Section::Study(_)));
         let n_controllers = count(|section| matches!(section, Section::Controller(_)));

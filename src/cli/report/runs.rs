@@ -98,7 +98,9 @@ impl Lines {
                 Ok(decision) => decision,
                 Err(error) if error.is_eof() && !line.ends_with(b"\n") => return Ok((decisions, true)),
                 Err(error) => {
-                    return Err(Failure::BadInput(anyhow!("{given}, line {number}, is no decision of a trace: {error}")));
+                    return Err(Failure::BadInput(anyhow!(
+                        "{given}, line {number}, is no decision of a trace: {error}"
+                    )));
                 }
             };
             let (now, before) = (decision.step, decisions.last().map_or(0, |last| last.step));
@@ -230,8 +232,14 @@ mod tests {
     }
 
     fn line(step: u64, loss: &str, action: &str, reason: &str) -> String {
-        let action = if action.is_empty() { "null".to_owned() } else { format!("{{\"lr\":\"{action}\",\"weight_decay\":\"accept\"}}") };
-        format!("{{\"step\":{step},\"loss\":{loss},\"lr\":0.1,\"weight_decay\":0.0,\"action\":{action},\"reason\":\"{reason}\"}}\n")
+        let action = if action.is_empty() {
+            "null".to_owned()
+        } else {
+            format!("{{\"lr\":\"{action}\",\"weight_decay\":\"accept\"}}")
+        };
+        format!(
+            "{{\"step\":{step},\"loss\":{loss},\"lr\":0.1,\"weight_decay\":0.0,\"action\":{action},\"reason\":\"{reason}\"}}\n"
+        )
     }
 
     #[test]
@@ -250,7 +258,8 @@ mod tests {
     #[test]
     fn runs_of_one_name_are_told_apart() {
         let text = line(0, "1", "grow", "policy");
-        let runs = runs(&[("a/t.jsonl", &text), ("b/t.jsonl", &text), ("b/t.jsonl", &text), (".jsonl", &text)]).unwrap();
+        let runs =
+            runs(&[("a/t.jsonl", &text), ("b/t.jsonl", &text), ("b/t.jsonl", &text), (".jsonl", &text)]).unwrap();
         assert_eq!(runs.names().collect::<Vec<_>>(), ["t", "b/t.jsonl", "b/t.jsonl (2)", ".jsonl"]);
     }
 

@@ -45,7 +45,10 @@ mod tests {
     #[test]
     fn six_digits_are_kept() {
         let bits = |values: [f64; 4]| values.map(f64::to_bits);
-        assert_eq!(bits([1.0, 0.123_456_78, 3e-12, 123_456_789.0].map(short)), bits([1.0, 0.123_457, 3e-12, 123_457_000.0]));
+        assert_eq!(
+            bits([1.0, 0.123_456_78, 3e-12, 123_456_789.0].map(short)),
+            bits([1.0, 0.123_457, 3e-12, 123_457_000.0])
+        );
         assert!(short(f64::NAN).is_nan() && short(f64::INFINITY).is_infinite());
     }
 

@@ -185,10 +185,9 @@ const keys = (entries) =>
 /** Charts that are drawn anew when the width of the page changes. */
 const drawn = [];
 const watcher = new ResizeObserver((entries) => {
-  for (const { target, contentRect } of entries) {
-    const found = drawn.find(({ node }) => node === target);
-    if (found && Math.abs(found.width - contentRect.width) > 1) found.draw(contentRect.width);
-  }
+  const resized = entries.map(({ target }) => drawn.find(({ node }) => node === target)).filter(Boolean);
+  // Not while the sizes are being looked at: a drawing has a size of its own.
+  requestAnimationFrame(() => resized.filter(({ node, width }) => Math.abs(width - node.clientWidth) > 1).forEach(({ node }) => node.redraw()));
 });
 
 /** The place of a chart; `draw(width)` answers its SVG. */

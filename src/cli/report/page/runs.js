@@ -52,15 +52,15 @@ class RunsView {
     this.chart = chart((width) => this.draw(width));
     this.readout = element("output", { "aria-live": "polite" });
     const help = "Drag over the chart to zoom in, double-click for the whole run. With the chart in focus: left and right go from decision to decision, with Shift they move the window; + and - zoom, 0 shows the whole run, G goes to the next decision of the guard.";
-    const note = `${help} Of more than 4\u202f000 decisions the extremes of each stretch are drawn.`;
+    const note = this.runs.some((run) => run.strip) ? "Of a run of more than 4\u202f000 decisions the extremes of each stretch are drawn." : null;
     const entries = this.runs.map(({ name, tint, dash }) => ({ name, tint, dash }));
     const toggles = legend(entries, (off) => this.change({ off }));
     this.details = [
       ...this.runs.map((run) => behind(`decisions of ${run.name}`, this.columns(), () => this.rowsOf(run))),
     ];
     this.tell();
-    return figure("Loss, learning rate and actions over the steps", this.runs.some((run) => run.strip) ? note : help,
-      this.controls(), toggles, this.chart, this.actionKeys(), this.readout, this.details);
+    return figure("Loss, learning rate and actions over the steps", note,
+      element("p", { class: "faint help" }, help), this.controls(), toggles, this.chart, this.actionKeys(), this.readout, this.details);
   }
 
   controls() {
