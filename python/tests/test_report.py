@@ -3,6 +3,7 @@
 import base64
 import json
 import math
+import re
 import shutil
 
 import numpy as np
@@ -221,9 +222,9 @@ def test_keys_and_mouse_go_through_a_run(browser, pages):
     assert "decision at step 2: loss 99, lr 0.5, λ 0.0001; lr halve (loss-exploded)" in said()
     browser.press("+")
     low, high = browser.value("document.querySelector('output').innerText.match(/Steps (\\d+) to (\\d+)/).slice(1).map(Number)")
-    assert 50 < high - low < 65 and low == 0
+    assert 55 < high - low < 65 and low <= 2
     browser.press("ArrowRight", shift=True)
-    assert not said().startswith("Steps 0 ")
+    assert not said().startswith(f"Steps {low} ")
     browser.press("0")
     assert said().startswith("Steps 0 to 119 of 119.")
     # The focus stays, though the chart was drawn anew.
@@ -299,9 +300,7 @@ def test_a_page_without_its_program_says_what_is_missing(pages):
 
 def test_an_error_of_the_program_is_shown(browser, pages, tmp_path):
     # What the networks of the page answer differs from what qgd says that they do.
-    text = pages["controller"].read_text()
-    before, rest = text.split('"q_values":[', 1)
     broken = tmp_path / "broken.html"
-    broken.write_text(f'{before}"q_values":[9{rest}')
+    broken.write_text(re.sub(r'"q_values":\[[^,]*', '"q_values":[99', pages["controller"].read_text(), count=1))
     browser.open(broken)
     assert "differ from those of qgd" in browser.value("document.getElementById('error').textContent")

@@ -215,7 +215,7 @@ class StudyView {
       axes.push({ name: param.name, choices: param.choices, y, of: (trial) => trial.params[param.index] });
     }
     const gap = (width - 110) / params.length;
-    const frames = axes.map((axis, i) => this.parallelAxis(axis, at(i), top, bottom, Math.floor((gap - 8) / 6.6), i === 0 ? "start" : "middle"));
+    const frames = axes.map((axis, i) => this.parallelAxis(axis, at(i), top, bottom, Math.floor((gap - 8) / 6.6), width - 4, i === 0 ? "start" : i === params.length ? "end" : "middle"));
     const line = (trial) => {
       let [d, isDown] = ["", false];
       axes.forEach((axis, i) => {
@@ -236,13 +236,14 @@ class StudyView {
     return filled(canvas(width, bottom + 14, label, lines.reverse(), frames), { style: `min-width:${Math.round(width)}px` }, []);
   }
 
-  parallelAxis({ name, y, choices }, x, top, bottom, room, anchor) {
+  /** `anchor`: the name of the first axis begins at the left edge, that of the last one ends at the right edge. */
+  parallelAxis({ name, y, choices }, x, top, bottom, room, right, anchor) {
     const all = choices ? choices.map((_, i) => i) : y.ticks(5);
     const shown = choices && choices.length > 12 ? all.filter((i) => i % Math.ceil(choices.length / 12) === 0) : all;
     const words = (v) => (choices ? cut(choices[v], room) : tickLabel(v, all, y.kind));
     const labels = shown.map((v) => [drawing("path", { class: "axis", d: `M${x - 3} ${y.at(v)}h6` }),
-      filled(text(x + 6, y.at(v) + 4, words(v), "start"), { style: "paint-order:stroke;stroke:var(--paper);stroke-width:4px;stroke-linejoin:round" }, [])]);
-    const title = filled(text(anchor === "start" ? 4 : x, top - 16, cut(name, room), anchor), {}, [drawing("title", {}, name)]);
+      filled(text(anchor === "end" ? x - 6 : x + 6, y.at(v) + 4, words(v), anchor === "end" ? "end" : "start"), { style: "paint-order:stroke;stroke:var(--paper);stroke-width:4px;stroke-linejoin:round" }, [])]);
+    const title = filled(text({ start: 4, middle: x, end: right }[anchor], top - 16, cut(name, room), anchor), {}, [drawing("title", {}, name)]);
     return drawing("g", {}, drawing("path", { class: "axis", d: `M${x} ${top}V${bottom}` }), labels, title);
   }
 
@@ -252,7 +253,7 @@ class StudyView {
       const ends = param.choices ? [-0.5, param.choices.length - 0.5] : [param.low, param.high];
       const axis = { name: param.choices ? "" : cut(param.name, 36), kind: param.log && param.low > 0 ? "log" : "linear", ends };
       const series = () => this.marks((trial) => trial.params[param.index]);
-      const label = () => `${this.value} over ${param.name}.`;
+      const label = () => `The ${this.value} of each trial over ${param.name}.`;
       const picture = param.choices ? this.choicesPlot(param, series, label) : plot({ label, x: axis, y: this.axis(), series, height: 210 });
       const rows = () => this.complete().map((trial) => [this.said(param, trial.params[param.index]), number(this.valueOf(trial)), trial.number]);
       return element("div", {}, picture, behind(`${this.value} over ${param.name}`, [[param.name, !param.choices], [this.value, true], ["trial", true]], rows));
