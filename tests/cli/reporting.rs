@@ -177,7 +177,10 @@ fn a_long_run_makes_a_small_page_and_loses_no_spike() {
     let (n, spike) = (200_000, 123_457);
     let line = |step: u64| {
         let loss = if step == spike { 1e6 } else { 1.0 + (step % 97) as f64 / 97.0 };
-        format!("{}\n", decision(step, Some(loss), Some(if step % 3 == 0 { "halve" } else { "grow" }), "policy"))
+        format!(
+            "{}\n",
+            decision(step, Some(loss), Some(if step.is_multiple_of(3) { "halve" } else { "grow" }), "policy")
+        )
     };
     sandbox.write("long.jsonl", (0..n).map(line).collect::<String>());
     let run = reported(&sandbox, &["long.jsonl"])["sections"][0]["runs"][0].clone();

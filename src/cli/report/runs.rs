@@ -15,6 +15,8 @@ use std::io::{BufRead, BufReader};
 const MAX_ROWS: usize = 4000;
 /// Number of stretches of a longer run, of which the extremes are drawn.
 const N_STRETCHES: usize = 1000;
+/// Number of first decisions that are drawn in any case: where the rate is found.
+const N_FIRST: usize = 256;
 /// Largest number of decisions of the guard that are shown.
 const MAX_EVENTS: usize = 1000;
 
@@ -178,12 +180,14 @@ impl Run {
     }
 }
 
-/// Indices of the decisions of a long run that are drawn: the extremes of every stretch, and these events.
+/// Indices of the decisions of a long run that are drawn: the first ones, the extremes of every stretch, and these
+/// events.
 fn drawn(decisions: &[Decision], events: impl Iterator<Item = usize>) -> Vec<usize> {
     let value = |value: Option<f64>| value.unwrap_or(f64::NAN);
     let (loss, lr) = (|i: usize| value(decisions[i].loss), |i: usize| value(decisions[i].lr));
     let weight_decay = |i: usize| value(decisions[i].weight_decay);
     let mut kept = extremes(decisions.len(), N_STRETCHES, &[&loss, &lr, &weight_decay]);
+    kept.extend(0..N_FIRST.min(decisions.len()));
     kept.extend(events);
     kept.sort_unstable();
     kept.dedup();

@@ -92,6 +92,9 @@ function linearTicks(low, high, n) {
   return found;
 }
 
+/** The ticks of a scale; whole numbers alone where its values are whole. */
+const shownTicks = (of, n) => of.ticks(n).filter((v) => !of.isWhole || Math.abs(v - Math.round(v)) < 1e-9);
+
 /** Label of a tick: no more digits than its neighbors need. On a logarithmic axis each has digits of its own. */
 function tickLabel(value, all, kind = "linear") {
   if (kind !== "linear") return value >= 1000 && value < 1e6 ? whole(value) : number(value);
@@ -120,8 +123,8 @@ function uncrowded(labels, room) {
 /** The frame of a panel with grid, ticks and the names of its axes. */
 function frame(box, x, y, names) {
   const { left, top, right, bottom } = box;
-  const across = x.ticks(Math.max(2, Math.floor((right - left) / 90)));
-  const up = y.ticks(Math.max(2, Math.floor((bottom - top) / 45)));
+  const across = shownTicks(x, Math.max(2, Math.floor((right - left) / 90)));
+  const up = shownTicks(y, Math.max(2, Math.floor((bottom - top) / 45)));
   const lines = [
     ...up.map((v) => drawing("path", { class: "grid", d: `M${left} ${y.at(v)}H${right}` })),
     ...across.map((v) => drawing("path", { class: "grid", d: `M${x.at(v)} ${top}V${bottom}` })),
@@ -225,6 +228,7 @@ function plot({ label, x, y, series, height = 260, extra = () => [] }) {
     const ys = all.flatMap((one) => [...one.points.map((point) => point[1]), ...(one.band ?? []).flatMap(([, low, high]) => [low, high])]);
     const [xKind, yKind] = [kindOf(x, xs), kindOf(y, ys)];
     const [sx, sy] = [roomy(xKind, x.ends ?? extent(xs, xKind === "log"), box.left, box.right), roomy(yKind, y.ends ?? extent(ys, yKind === "log"), box.bottom, box.top)];
+    sx.isWhole = x.isWhole;
     const unit = (axis, kind) => (kind === "log" ? `${axis.name} (log scale)` : axis.name);
     return canvas(width, height, label(), frame(box, sx, sy, { x: unit(x, xKind), y: unit(y, yKind) }),
       all.map((one) => seriesOf(one, sx, sy, box)), extra(sx, sy, box));

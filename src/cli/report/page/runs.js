@@ -52,7 +52,7 @@ class RunsView {
     this.chart = chart((width) => this.draw(width));
     this.readout = element("output", { "aria-live": "polite" });
     const help = "Drag over the chart to zoom in, double-click for the whole run. With the chart in focus: left and right go from decision to decision, with Shift they move the window; + and - zoom, 0 shows the whole run, G goes to the next decision of the guard.";
-    const note = this.runs.some((run) => run.strip) ? "Of a run of more than 4\u202f000 decisions the extremes of each stretch are drawn." : null;
+    const note = this.runs.some((run) => run.strip) ? "Of a run of more than 4\u202f000 decisions the extremes of each stretch are drawn, and the lanes show shares." : null;
     const entries = this.runs.map(({ name, tint, dash }) => ({ name, tint, dash }));
     const toggles = legend(entries, (off) => this.change({ off }));
     this.details = [
@@ -167,7 +167,7 @@ class RunsView {
 
   draw(width) {
     const box = { left: 62, right: width - 14 };
-    const x = scale(this.kind, this.shown, box.left, box.right);
+    const x = Object.assign(scale(this.kind, this.shown, box.left, box.right), { isWhole: true });
     const parts = [];
     const panels = [["loss", LOSS, 210, "mean loss since the last decision"], ["lr", LR, 170, "learning rate"]];
     if (this.hasDecay) panels.push(["decay", DECAY, 130, "weight decay λ"]);
@@ -215,7 +215,7 @@ class RunsView {
   }
 
   axisOfSteps({ left, right, top }, x) {
-    const all = x.ticks(Math.max(2, Math.floor((right - left) / 90)));
+    const all = shownTicks(x, Math.max(2, Math.floor((right - left) / 90)));
     const labels = uncrowded(all.map((v) => ({ at: x.at(v), text: tickLabel(v, all, this.kind) })), 10);
     const name = this.kind === "steps" ? "step (log scale)" : "step";
     return [labels.map(({ at, text: label }) => text(at, top + 17, label, "middle", "tick")), text((left + right) / 2, top + 35, name, "middle")];
@@ -263,8 +263,9 @@ class RunsView {
     const byDepth = new Map();
     for (const [key, [sum, n]] of shares) {
       const [at, long] = key.split(" ").map(Number);
-      const depth = Math.max(Math.round((4 * sum) / n), 1) / 4;
-      byDepth.set(depth, `${byDepth.get(depth) ?? ""}M${at} ${y + 1}h${long}v${LANE - 3}h${-long}z`);
+      const depth = Math.max(Math.round((10 * sum) / n), 1) / 10;
+      const wide = Math.min(long, Math.max(right - at, 2));
+      byDepth.set(depth, `${byDepth.get(depth) ?? ""}M${at} ${y + 1}h${wide}v${LANE - 3}h${-wide}z`);
     }
     const bars = [...byDepth].map(([depth, d]) => drawing("path", { d, fill: "var(--tint)", "fill-opacity": depth }));
     const ground = drawing("path", { class: "grid", d: `M${left} ${y + LANE - 0.5}H${right}` });

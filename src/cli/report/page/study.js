@@ -50,6 +50,11 @@ class StudyView {
     return indexed.sort((a, b) => (places.get(a.name) ?? 1e9) - (places.get(b.name) ?? 1e9));
   }
 
+  /** Whether a parameter has whole numbers alone. */
+  isWhole(param) {
+    return this.study.trials.every((trial) => trial.params[param.index] === null || Number.isInteger(trial.params[param.index]));
+  }
+
   said(param, inner) {
     if (inner === null) return "not active";
     return param.choices ? param.choices[inner] ?? "?" : number(inner);
@@ -138,7 +143,7 @@ class StudyView {
         drawing("title", {}, `trial ${trial.number} failed: ${trial.reason ?? ""}`))));
     const series = () => [{ tint: this.tints[0], points: curve, held: true }, ...this.marks((trial) => trial.number)];
     const label = () => `Value over the number of the trial, ${counted(study.n_trials, "trial")}; the best is ${number(records.at(-1)?.[1] ?? null)} in trial ${records.at(-1)?.[0]}.`;
-    const picture = plot({ label, x: { name: "trial", kind: "linear" }, y: this.axis(), series, extra: lost });
+    const picture = plot({ label, x: { name: "trial", kind: "linear", isWhole: true }, y: this.axis(), series, extra: lost });
     const extra = [[swatch(this.tints[0], null, null), "best so far"], failed.length > 0 && [swatch(red, undefined, "cross"), "failed (at the lower edge)"]].filter(Boolean);
     const goal = this.direction === "minimize" ? "small" : "large";
     const rest = study.trials.length < study.n_trials ? ` ${whole(study.trials.length)} of ${whole(study.n_trials)} trials are drawn: the best ones and others evenly spread.` : "";
@@ -212,6 +217,7 @@ class StudyView {
     for (const param of params) {
       const ends = param.choices ? [-0.3, param.choices.length - 0.7] : [param.low, param.high];
       const y = scale(param.log && param.low > 0 ? "log" : "linear", ends, bottom, top);
+      y.isWhole = this.isWhole(param);
       axes.push({ name: param.name, choices: param.choices, y, of: (trial) => trial.params[param.index] });
     }
     const gap = (width - 110) / params.length;
@@ -238,7 +244,7 @@ class StudyView {
 
   /** `anchor`: the name of the first axis begins at the left edge, that of the last one ends at the right edge. */
   parallelAxis({ name, y, choices }, x, top, bottom, room, right, anchor) {
-    const all = choices ? choices.map((_, i) => i) : y.ticks(5);
+    const all = choices ? choices.map((_, i) => i) : shownTicks(y, 5);
     const shown = choices && choices.length > 12 ? all.filter((i) => i % Math.ceil(choices.length / 12) === 0) : all;
     const words = (v) => (choices ? cut(choices[v], room) : tickLabel(v, all, y.kind));
     const labels = shown.map((v) => [drawing("path", { class: "axis", d: `M${x - 3} ${y.at(v)}h6` }),
@@ -251,7 +257,7 @@ class StudyView {
     if (this.complete().length === 0 || this.study.params.length === 0) return null;
     const one = (param) => {
       const ends = param.choices ? [-0.5, param.choices.length - 0.5] : [param.low, param.high];
-      const axis = { name: param.choices ? "" : cut(param.name, 36), kind: param.log && param.low > 0 ? "log" : "linear", ends };
+      const axis = { name: param.choices ? "" : cut(param.name, 36), kind: param.log && param.low > 0 ? "log" : "linear", ends, isWhole: this.isWhole(param) };
       const series = () => this.marks((trial) => trial.params[param.index]);
       const label = () => `The ${this.value} of each trial over ${param.name}.`;
       const picture = param.choices ? this.choicesPlot(param, series, label) : plot({ label, x: axis, y: this.axis(), series, height: 210 });
@@ -298,7 +304,7 @@ class StudyView {
       return last && drawing("g", { class: tinted(gray) }, drawing("path", { class: "open", d: shape("cross", place(x.at(last[0])), place(y.at(last[1]))) }, drawing("title", {}, this.title(trial))));
     });
     const label = () => `Intermediate values of ${counted(trials.length, "trial")} over their steps.`;
-    const picture = plot({ label, x: { name: "step of the trial", kind: "linear" }, y: { name: "intermediate value" }, series, extra: ends });
+    const picture = plot({ label, x: { name: "step of the trial", kind: "linear", isWhole: true }, y: { name: "intermediate value" }, series, extra: ends });
     const rest = trials.length < this.study.n_curves ? ` ${whole(trials.length)} of ${whole(this.study.n_curves)} curves are drawn.` : "";
     const legendOf = keys([[swatch(blue, null, null), "best"], [swatch(gray, null, null), "complete"], [swatch(gray, "2 3", "cross"), "pruned"]]);
     const rows = () => trials.flatMap((trial) => trial.curve.map(([step, value]) => [trial.number, trial.state, whole(step), number(value)]));
