@@ -224,3 +224,18 @@ pub struct Explanation<'a> {
     /// Q-value of every action, in the order of the recipe's actions.
     pub q_values: &'a [f32],
 }
+
+#[cfg(all(test, feature = "json"))]
+mod tests {
+    use super::*;
+    use std::collections::BTreeSet;
+
+    #[test]
+    fn every_reason_is_named_as_in_a_trace_and_has_words_of_its_own() {
+        for reason in Reason::ALL {
+            assert_eq!(serde_json::to_value(reason).unwrap(), reason.name());
+        }
+        let words: BTreeSet<&str> = Reason::ALL.into_iter().map(Reason::about).collect();
+        assert_eq!(words.len(), Reason::ALL.len());
+    }
+}

@@ -103,6 +103,7 @@ class MapView {
     this.charts = this.values.map((value) => chart((width) => this.draw(value, Math.min(width, 560))));
     const change = (what) => {
       Object.assign(this, what);
+      if (what.base) this.sway = this.measureSway();
       this.cells = null;
       this.at = null;
       this.redraw();
@@ -117,8 +118,8 @@ class MapView {
     this.readout = element("output", { "aria-live": "polite" });
     this.details = behind("actions by both features", [["feature up \\ across"], ...Array.from({ length: N_CELLS_OF_TABLE }, () => ["", true])], () => this.rows());
     this.tell();
-    const note = `The action of the highest Q-value over two features, the others ${this.hasMedians ? "at their median over the decisions on the tasks of the table above" : "at 0"} (a choice below). Both go over the range that meta-training saw. With the map in focus the arrow keys move the cross, and what the networks say there stands below; a click does so, too.`;
-    const panels = element("div", { class: "panels", style: "grid-template-columns:repeat(auto-fill,minmax(min(100%,26rem),1fr))" }, this.charts);
+    const note = `The action of the highest Q-value over two features, the others ${this.hasMedians ? "at their median over the decisions on the tasks of the table above" : "at 0"} (a choice below). Both go over the range that meta-training saw. With the map in focus the arrow keys move the cross, and what the networks say there stands below; a click does so, too. The rules around the networks (evidence before a halving, the guard, the bounds) are not in the map.`;
+    const panels = element("div", { class: "panels", style: "grid-template-columns:repeat(auto-fill,minmax(min(100%,26rem),1fr))" }, [...this.charts]);
     return [figure("What it does, by two features", note, controls, panels, this.keys(), this.readout, this.details), this.swayFigure()];
   }
 
@@ -227,23 +228,27 @@ class MapView {
   }
 
   swayFigure() {
-    const shown = this.sway.slice(0, 12);
-    const most = Math.max(...shown.map(({ sway }) => sway), 1e-12);
-    const longest = Math.max(...shown.map(({ i }) => this.named(i).length));
-    const picture = chart((width) => {
-      const left = Math.min(longest * 7 + 14, width * 0.4);
-      const room = width - left - 70;
-      const bars = shown.map(({ i, sway }, row) => [
-        text(left - 8, row * 22 + 16, this.named(i), "end"),
-        drawing("rect", { class: tinted(this.moveTints[2]), x: left, y: row * 22 + 4, width: Math.max((sway / most) * room, 1), height: 14, fill: "var(--tint)" }),
-        text(left + (sway / most) * room + 6, row * 22 + 16, number(sway)),
-      ]);
-      return canvas(width, shown.length * 22 + 6, `Features that sway it most: ${shown.slice(0, 5).map(({ i, sway }) => `${this.named(i)} ${number(sway)}`).join(", ")}.`, bars);
-    });
+    const picture = chart((width) => this.drawSway(width));
+    this.charts.push(picture);
     const [first, last] = [this.said(0), this.said(this.exported.actions.length - 1)];
     const note = `By how much each feature, going through its range alone, changes Q(${last}) - Q(${first}), the others at the same values as above.`;
     const rows = () => this.sway.map(({ i, sway }) => [this.named(i), number(sway), this.exported.features[i].formula]);
     return figure("What sways it most there", note, picture, behind("all features, with their formulas", [["feature"], ["change", true], ["formula"]], rows));
+  }
+
+  drawSway(width) {
+    const shown = this.sway.slice(0, 12);
+    const most = Math.max(...shown.map(({ sway }) => sway), 1e-12);
+    const longest = Math.max(...shown.map(({ i }) => this.named(i).length));
+    const left = Math.min(longest * 7 + 14, width * 0.4);
+    const room = width - left - 70;
+    const bars = shown.map(({ i, sway }, row) => [
+      text(left - 8, row * 22 + 16, cut(this.named(i), Math.floor(left / 6.5)), "end"),
+      drawing("rect", { class: tinted(this.moveTints[2]), x: left, y: row * 22 + 4, width: Math.max((sway / most) * room, 1), height: 14, fill: "var(--tint)" }),
+      text(left + (sway / most) * room + 6, row * 22 + 16, number(sway)),
+    ]);
+    const words = shown.slice(0, 5).map(({ i, sway }) => `${this.named(i)} ${number(sway)}`).join(", ");
+    return canvas(width, shown.length * 22 + 6, `Features that sway it most: ${words}.`, bars);
   }
 }
 

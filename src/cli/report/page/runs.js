@@ -373,18 +373,6 @@ class RunsView {
   }
 }
 
-const swatchOf = (tint) =>
-  drawing("svg", { class: tinted(tint), viewBox: "0 0 14 14", style: "width:14px;height:14px", "aria-hidden": "true" },
-    drawing("rect", { x: 1, y: 1, width: 12, height: 12, fill: "var(--tint)" }));
-
-/** A mark of the guard at a place of a drawing. */
-const badgeAt = (x, y, letter) =>
-  drawing("g", {}, drawing("rect", { x: x - 7, y: y - 7, width: 14, height: 14, rx: 3, fill: "var(--ink)" }),
-    drawing("text", { x, y: y + 4, "text-anchor": "middle", style: "fill:var(--paper);font-weight:600;font-size:11px" }, letter));
-
-const badge = (letter) =>
-  drawing("svg", { viewBox: "0 0 14 14", style: "width:14px;height:14px", "aria-hidden": "true" }, badgeAt(7, 7, letter));
-
 /** What became of each run, in a table. */
 function runsTable({ runs, reasons }) {
   const guard = new Set(reasons.filter((reason) => reason.guard).map((reason) => reason.name));
