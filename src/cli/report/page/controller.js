@@ -166,15 +166,16 @@ class MapView {
     const names = { x: this.named(this.a), y: `${this.named(this.b)} (up)` };
     const what = value === "lr" ? "learning rate" : "weight decay λ";
     const title = text(box.right, box.top - 12, what, "end", "tick");
-    const cross = this.at && this.cross(x, y, box);
+    const cross = this.cross(x, y, box);
     const label = `Map of the moves of the ${what} over ${names.x} and ${names.y}. Arrow keys move the cross.`;
     const node = canvas(Math.max(width, box.right + 14), box.bottom + 42, label, drawing("defs", {}, ids.map((id, move) => this.pattern(id, move))), areas, frame(box, x, y, names), title, cross);
     return this.listen(node, x, y, value);
   }
 
   cross(x, y, box) {
-    const [px, py] = [x.at(this.at[0]), y.at(this.at[1])];
-    return [drawing("path", { class: "cursor", d: `M${px} ${box.top}V${box.bottom}M${box.left} ${py}H${box.right}` }),
+    const [atX, atY] = this.at ?? [this.base[this.a], this.base[this.b]];
+    const [px, py] = [x.at(atX), y.at(atY)];
+    return [this.at && drawing("path", { class: "cursor", d: `M${px} ${box.top}V${box.bottom}M${box.left} ${py}H${box.right}` }),
       drawing("circle", { cx: px, cy: py, r: 5, fill: "var(--paper)", stroke: "var(--ink)", "stroke-width": 2 })];
   }
 
