@@ -20,6 +20,7 @@ mod merge;
 mod meta_train;
 mod outputs;
 mod progress;
+mod report;
 mod storage;
 mod study;
 mod tensorboard;
@@ -96,6 +97,7 @@ enum Command {
     List(list::ListArgs),
     Inspect(inspect::InspectArgs),
     Export(export::ExportArgs),
+    Report(report::ReportArgs),
     Merge(merge::MergeArgs),
     MetaTrain(meta_train::MetaTrainArgs),
     Tune(tune::TuneArgs),
@@ -131,6 +133,7 @@ impl Command {
             Self::List(args) => args.run(),
             Self::Inspect(args) => inspect::run(args).map_err(Failure::of),
             Self::Export(args) => args.run(),
+            Self::Report(args) => args.run(),
             Self::Merge(args) => args.run(),
             Self::MetaTrain(args) => meta_train::run(args),
             Self::Tune(args) => args.run(),

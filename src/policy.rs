@@ -156,6 +156,66 @@ pub enum Reason {
     FirstStepTooFar,
 }
 
+impl Reason {
+    /// All reasons.
+    pub const ALL: [Self; 10] = [
+        Self::Policy,
+        Self::NoEvidence,
+        Self::Exploration,
+        Self::Schedule,
+        Self::OutOfRange,
+        Self::NonFinite,
+        Self::LossExploded,
+        Self::LossDrifted,
+        Self::GotNowhere,
+        Self::FirstStepTooFar,
+    ];
+
+    /// Its name in traces.
+    ///
+    /// ```
+    /// assert_eq!(qgd::Reason::LossExploded.name(), "loss-exploded");
+    /// ```
+    pub fn name(self) -> &'static str {
+        self.in_words().0
+    }
+
+    /// What it says, for people.
+    pub fn about(self) -> &'static str {
+        self.in_words().1
+    }
+
+    /// Whether the guard decided.
+    ///
+    /// ```
+    /// use qgd::Reason;
+    /// assert!(Reason::NonFinite.is_of_guard() && !Reason::NoEvidence.is_of_guard());
+    /// ```
+    pub fn is_of_guard(self) -> bool {
+        match self {
+            Self::Policy | Self::NoEvidence | Self::Exploration | Self::Schedule | Self::OutOfRange => false,
+            Self::NonFinite | Self::LossExploded | Self::LossDrifted | Self::GotNowhere | Self::FirstStepTooFar => true,
+        }
+    }
+
+    fn in_words(self) -> (&'static str, &'static str) {
+        match self {
+            Self::Policy => ("policy", "the action that the networks value most"),
+            Self::NoEvidence => ("no-evidence", "it would halve, but nothing shows yet that the loss has been lower"),
+            Self::Exploration => ("exploration", "drawn at random, to explore"),
+            Self::Schedule => ("schedule", "a fixed rule"),
+            Self::OutOfRange => {
+                ("out-of-range", "the features are far outside those of meta-training; nothing is done")
+            }
+            Self::NonFinite => ("non-finite", "a loss or the gradient is not finite"),
+            Self::LossExploded => ("loss-exploded", "the loss is far above the highest of late"),
+            Self::LossDrifted => ("loss-drifted", "the level of the loss has been rising for long"),
+            Self::GotNowhere => ("got-nowhere", "the run went far and is no better for it; it begins again"),
+            Self::FirstStepTooFar => ("first-step-too-far", "the first step went too far; the run begins again"),
+        }
+    }
+}
+
 /// Features and Q-values of the last decision of a learned policy.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Explanation<'a> {
@@ -163,4 +223,19 @@ pub struct Explanation<'a> {
     pub features: &'a [f32],
     /// Q-value of every action, in the order of the recipe's actions.
     pub q_values: &'a [f32],
+}
+
+#[cfg(all(test, feature = "json"))]
+mod tests {
+    use super::*;
+    use std::collections::BTreeSet;
+
+    #[test]
+    fn every_reason_is_named_as_in_a_trace_and_has_words_of_its_own() {
+        for reason in Reason::ALL {
+            assert_eq!(serde_json::to_value(reason).unwrap(), reason.name());
+        }
+        let words: BTreeSet<&str> = Reason::ALL.into_iter().map(Reason::about).collect();
+        assert_eq!(words.len(), Reason::ALL.len());
+    }
 }

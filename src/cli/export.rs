@@ -1,7 +1,7 @@
 //! `qgd export`: a pretrained controller for other programs and languages. Every format has the networks and the
 //! blueprint of the controller: what it sees, does and obeys.
 
-mod json;
+pub mod json;
 mod onnx;
 mod tensors;
 

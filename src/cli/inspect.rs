@@ -67,7 +67,7 @@ fn print_recipe(recipe: &Recipe, card: &Card) {
 }
 
 /// What validation tasks are judged by, and who the rival is.
-fn measured_by(recipe: &TrainingRecipe) -> (&'static str, &'static str) {
+pub fn measured_by(recipe: &TrainingRecipe) -> (&'static str, &'static str) {
     let judged = match recipe.training.reward.of {
         Judge::Loss => "loss",
         Judge::ValidationLoss => "validation loss",

@@ -9,6 +9,7 @@ use crate::controller::{Controller, RecipeError};
 use crate::driver::{Driver, TraceRecord};
 use crate::policy::{Controls, Move};
 use crate::rng::stream;
+use crate::statistics::median;
 use serde::Serialize;
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -47,6 +48,9 @@ pub struct Portrait {
     pub value: &'static str,
     /// One row for each run.
     pub rows: Vec<PortraitRow>,
+    /// Median of each feature over all decisions of the networks in these runs: a state as they often meet it. Empty
+    /// where there are no rows.
+    pub medians: Vec<f64>,
 }
 
 impl Portrait {
@@ -62,8 +66,9 @@ impl Portrait {
             let [low, high] = if decays { tasks(&recipe).weight_decay_range() } else { algorithm.start_range() };
             [low, (low * high).sqrt(), high].map(|start| (algorithm, start))
         });
-        let rows = runs.filter_map(|(algorithm, start)| row(controller, &recipe, algorithm, start)).collect();
-        Ok(Self { value: if decays { "λ" } else { "lr" }, rows })
+        let rows = runs.filter_map(|(algorithm, start)| row(controller, &recipe, algorithm, start));
+        let (rows, seen): (Vec<_>, Vec<_>) = rows.unzip();
+        Ok(Self { value: if decays { "λ" } else { "lr" }, rows, medians: medians(&seen.concat()) })
     }
 }
 
@@ -73,7 +78,20 @@ fn tasks(recipe: &TrainingRecipe) -> TaskConfig {
     if recipe.controller.watches_validation() { recipe.training.tasks.clone() } else { TaskConfig::default() }
 }
 
-fn row(controller: &Controller, recipe: &TrainingRecipe, algorithm: InnerAlgorithm, start: f64) -> Option<PortraitRow> {
+/// The median of each column.
+fn medians(rows: &[Vec<f32>]) -> Vec<f64> {
+    let n_columns = rows.first().map_or(0, Vec::len);
+    let column = |i: usize| rows.iter().map(|row| f64::from(row[i])).collect::<Vec<_>>();
+    (0..n_columns).map(|i| median(&column(i))).collect()
+}
+
+/// What a controller does in one run, and the features that its networks saw.
+fn row(
+    controller: &Controller,
+    recipe: &TrainingRecipe,
+    algorithm: InnerAlgorithm,
+    start: f64,
+) -> Option<(PortraitRow, Vec<Vec<f32>>)> {
     let optimizers = InnerAlgorithm::ALL.map(|other| if other == algorithm { 1.0 } else { 0.0 });
     let config = TaskConfig { families: vec![0.0, 0.0, 1.0, 0.0], optimizers, ..tasks(recipe) };
     let mut task = Task::draw(&config, &mut stream(SEED, "portrait")).of_recipe(recipe);
@@ -84,15 +102,17 @@ fn row(controller: &Controller, recipe: &TrainingRecipe, algorithm: InnerAlgorit
     let first_loss = task.evaluate(&x);
     let driver_config = controller.driver_config(Some(HORIZON));
     let mut driver = Driver::new(controller.clone(), lr, weight_decay, driver_config).ok()?;
-    let seen = Arc::new(Mutex::new(Vec::new()));
+    let seen = Arc::new(Mutex::new((Vec::new(), Vec::new())));
     let log = seen.clone();
     driver.on_decision(Box::new(move |record: &TraceRecord<'_>| {
         let moved = record.action.map(|a| if decays { a.weight_decay } else { a.lr });
         let value = if decays { record.weight_decay } else { record.lr };
-        log.lock().unwrap_or_else(PoisonError::into_inner).push((record.step, moved, value));
+        let log = &mut *log.lock().unwrap_or_else(PoisonError::into_inner);
+        log.0.push((record.step, moved, value));
+        log.1.extend(Some(record.features.to_vec()).filter(|features| !features.is_empty()));
     }));
     let last_loss = rollout(&mut task, &mut driver, false).final_loss();
-    let seen = seen.lock().unwrap_or_else(PoisonError::into_inner);
+    let (seen, features) = std::mem::take(&mut *seen.lock().unwrap_or_else(PoisonError::into_inner));
     let phase = |from: u64, to: u64| {
         let within: Vec<_> = seen.iter().filter(|(step, ..)| (from..to).contains(step)).collect();
         let share =
@@ -102,5 +122,5 @@ fn row(controller: &Controller, recipe: &TrainingRecipe, algorithm: InnerAlgorit
     };
     let phases = [phase(0, 64), phase(64, HORIZON / 2), phase(HORIZON / 2, HORIZON)];
     let run = format!("{} {}", task.family.name(), task.algorithm.name());
-    Some(PortraitRow { run, start, losses: [first_loss, last_loss], phases })
+    Some((PortraitRow { run, start, losses: [first_loss, last_loss], phases }, features))
 }

@@ -76,7 +76,11 @@ impl Color {
     }
 
     /// The color for a dark background: a third of the way to white.
-    pub(super) fn on_dark(self) -> Self {
+    ///
+    /// ```
+    /// assert_eq!(qgd::report::Color(0, 60, 255).on_dark(), qgd::report::Color(85, 125, 255));
+    /// ```
+    pub fn on_dark(self) -> Self {
         self.toward_white(3)
     }
 
@@ -87,7 +91,11 @@ impl Color {
     }
 
     /// As `1f6feb`.
-    pub(super) fn hex(self) -> String {
+    ///
+    /// ```
+    /// assert_eq!(qgd::report::Color::BLUE.hex(), "1f6feb");
+    /// ```
+    pub fn hex(self) -> String {
         let Self(red, green, blue) = self;
         format!("{red:02x}{green:02x}{blue:02x}")
     }

@@ -1,5 +1,6 @@
 //! `qgd evaluate`.
 
+use crate::reporting::reported;
 use crate::sandbox::{Output, Sandbox, assert_page, shipped};
 use serde_json::Value;
 use std::time::{Duration, Instant};
@@ -66,6 +67,12 @@ fn an_evaluation_is_tables_json_markdown_and_a_picture() {
     assert!(json["accuracy_deficit"]["interval"].is_array() && json["log_test_loss_ratio"].is_null());
     let problem = &json["problems"][0];
     let (runs, verdict) = (&problem["runs"], &problem["verdict"]);
+    let page = reported(&sandbox, &["e.json"]);
+    let drawn = &page["sections"][0];
+    assert_eq!(
+        [&drawn["groups"][0]["tuned_ratio"], &drawn["problems"][0]["verdict"]["median"]],
+        [&json["groups"][0]["tuned_ratio"], &verdict["median"]]
+    );
     assert_eq!(
         (&runs["task"], &runs["steps"], &runs["seeds"]),
         (&"tiny".into(), &20.into(), &serde_json::json!([0, 1]))

@@ -40,6 +40,7 @@ mod programs;
 mod published;
 #[cfg(feature = "torch")]
 mod readme;
+mod reporting;
 #[cfg(feature = "torch")]
 mod resuming;
 #[cfg(feature = "torch")]
@@ -68,6 +69,7 @@ fn help_teaches_and_is_no_error() {
         &["--help"][..],
         &["inspect", "--help"],
         &["export", "--help"],
+        &["report", "--help"],
         &["merge", "--help"],
         &["meta-train", "--help"],
         &["train", "--help"],

@@ -9,7 +9,7 @@ use anyhow::Result;
 use qgd::driver::{DecisionCallback, TraceRecord};
 use qgd::report::number;
 use qgd::task::TaskSpec;
-use qgd::{Action, Move, Reason};
+use qgd::{Action, Move};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -126,13 +126,12 @@ impl Names {
         for (tag, &value) in rows.iter().flat_map(|(tags, values)| tags.iter().zip(*values)) {
             summary = summary.scalar(tag, value.into());
         }
-        match guarded(record.reason) {
-            Some((name, words)) => {
-                let text = format!("step {}: {words} (loss {})", record.step, number(record.loss));
-                summary.scalar(&format!("guard/{name}"), 1.0).text("guard", &text)
-            }
-            None => summary,
+        if !record.reason.is_of_guard() {
+            return summary;
         }
+        let (name, words) = (record.reason.name(), record.reason.about());
+        let text = format!("step {}: {words} (loss {})", record.step, number(record.loss));
+        summary.scalar(&format!("guard/{name}"), 1.0).text("guard", &text)
     }
 }
 
@@ -142,17 +141,5 @@ fn direction(one: Move) -> f64 {
         Move::Halve => -1.0,
         Move::Accept => 0.0,
         Move::Grow => 1.0,
-    }
-}
-
-/// Name of a reason of the guard, as in a trace, and what it found; None for other reasons.
-fn guarded(reason: Reason) -> Option<(&'static str, &'static str)> {
-    match reason {
-        Reason::NonFinite => Some(("non-finite", "a loss or the gradient is not finite")),
-        Reason::LossExploded => Some(("loss-exploded", "the loss is far above the highest of late")),
-        Reason::LossDrifted => Some(("loss-drifted", "the level of the loss has been rising for long")),
-        Reason::GotNowhere => Some(("got-nowhere", "the run went far and is no better for it; it begins again")),
-        Reason::FirstStepTooFar => Some(("first-step-too-far", "the first step went too far; the run begins again")),
-        _ => None,
     }
 }
