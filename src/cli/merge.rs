@@ -5,6 +5,7 @@ use super::outputs::Files;
 use anyhow::anyhow;
 use clap::Args;
 use qgd::Pretrained;
+use qgd::controller::Card;
 use qgd::meta::{TrainingRecipe, ValidationSet};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -71,5 +72,7 @@ fn measured(whole: Pretrained) -> Result<Pretrained, Failure> {
         ValidationSet::draw(&recipe, whole.card().seed, n_threads).map_err(|error| Failure::of(error.into()))?;
     let whole = Arc::new(whole);
     let score = tasks.score(&whole, n_threads).map_err(|error| Failure::of(error.into()))?;
-    Ok(Arc::unwrap_or_clone(whole).with_evaluation(score.rows))
+    let card = Card { evaluation: score.rows, ..whole.card().clone() };
+    let measured = Pretrained::new(whole.recipe().clone(), whole.networks().to_vec(), whole.ranges().to_vec(), card);
+    measured.map_err(Failure::bad_input)
 }

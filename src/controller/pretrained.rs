@@ -356,13 +356,6 @@ impl Pretrained {
     pub fn card(&self) -> &Card {
         &self.card
     }
-
-    /// The same controller, with these results on its card.
-    #[must_use]
-    pub fn with_evaluation(mut self, rows: Vec<EvaluationRow>) -> Self {
-        self.card.evaluation = rows;
-        self
-    }
 }
 
 /// Networks and ranges for the features that this version computes, from those for the features that a file names: each looks
