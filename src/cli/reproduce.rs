@@ -6,6 +6,7 @@
 //! was killed writes the report that it would have written anyway.
 
 mod document;
+mod hu;
 mod kept;
 mod lab;
 mod mohamed;
@@ -38,6 +39,8 @@ pub struct ReproduceArgs {
 
 #[derive(clap::Subcommand)]
 enum Paper {
+    /// Hu, Zhang and Shi: a deep Q-network moves the learning rate of gradient descent on CIFAR-10
+    Hu(Flags),
     /// Mohamed and others: policy gradients choose the hyperparameters of a small net, on wine and letters
     Mohamed(Flags),
 }
@@ -72,6 +75,7 @@ fn share(text: &str) -> Result<f64, String> {
 impl ReproduceArgs {
     pub fn run(&self) -> Result<(), Failure> {
         match &self.paper {
+            Paper::Hu(flags) => flags.run("hu", hu::reproduce),
             Paper::Mohamed(flags) => flags.run("mohamed", mohamed::reproduce),
         }
     }

@@ -86,13 +86,13 @@ fn one_study(lab: &Lab, problem: &Problem, method: usize, seed: u64, counter: &C
 fn n_trials(lab: &Lab, problem: &Problem, method: usize) -> usize {
     match METHODS[method] {
         Method { is_policy: true, .. } => BATCH * n_iterations(lab),
-        Method { is_published: true, .. } => lab.scaled(problem.n_baseline, problem.n_baseline / 10, 2),
-        _ => lab.scaled(200, 20, 2),
+        Method { is_published: true, .. } => lab.scaled(problem.n_baseline, problem.n_baseline / 20, 2),
+        _ => lab.scaled(200, 10, 2),
     }
 }
 
 fn n_iterations(lab: &Lab) -> usize {
-    lab.scaled(300, 30, 3)
+    lab.scaled(300, 15, 2)
 }
 
 impl Studies {
