@@ -51,8 +51,8 @@ pub struct Flags {
     /// A look at it in a minute or two: fewer seeds, a part of the work and of the data. The report says how much
     #[arg(long)]
     quick: bool,
-    /// Share of the work that is done, of the whole or of --quick; the report says what that is
-    #[arg(long, value_name = "SHARE", default_value_t = 1.0, value_parser = share, allow_negative_numbers = true)]
+    /// Multiple of the iterations, episodes or trials: of those of the paper, or of those of --quick
+    #[arg(long, value_name = "X", default_value_t = 1.0, value_parser = multiple, allow_negative_numbers = true)]
     scale: f64,
     /// Number of seeds [default: 3, with --quick 1]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..=1000))]
@@ -67,9 +67,13 @@ pub struct Flags {
     jobs: Option<u16>,
 }
 
-fn share(text: &str) -> Result<f64, String> {
-    let share = text.parse().map_err(|_| format!("`{text}` is no number"))?;
-    if 0.0 < share && share <= 1.0 { Ok(share) } else { Err(format!("{text} is not above 0 and at most 1")) }
+fn multiple(text: &str) -> Result<f64, String> {
+    let multiple = text.parse().map_err(|_| format!("`{text}` is no number"))?;
+    if 0.0 < multiple && multiple <= 100.0 {
+        Ok(multiple)
+    } else {
+        Err(format!("{text} is not above 0 and at most 100"))
+    }
 }
 
 impl ReproduceArgs {

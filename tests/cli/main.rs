@@ -41,6 +41,8 @@ mod published;
 #[cfg(feature = "torch")]
 mod readme;
 #[cfg(feature = "torch")]
+mod reproducing;
+#[cfg(feature = "torch")]
 mod resuming;
 #[cfg(feature = "torch")]
 mod tables;
@@ -73,6 +75,8 @@ fn help_teaches_and_is_no_error() {
         &["train", "--help"],
         &["predict", "--help"],
         &["evaluate", "--help"],
+        #[cfg(feature = "torch")]
+        &["reproduce", "--help"],
         &["tune", "--help"],
         &["worker", "--help"],
         &["study", "--help"],

@@ -53,7 +53,8 @@ impl<'a> Lab<'a> {
         if self.flags.quick { quick } else { full }
     }
 
-    /// Number of pieces of work of `full`, or with `--quick` of `quick`: the share that `--scale` names, at least `least`.
+    /// Number of pieces of work: the multiple of `full`, or with `--quick` of `quick`, that `--scale` names. Never below
+    /// `least`.
     pub fn scaled(&self, full: usize, quick: usize, least: usize) -> usize {
         ((self.either(full, quick) as f64 * self.flags.scale).round() as usize).max(least)
     }
@@ -74,7 +75,7 @@ impl<'a> Lab<'a> {
         let mut words = format!("qgd reproduce {}", self.paper);
         words += if *quick { " --quick" } else { "" };
         words += &seeds.map_or(String::new(), |seeds| format!(" --seeds {seeds}"));
-        words += &if *scale < 1.0 { format!(" --scale {scale}") } else { String::new() };
+        words += &if scale.to_bits() != 1f64.to_bits() { format!(" --scale {scale}") } else { String::new() };
         words + &if machine.device == "cpu" { String::new() } else { format!(" --device {}", machine.device) }
     }
 

@@ -81,8 +81,8 @@ fn one_study(lab: &Lab, problem: &Problem, method: usize, seed: u64, counter: &C
     Ok(Finished { seed, trials })
 }
 
-/// Number of trials of a method: 300 iterations for a policy (section 3.4), for the baseline as many as the paper's search
-/// came to (section 4), and 200 for TPE.
+/// Number of trials of a method: 300 iterations for a policy (section 3.4), for the baseline as many as the paper's
+/// search came to (section 4), and 200 for TPE.
 fn n_trials(lab: &Lab, problem: &Problem, method: usize) -> usize {
     match METHODS[method] {
         Method { is_policy: true, .. } => BATCH * n_iterations(lab),

@@ -3,9 +3,9 @@
 //! A unit is one episode: what was seen, done and earned in it. The network is learned anew from the episodes whenever
 //! the training goes on, which takes no time beside the training of an objective net.
 
-use super::super::lab::Lab;
 use super::net::{Objective, Start};
 use crate::cli::failure::Failure;
+use crate::cli::reproduce::lab::Lab;
 use qgd::controller::Controller;
 use qgd::dqn::{Episode, Learner, QNetwork, Replay};
 use qgd::meta::TrainingRecipe;

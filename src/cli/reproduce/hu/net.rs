@@ -1,9 +1,9 @@
 //! The objective nets: full batches of CIFAR-10, minimized by plain or by Q-gradient descent.
 
-use super::super::lab::Lab;
 use super::STEPS;
 use super::variants::Controlled;
 use crate::cli::failure::Failure;
+use crate::cli::reproduce::lab::Lab;
 use anyhow::Context;
 use qgd::controller::Controller;
 use qgd::data::Dataset;

@@ -1,10 +1,10 @@
 //! What came out, beside the paper's sentences and figures: it has no tables.
 
-use super::super::document::{Document, spread};
-use super::super::lab::Lab;
 use super::net::{Objective, Searched};
 use super::variants::{Controlled, VARIANTS, Variant};
 use super::{EPISODES, Results, STEPS, Trained};
+use crate::cli::reproduce::document::{Document, spread};
+use crate::cli::reproduce::lab::Lab;
 use qgd::report::{Align, Axis, Chart, Color, Line, Table, number, svg_in_rows};
 use qgd::statistics::{mean, median};
 use serde_json::{Value as Json, json};
@@ -177,16 +177,18 @@ fn ablation(results: &Results, document: &mut Document) {
     document.figure("convergence", "loss of the Q-network along the episodes", svg);
 }
 
+/// A figure of a training, one number an episode.
+type Curve = fn(&Trained) -> &Vec<f64>;
+
 fn convergence(results: &Results, controlled: Controlled) -> Table {
-    let columns = ["Q-network", "loss first", "loss last", "size first", "size last", "it does, of its decisions"];
+    let columns = ["Q-network", "loss first", "loss last", "size first", "size last", "then it"];
     let aligns = [Align::Left, Align::Right, Align::Right, Align::Right, Align::Right, Align::Left];
     let mut table = Table::new(&std::array::from_fn::<_, 6, _>(|i| (columns[i], aligns[i])));
     for variant in rows(controlled) {
-        let of = |values: fn(&Trained) -> &Vec<f64>, end: usize| {
+        let of = |values: Curve, end: usize| {
             number(median(&results.of(variant).map(|trained| ends(values(trained))[end]).collect::<Vec<_>>()))
         };
-        let (loss, size): (fn(&Trained) -> &Vec<f64>, fn(&Trained) -> &Vec<f64>) =
-            (|it| &it.learned.losses, |it| &it.learned.sizes);
+        let [loss, size]: [Curve; 2] = [|it| &it.learned.losses, |it| &it.learned.sizes];
         let moves = mean(results.of(variant).filter_map(|trained| trained.last.first()).map(moves));
         let does = format!("moves {:.0} %, accepts {:.0} %", 100.0 * moves, 100.0 * (1.0 - moves));
         table.row([variant.name.to_owned(), of(loss, 0), of(loss, 1), of(size, 0), of(size, 1), does]);

@@ -44,8 +44,8 @@ const PUBLISHED: Variant = Variant {
 /// As published, for λ (section 4.5).
 const LAMBDA: Variant = Variant { name: "λ: as published", controls: Controlled::Lambda, ..PUBLISHED };
 
-/// All rows; each cure has those above it too.
-pub const VARIANTS: [Variant; 8] = [
+/// All rows; each cure has those above it too. There is one of each, so that they are told apart by their places.
+pub static VARIANTS: [Variant; 8] = [
     PUBLISHED,
     Variant { name: "the same, ε 0.01 (Figure 2)", epsilon: [0.01, 0.01, 1.0], ..PUBLISHED },
     Variant { name: "the same, ε 0.2 to 0.05 in 10 episodes (Figure 6)", epsilon: [0.2, 0.05, 10.0], ..PUBLISHED },

@@ -1,9 +1,9 @@
 //! The two problems, and a net for each combination of the four hyperparameters.
 
-use super::super::lab::Lab;
-use super::super::studies::{Params, Told};
 use crate::cli::decider::Decider;
 use crate::cli::failure::Failure;
+use crate::cli::reproduce::lab::Lab;
+use crate::cli::reproduce::studies::{Params, Told};
 use crate::cli::run::Run;
 use anyhow::Context;
 use qgd::data::Dataset;
@@ -124,8 +124,8 @@ impl Problem {
         Ok(Self { name, title, n_baseline, published, limit, task, data, fingerprint })
     }
 
-    /// Trains the net of a trial, unless that was done before. The seed splits the data, and makes the initial weights and
-    /// the batches.
+    /// Trains the net of a trial, unless that was done before. The seed splits the data, and makes the initial weights
+    /// and the batches.
     pub fn net(&self, lab: &Lab, seed: u64, params: &Params) -> Result<Losses, Failure> {
         let limit = self.limit.map_or(String::new(), |limit| format!(" limit {limit}"));
         let key = format!("{} {:016x}{limit} seed {seed}: {}", self.name, self.fingerprint, in_words(params));

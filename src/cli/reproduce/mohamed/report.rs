@@ -1,10 +1,10 @@
 //! What came out, beside the paper's tables.
 
-use super::super::document::{Document, spread};
-use super::super::lab::Lab;
-use super::super::studies::{Told, Tried, best};
 use super::nets::{Losses, in_words};
 use super::{BATCH, Finished, METHODS, Studies, n_iterations};
+use crate::cli::reproduce::document::{Document, spread};
+use crate::cli::reproduce::lab::Lab;
+use crate::cli::reproduce::studies::{Told, Tried, best};
 use qgd::report::{Align, Axis, Chart, Color, Line, Table, svg_in_rows};
 use qgd::statistics::{mean, median};
 use serde_json::{Value as Json, json};
@@ -169,14 +169,16 @@ fn learning(studies: &Studies) -> Table {
             let known: Option<Vec<f64>> = seeds.iter().map(|study| study.after(*n)).collect();
             known.map_or("-".to_owned(), |losses| spread(&losses, 4))
         };
-        let part = |of: fn(&[Tried<Losses>], usize) -> &[Tried<Losses>]| {
-            let means: Vec<f64> = seeds.iter().map(|study| mean(of(&study.trials, n).iter().map(counted))).collect();
-            spread(&means, 2)
+        let end = |is_last: bool| {
+            let of = |trials: &[Tried<Losses>]| {
+                let from = if is_last { trials.len().saturating_sub(n) } else { 0 };
+                mean(trials.iter().skip(from).take(n).map(counted))
+            };
+            spread(&seeds.iter().map(|study| of(&study.trials)).collect::<Vec<_>>(), 2)
         };
         let mut row = vec![method.name.to_owned()];
         row.extend(BUDGETS.iter().map(after));
-        row.push(part(|trials, n| &trials[..n.min(trials.len())]));
-        row.push(part(|trials, n| &trials[trials.len().saturating_sub(n)..]));
+        row.extend([end(false), end(true)]);
         table.row(row);
     }
     table
