@@ -7,9 +7,11 @@
 
 mod document;
 mod hu;
+mod hyperq;
 mod kept;
 mod lab;
 mod mohamed;
+mod small_net;
 mod studies;
 
 use super::ending;
@@ -41,6 +43,8 @@ pub struct ReproduceArgs {
 enum Paper {
     /// Hu, Zhang and Shi: a deep Q-network moves the learning rate of gradient descent on CIFAR-10
     Hu(Flags),
+    /// HyperQ-Opt: its three next checks: Q-learning against other tuners, ways to explore, transfer between data sets
+    Hyperq(Flags),
     /// Mohamed and others: policy gradients choose the hyperparameters of a small net, on wine and letters
     Mohamed(Flags),
 }
@@ -80,6 +84,7 @@ impl ReproduceArgs {
     pub fn run(&self) -> Result<(), Failure> {
         match &self.paper {
             Paper::Hu(flags) => flags.run("hu", hu::reproduce),
+            Paper::Hyperq(flags) => flags.run("hyperq", hyperq::reproduce),
             Paper::Mohamed(flags) => flags.run("mohamed", mohamed::reproduce),
         }
     }

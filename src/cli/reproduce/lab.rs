@@ -8,6 +8,7 @@ use crate::cli::setting::{self, Machine};
 use qgd::words::counted;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
+use std::path::Path;
 use std::sync::atomic::{AtomicU64, Ordering};
 use tch::Device;
 
@@ -38,6 +39,11 @@ impl<'a> Lab<'a> {
 
     pub fn paper(&self) -> &'static str {
         self.paper
+    }
+
+    /// Folder of the report.
+    pub fn out(&self) -> &Path {
+        &self.flags.out
     }
 
     pub fn machine(&self) -> &Machine {

@@ -1,15 +1,16 @@
 //! Mohamed, Elmustafa, Elrashid, Rufai and Elhag, *Hyperparameters Optimization with Deep Reinforcement Learning*: the
 //! experiment of its sections 3.1 to 3.4, on wine and letters, and its Tables 1 and 2.
 
-mod nets;
+mod problems;
 mod report;
 
 use super::document::Document;
 use super::lab::{Counter, Lab};
+use super::small_net::{Losses, space};
 use super::studies::{Plan, Tried, study};
 use crate::cli::failure::Failure;
 use crate::cli::pool::side_by_side;
-use nets::{Losses, Problem, space};
+use problems::Problem;
 
 /// Trajectories of an iteration of the policies (section 3.4).
 const BATCH: usize = 16;
@@ -74,8 +75,8 @@ fn one_study(lab: &Lab, problem: &Problem, method: usize, seed: u64, counter: &C
     let (space, sampler) = (space()?, METHODS[method].sampler);
     let plan = Plan { space: &space, sampler, seed, n_trials: n_trials(lab, problem, method) };
     let trials = study(&plan, |params| {
-        let losses = problem.net(lab, seed, params)?;
-        counter.done(|| format!("{}, {}, seed {seed}", problem.name, METHODS[method].name));
+        let losses = problem.net.losses(lab, seed, params)?;
+        counter.done(|| format!("{}, {}, seed {seed}", problem.net.name, METHODS[method].name));
         Ok(losses)
     })?;
     Ok(Finished { seed, trials })

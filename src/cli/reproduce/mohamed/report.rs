@@ -1,9 +1,9 @@
 //! What came out, beside the paper's tables.
 
-use super::nets::{Losses, in_words};
 use super::{BATCH, Finished, METHODS, Studies, n_iterations};
 use crate::cli::reproduce::document::{Document, spread};
 use crate::cli::reproduce::lab::Lab;
+use crate::cli::reproduce::small_net::{Losses, in_words};
 use crate::cli::reproduce::studies::{Told, Tried, best};
 use qgd::report::{Align, Axis, Chart, Color, Line, Table, svg_in_rows};
 use qgd::statistics::{mean, median};
@@ -25,7 +25,7 @@ pub fn document(lab: &Lab, studies: &[Studies]) -> Document {
     }
     figures(studies, &mut document);
     differences(&mut document);
-    let data = studies.iter().map(|of_problem| (of_problem.problem.name.to_owned(), as_json(of_problem)));
+    let data = studies.iter().map(|of_problem| (of_problem.problem.net.name.to_owned(), as_json(of_problem)));
     document.data("problems", data.collect());
     document
 }
@@ -39,8 +39,8 @@ fn introduction(lab: &Lab, studies: &[Studies], document: &mut Document) {
          of one seed. Its baseline is a search by Ray Tune that it stopped after 1,610 and 489 of the 10,000 combinations.",
     );
     let (iterations, seeds) = (n_iterations(lab), lab.seeds().len());
-    let sizes: Vec<String> = studies.iter().map(|of_problem| of_problem.problem.size_in_words()).collect();
-    let whole = iterations == 300 && studies.iter().all(|of_problem| of_problem.problem.limit.is_none());
+    let sizes: Vec<String> = studies.iter().map(|of_problem| of_problem.problem.net.size_in_words()).collect();
+    let whole = iterations == 300 && studies.iter().all(|of_problem| of_problem.problem.net.limit.is_none());
     let scaled = if whole {
         "This is the whole of the paper's experiment".to_owned()
     } else {
@@ -191,7 +191,7 @@ fn figures(studies: &[Studies], document: &mut Document) {
     let charts: Vec<Chart> = studies
         .iter()
         .flat_map(|of_problem| policies().map(move |(i, method)| (of_problem, method.name, &of_problem.by_method[i])))
-        .map(|(of_problem, name, seeds)| chart(&format!("{}, {name}", of_problem.problem.name), seeds))
+        .map(|(of_problem, name, seeds)| chart(&format!("{}, {name}", of_problem.problem.net.name), seeds))
         .collect();
     let heading = "Minus the validation loss of what a policy draws";
     let svg =

@@ -1,16 +1,17 @@
-//! The two problems, and a net for each combination of the four hyperparameters.
+//! A net with one hidden layer, four of whose hyperparameters are chosen from lists of ten values each: what Mohamed and
+//! others tune (sections 3.1, 3.2 and 3.4 of their paper), and a problem that tuners can be compared on.
 
+use super::lab::Lab;
+use super::studies::{Params, Told};
 use crate::cli::decider::Decider;
 use crate::cli::failure::Failure;
-use crate::cli::reproduce::lab::Lab;
-use crate::cli::reproduce::studies::{Params, Told};
 use crate::cli::run::Run;
 use anyhow::Context;
-use qgd::data::Dataset;
+use qgd::data::{Dataset, Inputs, TargetKind};
 use qgd::schedule::Schedule;
-use qgd::task::{Activation, OptimizerKind, TaskSpec, TrainSpec};
+use qgd::task::{Activation, NetKind, OptimizerKind, TaskSpec, TrainSpec};
 use qgd::torch::Conditioning;
-use qgd::tuner::{Distribution, Parameter, Space, Value};
+use qgd::tuner::{Distribution, Parameter, Point, Space, Value};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -24,23 +25,11 @@ const NAMES: [&str; 4] = ["lr", "weight_decay", "batch_size", "hidden"];
 const SPLIT: [f64; 3] = [0.7, 0.1, 0.2];
 /// Section 3.4.
 const EPOCHS: usize = 15;
-/// Letters that are used with `--quick`, of 20,000.
-const QUICK_LETTERS: usize = 1000;
 
-/// A row of the paper's Table 1 or 2: what was chosen, and the test loss.
-pub struct Published {
-    pub chosen: &'static str,
-    pub test: f64,
-}
-
-/// A data set, split by each of the seeds.
-pub struct Problem {
+/// A data set, split by each of the seeds, for nets with one hidden layer.
+pub struct SmallNet {
     pub name: &'static str,
-    pub title: &'static str,
-    /// Combinations that the paper's baseline came to (section 4).
-    pub n_baseline: usize,
-    /// Rows of the paper's table: baseline, MLP policy, RNN policy.
-    pub published: [Published; 3],
+    /// Number of examples that are used, where that is not all of them.
     pub limit: Option<usize>,
     task: TaskSpec,
     data: BTreeMap<u64, Dataset>,
@@ -79,6 +68,11 @@ pub fn in_words(params: &Params) -> String {
     format!("{}, {}, {}, {}", RATES[lr], RATES[weight_decay], BATCH_SIZES[batch_size], HIDDEN[hidden])
 }
 
+/// The place of a trial in the space.
+pub fn point(params: &Params) -> Point {
+    places(params).map(|place| Some(place as f64)).to_vec()
+}
+
 fn places(params: &Params) -> [usize; 4] {
     NAMES.map(|name| match params.get(name) {
         Some(Value::Int(place)) => usize::try_from(*place).unwrap_or(0).min(9),
@@ -86,47 +80,32 @@ fn places(params: &Params) -> [usize; 4] {
     })
 }
 
-impl Problem {
-    /// The residual sugar of red wines: section 3.1 and Table 1.
-    pub fn wine(lab: &Lab) -> Result<Self, Failure> {
-        // The learning rates of the table are missing in the text that we have.
-        let row = |chosen, test| Published { chosen, test };
-        let published =
-            [row("?, 0.0001, 128, 18", 0.5948), row("?, 0.0003, 16, 18", 0.4232), row("?, 0.0003, 128, 8", 0.3957)];
-        Self::new(lab, "wine", "Table 1: the residual sugar of red wines, mean squared error", 1610, published, None)
-    }
-
-    /// Printed letters: section 3.1 and Table 2.
-    pub fn letter(lab: &Lab) -> Result<Self, Failure> {
-        let row = |chosen, test| Published { chosen, test };
-        let published = [
-            row("0.01, 0.00001, 64, 20", 0.7674),
-            row("0.003, 0.00001, 8, 20", 0.6678),
-            row("0.001, 0.001, 8, 20", 0.7772),
-        ];
-        let limit = lab.either(None, Some(QUICK_LETTERS));
-        Self::new(lab, "letter", "Table 2: printed letters, cross-entropy", 489, published, limit)
-    }
-
-    fn new(
-        lab: &Lab,
-        name: &'static str,
-        title: &'static str,
-        n_baseline: usize,
-        published: [Published; 3],
-        limit: Option<usize>,
-    ) -> Result<Self, Failure> {
-        let mut task = TaskSpec::load(Path::new(name)).map_err(Failure::bad_input)?;
-        (task.data.split, task.data.limit, task.net.activation) = (SPLIT, limit, Activation::Relu);
+impl SmallNet {
+    /// The data of a task that ships with qgd, named so.
+    pub fn new(lab: &Lab, name: &'static str, task: &str, limit: Option<usize>) -> Result<Self, Failure> {
+        let mut task = TaskSpec::load(Path::new(task)).map_err(Failure::bad_input)?;
+        (task.data.split, task.data.limit) = (SPLIT, limit);
+        (task.net.kind, task.net.activation) = (NetKind::Mlp, Activation::Relu);
         let fingerprint = lab.machine().fingerprint(&task)?;
         let load = |seed| Ok((seed, lab.machine().dataset(&task, seed)?));
         let data = lab.seeds().into_iter().map(load).collect::<Result<_, Failure>>()?;
-        Ok(Self { name, title, n_baseline, published, limit, task, data, fingerprint })
+        Ok(Self { name, limit, task, data, fingerprint })
+    }
+
+    /// Numbers of training examples, of inputs, and of classes (0: regression).
+    pub fn facts(&self) -> [u64; 3] {
+        let Some(data) = self.data.values().next() else { return [0; 3] };
+        let n_in = match &data.train.inputs {
+            Inputs::Float { shape, .. } => shape.iter().product(),
+            Inputs::Tokens { length, .. } => *length,
+        };
+        let n_classes = if data.kind == TargetKind::Classes { data.n_outputs } else { 0 };
+        [data.train.len(), n_in, n_classes].map(|n| n as u64)
     }
 
     /// Trains the net of a trial, unless that was done before. The seed splits the data, and makes the initial weights
     /// and the batches.
-    pub fn net(&self, lab: &Lab, seed: u64, params: &Params) -> Result<Losses, Failure> {
+    pub fn losses(&self, lab: &Lab, seed: u64, params: &Params) -> Result<Losses, Failure> {
         let limit = self.limit.map_or(String::new(), |limit| format!(" limit {limit}"));
         let key = format!("{} {:016x}{limit} seed {seed}: {}", self.name, self.fingerprint, in_words(params));
         lab.unit(&key, || self.trained(lab, seed, places(params)))
