@@ -8,11 +8,11 @@ fn smallest<'a>(paper: &'a str, data: &'a str, out: &'a str) -> Vec<&'a str> {
     vec!["reproduce", paper, "--quick", "--scale", "0.01", "--seeds", "1", "--data-dir", data, "--out", out]
 }
 
-/// The files of a folder, sorted by name, but for what is kept of units: they are there in the order in which they ended.
+/// The files of a report, sorted by name: all but the units, which stand in the order in which they ended, and agents.
 fn report(sandbox: &Sandbox, out: &str) -> Vec<(String, String)> {
     let entries = std::fs::read_dir(sandbox.path(out)).unwrap();
     let names = entries.map(|entry| entry.unwrap().file_name().into_string().unwrap());
-    let mut names: Vec<String> = names.filter(|name| !name.ends_with(".jsonl")).collect();
+    let mut names: Vec<String> = names.filter(|name| !name.ends_with(".jsonl") && !name.ends_with(".qgd")).collect();
     names.sort();
     names.into_iter().map(|name| (name.clone(), sandbox.read(&format!("{out}/{name}")))).collect()
 }
@@ -75,6 +75,15 @@ fn hu_reports_every_cure_and_says_what_the_paper_had() {
 }
 
 #[test]
+fn hyperq_reports_its_three_checks() {
+    let Some(report) = killed_or_not_the_report_is_the_same("hyperq", 10) else { return };
+    for words in ["1. Q-learning against", "2. Ways to explore", "3. Transfer", "taught on the other data sets"] {
+        assert!(report.contains(words), "{words}: {report}");
+    }
+    assert!(report.contains("**Scaled down**: 3 trials a study (whole: 100)"), "{report}");
+}
+
+#[test]
 fn what_cannot_be_is_refused_before_anything_is_written() {
     let sandbox = Sandbox::new();
     sandbox.refuses(&["reproduce"], &["mohamed", "hu"]);
@@ -83,7 +92,7 @@ fn what_cannot_be_is_refused_before_anything_is_written() {
         sandbox.refuses(&["reproduce", "mohamed", "--scale", scale], &["--scale", scale]);
     }
     sandbox.refuses(&["reproduce", "mohamed", "--seeds", "0"], &["--seeds", "1..=1000"]);
-    for (paper, data) in [("mohamed", "wine"), ("hu", "cifar")] {
+    for (paper, data) in [("mohamed", "wine"), ("hu", "cifar"), ("hyperq", "wine")] {
         sandbox.refuses(&["reproduce", paper, "--quick"], &["cannot read", "data", data]);
     }
     sandbox.write("file", "");

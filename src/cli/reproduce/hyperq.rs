@@ -69,7 +69,7 @@ pub fn reproduce(lab: &Lab) -> Result<Document, Failure> {
     let sets = [("wine", "wine"), ("letter", "letter"), ("digits", "digits"), ("mnist", "mnist-cnn")];
     let nets = sets.map(|(name, task)| SmallNet::new(lab, name, task, limit.or(large(name))));
     let nets: Vec<SmallNet> = nets.into_iter().collect::<Result<_, _>>()?;
-    let [n_trials, n_lessons] = [lab.scaled(TRIALS, 12, 3), lab.scaled(LESSONS, 24, 4)];
+    let [n_trials, n_lessons] = [lab.scaled(TRIALS, 25, 3), lab.scaled(LESSONS, 40, 4)];
     let seeds = lab.seeds();
     let studies = nets.len() * seeds.len() * METHODS.len();
     let counter = lab.counter("trials", studies * n_trials + nets.len() * n_lessons);

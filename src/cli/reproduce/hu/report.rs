@@ -106,23 +106,11 @@ fn against_plain_descent(results: &Results, document: &mut Document) {
         "Accuracies and losses of x_T, T = 100, by the networks at the end of each training: medians over the seeds, with the \
          lowest and the highest. The agent was trained on the first net; the second it has never seen.",
     );
-    let plain = median(&accuracies(results.plain(Controlled::Lr, 0)));
-    let verdicts = rows(Controlled::Lr).map(|variant| {
-        let ours = median(&accuracies(results.of(variant).filter_map(|trained| trained.last.first())));
-        let word = if ours > plain {
-            "above"
-        } else if ours < plain {
-            "**below**"
-        } else {
-            "the same as"
-        };
-        format!(
-            "{}: {:.1} points, {word} plain gradient descent (the paper's: about 10 above)",
-            variant.name,
-            ours - plain
-        )
-    });
-    document.points(verdicts);
+    document.points(verdicts(
+        Controlled::Lr,
+        "by plain gradient descent (the paper's good network: about 10 points above)",
+        results,
+    ));
     let charts = [0, 1].map(|net| {
         let line = |name: &str, color, runs: Vec<&Searched>| Line::new(name, color, mean_curve(&runs));
         let best = rows(Controlled::Lr).last();
@@ -136,6 +124,22 @@ fn against_plain_descent(results: &Results, document: &mut Document) {
     });
     let svg = svg_in_rows("Loss at every candidate (Figure 11 of the paper)", "mean over the seeds", &charts, 2);
     document.figure("descent", "training loss at every candidate, Q-gradient descent and plain", svg);
+}
+
+/// How far the test accuracy of each row is from that of plain descent.
+fn verdicts(controlled: Controlled, rival: &str, results: &Results) -> Vec<String> {
+    let plain = median(&accuracies(results.plain(controlled, 0)));
+    let verdict = |variant: &'static Variant| {
+        let ours = median(&accuracies(results.of(variant).filter_map(|trained| trained.last.first())));
+        let by = (ours - plain).abs();
+        let word = if by < 0.05 { "as".to_owned() } else { format!("{by:.1} points {} that", side(ours > plain)) };
+        format!("{}: test accuracy {word} {rival}", variant.name)
+    };
+    rows(controlled).map(verdict).collect()
+}
+
+fn side(is_above: bool) -> &'static str {
+    if is_above { "above" } else { "**below**" }
 }
 
 fn mean_curve(runs: &[&Searched]) -> Vec<(f64, f64)> {
@@ -280,6 +284,7 @@ fn lambda(results: &Results, document: &mut Document) {
         row(variant.name, results.of(variant).filter_map(|trained| trained.last.first()).collect());
     }
     document.table(&table);
+    document.points(verdicts(Controlled::Lambda, "where λ is held", results));
 }
 
 fn differences(document: &mut Document) {

@@ -7,6 +7,7 @@ use crate::cli::reproduce::small_net::{SmallNet, in_words};
 use crate::cli::reproduce::studies::{Told, best};
 use qgd::report::{Align, Axis, Chart, Color, Line, Table, svg_in_rows};
 use qgd::statistics::{mean, median};
+use qgd::words::counted;
 use serde_json::{Value as Json, json};
 
 /// Numbers of trials after which methods are compared.
@@ -39,7 +40,7 @@ pub fn document(lab: &Lab, nets: &[SmallNet], [n_trials, n_lessons]: [usize; 2],
     results.check(3, FRESH, "from scratch", &mut document);
     let svg = svg_in_rows("Best validation loss so far", "median over the seeds", &results.charts(), 2);
     document.figure("trials", "best validation loss over the number of trials", svg);
-    differences(&mut document);
+    differences(lab, nets, &mut document);
     document.data("studies", finished.iter().map(|study| as_json(nets, study)).collect());
     document
 }
@@ -137,8 +138,15 @@ fn a12(own: &[f64], rival: &[f64]) -> f64 {
     mean(own.iter().flat_map(|&a| rival.iter().map(move |&b| win(a, b))))
 }
 
-fn differences(document: &mut Document) {
+fn differences(lab: &Lab, nets: &[SmallNet], document: &mut Document) {
     document.heading("What to make of it");
+    let (n_seeds, n_sets) = (lab.seeds().len(), nets.len());
+    document.paragraph(&format!(
+        "Each share rests on {n_sets} data sets with {} and is counted over {} pairs of studies, which are not independent. With \
+         few seeds only shares near 0 and 100 % say something.",
+        counted(n_seeds, "seed"),
+        n_sets * n_seeds * n_seeds
+    ));
     document.points([
         "The two systems that the paper reviews choose from grids. So do all methods here, on the same grid; `deep-q` itself \
          searches any space.",
@@ -148,7 +156,6 @@ fn differences(document: &mut Document) {
          on learning in the study.",
         "Computational efficiency is the number of trials: a proposal takes milliseconds, a net seconds. Times would be those of \
          one machine, and are left out.",
-        "With few seeds and four data sets a share between 30 and 70 % is no difference.",
     ]);
 }
 
