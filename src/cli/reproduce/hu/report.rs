@@ -161,8 +161,8 @@ fn ablation(results: &Results, document: &mut Document) {
     document.paragraph(
         "Loss of the Q-network and mean size of its values, in the first and in the last quarter of the episodes, medians over \
          the seeds. The value of a state is at most the highest reward through 1 - γ: with the paper's reward, which is always \
-         positive and never smaller for doing worse by a little, values must climb for long before a loss can settle. A loss \
-         of rewards of another kind is in another unit: compare within a row.",
+         positive, values must climb for long before a loss can settle. A loss of rewards of another kind is in another \
+         unit: compare within a row.",
     );
     let lines = rows(Controlled::Lr).enumerate().map(|(i, variant)| {
         let all: Vec<&Vec<f64>> = results.of(variant).map(|trained| &trained.learned.losses).collect();
