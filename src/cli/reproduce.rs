@@ -23,7 +23,7 @@ use lab::Lab;
 use std::path::PathBuf;
 
 const EXAMPLES: &str = "Examples:
-  A look at it in a minute, with the data sets below ./data (`qgd data fetch wine letter`):
+  A look at it in a minute, with the data sets below ./data (`qgd data wine letter --fetch`):
     qgd reproduce mohamed --quick
   The whole experiment. It may be killed at any time; the same line goes on:
     qgd reproduce mohamed --out papers";

@@ -93,7 +93,7 @@ fn what_cannot_be_is_refused_before_anything_is_written() {
     }
     sandbox.refuses(&["reproduce", "mohamed", "--seeds", "0"], &["--seeds", "1..=1000"]);
     for (paper, data) in [("mohamed", "wine"), ("hu", "cifar"), ("hyperq", "wine")] {
-        sandbox.refuses(&["reproduce", paper, "--quick"], &["cannot read", "data", data]);
+        sandbox.refuses(&["reproduce", paper, "--quick"], &["no file", data, "qgd data"]);
     }
     sandbox.write("file", "");
     sandbox.refuses(&["reproduce", "mohamed", "--out", "file"], &["--out", "file", "not a folder"]);
