@@ -46,6 +46,8 @@ mod pool;
 #[cfg(feature = "torch")]
 mod predict;
 #[cfg(feature = "torch")]
+mod reproduce;
+#[cfg(feature = "torch")]
 mod run;
 #[cfg(feature = "torch")]
 mod setting;
@@ -88,6 +90,8 @@ enum Command {
     /// Run a controller and its rivals over a suite of tasks, and say who ends where
     #[cfg(feature = "torch")]
     Evaluate(evaluate::EvaluateArgs),
+    #[cfg(feature = "torch")]
+    Reproduce(reproduce::ReproduceArgs),
     /// Write a task file for a table
     #[cfg(feature = "torch")]
     Init(init::InitArgs),
@@ -109,7 +113,15 @@ enum Command {
     OnLeash(tune::leash::LeashArgs),
     /// Not in this program: it was built without libtorch
     #[cfg(not(feature = "torch"))]
-    #[command(alias = "demo", alias = "compare", alias = "evaluate", alias = "init", alias = "data", alias = "predict")]
+    #[command(
+        alias = "demo",
+        alias = "compare",
+        alias = "evaluate",
+        alias = "init",
+        alias = "data",
+        alias = "predict",
+        alias = "reproduce"
+    )]
     Train(without_torch::WithoutTorch),
 }
 
@@ -126,6 +138,8 @@ impl Command {
             Self::Compare(args) => args.run(),
             #[cfg(feature = "torch")]
             Self::Evaluate(args) => args.run(),
+            #[cfg(feature = "torch")]
+            Self::Reproduce(args) => args.run(),
             #[cfg(feature = "torch")]
             Self::Init(args) => args.run(),
             #[cfg(feature = "torch")]

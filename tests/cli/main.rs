@@ -42,6 +42,8 @@ mod published;
 mod readme;
 mod reporting;
 #[cfg(feature = "torch")]
+mod reproducing;
+#[cfg(feature = "torch")]
 mod resuming;
 #[cfg(feature = "torch")]
 mod tables;
@@ -75,6 +77,8 @@ fn help_teaches_and_is_no_error() {
         &["train", "--help"],
         &["predict", "--help"],
         &["evaluate", "--help"],
+        #[cfg(feature = "torch")]
+        &["reproduce", "--help"],
         &["tune", "--help"],
         &["worker", "--help"],
         &["study", "--help"],

@@ -1,0 +1,109 @@
+//! `qgd reproduce`: reports that are the same after a kill, and input that is refused before anything is written.
+
+use crate::sandbox::{Sandbox, data_dir};
+use std::time::{Duration, Instant};
+
+/// The smallest run of a paper: two iterations or episodes.
+fn smallest<'a>(paper: &'a str, data: &'a str, out: &'a str) -> Vec<&'a str> {
+    vec!["reproduce", paper, "--quick", "--scale", "0.01", "--seeds", "1", "--data-dir", data, "--out", out]
+}
+
+/// The files of a report, sorted by name: all but the units, which stand in the order in which they ended, and agents.
+fn report(sandbox: &Sandbox, out: &str) -> Vec<(String, String)> {
+    let entries = std::fs::read_dir(sandbox.path(out)).unwrap();
+    let names = entries.map(|entry| entry.unwrap().file_name().into_string().unwrap());
+    let mut names: Vec<String> = names.filter(|name| !name.ends_with(".jsonl") && !name.ends_with(".qgd")).collect();
+    names.sort();
+    names.into_iter().map(|name| (name.clone(), sandbox.read(&format!("{out}/{name}")))).collect()
+}
+
+/// Kills the command (SIGKILL) once so many units are kept.
+fn kill_after(sandbox: &Sandbox, args: &[&str], units: &str, n_units: usize) {
+    let mut child = sandbox.command(args).spawn().unwrap();
+    let n_kept = || std::fs::read_to_string(sandbox.path(units)).unwrap_or_default().lines().count();
+    let start = Instant::now();
+    while n_kept() < n_units && child.try_wait().unwrap().is_none() {
+        assert!(start.elapsed() < Duration::from_secs(300), "{} units after five minutes", n_kept());
+        std::thread::sleep(Duration::from_millis(1));
+    }
+    child.kill().unwrap();
+    assert!(!child.wait().unwrap().success(), "the run was over before it could be killed");
+}
+
+/// Runs a paper once without interruption, on one thread, and once killed twice, on two. Answers the report.
+fn killed_or_not_the_report_is_the_same(paper: &str, n_units: usize) -> Option<String> {
+    let Some(data) = data_dir() else {
+        eprintln!("skipped: QGD_DATA names no folder with data");
+        return None;
+    };
+    let sandbox = Sandbox::new();
+    let whole = [smallest(paper, &data, "whole"), vec!["--jobs", "1"]].concat();
+    let output = sandbox.qgd(&whole);
+    assert_eq!(output.code, 0, "{}", output.stderr);
+    let killed = [smallest(paper, &data, "killed"), vec!["--jobs", "2"]].concat();
+    let units = format!("killed/{paper}.jsonl");
+    for n_units in [n_units, 2 * n_units] {
+        kill_after(&sandbox, &killed, &units, n_units);
+        assert!(!sandbox.path(&format!("killed/{paper}.md")).exists(), "a report of an unfinished run");
+    }
+    let n_kept = sandbox.read(&units).lines().count();
+    let again = sandbox.qgd(&killed);
+    assert_eq!(again.code, 0, "{}", again.stderr);
+    assert!(sandbox.read(&units).lines().count() > n_kept, "nothing was left to do");
+    assert!(report(&sandbox, "whole") == report(&sandbox, "killed"), "the reports differ");
+    assert_eq!(again.stdout, output.stdout);
+    assert_eq!(sandbox.read(&format!("whole/{paper}.md")).trim_end(), output.stdout.trim_end());
+    Some(output.stdout)
+}
+
+#[test]
+fn mohamed_reports_its_tables_beside_the_papers() {
+    let Some(report) = killed_or_not_the_report_is_the_same("mohamed", 20) else { return };
+    for number in ["0.5948", "0.4232", "0.3957", "0.7674", "0.6678", "0.7772"] {
+        assert!(report.contains(number), "{number}: {report}");
+    }
+    assert!(report.contains("**Scaled down:** 2 iterations of 300"), "{report}");
+}
+
+#[test]
+fn hu_reports_every_cure_and_says_what_the_paper_had() {
+    let Some(report) = killed_or_not_the_report_is_the_same("hu", 4) else { return };
+    for words in ["as published", "ε 0.01", "+ a target network", "λ: with all cures", "about 40", "about 30"] {
+        assert!(report.contains(words), "{words}: {report}");
+    }
+    assert!(report.contains("**Scaled down:** 2 episodes of 200"), "{report}");
+}
+
+#[test]
+fn hyperq_reports_its_three_checks() {
+    let Some(report) = killed_or_not_the_report_is_the_same("hyperq", 10) else { return };
+    for words in ["1. Q-learning against", "2. Ways to explore", "3. Transfer", "taught on the other data sets"] {
+        assert!(report.contains(words), "{words}: {report}");
+    }
+    assert!(report.contains("**Scaled down**: 3 trials a study (whole: 100)"), "{report}");
+}
+
+#[test]
+fn what_cannot_be_is_refused_before_anything_is_written() {
+    let sandbox = Sandbox::new();
+    sandbox.refuses(&["reproduce"], &["mohamed", "hu"]);
+    sandbox.refuses(&["reproduce", "hansen"], &["hansen"]);
+    for scale in ["0", "101", "-1", "NaN", "half"] {
+        sandbox.refuses(&["reproduce", "mohamed", "--scale", scale], &["--scale", scale]);
+    }
+    sandbox.refuses(&["reproduce", "mohamed", "--seeds", "0"], &["--seeds", "1..=1000"]);
+    for (paper, data) in [("mohamed", "wine"), ("hu", "cifar"), ("hyperq", "wine")] {
+        sandbox.refuses(&["reproduce", paper, "--quick"], &["no file", data, "qgd data"]);
+    }
+    sandbox.write("file", "");
+    sandbox.refuses(&["reproduce", "mohamed", "--out", "file"], &["--out", "file", "not a folder"]);
+}
+
+#[test]
+fn units_that_cannot_be_read_are_named_and_left_alone() {
+    let sandbox = Sandbox::new();
+    std::fs::create_dir(sandbox.path("reproduced")).unwrap();
+    sandbox.write("reproduced/mohamed.jsonl", "rubbish\n");
+    sandbox.refuses(&["reproduce", "mohamed"], &["line 1 of reproduced/mohamed.jsonl", "remove that line"]);
+    assert_eq!(sandbox.read("reproduced/mohamed.jsonl"), "rubbish\n");
+}
