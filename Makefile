@@ -2,7 +2,7 @@
 # After that plain `cargo build`, `cargo test` and `cargo run` work too, with no environment variable.
 
 .DEFAULT_GOAL := help
-.PHONY: help libtorch demo data docs test lint fuzz bench controllers gpu-check python program wheel test-rust test-python
+.PHONY: help libtorch demo data docs test lint fuzz bench controllers papers gpu-check python program wheel test-rust test-python
 
 # Cargo shares out its own jobs; those of `make -j` it could not reach.
 CARGO ?= env -u MAKEFLAGS cargo
@@ -11,6 +11,9 @@ NO_TORCH := --no-default-features
 # compiled once, with the same features.
 PROGRAM := --package qgd --package qgd-python $(NO_TORCH) --features qgd/cli
 SECONDS_EACH ?= 60
+# Where the data of the papers lie, and how much of them is run.
+DATA ?= data
+QUICK ?= --quick
 # The Python package: where it is installed, and how it is built. `make wheel PROFILE=release` builds what is shipped.
 VENV ?= .venv
 PROFILE ?= dev
@@ -88,6 +91,11 @@ fuzz: libtorch ## Let libFuzzer search for inputs that break something, SECONDS_
 
 bench: libtorch ## Measure what a decision, a controlled step, an ask of the tuner and a trial cost
 	$(CARGO) bench --bench '*'
+
+papers: ## Run the experiments of three source papers again, scaled down, into docs/papers (minutes each; goes on after a kill)
+	@echo "hu about 2 minutes, hyperq about 2, mohamed about 2, on two cores; QUICK= runs them whole, which takes hours."
+	@set -e; for paper in hu mohamed hyperq; do \
+	  $(CARGO) run --quiet --release -- reproduce $$paper $(QUICK) --seeds 2 --data-dir $(DATA) --out docs/papers; done
 
 controllers: ## Train the controller that ships anew, with the measured tables of TABLES=DIR, and compare the bytes
 	@controllers/make "$(TABLES)"
