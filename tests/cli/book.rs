@@ -91,8 +91,8 @@ impl Help {
             let topic = words.get(1)?;
             return self.of(&["help", topic]).is_none().then(|| format!("no help on {topic}"));
         }
-        // `qgd study` alone has commands of its own.
-        let most = if words[0] == "study" { 2 } else { 1 };
+        // Two commands have commands of their own.
+        let most = if ["study", "reproduce"].contains(&words[0]) { 2 } else { 1 };
         let commands: Vec<&str> = words.iter().take(most).copied().take_while(|word| !word.starts_with('-')).collect();
         let Some(help) = self.of(&[&commands[..], &["--help"]].concat()) else {
             return Some(format!("no command {}", commands.join(" ")));
@@ -130,7 +130,9 @@ fn every_option_that_a_text_names_alone_exists() {
     let commands = help.commands();
     let helps: Vec<String> = commands.iter().filter_map(|command| help.of(&[command, "--help"])).collect();
     assert!(helps.len() > 12, "{commands:?}");
-    let helps = helps.concat() + &help.of(&["study", "delete", "--help"]).unwrap();
+    let of_commands =
+        [["study", "delete"], ["reproduce", "hu"]].map(|own| help.of(&[own[0], own[1], "--help"]).unwrap());
+    let helps = helps.concat() + &of_commands.concat();
     for (page, span) in all_spans().iter().filter(|(_, span)| span.starts_with("--")) {
         for option in span.split_whitespace().filter(|word| word.starts_with("--")) {
             let exists = names(&helps, option) || OPTIONS_OF_CARGO.contains(&option);

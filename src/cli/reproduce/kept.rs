@@ -119,7 +119,7 @@ mod tests {
         let path = folder.path().join("new/units.jsonl");
         let kept = Kept::read(&path).unwrap();
         assert!(!path.exists(), "reading writes nothing");
-        assert_eq!(kept.unit("a", || Ok(0.1 + 0.2)).unwrap().to_bits(), (0.1f64 + 0.2).to_bits());
+        assert_eq!(kept.unit("a", || Ok(0.1f64 + 0.2)).unwrap().to_bits(), (0.1f64 + 0.2).to_bits());
         for kept in [kept, Kept::read(&path).unwrap()] {
             assert_eq!(kept.unit("a", never).unwrap().to_bits(), (0.1f64 + 0.2).to_bits());
             assert_eq!(kept.len(), 1);
@@ -132,7 +132,7 @@ mod tests {
         let path = folder.path().join("units.jsonl");
         let fill = || {
             let kept = Kept::read(&path).unwrap();
-            ["a", "b"].map(|key| kept.unit(key, || Ok(1.0 / 3.0)).unwrap());
+            ["a", "b"].iter().for_each(|key| _ = kept.unit(key, || Ok(1.0 / 3.0)).unwrap());
         };
         fill();
         let whole = fs::read(&path).unwrap();
