@@ -239,6 +239,7 @@ fn the_shipped_controller_loses_no_start_on_tasks_it_has_never_seen() {
     let shipped = Arc::new(Pretrained::shipped("lr").unwrap());
     let mut recipe = TrainingRecipe::of(shipped.recipe()).unwrap();
     recipe.training.validation_tasks = 10;
+    recipe.training.tasks.horizon = [300, 600];
     // Seeds that neither its training nor its own validation used.
     for seed in [1001, 1002] {
         let set = ValidationSet::draw(&recipe, seed, 2).unwrap();
