@@ -168,8 +168,12 @@ pub fn main() -> ExitCode {
         return ExitCode::SUCCESS;
     }
     let cli: Cli = arguments::parsed();
-    // The random tasks of a meta-training are nobody's net: what a user would be warned of belongs to some of them.
-    let quiet = if matches!(cli.command, Command::MetaTrain(_)) { "warn,qgd::driver=error" } else { "warn" };
+    // The random tasks of a meta-training, and of what measures its outcome, are nobody's net: what a user would be warned of belongs to some of them.
+    let quiet = if matches!(cli.command, Command::MetaTrain(_) | Command::Merge(_)) {
+        "warn,qgd::driver=error"
+    } else {
+        "warn"
+    };
     let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new(quiet));
     let stderr = tracing_subscriber::fmt().with_writer(io::stderr).with_ansi(console::is_colored(&io::stderr()));
     stderr.with_env_filter(filter).init();
