@@ -168,7 +168,8 @@ pub fn main() -> ExitCode {
         return ExitCode::SUCCESS;
     }
     let cli: Cli = arguments::parsed();
-    // The random tasks of a meta-training, and of what measures its outcome, are nobody's net: what a user would be warned of belongs to some of them.
+    // The random tasks of a meta-training, and of what measures its outcome, are nobody's net: what a user would be
+    // warned of belongs to some of them.
     let quiet = if matches!(cli.command, Command::MetaTrain(_) | Command::Merge(_)) {
         "warn,qgd::driver=error"
     } else {
