@@ -55,3 +55,8 @@ fn allowed(error: &(dyn Error + 'static)) -> String {
         _ => format!(": {}", shortened(&plain(&error.to_string()))),
     }
 }
+
+/// Number of runs or threads at the same time: that of the flag, or one for each core.
+pub fn jobs(flag: Option<u16>) -> usize {
+    flag.map_or_else(|| std::thread::available_parallelism().map_or(1, usize::from), usize::from)
+}

@@ -1,6 +1,7 @@
 //! `qgd compare`: controllers and schedules on one task, from the same learning rates or weight decays, with the same
 //! seeds and batches.
 
+use super::arguments;
 use super::decider::{Decider, shown};
 use super::failure::Failure;
 use super::grid::{Cell, Finished, Grid, drawn, mean_loss};
@@ -132,7 +133,7 @@ impl CompareArgs {
         }
         self.check_files(&task)?;
         let seeds: Vec<u64> = (0..self.seeds).map(|i| self.seed.wrapping_add(i)).collect();
-        let n_jobs = setting::jobs(self.jobs).min(deciders.len() * starts.len() * seeds.len());
+        let n_jobs = arguments::jobs(self.jobs).min(deciders.len() * starts.len() * seeds.len());
         let grid = Grid::new(&task, &self.machine, &seeds, n_jobs, 0)?;
         if swept == Swept::WeightDecay && !grid.has_validation() {
             return Err(Failure::BadInput(anyhow!(

@@ -1,5 +1,6 @@
 //! `qgd demo`, for newcomers: one net on real digits, from two hopeless learning rates, alone and wrapped.
 
+use super::arguments;
 use super::console::is_colored;
 use super::decider::Decider;
 use super::failure::Failure;
@@ -68,7 +69,7 @@ impl DemoArgs {
         files.reads_controller(&self.controller);
         files.writes("--svg", Some(self.svg()))?;
         self.check_default()?;
-        let n_jobs = setting::jobs(self.jobs);
+        let n_jobs = arguments::jobs(self.jobs);
         let grid = Grid::new(&task, &self.machine, &(0..SEEDS).collect::<Vec<_>>(), n_jobs, 0)?;
         if !grid.has_validation() {
             return Err(Failure::BadInput(anyhow!("`data.split` leaves no validation examples to tune by")));

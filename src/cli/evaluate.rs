@@ -13,10 +13,11 @@ mod tables;
 mod verdict;
 mod words;
 
+use super::arguments;
 use super::decider::Decider;
 use super::failure::Failure;
 use super::outputs::{Files, Results};
-use super::setting::{self, Machine};
+use super::setting::Machine;
 use super::tensorboard;
 use anyhow::anyhow;
 use cache::Cache;
@@ -113,7 +114,7 @@ impl EvaluateArgs {
         if cache.n_damaged > 0 {
             note!("{}: {} lines that cannot be read are ignored", cache.path().display(), cache.n_damaged);
         }
-        bench::fill(&plan, &cache, &self.machine, setting::jobs(self.jobs))?;
+        bench::fill(&plan, &cache, &self.machine, arguments::jobs(self.jobs))?;
         let report = self.report(&plan, &cache, &peers)?;
         let mut results = Results::default();
         cache.failure().into_iter().for_each(|failure| results.failed(failure));

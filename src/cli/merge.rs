@@ -1,5 +1,6 @@
 //! `qgd merge`: several pretrained controllers as one.
 
+use super::arguments;
 use super::failure::Failure;
 use super::outputs::Files;
 use anyhow::anyhow;
@@ -66,7 +67,7 @@ impl MergeArgs {
 /// The controller with its results on the validation tasks of its recipe, drawn by the seed of its first part.
 fn measured(whole: Pretrained) -> Result<Pretrained, Failure> {
     let recipe = TrainingRecipe::of(whole.recipe()).map_err(Failure::bad_input)?;
-    let n_threads = std::thread::available_parallelism().map_or(1, usize::from);
+    let n_threads = arguments::jobs(None);
     note!("measuring on {} validation tasks ...", recipe.training.validation_tasks);
     let tasks =
         ValidationSet::draw(&recipe, whole.card().seed, n_threads).map_err(|error| Failure::of(error.into()))?;

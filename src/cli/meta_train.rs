@@ -4,6 +4,7 @@ mod events;
 mod outlook;
 mod tables;
 
+use super::arguments;
 use super::ending;
 use super::failure::Failure;
 use super::lock::Lock;
@@ -95,8 +96,7 @@ impl MetaTrainArgs {
     /// The engine, and its name in the log.
     fn engine(&self) -> Result<(Engine, String), Failure> {
         let bad = |reason: &str| Err(Failure::BadInput(anyhow!("{reason}")));
-        let all = || std::thread::available_parallelism().map_or(1, usize::from);
-        let n_threads = self.threads.map_or_else(all, usize::from);
+        let n_threads = arguments::jobs(self.threads);
         let on_cpu = self.device == Place::Cpu;
         match self.engine.unwrap_or(if on_cpu { EngineName::Kernel } else { EngineName::Tch }) {
             EngineName::Kernel if on_cpu => Ok((n_threads.into(), "kernel".to_owned())),

@@ -162,8 +162,3 @@ pub fn cuda(index: usize) -> Result<Device, Failure> {
     }
     Ok(Device::Cuda(index))
 }
-
-/// Number of runs at the same time: that of the flag, or one for each core.
-pub fn jobs(flag: Option<u16>) -> usize {
-    flag.map_or_else(|| std::thread::available_parallelism().map_or(1, usize::from), usize::from)
-}

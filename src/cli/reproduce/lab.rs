@@ -2,9 +2,10 @@
 
 use super::Flags;
 use super::kept::Kept;
+use crate::cli::arguments;
 use crate::cli::failure::Failure;
 use crate::cli::progress::Progress;
-use crate::cli::setting::{self, Machine};
+use crate::cli::setting::Machine;
 use qgd::words::counted;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -72,7 +73,7 @@ impl<'a> Lab<'a> {
 
     /// Number of nets in training at the same time.
     pub fn jobs(&self) -> usize {
-        setting::jobs(self.flags.jobs)
+        arguments::jobs(self.flags.jobs)
     }
 
     /// The flags on which the report depends, as they were given.
