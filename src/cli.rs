@@ -42,6 +42,8 @@ mod grid;
 #[cfg(feature = "torch")]
 mod init;
 #[cfg(feature = "torch")]
+mod lines;
+#[cfg(feature = "torch")]
 mod pool;
 #[cfg(feature = "torch")]
 mod predict;

@@ -1,7 +1,7 @@
 //! Whatever the pages of the book name is there: commands and options are held against the help of the program, paths
 //! against the repository, names of Rust against its source, keys of recipes against their help.
 
-use crate::readme::{blocks, runs_where_there_is_no_checkout};
+use crate::first_steps::blocks;
 use crate::sandbox::{Sandbox, shipped};
 use qgd::controller::FeatureSet;
 use qgd::meta::TrainingRecipe;
@@ -286,9 +286,4 @@ fn the_files_of_the_page_on_formats_are_read_and_have_the_keys_that_it_names() {
     for (real, shown) in [(sandbox.read("t.jsonl"), &shown[0]), (exported, &shown[1])] {
         assert_eq!(keys(real.lines().next().unwrap()), keys(shown));
     }
-}
-
-#[test]
-fn every_line_of_the_first_steps_works_where_there_is_no_checkout() {
-    runs_where_there_is_no_checkout("docs/first-steps-program.md", 6);
 }

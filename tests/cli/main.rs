@@ -20,6 +20,8 @@ mod evaluating;
 mod events;
 mod exporting;
 #[cfg(feature = "torch")]
+mod first_steps;
+#[cfg(feature = "torch")]
 mod init;
 mod interrupted;
 #[cfg(feature = "torch")]
@@ -38,8 +40,6 @@ mod predicting;
 mod programs;
 #[cfg(feature = "torch")]
 mod published;
-#[cfg(feature = "torch")]
-mod readme;
 mod reporting;
 #[cfg(feature = "torch")]
 mod reproducing;

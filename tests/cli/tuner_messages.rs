@@ -239,7 +239,7 @@ fn who_waits_for_a_worker_that_was_killed_is_told_so() {
     let clusters = [Some("sqlite:///qgd.db".to_owned()), Cluster::shared().map(Cluster::database)];
     let waiting = |url: String| {
         let sandbox = sandbox();
-        let flags = ["tune", "space.toml", "--storage", &url, "--heartbeat", "8", "--trials", "1"];
+        let flags = ["tune", "space.toml", "--storage", &url, "--heartbeat", "15", "--trials", "1"];
         let sleep = [&flags[..], &["--", "sh", "-c", "touch begun; exec sleep 60"]].concat();
         let mut first = sandbox.command(&sleep).spawn().unwrap();
         while !sandbox.path("begun").exists() {
@@ -249,7 +249,7 @@ fn who_waits_for_a_worker_that_was_killed_is_told_so() {
         first.wait().unwrap();
         // One who asks is told it, too, from when a heartbeat is overdue: until then, that the study has a lag.
         let said = "trial 0 has to end first, and its worker has not answered for";
-        std::thread::sleep(Duration::from_secs(8));
+        std::thread::sleep(Duration::from_secs(17));
         loop {
             let asked = ask_tell(&sandbox, &["--storage", &url], &[r#"{"ask":{}}"#]);
             let error = asked[0]["error"].as_str().unwrap_or_default();
@@ -261,7 +261,7 @@ fn who_waits_for_a_worker_that_was_killed_is_told_so() {
         }
         let output = sandbox.qgd(&[&flags[..], &["--", "echo", "{{\"value\": 1}}"]].concat());
         assert_eq!(output.code, 0, "{}", output.stderr);
-        contains(&output.stderr, &[said, "after 16 s of silence the trial is given up"]);
+        contains(&output.stderr, &[said, "after 30 s of silence the trial is given up"]);
         assert!(!output.stderr.contains("lag of study"), "{}", output.stderr);
     };
     let threads: Vec<_> = clusters.into_iter().flatten().map(|url| std::thread::spawn(move || waiting(url))).collect();

@@ -3,12 +3,11 @@
 //! examples there are.
 
 use crate::cli::failure::Failure;
+use crate::cli::lines::{self, Lines};
 use crate::cli::run::Scores;
 use anyhow::{Context, anyhow};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
-use std::fs::{self, File, OpenOptions};
-use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
 
@@ -65,7 +64,7 @@ pub struct Cache {
     path: PathBuf,
     known: Mutex<BTreeMap<String, Known>>,
     /// The file to append to, once [`Cache::open`] was called.
-    file: Mutex<Option<File>>,
+    file: Mutex<Option<Lines>>,
     /// First error of a write. Later runs are known to this evaluation alone.
     failure: Mutex<Option<Failure>>,
     /// Number of lines that could not be read.
@@ -102,13 +101,10 @@ impl Cache {
             return Err(Failure::BadInput(anyhow!("--cache {} is not a folder", folder.display())));
         }
         let path = folder.join(FILE_NAME);
-        let bytes = if path.exists() { fs::read(&path) } else { Ok(Vec::new()) };
-        let bytes = bytes.with_context(|| format!("cannot read {}", path.display()))?;
-        let whole = &bytes[..whole_lines(&bytes)];
-        let lines = whole.split(|&byte| byte == b'\n').filter(|line| !line.is_empty());
+        let lines = lines::read(&path).with_context(|| format!("cannot read {}", path.display()))?;
         let (mut known, mut n_damaged) = (BTreeMap::new(), 0);
-        for line in lines {
-            match serde_json::from_slice::<Entry>(line) {
+        for (_, line) in lines {
+            match serde_json::from_slice::<Entry>(&line) {
                 Ok(entry) => _ = known.insert(entry.key.clone(), Known::of(&entry)),
                 Err(_) => n_damaged += 1,
             }
@@ -119,15 +115,7 @@ impl Cache {
     /// Prepares [`Cache::put`]: creates folder and file if they are missing, and cuts off a last line that is
     /// incomplete after a kill.
     pub fn open(&self) -> Result<(), Failure> {
-        let context = || format!("cannot write {}", self.path.display());
-        if let Some(folder) = self.path.parent() {
-            fs::create_dir_all(folder).with_context(context)?;
-        }
-        let file = OpenOptions::new().create(true).append(true).open(&self.path).with_context(context)?;
-        let bytes = fs::read(&self.path).with_context(context)?;
-        if whole_lines(&bytes) < bytes.len() {
-            file.set_len(whole_lines(&bytes) as u64).with_context(context)?;
-        }
+        let file = Lines::open(&self.path).with_context(|| format!("cannot write {}", self.path.display()))?;
         *self.file.lock().unwrap_or_else(PoisonError::into_inner) = Some(file);
         Ok(())
     }
@@ -154,11 +142,8 @@ impl Cache {
     /// Appends a run, which is in the file when this returns. Where the file cannot be written, the evaluation goes on
     /// without it.
     pub fn put(&self, entry: Entry) -> Result<(), Failure> {
-        let mut line = serde_json::to_vec(&entry)?;
-        line.push(b'\n');
         let mut file = self.file.lock().unwrap_or_else(PoisonError::into_inner);
-        // One write, so that lines of two evaluations side by side do not mix.
-        if let Some(Err(error)) = file.as_mut().map(|file| file.write_all(&line)) {
+        if let Some(Err(error)) = file.as_mut().map(|file| file.append(&entry)) {
             let failure = Failure::Failed(anyhow!("cannot write {}: {error}", self.path.display()));
             note!("{failure}; the evaluation goes on without it");
             (*file, *self.failure.lock().unwrap_or_else(PoisonError::into_inner)) = (None, Some(failure));
@@ -183,14 +168,10 @@ impl Known {
     }
 }
 
-/// Length of `bytes` up to and with their last line end.
-fn whole_lines(bytes: &[u8]) -> usize {
-    bytes.iter().rposition(|&byte| byte == b'\n').map_or(0, |last| last + 1)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::fs;
 
     fn entry(key: &str, loss: f64) -> Entry {
         let score = Score {

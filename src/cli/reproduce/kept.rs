@@ -1,13 +1,12 @@
 //! Finished units of an experiment, one line of JSON each, written when a unit ends.
 
 use crate::cli::failure::Failure;
+use crate::cli::lines::{self, Lines};
 use anyhow::{Context, anyhow};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use serde_json::Value as Json;
 use std::collections::BTreeMap;
-use std::fs::{self, File, OpenOptions};
-use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
@@ -16,7 +15,7 @@ pub struct Kept {
     path: PathBuf,
     known: Mutex<BTreeMap<String, Json>>,
     /// Opened with the first new unit, so that a run that is refused has written nothing.
-    file: Mutex<Option<File>>,
+    file: Mutex<Option<Lines>>,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -28,15 +27,11 @@ struct Line {
 impl Kept {
     /// Reads the file, if there is one. A last line that a killed run left incomplete is ignored.
     pub fn read(path: &Path) -> Result<Self, Failure> {
-        let bytes = if path.exists() { fs::read(path) } else { Ok(Vec::new()) };
-        let bytes = bytes.with_context(|| format!("cannot read {}", path.display())).map_err(Failure::BadInput)?;
+        let lines = lines::read(path).with_context(|| format!("cannot read {}", path.display()));
         let mut known = BTreeMap::new();
-        for (i, line) in bytes[..whole_lines(&bytes)].split(|&byte| byte == b'\n').enumerate() {
-            if line.is_empty() {
-                continue;
-            }
-            let Line { key, value } = serde_json::from_slice(line).map_err(|error| {
-                let (name, number) = (path.display(), i + 1);
+        for (number, line) in lines.map_err(Failure::BadInput)? {
+            let Line { key, value } = serde_json::from_slice(&line).map_err(|error| {
+                let name = path.display();
                 Failure::BadInput(anyhow!("line {number} of {name} is no finished unit ({error}): remove that line"))
             })?;
             known.insert(key, value);
@@ -71,34 +66,16 @@ impl Kept {
     }
 
     fn append(&self, line: &Line) -> Result<(), Failure> {
-        let mut bytes = serde_json::to_vec(line)?;
-        bytes.push(b'\n');
         let mut file = locked(&self.file);
         let context = || format!("cannot write {}", self.path.display());
         if file.is_none() {
-            *file = Some(self.opened().with_context(context)?);
+            *file = Some(Lines::open(&self.path).with_context(context)?);
         }
         if let Some(file) = file.as_mut() {
-            file.write_all(&bytes).with_context(context)?;
+            file.append(line).with_context(context)?;
         }
         Ok(())
     }
-
-    /// The file, without a last line that is not whole.
-    fn opened(&self) -> std::io::Result<File> {
-        if let Some(folder) = self.path.parent() {
-            fs::create_dir_all(folder)?;
-        }
-        let file = OpenOptions::new().create(true).append(true).open(&self.path)?;
-        let bytes = fs::read(&self.path)?;
-        file.set_len(whole_lines(&bytes) as u64)?;
-        Ok(file)
-    }
-}
-
-/// Length of `bytes` up to and with their last line end.
-fn whole_lines(bytes: &[u8]) -> usize {
-    bytes.iter().rposition(|&byte| byte == b'\n').map_or(0, |last| last + 1)
 }
 
 fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
@@ -108,6 +85,7 @@ fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::fs;
 
     fn never() -> Result<f64, Failure> {
         panic!("it is kept")

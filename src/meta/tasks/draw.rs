@@ -115,7 +115,7 @@ fn net_problem(family: Family, config: &TaskConfig, rng: &mut ChaCha8Rng) -> (Pr
         n_evaluation,
         n_held_out,
         floor,
-        batch_size: [16, 32, 64, 64, 128][rng.random_range(0..5)],
+        batch_size: config.batch_sizes[rng.random_range(0..config.batch_sizes.len())],
         batch: Vec::new(),
         rows: Vec::new(),
     };

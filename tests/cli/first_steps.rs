@@ -1,4 +1,4 @@
-//! The command lines of the README and of `docs/TUNING.md`, as they stand there, in a folder without a checkout.
+//! The command lines of the first steps and of `docs/TUNING.md`, as they stand there, in a folder without a checkout.
 
 use crate::interrupted::interrupted;
 use crate::sandbox::{Sandbox, shipped};
@@ -28,15 +28,7 @@ fn shortened(line: &str) -> String {
 }
 
 #[test]
-fn every_line_of_the_readme_works_where_there_is_no_checkout() {
-    let sandbox = runs_where_there_is_no_checkout("README.md", 10);
-    for written in ["DATA.toml", "NET.safetensors", "runs", "qgd.db"] {
-        assert!(sandbox.path(written).exists(), "no {written}");
-    }
-}
-
-/// Runs every line of a document that begins with `qgd`, of which there are more than `n_lines`, in a folder with what it needs.
-pub fn runs_where_there_is_no_checkout(document: &str, n_lines: usize) -> Sandbox {
+fn every_line_of_the_first_steps_works_where_there_is_no_checkout() {
     let sandbox = Sandbox::new();
     let table: String =
         (0..60).map(|i| format!("{},{},{}\n", i % 7, i, if i % 7 < 3 { "low" } else { "high" })).collect();
@@ -45,8 +37,8 @@ pub fn runs_where_there_is_no_checkout(document: &str, n_lines: usize) -> Sandbo
     sandbox.write("space.toml", "[params.lr]\ntype = \"float\"\nlow = 1e-5\nhigh = 0.1\nlog = true\n");
     sandbox.write("train.py", "import sys\nprint('{\"value\": %s}' % sys.argv[2])\n");
     std::fs::create_dir(sandbox.path("DIR")).unwrap();
-    let lines = lines(document);
-    assert!(lines.len() > n_lines, "{lines:?}");
+    let lines = lines("docs/first-steps-program.md");
+    assert!(lines.len() > 12, "{lines:?}");
     for line in lines {
         let short = shortened(&line);
         let args: Vec<&str> = short.split(' ').skip(1).collect();
@@ -65,7 +57,9 @@ pub fn runs_where_there_is_no_checkout(document: &str, n_lines: usize) -> Sandbo
         assert_eq!(output.code, 0, "{line}: {}", output.stderr);
         assert!(!output.stdout.is_empty(), "{line} prints nothing");
     }
-    sandbox
+    for written in ["DATA.toml", "NET.safetensors", "runs", "qgd.db"] {
+        assert!(sandbox.path(written).exists(), "no {written}");
+    }
 }
 
 #[test]
