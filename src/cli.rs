@@ -21,9 +21,11 @@ mod meta_train;
 mod outputs;
 mod progress;
 mod report;
+mod screen;
 mod storage;
 mod study;
 mod tensorboard;
+mod thinning;
 mod trials;
 mod tune;
 
@@ -178,7 +180,8 @@ pub fn main() -> ExitCode {
         "warn"
     };
     let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new(quiet));
-    let stderr = tracing_subscriber::fmt().with_writer(io::stderr).with_ansi(console::is_colored(&io::stderr()));
+    let stderr =
+        tracing_subscriber::fmt().with_writer(|| console::Stderr).with_ansi(console::is_colored(&io::stderr()));
     stderr.with_env_filter(filter).init();
     match cli.command.run() {
         Ok(()) => ExitCode::SUCCESS,

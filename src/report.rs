@@ -12,4 +12,4 @@ pub use chart::{Axis, Chart, Line, Scale, tell_apart};
 pub use palette::Color;
 pub use svg::{svg, svg_in_rows};
 pub use table::{Align, PAGE_WIDTH, Table, duration, number, wrapped};
-pub use terminal::plot;
+pub use terminal::{plot, plot_rows};

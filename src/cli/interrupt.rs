@@ -1,5 +1,6 @@
 //! SIGINT, SIGTERM and SIGHUP: trials are given back, and the program says how far it came.
 
+use super::progress;
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 use signal_hook::iterator::{Handle, Signals};
 use std::io;
@@ -41,6 +42,7 @@ pub fn watching<T>(on_signal: impl Fn() + Sync, work: impl FnOnce() -> T) -> io:
         scope.spawn(|| {
             for signal in signals.forever() {
                 if CAME.swap(signal, Ordering::Relaxed) != 0 {
+                    progress::clear();
                     std::process::exit(exit_code(signal).into());
                 }
                 on_signal();

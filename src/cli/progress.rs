@@ -1,11 +1,12 @@
 //! Progress of a run: a bar on a terminal, or a line now and then in a pipe and on a dumb terminal. Both go to stderr;
-//! stdout is for results.
+//! stdout is for results. Where a view has the terminal, it shows the progress.
 
 use super::console::{is_colored, is_screen};
+use super::screen;
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use std::io;
 use std::sync::{Mutex, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// The bar that is on the terminal, if there is one.
 static SHOWN: Mutex<Option<ProgressBar>> = Mutex::new(None);
@@ -15,8 +16,9 @@ pub fn shown(bar: &ProgressBar) {
     *SHOWN.lock().unwrap_or_else(PoisonError::into_inner) = Some(bar.clone());
 }
 
-/// Removes the bar that is on the terminal, if there is one.
+/// Removes the bar or the view that is on the terminal, if there is one.
 pub fn clear() {
+    screen::close();
     if let Some(bar) = SHOWN.lock().unwrap_or_else(PoisonError::into_inner).take() {
         bar.finish_and_clear();
     }
@@ -31,6 +33,8 @@ pub enum Progress {
     Bar(ProgressBar, u64),
     /// Lines in a pipe.
     Lines { unit: &'static str, total: u64 },
+    /// Nothing, because a view shows it: when that was last told.
+    View(Mutex<Instant>),
 }
 
 impl Progress {
@@ -43,6 +47,11 @@ impl Progress {
     #[cfg(feature = "torch")]
     pub fn without_eta(unit: &'static str, total: u64) -> Self {
         Self::with_tail(unit, total, 1, "{msg}")
+    }
+
+    /// Progress that a view shows.
+    pub fn in_view() -> Self {
+        Self::View(Mutex::new(Instant::now()))
     }
 
     fn with_tail(unit: &'static str, total: u64, every: u64, tail: &str) -> Self {
@@ -66,6 +75,14 @@ impl Progress {
         match self {
             Self::Bar(bar, every) => done.is_multiple_of(*every) || Some(done) == bar.length(),
             Self::Lines { total, .. } => done.is_multiple_of(total.div_ceil(LINES)) || done == *total,
+            Self::View(told) => {
+                let mut told = told.lock().unwrap_or_else(PoisonError::into_inner);
+                let is_due = told.elapsed() >= screen::TICK;
+                if is_due {
+                    *told = Instant::now();
+                }
+                is_due
+            }
         }
     }
 
@@ -77,12 +94,13 @@ impl Progress {
                 bar.set_message(message());
             }
             Self::Lines { unit, total } => note!("{done}/{total} {unit}  {}", message()),
+            Self::View(_) => {}
         }
     }
 
-    /// Removes the bar.
+    /// Removes the bar or the view.
     pub fn finish(&self) {
-        if let Self::Bar(..) = self {
+        if !matches!(self, Self::Lines { .. }) {
             clear();
         }
     }

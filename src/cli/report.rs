@@ -6,7 +6,6 @@ mod kind;
 mod page;
 mod runs;
 mod study;
-mod thinning;
 mod tint;
 
 use super::failure::Failure;

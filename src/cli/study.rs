@@ -186,7 +186,8 @@ fn show(storage: &dyn Storage, name: &str, as_json: bool) -> Result<(), Failure>
     say!("");
     let columns =
         [("trial", Align::Right), ("state", Align::Left), ("value", Align::Right), ("parameters", Align::Left)];
-    let row = |t: &Trial| vec![t.number.to_string(), t.state.to_string(), values(&t.values), params(t)];
+    let row =
+        |t: &Trial| vec![t.number.to_string(), t.state.to_string(), values(&t.values), params(&t.values_of_params())];
     print_rows(&columns, trials.iter().map(row));
     Ok(())
 }

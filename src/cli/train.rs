@@ -4,6 +4,7 @@ mod checkpoint;
 mod events;
 mod outcome;
 mod trace;
+mod view;
 
 use super::decider::Decider;
 use super::ending;
@@ -26,6 +27,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
 use trace::TraceFile;
+use view::RunView;
 
 const EXAMPLES: &str = "Examples:
   A learning rate that is far too low, and the controller that notices:
@@ -80,6 +82,10 @@ pub struct TrainArgs {
     /// rate, weight decay, action, Q-values, features and what the guard found; the losses at the end
     #[arg(long, value_name = "DIR", help_heading = "Output")]
     tensorboard: Option<PathBuf>,
+    /// Show the run in the whole terminal: curves of the loss and of what is controlled, and the last decisions with their
+    /// reasons. q stops as Ctrl-C does. Without a terminal there is the plain bar
+    #[arg(long, help_heading = "Output")]
+    watch: bool,
     /// Keep a checkpoint in this folder, and go on from it if there is one. One process at a time
     #[arg(long, value_name = "DIR", help_heading = "Output")]
     resume: Option<PathBuf>,
@@ -192,7 +198,14 @@ impl TrainArgs {
         let started = Instant::now();
         let wall_s = || start.wall_s + started.elapsed().as_secs_f64();
         let (finds_at, mut lr_found) = (decider.finds_at(task.train.steps), start.lr_found);
-        let progress = Progress::new("steps", task.train.steps, 16);
+        let view = self.view(task, decider, start.steps, trace.as_ref());
+        let progress = match &view {
+            Some(view) => {
+                run.optimizer.on_decision(view.callback());
+                Progress::in_view()
+            }
+            None => Progress::new("steps", task.train.steps, 16),
+        };
         let mut saved = Ok(());
         for done in start.steps + 1..=task.train.steps {
             let loss = run.step()?;
@@ -204,6 +217,7 @@ impl TrainArgs {
             }
             if progress.wants(done) {
                 let loss = loss.f_double_value(&[])?;
+                view.iter().for_each(|view| view.step(done, loss));
                 progress.show(done, || status(run, loss));
             }
             if let Some(checkpoints) =
@@ -237,6 +251,12 @@ impl TrainArgs {
             events.failure().into_iter().for_each(|failure| results.failed(failure));
         }
         Ok(outcome)
+    }
+
+    /// The view, if one is asked for, and nothing else is written on the terminal meanwhile.
+    fn view(&self, task: &TaskSpec, decider: &Decider, steps: u64, trace: Option<&TraceFile>) -> Option<RunView> {
+        let is_wanted = self.watch && !trace.is_some_and(TraceFile::is_on_terminal);
+        is_wanted.then(|| RunView::open(task, decider, self.seed, steps)).flatten()
     }
 
     fn events(&self, task: &TaskSpec, decider: &Decider, steps: u64) -> Result<Option<RunEvents>, Failure> {

@@ -4,6 +4,7 @@ use qgd::report::{Align, Table, number};
 use qgd::tuner::{Direction, StudyConfig, Trial, Value, best_trials};
 use qgd::words::{plain, visible};
 use serde_json::{Value as Json, json};
+use std::collections::BTreeMap;
 
 /// A number that is the value of a trial or of a parameter, for a person.
 pub fn value(value: f64) -> String {
@@ -17,12 +18,12 @@ pub fn values(values: &[f64]) -> String {
 }
 
 /// The parameters of a trial, for a person.
-pub fn params(trial: &Trial) -> String {
+pub fn params(params: &BTreeMap<String, Value>) -> String {
     let text = |given: &Value| match given {
         Value::Float(float) => value(*float),
         other => other.to_string(),
     };
-    trial.values_of_params().iter().map(|(name, value)| format!("{name}={}", text(value))).collect::<Vec<_>>().join(" ")
+    params.iter().map(|(name, value)| format!("{name}={}", text(value))).collect::<Vec<_>>().join(" ")
 }
 
 /// Prints a table. Names and words in it may come from anywhere.
@@ -58,7 +59,7 @@ pub fn print_table(best: &[&Trial], directions: &[Direction]) {
         trial.user_attrs.iter().for_each(|(name, note)| line(format!("({name} {note})")));
         return;
     }
-    let row = |trial: &&Trial| vec![trial.number.to_string(), values(&trial.values), params(trial)];
+    let row = |trial: &&Trial| vec![trial.number.to_string(), values(&trial.values), params(&trial.values_of_params())];
     let columns = [("trial", Align::Right), ("values", Align::Left), ("parameters", Align::Left)];
     print_rows(&columns, best.iter().map(row));
 }

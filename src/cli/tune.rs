@@ -9,6 +9,7 @@ pub mod leash;
 mod lines;
 pub mod output;
 mod template;
+mod view;
 
 use super::failure::Failure;
 use super::interrupt;
@@ -31,6 +32,7 @@ use qgd::tuner::{
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 use template::Template;
+use view::StudyView;
 
 /// Settings of a study, for all commands that make one. A setting that is not given is that of the stored study, or the
 /// default.
@@ -96,6 +98,10 @@ struct WorkArgs {
     /// a folder for each trial that runs here its parameters (tab HPARAMS), its intermediate values and its end
     #[arg(long, value_name = "DIR")]
     tensorboard: Option<PathBuf>,
+    /// Show the study in the whole terminal while it runs: the values of the trials with the best so far, what is running,
+    /// and how the last trials ended. q stops as Ctrl-C does. Without a terminal there is the plain bar
+    #[arg(long)]
+    watch: bool,
     /// The program and its arguments. {name} stands for a parameter, {{ and }} for braces. An argument whose parameter is
     /// not active in a trial is left out, with the option before it.
     #[cfg_attr(feature = "torch", arg(last = true, required_unless_present = "task", value_name = "COMMAND"))]
@@ -274,15 +280,27 @@ impl WorkArgs {
 
     fn run(&self, study: &Study, objective: Objective) -> Result<(), Failure> {
         let events = StudyEvents::begin(self.tensorboard.as_deref(), study)?;
+        let config = study.config();
+        let say = || {
+            note!(
+                "study {}: sampler {}, pruner {}, lag {}, seed {}",
+                config.name,
+                config.sampler,
+                config.pruner,
+                config.lag,
+                config.seed
+            );
+            events.shown_in(self.watch.then(|| StudyView::open(study, self.trials)).flatten())
+        };
         match objective {
             Objective::Command(template) => {
                 let runner = self.runner(study, template)?;
-                self.optimize(study, &events, |trial| runner.run(trial, &events))
+                self.optimize(study, say(), |trial, events| runner.run(trial, events))
             }
             #[cfg(feature = "torch")]
             Objective::Task(objective) => {
                 let objective = objective.of_study(study, self.timeout())?;
-                self.optimize(study, &events, |trial| objective.run(trial, &events))
+                self.optimize(study, say(), |trial, events| objective.run(trial, events))
             }
         }
     }
@@ -305,19 +323,13 @@ impl WorkArgs {
     fn optimize(
         &self,
         study: &Study,
-        events: &StudyEvents,
-        objective: impl Fn(&ActiveTrial<'_>) -> Result<Outcome, Box<dyn std::error::Error + Send + Sync>> + Sync,
+        events: StudyEvents,
+        objective: impl Fn(&ActiveTrial<'_>, &StudyEvents) -> Result<Outcome, Box<dyn std::error::Error + Send + Sync>>
+        + Sync,
     ) -> Result<(), Failure> {
         let config = study.config();
-        let progress = Progress::new("trials", self.trials as u64, 1);
-        note!(
-            "study {}: sampler {}, pruner {}, lag {}, seed {}",
-            config.name,
-            config.sampler,
-            config.pruner,
-            config.lag,
-            config.seed
-        );
+        let progress =
+            if events.has_view() { Progress::in_view() } else { Progress::new("trials", self.trials as u64, 1) };
         let failures = Failures::default();
         let on_trial = |study: &Study, trial: &Trial| {
             events.ends(study, trial);
@@ -333,7 +345,7 @@ impl WorkArgs {
         let uninterrupted = |trial: &ActiveTrial<'_>| {
             if interrupt::signal().is_none() {
                 events.begins(trial);
-                return objective(trial);
+                return objective(trial, &events);
             }
             // The signal came before the study began.
             study.stop();

@@ -4,49 +4,95 @@ use super::chart::{Chart, Line, Spot};
 use super::palette::Color;
 use std::fmt::Write;
 
+/// Text of one color.
+type Piece = (String, Option<Color>);
+
 /// Draws `chart`: `width` × `height` characters for the lines, and around them a frame, tick labels and a legend.
 ///
 /// If `colored`, it uses ANSI escapes for 24-bit color.
 pub fn plot(chart: &Chart, width: usize, height: usize, colored: bool) -> String {
+    let mut out = String::new();
+    for row in plot_rows(chart, width, height) {
+        for (text, color) in row {
+            out += &color.map_or_else(|| text.clone(), |color| color.paint(&text, colored));
+        }
+        out.push('\n');
+    }
+    out
+}
+
+/// The rows of [`plot`], each in pieces of one color, for who draws them in another way. What has no color is in the color
+/// of text.
+///
+/// ```
+/// use qgd::report::{Axis, Chart, Color, Line, plot, plot_rows};
+///
+/// let loss = Line::new("loss", Color::BLUE, vec![(0.0, 2.0), (1.0, 0.5)]);
+/// let chart = Chart { title: String::new(), x: Axis::linear("step"), y: Axis::linear("loss"), lines: vec![loss] };
+/// let rows = plot_rows(&chart, 40, 6);
+/// assert!(rows[1].iter().any(|(_, color)| *color == Some(Color::BLUE)));
+/// let text = rows.iter().map(|row| row.iter().map(|(text, _)| text.as_str()).collect::<String>() + "\n");
+/// assert_eq!(text.collect::<String>(), plot(&chart, 40, 6, false));
+/// ```
+pub fn plot_rows(chart: &Chart, width: usize, height: usize) -> Vec<Vec<(String, Option<Color>)>> {
     let (width, height) = (width.max(20), height.max(4));
     let mut canvas = Canvas::new(width, height);
     let mut diverged = false;
     for line in chart.lines.iter().rev() {
         for piece in chart.pieces(line) {
-            canvas.draw(&piece, line.color);
+            canvas.draw(&piece, line);
             diverged |= piece.iter().any(|spot| spot.diverged);
         }
     }
     let (x_ruler, y_ruler) = chart.rulers();
     let y_ticks = y_ruler.ticks(height / 3);
     let margin = y_ticks.iter().map(|tick| tick.1.len()).max().unwrap_or(0);
-    let mut out = format!("{:margin$}  {}\n", "", chart.y.label);
+    let text = |text: String| (text, None);
+    let mut out = vec![vec![text(format!("{:margin$}  {}", "", chart.y.label))]];
     for row in 0..height {
         let at = |place: f64| ((1.0 - place) * (height - 1) as f64).round() as usize;
         let label = y_ticks.iter().find(|tick| at(tick.0) == row).map(|tick| tick.1.as_str());
         let edge = if label.is_some() { '┤' } else { '│' };
-        // Writing to a String cannot fail.
-        let _ = writeln!(out, "{:>margin$} {edge}{}", label.unwrap_or(""), canvas.row(row, colored));
+        let frame = text(format!("{:>margin$} {edge}", label.unwrap_or("")));
+        out.push([frame].into_iter().chain(canvas.row(row)).collect());
     }
-    let _ = writeln!(out, "{:margin$} └{}", "", "─".repeat(width));
-    let _ = writeln!(out, "{:margin$}  {}", "", below(&x_ruler.ticks(6), width, &chart.x.label));
-    let stroke = |line: &Line| line.color.paint(if line.dashed { "╍╍" } else { "━━" }, colored);
-    let names =
-        chart.lines.iter().map(|line| (format!("{} {}", stroke(line), line.name), line.name.chars().count() + 3));
-    let names = names.chain(diverged.then(|| ("× diverged".to_owned(), 10)));
-    for row in rows(names, width) {
-        let _ = writeln!(out, "{:margin$}  {row}", "");
-    }
+    out.push(vec![text(format!("{:margin$} └{}", "", "─".repeat(width)))]);
+    out.push(vec![text(format!("{:margin$}  {}", "", below(&x_ruler.ticks(6), width, &chart.x.label)))]);
+    let names = chart.lines.iter().map(|line| {
+        let stroke = stroke(line, &chart.pieces(line));
+        let n_chars = (stroke.chars().count(), line.name.chars().count());
+        let name = vec![(stroke, Some(line.color)), text(format!(" {}", line.name))];
+        (name, n_chars.0 + 1 + n_chars.1)
+    });
+    let names = names.chain(diverged.then(|| (vec![text("× diverged".to_owned())], 10)));
+    let indented = |row: Vec<_>| [text(format!("{:margin$}  ", ""))].into_iter().chain(row).collect();
+    out.extend(rows(names, width).into_iter().map(indented));
     out
 }
 
+/// A line in the legend.
+fn stroke(line: &Line, pieces: &[Vec<Spot>]) -> String {
+    let is_dotted = !pieces.is_empty() && pieces.iter().all(|piece| piece.len() == 1);
+    match (is_dotted, line.dashed) {
+        (true, dashed) => dot(dashed).to_string(),
+        (false, true) => "╍╍".to_owned(),
+        (false, false) => "━━".to_owned(),
+    }
+}
+
+/// A point by itself.
+fn dot(dashed: bool) -> char {
+    if dashed { '◦' } else { '•' }
+}
+
 /// Names in as many rows as they need; each comes with its width.
-fn rows(names: impl Iterator<Item = (String, usize)>, width: usize) -> Vec<String> {
-    let (mut rows, mut used): (Vec<String>, usize) = (Vec::new(), 0);
+fn rows(names: impl Iterator<Item = (Vec<Piece>, usize)>, width: usize) -> Vec<Vec<Piece>> {
+    let (mut rows, mut used): (Vec<Vec<Piece>>, usize) = (Vec::new(), 0);
     for (name, n_chars) in names {
         match rows.last_mut() {
             Some(row) if used + 3 + n_chars <= width => {
-                *row += &format!("   {name}");
+                row.push(("   ".to_owned(), None));
+                row.extend(name);
                 used += 3 + n_chars;
             }
             _ => {
@@ -81,8 +127,8 @@ struct Canvas {
 struct Cell {
     dots: u8,
     color: Color,
-    /// Whether a line diverged here.
-    cross: bool,
+    /// What stands here in place of the dots: a point by itself, or a cross where a line diverged.
+    mark: Option<char>,
 }
 
 impl Canvas {
@@ -90,11 +136,11 @@ impl Canvas {
     const BITS: [[u8; 2]; 4] = [[0x01, 0x08], [0x02, 0x10], [0x04, 0x20], [0x40, 0x80]];
 
     fn new(width: usize, height: usize) -> Self {
-        let empty = Cell { dots: 0, color: Color::GRAY, cross: false };
+        let empty = Cell { dots: 0, color: Color::GRAY, mark: None };
         Self { width, height, cells: vec![empty; width * height] }
     }
 
-    fn draw(&mut self, spots: &[Spot], color: Color) {
+    fn draw(&mut self, spots: &[Spot], line: &Line) {
         let (right, bottom) = ((self.width * 2 - 1) as f64, (self.height * 4 - 1) as f64);
         let place = |spot: &Spot| (spot.x * right, (1.0 - spot.y) * bottom);
         let mut previous = spots.first().map(place);
@@ -104,11 +150,13 @@ impl Canvas {
             let n = (x - x0).abs().max((y - y0).abs()).ceil().max(1.0);
             for i in 0..=n as usize {
                 let way = i as f64 / n;
-                self.dot((x0 + way * (x - x0)).round() as usize, (y0 + way * (y - y0)).round() as usize, color);
+                self.dot((x0 + way * (x - x0)).round() as usize, (y0 + way * (y - y0)).round() as usize, line.color);
             }
             previous = Some((x, y));
-            if let Some(cell) = self.cells.get_mut(y as usize / 4 * self.width + x as usize / 2) {
-                cell.cross |= spot.diverged;
+            let (column, row) = (x.round() as usize / 2, y.round() as usize / 4);
+            if let Some(cell) = self.cells.get_mut(row * self.width + column).filter(|cell| cell.mark != Some('×')) {
+                let alone = (spots.len() == 1).then(|| dot(line.dashed));
+                cell.mark = if spot.diverged { Some('×') } else { alone.or(cell.mark) };
             }
         }
     }
@@ -120,21 +168,25 @@ impl Canvas {
         }
     }
 
-    fn row(&self, row: usize, colored: bool) -> String {
+    /// A row in pieces, without what is empty at its end.
+    fn row(&self, row: usize) -> Vec<Piece> {
         let cells = &self.cells[row * self.width..(row + 1) * self.width];
-        let mut out = String::new();
+        let mut pieces: Vec<Piece> = Vec::new();
         for run in cells.chunk_by(|a, b| a.color == b.color && (a.dots == 0) == (b.dots == 0)) {
             let text: String = run.iter().map(|cell| cell.character()).collect();
-            out += &if run[0].dots == 0 { text } else { run[0].color.paint(&text, colored) };
+            pieces.push((text, (run[0].dots != 0).then_some(run[0].color)));
         }
-        out.trim_end().to_owned()
+        while pieces.last().is_some_and(|(text, _)| text.trim().is_empty()) {
+            pieces.pop();
+        }
+        pieces
     }
 }
 
 impl Cell {
     fn character(self) -> char {
         match self {
-            Self { cross: true, .. } => '×',
+            Self { mark: Some(mark), .. } => mark,
             Self { dots: 0, .. } => ' ',
             Self { dots, .. } => char::from_u32(0x2800 + u32::from(dots)).unwrap_or(' '),
         }
@@ -176,6 +228,16 @@ mod tests {
         let text = plot(&chart(vec![(0.0, 0.0), (1.0, 1.0), (2.0, f64::INFINITY)]), 20, 5, false);
         assert!(text.lines().nth(1).unwrap().ends_with('×') && text.ends_with("× diverged\n"), "{text}");
         assert!(!plot(&chart(vec![(0.0, 0.0), (1.0, 1.0)]), 20, 5, false).contains('×'));
+    }
+
+    #[test]
+    fn a_point_by_itself_is_a_dot_here_and_in_the_legend() {
+        let mut dots = chart(vec![(0.0, 0.0), (1.0, f64::NAN), (2.0, 5.0), (3.0, f64::NAN), (4.0, 10.0)]);
+        let text = plot(&dots, 20, 5, false);
+        assert_eq!(text.matches('•').count(), 4, "{text}");
+        assert!(text.ends_with("• up\n"), "{text}");
+        dots.lines[0].dashed = true;
+        assert_eq!(plot(&dots, 20, 5, false).matches('◦').count(), 4);
     }
 
     #[test]

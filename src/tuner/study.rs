@@ -231,6 +231,11 @@ impl Study {
         Some((best.number, *best.values.first()?))
     }
 
+    /// A trial as far as it is known here, if it is. Nothing is read.
+    pub fn trial_known(&self, number: usize) -> Option<Trial> {
+        self.inner().history.trials.get(number).cloned()
+    }
+
     /// The trials as far as they are known here; nothing is read.
     fn inner(&self) -> MutexGuard<'_, Inner> {
         let mut inner = self.inner.lock().unwrap_or_else(PoisonError::into_inner);

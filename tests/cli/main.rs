@@ -61,6 +61,7 @@ mod tuner_values;
 mod tuning;
 #[cfg(feature = "torch")]
 mod tuning_nets;
+mod watching;
 
 use sandbox::Sandbox;
 

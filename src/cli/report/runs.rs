@@ -1,8 +1,8 @@
 //! Training runs by their traces, laid over each other.
 
-use super::thinning::{extremes, short, spread, stretches};
 use super::tint::Tint;
 use crate::cli::failure::Failure;
+use crate::cli::thinning::{extremes, short, spread, stretches};
 use anyhow::{Context, anyhow};
 use qgd::report::Color;
 use qgd::words::plain;

@@ -1,9 +1,9 @@
 //! A study with its trials, as far as the page shows it.
 
 use super::kind;
-use super::thinning::{extremes, short, spread};
 use crate::cli::failure::Failure;
 use crate::cli::storage;
+use crate::cli::thinning::{extremes, short, spread};
 use crate::cli::trials::number_json;
 use qgd::tuner::storage::{Seen, Storage, StorageError, StudyRecord};
 use qgd::tuner::{Direction, Distribution, StudyConfig, Trial, TrialState, best_trials, importance};

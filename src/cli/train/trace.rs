@@ -9,7 +9,7 @@ use qgd::artifact::Place;
 use qgd::driver::DecisionCallback;
 use serde::{Deserialize, Serialize};
 use std::fs::{File, OpenOptions};
-use std::io::{self, ErrorKind, Read, Seek, SeekFrom, Write};
+use std::io::{self, ErrorKind, IsTerminal, Read, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -33,6 +33,8 @@ impl Written {
 /// A trace that is being written.
 pub struct TraceFile {
     path: PathBuf,
+    /// Whether it is written on a terminal.
+    is_on_terminal: bool,
     shared: Arc<Mutex<Shared>>,
 }
 
@@ -58,17 +60,17 @@ impl TraceFile {
     /// steps after the checkpoint, and is cut off.
     pub fn open(path: &Path, steps: u64, before: Written) -> Result<Self, Failure> {
         let context = || format!("cannot write the trace {}", path.display());
-        let (mut hasher, mut bytes) = (Hasher::new(), 0);
+        let (mut hasher, mut bytes, mut is_on_terminal) = (Hasher::new(), 0, false);
         let out = match Place::of(path).with_context(context)? {
             Place::File(file) => {
                 let file = open_file(&file, path, steps, before, &mut hasher)?;
                 bytes = before.bytes;
                 Out::File(file)
             }
-            Place::Stdout => Out::Stream(Box::new(io::stdout())),
-            Place::Stderr => Out::Stream(Box::new(io::stderr())),
-            Place::Stream(stream) => {
-                Out::Stream(Box::new(OpenOptions::new().append(true).open(stream).with_context(context)?))
+            Place::Stdout => stream(io::stdout(), &mut is_on_terminal),
+            Place::Stderr => stream(io::stderr(), &mut is_on_terminal),
+            Place::Stream(name) => {
+                stream(OpenOptions::new().append(true).open(name).with_context(context)?, &mut is_on_terminal)
             }
         };
         if before.steps < steps && matches!(out, Out::File(_)) {
@@ -76,7 +78,12 @@ impl TraceFile {
             note!("the trace {path} has no decisions of the steps {first} to {steps}: they were done without it");
         }
         let shared = Shared { out, bytes, hasher, synced: before, error: None };
-        Ok(Self { path: path.to_owned(), shared: Arc::new(Mutex::new(shared)) })
+        Ok(Self { path: path.to_owned(), is_on_terminal, shared: Arc::new(Mutex::new(shared)) })
+    }
+
+    /// Whether every decision is written on a terminal.
+    pub fn is_on_terminal(&self) -> bool {
+        self.is_on_terminal
     }
 
     /// A callback that writes every decision.
@@ -139,6 +146,12 @@ impl Shared {
         }
         self.error = Some(error);
     }
+}
+
+/// A stream, and whether it is a terminal.
+fn stream(stream: impl Write + IsTerminal + Send + 'static, is_terminal: &mut bool) -> Out {
+    *is_terminal = stream.is_terminal();
+    Out::Stream(Box::new(stream))
 }
 
 /// Opens and locks the file, refuses it if it does not begin with what the run has written, and cuts off the rest.

@@ -1,6 +1,8 @@
-//! What `--tensorboard` shows of a study: the value of every trial and the best so far, and of each trial that runs here, in
-//! a folder of its own, its parameters, its intermediate values and how it ended.
+//! What is told of a study while it runs. The view of `--watch` shows it; `--tensorboard` writes the value of every trial
+//! and the best so far, and of each trial that runs here, in a folder of its own, its parameters, its intermediate values and
+//! how it ended.
 
+use super::view::StudyView;
 use crate::cli::failure::Failure;
 use crate::cli::tensorboard::{self, EventFile, Hparam, Status, Summary, folder_name, step_of};
 use qgd::tuner::{ActiveTrial, Direction, Study, Trial, TrialState, Value};
@@ -9,8 +11,13 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-/// The event files of a study; none where none are asked for.
-pub struct StudyEvents(Option<Files>);
+/// Where the events of a study go.
+pub struct StudyEvents {
+    /// Event files, where they are asked for.
+    files: Option<Files>,
+    /// A view, where one is asked for and there is a terminal.
+    view: Option<StudyView>,
+}
 
 struct Files {
     folder: PathBuf,
@@ -33,24 +40,25 @@ struct Curve {
 }
 
 impl StudyEvents {
-    /// Begins the file of a study below `dir`, with the trials that it has already.
+    /// Begins the file of a study below `dir`.
     pub fn begin(dir: Option<&Path>, study: &Study) -> Result<Self, Failure> {
-        let Some(dir) = dir else { return Ok(Self(None)) };
-        let folder = dir.join(folder_name(&study.config().name));
-        let file = EventFile::begin(&folder, 0)?;
-        let directions = study.config().directions.clone();
-        let before = study.trials().map_err(Failure::of_tuner)?;
-        let last = before.iter().rposition(|trial| trial.state.is_finished()).unwrap_or(0);
-        let mut curve = Curve { file, directions, next: 0, last, best: None };
-        before.iter().take_while(|trial| trial.state.is_finished()).for_each(|trial| curve.add(trial));
-        tensorboard::tell(dir, &folder);
-        let (running, failure) = Default::default();
-        Ok(Self(Some(Files { folder, running, curve: Mutex::new(curve), failure })))
+        Ok(Self { files: dir.map(|dir| Files::begin(dir, study)).transpose()?, view: None })
+    }
+
+    /// The same with a view, if there is one.
+    pub fn shown_in(self, view: Option<StudyView>) -> Self {
+        Self { view, ..self }
+    }
+
+    /// Whether a view shows them.
+    pub fn has_view(&self) -> bool {
+        self.view.is_some()
     }
 
     /// A trial begins here, perhaps for the second time.
     pub fn begins(&self, trial: &ActiveTrial<'_>) {
-        let Some(files) = &self.0 else { return };
+        self.view.iter().for_each(|view| view.begins(trial));
+        let Some(files) = &self.files else { return };
         let name = format!("trial-{:06}", trial.number());
         let params = trial.params().iter().map(|(name, value)| (name.as_str(), hparam(value)));
         match EventFile::begin(&files.folder.join(&name), 0) {
@@ -67,7 +75,8 @@ impl StudyEvents {
 
     /// A trial that runs here has reported an intermediate value.
     pub fn reports(&self, number: usize, step: i64, value: f64) {
-        let Some(files) = &self.0 else { return };
+        self.view.iter().for_each(|view| view.reports(number, step, value));
+        let Some(files) = &self.files else { return };
         let file = locked(&files.running).get(&number).cloned();
         if let Some(file) = file {
             file.write(step, &Summary::new().scalar("intermediate", value));
@@ -76,7 +85,8 @@ impl StudyEvents {
 
     /// A trial has ended here, or was given back.
     pub fn ends(&self, study: &Study, trial: &Trial) {
-        let Some(files) = &self.0 else { return };
+        self.view.iter().for_each(|view| view.ends(study, trial));
+        let Some(files) = &self.files else { return };
         if trial.state.is_finished() {
             locked(&files.curve).catch_up(study, trial);
         }
@@ -89,7 +99,7 @@ impl StudyEvents {
 
     /// Writes what is missing of the curve of these trials. Fails where not all events are in their files.
     pub fn finish(&self, trials: &[Trial]) -> Result<(), Failure> {
-        let Some(files) = &self.0 else { return Ok(()) };
+        let Some(files) = &self.files else { return Ok(()) };
         let mut curve = locked(&files.curve);
         // Nobody ends those here that are still running elsewhere.
         let late = curve.next;
@@ -100,6 +110,20 @@ impl StudyEvents {
 }
 
 impl Files {
+    /// Begins the file of a study, with the trials that it has already.
+    fn begin(dir: &Path, study: &Study) -> Result<Self, Failure> {
+        let folder = dir.join(folder_name(&study.config().name));
+        let file = EventFile::begin(&folder, 0)?;
+        let directions = study.config().directions.clone();
+        let before = study.trials().map_err(Failure::of_tuner)?;
+        let last = before.iter().rposition(|trial| trial.state.is_finished()).unwrap_or(0);
+        let mut curve = Curve { file, directions, next: 0, last, best: None };
+        before.iter().take_while(|trial| trial.state.is_finished()).for_each(|trial| curve.add(trial));
+        tensorboard::tell(dir, &folder);
+        let (running, failure) = Default::default();
+        Ok(Self { folder, running, curve: Mutex::new(curve), failure })
+    }
+
     fn failed(&self, error: anyhow::Error) {
         locked(&self.failure).get_or_insert(error);
     }

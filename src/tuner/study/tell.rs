@@ -106,8 +106,7 @@ impl Study {
 
     /// A trial as it is known here; read where it is not known yet.
     pub(super) fn known(&self, number: usize) -> Result<Trial, TunerError> {
-        let known = self.inner().history.trials.get(number).cloned();
-        known.map_or_else(|| self.trial(number), Ok)
+        self.trial_known(number).map_or_else(|| self.trial(number), Ok)
     }
 
     /// Key of a trial: as it was begun here, else as it is in the storage.
