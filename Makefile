@@ -62,11 +62,12 @@ test-rust: libtorch
 	$(CARGO) test $(PROGRAM) --bins --test cli
 
 # The tests see the package that is installed, not its source: they run in their own folder. It is built before Rust's tests
-# begin, because its program, which has no libtorch, stands for a while where they have theirs.
+# begin, because its program, which has no libtorch, stands for a while where they have theirs. One thread: the nets are small,
+# and threads that wait for each other take the processors from Rust's tests.
 ifneq ($(wildcard $(VENV)),)
 test-rust test-python: python
 test-python:
-	cd python/tests && PYTHONPATH= $(abspath $(VENV))/bin/pytest -q
+	cd python/tests && PYTHONPATH= OMP_NUM_THREADS=1 $(abspath $(VENV))/bin/pytest -q
 else
 test-python:
 	@echo "the Python package is not tested: \`make python\` makes $(VENV)"
