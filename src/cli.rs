@@ -44,6 +44,8 @@ mod grid;
 #[cfg(feature = "torch")]
 mod init;
 #[cfg(feature = "torch")]
+mod keys;
+#[cfg(feature = "torch")]
 mod lines;
 #[cfg(feature = "torch")]
 mod pool;

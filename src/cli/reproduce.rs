@@ -5,6 +5,7 @@
 //! Everything else (what a sampler proposes, means, tables, figures) is computed anew from the units, so that a run that
 //! was killed writes the report that it would have written anyway.
 
+mod cifar;
 mod document;
 mod hu;
 mod hyperq;
@@ -13,6 +14,7 @@ mod lab;
 mod mohamed;
 mod small_net;
 mod studies;
+mod vashishtha;
 
 use super::ending;
 use super::failure::Failure;
@@ -47,6 +49,8 @@ enum Paper {
     Hyperq(Flags),
     /// Mohamed and others: policy gradients choose the hyperparameters of a small net, on wine and letters
     Mohamed(Flags),
+    /// Vashishtha: a table of Q-values chooses the hyperparameters of nets on MNIST, CIFAR-10 and IMDB
+    Vashishtha(Flags),
 }
 
 /// Flags of every paper.
@@ -86,6 +90,7 @@ impl ReproduceArgs {
             Paper::Hu(flags) => flags.run("hu", hu::reproduce),
             Paper::Hyperq(flags) => flags.run("hyperq", hyperq::reproduce),
             Paper::Mohamed(flags) => flags.run("mohamed", mohamed::reproduce),
+            Paper::Vashishtha(flags) => flags.run("vashishtha", vashishtha::reproduce),
         }
     }
 }

@@ -19,7 +19,7 @@ mod learning;
 mod nas;
 mod nsga2;
 mod outliers;
-mod q_learning;
+pub mod q_learning;
 mod qmc;
 mod random;
 mod reinforce;

@@ -3,9 +3,14 @@
 use super::Flags;
 use super::kept::Kept;
 use crate::cli::arguments;
+use crate::cli::decider::Decider;
 use crate::cli::failure::Failure;
 use crate::cli::progress::Progress;
+use crate::cli::run::Run;
 use crate::cli::setting::Machine;
+use qgd::data::Dataset;
+use qgd::schedule::Schedule;
+use qgd::task::TaskSpec;
 use qgd::words::counted;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -94,6 +99,16 @@ impl<'a> Lab<'a> {
     ) -> Result<T, Failure> {
         // Another version may train otherwise.
         self.kept.unit(&format!("{} {} {key}", self.paper, env!("CARGO_PKG_VERSION")), work)
+    }
+
+    /// Trains the net of a task to its end, at a constant rate. The seed makes the initial weights and the batches.
+    pub fn trained(&self, task: &TaskSpec, data: &Dataset, seed: u64) -> Result<Run, Failure> {
+        task.check().map_err(Failure::bad_input)?;
+        let mut run = Run::new(task, data, &Decider::Schedule(Schedule::Constant), seed, self.device)?;
+        for _ in 0..task.train.steps {
+            _ = run.step()?;
+        }
+        Ok(run)
     }
 
     /// Begins to count units, `total` at most.

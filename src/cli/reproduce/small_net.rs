@@ -3,12 +3,9 @@
 
 use super::lab::Lab;
 use super::studies::{Params, Told};
-use crate::cli::decider::Decider;
 use crate::cli::failure::Failure;
-use crate::cli::run::Run;
 use anyhow::Context;
 use qgd::data::{Dataset, Inputs, TargetKind};
-use qgd::schedule::Schedule;
 use qgd::task::{Activation, NetKind, OptimizerKind, TaskSpec, TrainSpec};
 use qgd::torch::Conditioning;
 use qgd::tuner::{Distribution, Parameter, Point, Space, Value};
@@ -130,12 +127,7 @@ impl SmallNet {
             batch_size: if batch_size >= n { 0 } else { batch_size },
             steps: (EPOCHS * n.div_ceil(batch_size)) as u64,
         };
-        task.check().map_err(Failure::bad_input)?;
-        let mut run = Run::new(&task, data, &Decider::Schedule(Schedule::Constant), seed, lab.device)?;
-        for _ in 0..task.train.steps {
-            _ = run.step()?;
-        }
-        let scores = run.evaluate(data)?;
+        let scores = lab.trained(&task, data, seed)?.evaluate(data)?;
         let finite = |loss: f64| Some(loss).filter(|loss| loss.is_finite());
         Ok(Losses { validation: finite(scores.validation.loss), test: finite(scores.test.loss) })
     }

@@ -1,6 +1,7 @@
 //! Studies of an experiment: a sampler proposes, units answer.
 
 use crate::cli::failure::Failure;
+use qgd::statistics::mean;
 use qgd::tuner::{Direction, Space, Study, StudyConfig, TunerError, Value};
 use std::collections::BTreeMap;
 
@@ -55,6 +56,13 @@ pub fn best<'t, T: Told + 't>(trials: impl IntoIterator<Item = &'t Tried<T>>) ->
     trials.into_iter().min_by(|a, b| a.outcome.told().total_cmp(&b.outcome.told()))
 }
 
+/// Of all pairs of a study of one method and a study of its rival, the share in which the first has the lower loss, ties
+/// counted half (Vargha and Delaney 2000).
+pub fn wins(own: &[f64], rival: &[f64]) -> f64 {
+    let win = |a: f64, b: f64| if a < b { 1.0 } else { 0.5 * f64::from(u8::from(a <= b)) };
+    mean(own.iter().flat_map(|&a| rival.iter().map(move |&b| win(a, b))))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -79,6 +87,12 @@ mod tests {
         assert_eq!(n_tried("grid", 5), (5, Some(1.0)));
         assert_eq!(n_tried("random", 9).0, 9);
         assert_eq!(n_tried("random", 0), (0, None));
+    }
+
+    #[test]
+    fn a_tie_counts_half_and_a_diverged_study_never_wins() {
+        let shares = [wins(&[1.0], &[2.0]), wins(&[2.0], &[1.0]), wins(&[1.0], &[1.0]), wins(&[f64::INFINITY], &[1.0])];
+        assert_eq!(shares.map(|share| (2.0 * share) as u8), [2, 0, 1, 0]);
     }
 
     #[test]

@@ -1,18 +1,16 @@
 //! One trial as a training run in this process: the net of a task file, with the parameters of the trial in place of
 //! its keys. The tuner chooses what is fixed during a run, a controller moves the rest.
 
-mod keys;
-
 use super::events::StudyEvents;
 use crate::cli::decider::Decider;
 use crate::cli::failure::Failure;
 use crate::cli::interrupt;
+use crate::cli::keys::Keys;
 use crate::cli::run::{Run, Scores};
 use crate::cli::setting::{DATA_FOLDER, Machine};
 use crate::cli::trials::number_json;
 use anyhow::anyhow;
 use clap::Args;
-use keys::Keys;
 use qgd::data::{Dataset, TargetKind};
 use qgd::nets::{Evaluation, TensorSplit};
 use qgd::tuner::{ActiveTrial, Direction, Outcome, Space, Study};

@@ -47,6 +47,7 @@
 use super::learning::{Levels, costs, rewards};
 use super::{Ask, Sampler, Setting, Spec, SpecError};
 use crate::dqn::{DecayShape, DynamicEpsilon, EpsilonSchedule, VarianceEffect};
+use crate::statistics::mean;
 use crate::tuner::direction::Direction;
 use crate::tuner::space::{Point, Space};
 use crate::tuner::trial::Past;
@@ -55,6 +56,43 @@ use rand_chacha::ChaCha8Rng;
 use std::collections::{BTreeMap, BTreeSet};
 
 pub(super) fn build(spec: &mut Spec, setting: &Setting<'_>) -> Result<Box<dyn Sampler>, SpecError> {
+    Ok(Box::new(agent(spec, setting)?))
+}
+
+/// The exploration rate ε of each trial of a study: what it was when the trial was proposed, mean over the parameters.
+///
+/// `text` is the sampler with its options; the trials are in order, and each was proposed after the one before it had ended.
+/// Where a proposal had been tried before, the sampler drew again and explored more than this.
+///
+/// ```
+/// use qgd::tuner::samplers::q_learning::exploration;
+/// use qgd::tuner::{Direction, Distribution, Parameter, Past, Setting, Space, TrialState};
+/// let space = Space::new([Parameter::new("x", Distribution::int(0, 4))])?;
+/// let setting = Setting { space: &space, directions: &[Direction::Minimize] };
+/// let trial = |number| {
+///     let (intermediate, constraints) = Default::default();
+///     Past { number, state: TrialState::Complete, point: vec![Some(0.0)], values: vec![1.0], intermediate, constraints }
+/// };
+/// // λ = 0: the values have no say, and the rate falls from 1 with k0.
+/// let rates = exploration("q-learning:rate=0.1,scale=0,min=0", &setting, &[0, 1].map(trial))?;
+/// assert_eq!(rates, [1.0, (-0.1f64).exp()]);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+///
+/// # Errors
+/// When `text` is another sampler, an option is wrong, or the sampler is not made for this study.
+pub fn exploration(text: &str, setting: &Setting<'_>, trials: &[Past]) -> Result<Vec<f64>, SpecError> {
+    let mut spec = Spec::parse(&super::current(text))?;
+    if spec.name != "q-learning" {
+        let known = "q-learning".to_owned();
+        return Err(SpecError::UnknownName { what: "sampler with such a rate", name: spec.name, known });
+    }
+    let agent = agent(&mut spec, setting)?;
+    spec.finish()?;
+    Ok((0..trials.len()).map(|n| agent.explored(setting.space, &trials[..n], &trials[n])).collect())
+}
+
+fn agent(spec: &mut Spec, setting: &Setting<'_>) -> Result<QLearning, SpecError> {
     let share = |v: &f64| (0.0..=1.0).contains(v);
     let at_least_0 = |v: &f64| *v >= 0.0 && v.is_finite();
     let n = spec.option("n", 10, "from 2 to 1000", |n| (2..=1000).contains(n))?;
@@ -79,7 +117,7 @@ pub(super) fn build(spec: &mut Spec, setting: &Setting<'_>) -> Result<Box<dyn Sa
     let states = ["chain", "paper"];
     let is_paper = spec.option("state", states[0].to_owned(), "chain or paper", one_of(&states))? == "paper";
     let memory = spec.option("memory", 1, "from 0 to 100", |n| *n <= 100)?;
-    Ok(Box::new(QLearning {
+    Ok(QLearning {
         alpha: spec.option("alpha", 0.1, "in (0, 1]", |v| *v > 0.0 && *v <= 1.0)?,
         gamma: spec.option("gamma", 0.95, "in [0, 1]", share)?,
         initial: spec.option("initial", 0.5, "in [0, 1]", share)?,
@@ -88,7 +126,7 @@ pub(super) fn build(spec: &mut Spec, setting: &Setting<'_>) -> Result<Box<dyn Sa
         epsilon: EpsilonSchedule::Dynamic(epsilon),
         direction: setting.one_objective("q-learning")?,
         levels: Levels::new(setting.space, n),
-    }))
+    })
 }
 
 fn one_of<'a>(words: &'a [&'a str]) -> impl Fn(&String) -> bool + 'a {
@@ -196,6 +234,20 @@ impl QLearning {
         ((10.0 * reward) as u8, (epoch + 1).ilog2() as u8)
     }
 
+    /// ε of the trial of this number, in the state that has these Q-values.
+    fn rate(&self, number: usize, row: &Row) -> f64 {
+        let q_values: Vec<f32> = row.iter().map(|(q, _)| *q as f32).collect();
+        self.epsilon.epsilon(number as f64, &q_values)
+    }
+
+    /// ε with which the parameters of this trial were picked, mean over them.
+    fn explored(&self, space: &Space, settled: &[Past], trial: &Past) -> f64 {
+        let mut table = self.learned(space, settled);
+        let last = self.last_trial(settled, &rewards(&costs(settled, self.direction)));
+        let picks = self.picks(&self.levels.of(space, &trial.point), last);
+        mean(picks.iter().map(|pick| self.rate(trial.number, self.row(&mut table, &pick.state, pick.begun))))
+    }
+
     /// A configuration, picked ε-greedily; with `least` ε is at least that.
     fn episode(&self, ask: &Ask<'_>, table: &mut Table, last: (u8, u8), least: f64, rng: &mut ChaCha8Rng) -> Point {
         let (mut point, mut before, n) = (Point::new(), Vec::new(), ask.space.len() as f64);
@@ -205,8 +257,7 @@ impl QLearning {
                 continue;
             }
             let row = self.row(table, &self.state(i, last, &before), before.len() as f64 / n);
-            let q_values: Vec<f32> = row.iter().map(|(q, _)| *q as f32).collect();
-            let epsilon = self.epsilon.epsilon(ask.number as f64, &q_values).max(least);
+            let epsilon = self.rate(ask.number, row).max(least);
             let choice = if rng.random::<f64>() < epsilon { rng.random_range(0..row.len()) } else { best(row, rng) };
             before.push(choice);
             point.push(Some(self.levels.value(i, choice)));
@@ -298,6 +349,28 @@ mod tests {
         let first = 0.75 + 0.8 * (middle / 2.0 + 0.5 * b - 0.75);
         close(row(0, &[]), &[0.0, first]);
         assert_eq!(table.0.len(), 2);
+    }
+
+    #[test]
+    fn the_rate_follows_the_variance_of_the_values_in_the_states_that_were_visited() {
+        let trials = [past(0, &[Some(1.0), Some(2.0)], 1.0), past(1, &[Some(1.0), Some(2.0)], 9.0)];
+        let setting = Setting { space: &space(), directions: &[Direction::Minimize] };
+        let rates = |options: &str| {
+            exploration(&format!("q-learning:rate=0.5,min=0,gamma=0.5,initial=0.25,{options}"), &setting, &trials)
+                .unwrap()
+        };
+        // A single trial earns nothing. Second pick: its Q falls from 1/8 to 0, and the others stay. First pick: it falls
+        // from 1/4 to 1/2 · 1/8.
+        let (first, second) = ((3.0f64 / 32.0).powi(2), (2.0 / 24f64.powi(2) + 1.0 / 12f64.powi(2)) / 3.0);
+        let by_hand = |sign: f64| mean([first, second].map(|variance: f64| (-(0.5 + sign * 20.0 * variance)).exp()));
+        for (options, sign) in [("scale=20", -1.0), ("scale=20,variance=speeds", 1.0), ("scale=0", 0.0)] {
+            let (expected, rates) = (by_hand(sign), rates(options));
+            assert!(
+                (rates[0] - 1.0).abs() < 1e-12 && (rates[1] - expected).abs() < 1e-6,
+                "{options}: {rates:?} {expected}"
+            );
+        }
+        assert!(exploration("random", &setting, &trials).unwrap_err().to_string().contains("`random`"));
     }
 
     #[test]

@@ -3,6 +3,7 @@
 use super::STEPS;
 use super::variants::Controlled;
 use crate::cli::failure::Failure;
+use crate::cli::reproduce::cifar::Archive;
 use crate::cli::reproduce::lab::Lab;
 use anyhow::Context;
 use qgd::controller::Controller;
@@ -25,17 +26,6 @@ const ALPHA: f64 = 1.0;
 const WEIGHT_DECAY: f64 = 0.01;
 /// Hidden layers of the objective nets: the one that the agent is trained on, and the deeper one of section 4.2.
 const SHAPES: [&[usize]; 2] = [&[100], &[100, 50]];
-/// The published archive, unpacked in the data folder.
-const ARCHIVE: &str = "cifar-10-batches-bin";
-const ARCHIVE_FILES: [&str; 6] = [
-    "data_batch_1.bin",
-    "data_batch_2.bin",
-    "data_batch_3.bin",
-    "data_batch_4.bin",
-    "data_batch_5.bin",
-    "test_batch.bin",
-];
-
 /// Pictures and nets.
 pub struct Objective {
     pub controls: Controlled,
@@ -83,22 +73,22 @@ impl Policy for Accept {
 impl Objective {
     /// The nets of the learning rate: as many pictures as there are.
     pub fn of_lr(lab: &Lab) -> Result<Self, Failure> {
-        let is_whole = lab.machine().data_dir.as_ref().is_some_and(|dir| dir.join(ARCHIVE).is_dir());
-        let split = if is_whole { [5.0 / 6.0, 0.0, 1.0 / 6.0] } else { [0.75, 0.0, 0.25] };
-        Self::new(lab, Controlled::Lr, lab.either((None, split), (Some(256), [0.25, 0.0, 0.75])), is_whole)
+        let archive = Archive::find(lab);
+        let split = if archive.is_some() { [5.0 / 6.0, 0.0, 1.0 / 6.0] } else { [0.75, 0.0, 0.25] };
+        Self::new(lab, Controlled::Lr, lab.either((None, split), (Some(256), [0.25, 0.0, 0.75])), archive)
     }
 
     /// The nets of λ: 1,000 training pictures (section 4.5), and as many to validate on.
     pub fn of_lambda(lab: &Lab) -> Result<Self, Failure> {
         let of = (Some(lab.either(4000, 256)), [0.25, 0.25, 0.5]);
-        Self::new(lab, Controlled::Lambda, of, false)
+        Self::new(lab, Controlled::Lambda, of, None)
     }
 
     fn new(
         lab: &Lab,
         controls: Controlled,
         (limit, split): (Option<usize>, [f64; 3]),
-        is_whole: bool,
+        archive: Option<Archive>,
     ) -> Result<Self, Failure> {
         let mut task = TaskSpec::load(Path::new("cifar-cnn")).map_err(Failure::bad_input)?;
         let text = "[data]\nformat = 'cifar'\npath = 'x'\nfiles = ['x']\nkind = 'classification'\nstandardize = false\n\
@@ -107,9 +97,8 @@ impl Objective {
         let own = TaskSpec::parse(text, &task.file).map_err(Failure::bad_input)?;
         (task.net, task.train) = (own.net, own.train);
         (task.data.standardize, task.data.limit, task.data.split) = (false, limit, split);
-        if is_whole {
-            task.data.path = ARCHIVE.into();
-            task.data.format = qgd::data::Format::Cifar { files: ARCHIVE_FILES.map(str::to_owned).to_vec() };
+        if let Some(archive) = archive {
+            archive.replace(&mut task);
         }
         let key = format!("{:016x} {limit:?} {split:?}", lab.machine().fingerprint(&task)?);
         let load = |seed| Ok((seed, lab.machine().dataset(&task, seed)?));

@@ -4,7 +4,7 @@ use super::{EPISODES, FRESH, Finished, LESSONS, METHODS, TRIALS};
 use crate::cli::reproduce::document::Document;
 use crate::cli::reproduce::lab::Lab;
 use crate::cli::reproduce::small_net::{SmallNet, in_words};
-use crate::cli::reproduce::studies::{Told, best};
+use crate::cli::reproduce::studies::{Told, best, wins};
 use qgd::report::{Align, Axis, Chart, Color, Line, Table, svg_in_rows};
 use qgd::statistics::{mean, median};
 use qgd::words::counted;
@@ -75,10 +75,9 @@ impl Results<'_> {
         own.filter_map(|study| best(study.trials.iter().take(n)).map(|trial| trial.outcome.told())).collect()
     }
 
-    /// Of all pairs of studies with this method and with `rival`, the share in which this one is better after `n` trials,
-    /// ties counted half (Vargha and Delaney 2000); mean over the data sets.
+    /// How often this method [`wins`] against `rival` after `n` trials, mean over the data sets.
     fn wins(&self, method: usize, rival: usize, n: usize) -> f64 {
-        let on = |problem| a12(&self.after(problem, method, n), &self.after(problem, rival, n));
+        let on = |problem| wins(&self.after(problem, method, n), &self.after(problem, rival, n));
         mean((0..self.nets.len()).map(on))
     }
 
@@ -133,11 +132,6 @@ impl Results<'_> {
     }
 }
 
-fn a12(own: &[f64], rival: &[f64]) -> f64 {
-    let win = |a: f64, b: f64| if a < b { 1.0 } else { 0.5 * f64::from(u8::from(a <= b)) };
-    mean(own.iter().flat_map(|&a| rival.iter().map(move |&b| win(a, b))))
-}
-
 fn differences(lab: &Lab, nets: &[SmallNet], document: &mut Document) {
     document.heading("What to make of it");
     let (n_seeds, n_sets) = (lab.seeds().len(), nets.len());
@@ -175,12 +169,6 @@ fn as_json(nets: &[SmallNet], study: &Finished) -> Json {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn a_tie_counts_half_and_a_diverged_study_never_wins() {
-        let shares = [a12(&[1.0], &[2.0]), a12(&[2.0], &[1.0]), a12(&[1.0], &[1.0]), a12(&[f64::INFINITY], &[1.0])];
-        assert_eq!(shares.map(|share| (2.0 * share) as u8), [2, 0, 1, 0]);
-    }
 
     #[test]
     fn every_check_has_its_methods() {

@@ -5,8 +5,8 @@
 //! several parameters: `layers` times `units` is `hidden`, `blocks` times `filters` is `channels` (of a resnet there are as
 //! many as in the file), and `units_2` or `filters_2` is the second entry alone. Everything else is as in the file.
 
-use crate::cli::failure::Failure;
-use crate::cli::setting;
+use super::failure::Failure;
+use super::setting;
 use anyhow::{Context, Result, anyhow, bail};
 use qgd::rng::fnv1a;
 use qgd::shipped;
