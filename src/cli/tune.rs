@@ -4,7 +4,7 @@ mod child;
 mod events;
 mod failures;
 #[cfg(feature = "torch")]
-mod in_process;
+pub mod in_process;
 pub mod leash;
 mod lines;
 pub mod output;

@@ -84,6 +84,16 @@ fn hyperq_reports_its_three_checks() {
 }
 
 #[test]
+fn gardner_reports_every_technique_with_figures_beside_the_papers_words() {
+    let Some(report) = killed_or_not_the_report_is_the_same("gardner", 20) else { return };
+    for words in ["Exhaustive, deterministic", "Hard to transfer across tasks", "NAS", "Early stopping", "speed-up, 4 workers"]
+    {
+        assert!(report.contains(words), "{words}: {report}");
+    }
+    assert!(report.contains("**Scaled down**: 3 trials a study (whole: 100)"), "{report}");
+}
+
+#[test]
 fn what_cannot_be_is_refused_before_anything_is_written() {
     let sandbox = Sandbox::new();
     sandbox.refuses(&["reproduce"], &["mohamed", "hu"]);
@@ -92,7 +102,7 @@ fn what_cannot_be_is_refused_before_anything_is_written() {
         sandbox.refuses(&["reproduce", "mohamed", "--scale", scale], &["--scale", scale]);
     }
     sandbox.refuses(&["reproduce", "mohamed", "--seeds", "0"], &["--seeds", "1..=1000"]);
-    for (paper, data) in [("mohamed", "wine"), ("hu", "cifar"), ("hyperq", "wine")] {
+    for (paper, data) in [("mohamed", "wine"), ("hu", "cifar"), ("hyperq", "wine"), ("gardner", "wine")] {
         sandbox.refuses(&["reproduce", paper, "--quick"], &["no file", data, "qgd data"]);
     }
     sandbox.write("file", "");

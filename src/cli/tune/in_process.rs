@@ -1,7 +1,7 @@
 //! One trial as a training run in this process: the net of a task file, with the parameters of the trial in place of
 //! its keys. The tuner chooses what is fixed during a run, a controller moves the rest.
 
-mod keys;
+pub mod keys;
 
 use super::events::StudyEvents;
 use crate::cli::decider::Decider;
