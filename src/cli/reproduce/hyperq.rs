@@ -10,7 +10,7 @@ use super::document::Document;
 use super::lab::{Counter, Lab};
 use super::small_net::{Losses, SmallNet, space};
 use super::studies::{Plan, Tried, study};
-use super::taught::{self, EPISODES, LESSONS, QUICK_LESSONS};
+use super::taught::{self, LESSONS, QUICK_LESSONS};
 use crate::cli::failure::Failure;
 use crate::cli::pool::side_by_side;
 use qgd::tuner::samplers::deep_q::Lesson;

@@ -22,7 +22,7 @@ const TRIALS_OF_AN_EPISODE: usize = 20;
 /// Trials on a data set, for others to learn from.
 pub fn lesson<T: Told>(net: &SmallNet, space: &Space, trials: &[Tried<T>]) -> Result<Lesson, Failure> {
     let cost = |trial: &Tried<T>| Some(trial.outcome.told()).filter(|loss| loss.is_finite());
-    let result = |trial| Ok((space.partial(&trial.params).map_err(Failure::bad_input)?, cost(trial)));
+    let result = |trial: &Tried<T>| Ok((space.partial(&trial.params).map_err(Failure::bad_input)?, cost(trial)));
     let results = trials.iter().map(result).collect::<Result<_, Failure>>()?;
     Ok(Lesson { name: net.name.to_owned(), data: Some(net.facts()), results })
 }
