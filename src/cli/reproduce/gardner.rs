@@ -24,7 +24,7 @@ use std::path::PathBuf;
 const TRIALS: usize = 100;
 const QUICK_TRIALS: usize = 24;
 /// Examples that are used of each data set with `--quick`.
-const QUICK_EXAMPLES: usize = 500;
+const QUICK_EXAMPLES: usize = 400;
 
 /// A technique of the paper's Table 1, as qgd has it.
 struct Technique {
@@ -103,7 +103,7 @@ pub fn reproduce(lab: &Lab) -> Result<Document, Failure> {
     let limit = lab.either(None, Some(QUICK_EXAMPLES));
     let problems = ["wine", "letter", "digits"].map(|name| Problem::new(lab, name, limit));
     let problems: Vec<Problem> = problems.into_iter().collect::<Result<_, _>>()?;
-    let [n_trials, n_lessons] = [lab.scaled(TRIALS, QUICK_TRIALS, 3), lab.scaled(LESSONS, QUICK_LESSONS, 4)];
+    let [n_trials, n_lessons] = [lab.scaled(TRIALS, QUICK_TRIALS, 2), lab.scaled(LESSONS, QUICK_LESSONS, 3)];
     let mut jobs: Vec<(Size, usize, usize, Way, u64)> = Vec::new();
     for (technique, size) in (0..TECHNIQUES.len()).flat_map(|technique| Size::ALL.map(|size| (technique, size))) {
         for (problem, seed) in (0..problems.len()).flat_map(|p| lab.seeds().into_iter().map(move |seed| (p, seed))) {

@@ -40,7 +40,7 @@ impl Size {
         let mut parameters = vec![
             Parameter::new("lr", Distribution::log_float(1e-5, 0.3)),
             Parameter::new("weight_decay", Distribution::log_float(1e-5, 0.3)),
-            Parameter::new("batch_size", Distribution::log_int(8, 512)),
+            Parameter::new("batch_size", Distribution::log_int(16, 512)),
         ];
         if self == Self::Small {
             parameters.push(units("units"));

@@ -191,16 +191,16 @@ fn cost(results: &Results, document: &mut Document) {
     document.table(&by_technique(columns, cells));
     let whole = Size::ALL.map(|size| {
         let steps = results.of(size, RANDOM, Way::Alone).map(|study| study.steps().sum::<u64>() as f64);
-        format!("{:.0} in the {} space", median(&steps.collect::<Vec<_>>()), size.name())
+        format!("{:.0} training steps in the {} space", median(&steps.collect::<Vec<_>>()), size.name())
     });
     document.paragraph(&format!(
         "Trials and training steps until a technique is as good as random search after {} trials (of random search itself: \
-         until it finds its own best), medians over data sets and seeds. A whole study of random search has {} steps. Before \
+         until it finds its own best), medians over data sets and seeds. A whole study of random search makes {}. Before \
          its study a taught agent has cost the random trials on the other data sets, which serve all later studies. What a \
          proposal itself takes is milliseconds beside the seconds of a net, and a figure of one machine: `cargo bench --bench \
          tuner` measures it (`benches/tuner.rs`).",
         results.n_trials,
-        whole.join(", ")
+        whole.join(" and ")
     ));
 }
 

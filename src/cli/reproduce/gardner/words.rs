@@ -38,7 +38,7 @@ pub fn verdicts(results: &Results) -> Vec<String> {
         let share = results.wins(size, technique, n);
         let name = TECHNIQUES[technique].name;
         let figure = format!(
-            "{name} is better than random search in {} after {n} trials in the {} space",
+            "{name} is better than random search in {} of the studies after {n} trials in the {} space",
             percent(share),
             size.name()
         );
@@ -89,7 +89,7 @@ pub fn verdicts(results: &Results) -> Vec<String> {
     say(3, "automates architecture design", (figure, share > 0.5));
     let [trials, random_trials] = [nas, RANDOM].map(|technique| results.until_random(wide, technique)[0]);
     let [own, randoms] = [trials, random_trials].map(|trials| results.trials_in_words(trials));
-    let figure = format!("it takes {own} trials to what random search has found by trial {randoms} in the wide space");
+    let figure = format!("in the wide space it needs {own} trials for what random search has found by trial {randoms}");
     say(3, "computationally expensive", (figure, trials > random_trials));
     for size in Size::ALL {
         let (figure, share) = better(size, taught, few);
