@@ -93,9 +93,9 @@ fuzz: libtorch ## Let libFuzzer search for inputs that break something, SECONDS_
 bench: libtorch ## Measure what a decision, a controlled step, an ask of the tuner and a trial cost
 	$(CARGO) bench --bench '*'
 
-papers: libtorch ## Run the experiments of four source papers again, scaled down, into docs/papers (minutes each; goes on after a kill)
-	@echo "hu about 2 minutes, hyperq about 2, mohamed about 2, vashishtha about 2, on two cores; QUICK= runs them whole, which takes hours."
-	@set -e; for paper in hu mohamed hyperq vashishtha; do \
+papers: libtorch ## Run the experiments of the five source papers again, scaled down, into docs/papers (minutes each; goes on after a kill)
+	@echo "About 2 minutes each on two cores; QUICK= runs them whole, which takes hours."
+	@set -e; for paper in hu vashishtha mohamed hyperq gardner; do \
 	  $(CARGO) run --quiet --release -- reproduce $$paper $(QUICK) --seeds 2 --data-dir $(DATA) --out docs/papers; done
 
 controllers: ## Train the controller that ships anew, with the measured tables of TABLES=DIR, and compare the bytes

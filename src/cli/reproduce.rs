@@ -7,6 +7,7 @@
 
 mod cifar;
 mod document;
+mod gardner;
 mod hu;
 mod hyperq;
 mod kept;
@@ -14,6 +15,7 @@ mod lab;
 mod mohamed;
 mod small_net;
 mod studies;
+mod taught;
 mod vashishtha;
 
 use super::ending;
@@ -43,6 +45,8 @@ pub struct ReproduceArgs {
 
 #[derive(clap::Subcommand)]
 enum Paper {
+    /// Gardner, Chen and Walker: the techniques of its Table 1 with measured columns: quality, cost, workers, early stopping
+    Gardner(Flags),
     /// Hu, Zhang and Shi: a deep Q-network moves the learning rate of gradient descent on CIFAR-10
     Hu(Flags),
     /// HyperQ-Opt: its three next checks: Q-learning against other tuners, ways to explore, transfer between data sets
@@ -87,6 +91,7 @@ fn multiple(text: &str) -> Result<f64, String> {
 impl ReproduceArgs {
     pub fn run(&self) -> Result<(), Failure> {
         match &self.paper {
+            Paper::Gardner(flags) => flags.run("gardner", gardner::reproduce),
             Paper::Hu(flags) => flags.run("hu", hu::reproduce),
             Paper::Hyperq(flags) => flags.run("hyperq", hyperq::reproduce),
             Paper::Mohamed(flags) => flags.run("mohamed", mohamed::reproduce),

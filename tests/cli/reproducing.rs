@@ -119,6 +119,16 @@ fn vashishtha_reports_both_readings_and_says_that_the_papers_tables_are_empty() 
     {
         assert!(report.contains(words), "{words}: {report}");
     }
+}
+
+#[test]
+fn gardner_reports_every_technique_with_figures_beside_the_papers_words() {
+    let Some(report) = killed_or_not_the_report_is_the_same("gardner", 20) else { return };
+    for words in
+        ["Exhaustive, deterministic", "Hard to transfer across tasks", "NAS", "Early stopping", "speed-up, 4 workers"]
+    {
+        assert!(report.contains(words), "{words}: {report}");
+    }
     assert!(report.contains("**Scaled down**: 2 trials a study (whole: 100)"), "{report}");
 }
 
@@ -131,7 +141,9 @@ fn what_cannot_be_is_refused_before_anything_is_written() {
         sandbox.refuses(&["reproduce", "mohamed", "--scale", scale], &["--scale", scale]);
     }
     sandbox.refuses(&["reproduce", "mohamed", "--seeds", "0"], &["--seeds", "1..=1000"]);
-    for (paper, data) in [("mohamed", "wine"), ("hu", "cifar"), ("hyperq", "wine"), ("vashishtha", "mnist")] {
+    for (paper, data) in
+        [("mohamed", "wine"), ("hu", "cifar"), ("hyperq", "wine"), ("vashishtha", "mnist"), ("gardner", "wine")]
+    {
         sandbox.refuses(&["reproduce", paper, "--quick"], &["no file", data, "qgd data"]);
     }
     sandbox.write("file", "");

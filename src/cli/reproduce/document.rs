@@ -77,6 +77,16 @@ impl Document {
     }
 }
 
+/// Number of points that a curve in JSON has at most.
+const POINTS: usize = 9;
+
+/// A curve as JSON holds it: at most nine of its values, evenly spaced, the first and the last among them.
+pub fn thinned<T: Clone>(curve: &[T]) -> Vec<T> {
+    let last = curve.len().saturating_sub(1);
+    let n = curve.len().min(POINTS);
+    (0..n).map(|i| curve[i * last / (n - 1).max(1)].clone()).collect()
+}
+
 /// The median of the seeds, and between which values they lie.
 pub fn spread(values: &[f64], decimals: usize) -> String {
     let word = |value: f64| if value.is_finite() { format!("{value:.decimals$}") } else { "diverged".into() };
@@ -86,5 +96,18 @@ pub fn spread(values: &[f64], decimals: usize) -> String {
         [] => "-".to_owned(),
         [one] => word(*one),
         _ => format!("{} ({} to {})", word(median(values)), word(low), word(high)),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_thinned_curve_keeps_its_ends() {
+        let curve: Vec<usize> = (1..=99).collect();
+        assert_eq!(thinned(&curve), [1, 13, 25, 37, 50, 62, 74, 86, 99]);
+        assert_eq!(thinned(&curve[..6]), [1, 2, 3, 4, 5, 6]);
+        assert_eq!([thinned(&curve[..1]).len(), thinned(&curve[..0]).len()], [1, 0]);
     }
 }

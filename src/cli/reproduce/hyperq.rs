@@ -8,24 +8,18 @@ mod report;
 
 use super::document::Document;
 use super::lab::{Counter, Lab};
-use super::small_net::{Losses, SmallNet, point, space};
-use super::studies::{Plan, Told, Tried, study};
+use super::small_net::{Losses, SmallNet, space};
+use super::studies::{Plan, Tried, study};
+use super::taught::{self, LESSONS, QUICK_LESSONS};
 use crate::cli::failure::Failure;
 use crate::cli::pool::side_by_side;
-use anyhow::Context;
-use qgd::tuner::samplers::deep_q::{Lesson, TeachConfig, teach};
+use qgd::tuner::samplers::deep_q::Lesson;
 use std::path::{Path, PathBuf};
 
 /// Trials of a study.
 const TRIALS: usize = 100;
-/// Random trials on each data set that an agent is taught with.
-const LESSONS: usize = 300;
-/// Short studies that an agent makes while it is taught.
-const EPISODES: usize = 1500;
 /// Examples that are used of each data set with `--quick`.
 const QUICK_EXAMPLES: usize = 500;
-/// Trials of each of the short studies: [`TeachConfig`]'s own number, or as many as a small lesson has room for.
-const TRIALS_OF_AN_EPISODE: usize = 20;
 
 /// A way to tune.
 struct Method {
@@ -69,7 +63,7 @@ pub fn reproduce(lab: &Lab) -> Result<Document, Failure> {
     let sets = [("wine", "wine"), ("letter", "letter"), ("digits", "digits"), ("mnist", "mnist-cnn")];
     let nets = sets.map(|(name, task)| SmallNet::new(lab, name, task, limit.or(large(name))));
     let nets: Vec<SmallNet> = nets.into_iter().collect::<Result<_, _>>()?;
-    let [n_trials, n_lessons] = [lab.scaled(TRIALS, 25, 3), lab.scaled(LESSONS, 40, 4)];
+    let [n_trials, n_lessons] = [lab.scaled(TRIALS, 25, 3), lab.scaled(LESSONS, QUICK_LESSONS, 4)];
     let seeds = lab.seeds();
     let studies = nets.len() * seeds.len() * METHODS.len();
     let counter = lab.counter("trials", studies * n_trials + nets.len() * n_lessons);
@@ -98,35 +92,20 @@ fn large(name: &str) -> Option<usize> {
 /// Random trials on a data set, for others to learn from. Their seed is that of no study.
 fn lesson(lab: &Lab, net: &SmallNet, n: usize, counter: &Counter) -> Result<Lesson, Failure> {
     let first = lab.seeds().first().copied().unwrap_or(0);
-    let trials = trials(lab, net, "random", (first, first + 1_000_000), n, counter)?;
-    let cost = |losses: &Losses| Some(losses.told()).filter(|loss| loss.is_finite());
-    let results = trials.iter().map(|trial| (point(&trial.params), cost(&trial.outcome))).collect();
-    Ok(Lesson { name: net.name.to_owned(), data: Some(net.facts()), results })
+    let trials = trials(lab, net, "random", (first, first + taught::SEED), n, counter)?;
+    taught::lesson(net, &space()?, &trials)
 }
 
 /// Teaches an agent on all data sets but `left_out`, and answers its file.
 fn taught(lab: &Lab, nets: &[SmallNet], lessons: &[Lesson], left_out: usize) -> Result<PathBuf, Failure> {
-    let others: Vec<Lesson> =
-        lessons.iter().enumerate().filter(|(i, _)| *i != left_out).map(|(_, lesson)| lesson.clone()).collect();
-    let room = others.iter().map(|lesson| lesson.results.len().saturating_sub(1)).min().unwrap_or(2);
-    let config = TeachConfig {
-        episodes: lab.scaled(EPISODES, 200, 10),
-        trials: TRIALS_OF_AN_EPISODE.min(room),
-        ..TeachConfig::default()
-    };
-    let agent = teach(&space()?, &others, &config, |_, _| {}).map_err(Failure::bad_input)?;
     let file = lab.out().join(format!("hyperq-without-{}.qgd", nets[left_out].name));
-    agent.save(&file).with_context(|| format!("cannot write {}", file.display()))?;
+    taught::teach_without(lab, &space()?, lessons, left_out, &file)?;
     Ok(file)
 }
 
-/// The sampler as `qgd tune` takes it. A taught agent is told what it tunes.
+/// The sampler as `qgd tune` takes it.
 fn sampler(net: &SmallNet, sampler: &str, agent: &Path) -> String {
-    if sampler != TAUGHT {
-        return sampler.to_owned();
-    }
-    let [examples, inputs, classes] = net.facts();
-    format!("deep-q:{},examples={examples},inputs={inputs},classes={classes}", agent.display())
+    if sampler == TAUGHT { taught::sampler(net, agent) } else { sampler.to_owned() }
 }
 
 /// A study; `seeds` are that of the net, and that of the sampler.
@@ -139,7 +118,7 @@ fn trials(
     counter: &Counter,
 ) -> Result<Vec<Tried<Losses>>, Failure> {
     let space = space()?;
-    study(&Plan { space: &space, sampler, seed: seeds.1, n_trials }, |params| {
+    study(&Plan::new(&space, sampler, seeds.1, n_trials), |params| {
         let losses = net.losses(lab, seeds.0, params)?;
         counter.done(|| format!("{}, {}", net.name, sampler.split([':', ',']).next().unwrap_or(sampler)));
         Ok(losses)

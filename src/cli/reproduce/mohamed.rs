@@ -73,7 +73,7 @@ pub fn reproduce(lab: &Lab) -> Result<Document, Failure> {
 
 fn one_study(lab: &Lab, problem: &Problem, method: usize, seed: u64, counter: &Counter) -> Result<Finished, Failure> {
     let (space, sampler) = (space()?, METHODS[method].sampler);
-    let plan = Plan { space: &space, sampler, seed, n_trials: n_trials(lab, problem, method) };
+    let plan = Plan::new(&space, sampler, seed, n_trials(lab, problem, method));
     let trials = study(&plan, |params| {
         let losses = problem.net.losses(lab, seed, params)?;
         counter.done(|| format!("{}, {}, seed {seed}", problem.net.name, METHODS[method].name));

@@ -3,12 +3,15 @@
 
 use super::lab::Lab;
 use super::studies::{Params, Told};
+use crate::cli::decider::Decider;
 use crate::cli::failure::Failure;
+use crate::cli::run::Run;
 use anyhow::Context;
 use qgd::data::{Dataset, Inputs, TargetKind};
-use qgd::task::{Activation, NetKind, OptimizerKind, TaskSpec, TrainSpec};
+use qgd::schedule::Schedule;
+use qgd::task::{Activation, NetKind, NetSpec, OptimizerKind, TaskSpec, TrainSpec};
 use qgd::torch::Conditioning;
-use qgd::tuner::{Distribution, Parameter, Point, Space, Value};
+use qgd::tuner::{Distribution, Parameter, Space, Value};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -21,7 +24,7 @@ const NAMES: [&str; 4] = ["lr", "weight_decay", "batch_size", "hidden"];
 /// Section 3.1.
 const SPLIT: [f64; 3] = [0.7, 0.1, 0.2];
 /// Section 3.4.
-const EPOCHS: usize = 15;
+pub const EPOCHS: usize = 15;
 
 /// A data set, split by each of the seeds, for nets with one hidden layer.
 pub struct SmallNet {
@@ -65,11 +68,6 @@ pub fn in_words(params: &Params) -> String {
     format!("{}, {}, {}, {}", RATES[lr], RATES[weight_decay], BATCH_SIZES[batch_size], HIDDEN[hidden])
 }
 
-/// The place of a trial in the space.
-pub fn point(params: &Params) -> Point {
-    places(params).map(|place| Some(place as f64)).to_vec()
-}
-
 fn places(params: &Params) -> [usize; 4] {
     NAMES.map(|name| match params.get(name) {
         Some(Value::Int(place)) => usize::try_from(*place).unwrap_or(0).min(9),
@@ -100,12 +98,15 @@ impl SmallNet {
         [data.train.len(), n_in, n_classes].map(|n| n as u64)
     }
 
-    /// Trains the net of a trial, unless that was done before. The seed splits the data, and makes the initial weights
-    /// and the batches.
+    /// Trains the net of a trial, unless that was done before.
     pub fn losses(&self, lab: &Lab, seed: u64, params: &Params) -> Result<Losses, Failure> {
+        lab.unit(&self.key(seed, &in_words(params)), || self.trained(lab, seed, places(params)))
+    }
+
+    /// Key of the unit that trains a net with these settings.
+    pub fn key(&self, seed: u64, settings: &str) -> String {
         let limit = self.limit.map_or(String::new(), |limit| format!(" limit {limit}"));
-        let key = format!("{} {:016x}{limit} seed {seed}: {}", self.name, self.fingerprint, in_words(params));
-        lab.unit(&key, || self.trained(lab, seed, places(params)))
+        format!("{} {:016x}{limit} seed {seed}: {settings}", self.name, self.fingerprint)
     }
 
     fn trained(
@@ -114,22 +115,55 @@ impl SmallNet {
         seed: u64,
         [lr, weight_decay, batch_size, hidden]: [usize; 4],
     ) -> Result<Losses, Failure> {
-        let data = self.data.get(&seed).with_context(|| format!("no data for seed {seed}"))?;
-        let (n, batch_size) = (data.train.len(), BATCH_SIZES[batch_size]);
-        let mut task = self.task.clone();
-        task.net.hidden = vec![HIDDEN[hidden]];
-        task.train = TrainSpec {
+        let net = NetSpec { hidden: vec![HIDDEN[hidden]], ..self.task.net.clone() };
+        let train = TrainSpec {
             optimizer: OptimizerKind::Adam,
             conditioning: Conditioning::None,
             lr: RATES[lr],
             weight_decay: RATES[weight_decay],
-            // A batch that holds all examples is the whole split.
-            batch_size: if batch_size >= n { 0 } else { batch_size },
-            steps: (EPOCHS * n.div_ceil(batch_size)) as u64,
+            batch_size: BATCH_SIZES[batch_size],
+            steps: 1,
         };
-        let scores = lab.trained(&task, data, seed)?.evaluate(data)?;
+        self.train(lab, seed, net, train, |_| Ok(()))
+    }
+
+    /// Trains a net for 15 epochs, whatever number of steps `train` names. The seed splits the data, and makes the initial
+    /// weights and the batches. `after_epoch` sees the net after each epoch.
+    pub fn train(
+        &self,
+        lab: &Lab,
+        seed: u64,
+        net: NetSpec,
+        mut train: TrainSpec,
+        mut after_epoch: impl FnMut(&mut Run) -> Result<(), Failure>,
+    ) -> Result<Losses, Failure> {
+        let data = self.data(seed)?;
+        let (n, epoch) = (data.train.len(), self.steps_of_an_epoch(seed, train.batch_size)?);
+        // A batch that holds all examples is the whole split.
+        train.batch_size = if train.batch_size >= n { 0 } else { train.batch_size };
+        train.steps = EPOCHS as u64 * epoch;
+        let task = TaskSpec { net, train, ..self.task.clone() };
+        task.check().map_err(Failure::bad_input)?;
+        let mut run = Run::new(&task, data, &Decider::Schedule(Schedule::Constant), seed, lab.device)?;
+        for done in 1..=task.train.steps {
+            _ = run.step()?;
+            if done % epoch == 0 {
+                after_epoch(&mut run)?;
+            }
+        }
+        let scores = run.evaluate(data)?;
         let finite = |loss: f64| Some(loss).filter(|loss| loss.is_finite());
         Ok(Losses { validation: finite(scores.validation.loss), test: finite(scores.test.loss) })
+    }
+
+    /// Number of steps in which a net sees as many examples as there are.
+    pub fn steps_of_an_epoch(&self, seed: u64, batch_size: usize) -> Result<u64, Failure> {
+        Ok(self.data(seed)?.train.len().div_ceil(batch_size) as u64)
+    }
+
+    /// The data as this seed splits them.
+    pub fn data(&self, seed: u64) -> Result<&Dataset, Failure> {
+        Ok(self.data.get(&seed).with_context(|| format!("no data for seed {seed}"))?)
     }
 
     /// What is read of the data, in words.

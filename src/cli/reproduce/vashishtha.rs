@@ -94,7 +94,7 @@ fn one_study(
     counter: &Counter,
 ) -> Result<(Vec<Tried<Scores>>, Vec<f64>), Failure> {
     let (space, sampler) = (problem.space()?, method.sampler(n_trials));
-    let trials = study(&Plan { space: &space, sampler: &sampler, seed, n_trials }, |params| {
+    let trials = study(&Plan::new(&space, &sampler, seed, n_trials), |params| {
         let scores = problem.scores(lab, seed, params)?;
         counter.done(|| format!("{}, {}, seed {seed}", problem.name, method.name));
         Ok(scores)

@@ -3,7 +3,7 @@
 use super::net::{Objective, Searched};
 use super::variants::{Controlled, VARIANTS, Variant};
 use super::{EPISODES, Results, STEPS, Trained};
-use crate::cli::reproduce::document::{Document, spread};
+use crate::cli::reproduce::document::{Document, spread, thinned};
 use crate::cli::reproduce::lab::Lab;
 use qgd::report::{Align, Axis, Chart, Color, Line, Table, number, svg_in_rows};
 use qgd::statistics::{mean, median};
@@ -17,11 +17,15 @@ pub fn document(lab: &Lab, objectives: &[Objective; 2], results: &Results) -> Do
     patterns(results, &mut document);
     lambda(results, &mut document);
     differences(&mut document);
+    document.data("steps_of_curves", thinned(&(1..STEPS).collect::<Vec<_>>()).into());
+    document.data("episodes_of_curves", thinned(&(1..=results.n_episodes).collect::<Vec<_>>()).into());
     document.data("trainings", results.trained.iter().map(as_json).collect());
     let plain = results
         .plain
         .iter()
-        .map(|(controlled, seed, runs)| json!({ "controls": format!("{controlled:?}"), "seed": seed, "runs": runs }));
+        .map(|(controlled, seed, runs)| json!({
+            "controls": format!("{controlled:?}"), "seed": seed, "runs": runs.iter().map(run_as_json).collect::<Vec<_>>(),
+        }));
     document.data("plain_gradient_descent", plain.collect());
     document
 }
@@ -310,12 +314,22 @@ fn as_json(trained: &Trained) -> Json {
         "variant": trained.variant.name,
         "controls": format!("{:?}", trained.variant.controls),
         "seed": trained.seed,
-        "q_loss_by_episode": trained.learned.losses,
-        "mean_abs_q_by_episode": trained.learned.sizes,
-        "greedy": trained.last,
+        "q_loss_by_episode": thinned(&trained.learned.losses),
+        "mean_abs_q_by_episode": thinned(&trained.learned.sizes),
+        "greedy": trained.last.iter().map(run_as_json).collect::<Vec<_>>(),
         "greedy_by_quarter": trained.quarters.iter().map(|run| json!({
             "test_accuracy": run.test_accuracy, "train_loss": run.train_loss, "pattern": pattern(run),
         })).collect::<Vec<_>>(),
+    })
+}
+
+fn run_as_json(run: &Searched) -> Json {
+    json!({
+        "losses": thinned(&run.losses),
+        "moved": thinned(&run.moved),
+        "train_loss": run.train_loss,
+        "test_loss": run.test_loss,
+        "test_accuracy": run.test_accuracy,
     })
 }
 

@@ -1,10 +1,11 @@
 //! What came out of the three checks.
 
-use super::{EPISODES, FRESH, Finished, LESSONS, METHODS, TRIALS};
+use super::{FRESH, Finished, METHODS, TRIALS};
 use crate::cli::reproduce::document::Document;
 use crate::cli::reproduce::lab::Lab;
 use crate::cli::reproduce::small_net::{SmallNet, in_words};
 use crate::cli::reproduce::studies::{Told, best, wins};
+use crate::cli::reproduce::taught::{EPISODES, LESSONS};
 use qgd::report::{Align, Axis, Chart, Color, Line, Table, svg_in_rows};
 use qgd::statistics::{mean, median};
 use qgd::words::counted;
