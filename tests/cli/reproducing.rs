@@ -119,6 +119,7 @@ fn vashishtha_reports_both_readings_and_says_that_the_papers_tables_are_empty() 
     {
         assert!(report.contains(words), "{words}: {report}");
     }
+    assert!(report.contains("**Scaled down**: 2 trials a study (whole: 100)"), "{report}");
 }
 
 #[test]
