@@ -277,7 +277,7 @@ mod tests {
     fn study(losses: impl IntoIterator<Item = f64>) -> Finished {
         let tried = |loss: f64| {
             let loss = Some(loss).filter(|loss| loss.is_finite());
-            Tried { params: Default::default(), outcome: Losses { validation: loss, test: loss } }
+            Tried { params: Default::default(), outcome: Losses { validation: loss, test: loss }, stopped: None }
         };
         Finished { seed: 0, trials: losses.into_iter().map(tried).collect() }
     }
