@@ -30,6 +30,8 @@ mod trials;
 mod tune;
 
 #[cfg(feature = "torch")]
+mod chart_file;
+#[cfg(feature = "torch")]
 mod compare;
 #[cfg(feature = "torch")]
 mod data;

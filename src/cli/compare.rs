@@ -2,6 +2,7 @@
 //! seeds and batches.
 
 use super::arguments;
+use super::chart_file::ChartFile;
 use super::decider::{Decider, shown};
 use super::failure::Failure;
 use super::grid::{Cell, Finished, Grid, drawn, mean_loss};
@@ -18,7 +19,7 @@ const EXAMPLES: &str = "Examples:
   The digits that ship with qgd, from learning rates over five decades:
     qgd compare digits
   More seeds, a controller of your own, and a picture:
-    qgd compare digits --methods my.qgd,lr,cosine --seeds 5 --svg digits.svg
+    qgd compare digits --methods my.qgd,lr,cosine --seeds 5 --chart digits.png
   Where nets overfit: a controller of the weight decay against fixed ones:
     qgd compare mnist-1000 --methods my-decay.qgd,constant --weight-decays 1e-4,1e-3,1e-2,0.1";
 
@@ -64,9 +65,9 @@ pub struct CompareArgs {
     /// Write all results as JSON
     #[arg(long, value_name = "OUT", help_heading = "Output")]
     json: Option<PathBuf>,
-    /// Draw the final loss over the start
-    #[arg(long, value_name = "OUT.svg", help_heading = "Output")]
-    svg: Option<PathBuf>,
+    /// Draw the final loss over the start, as SVG or PNG: the ending decides
+    #[arg(long, visible_alias = "svg", value_name = "OUT.svg|OUT.png", value_parser = ChartFile::parser(), help_heading = "Output")]
+    chart: Option<ChartFile>,
 }
 
 /// Contents of the JSON file.
@@ -166,7 +167,9 @@ impl CompareArgs {
         };
         let mut results = Results::default();
         results.write(self.json.as_deref(), || Ok(serde_json::to_vec_pretty(&comparison)?));
-        results.write(self.svg.as_deref(), || Ok(comparison.picture().into()));
+        if let Some(file) = &self.chart {
+            results.write(Some(file.path()), || file.contents(comparison.picture()));
+        }
         results.tell(comparison.table().trim_end())
     }
 
@@ -175,7 +178,7 @@ impl CompareArgs {
         files.reads_task(task, self.machine.data_dir.as_deref())?;
         self.methods.iter().for_each(|given| files.reads_controller(given));
         files.writes("--json", self.json.as_deref())?;
-        files.writes("--svg", self.svg.as_deref())
+        files.writes("--chart", self.chart.as_ref().map(ChartFile::path))
     }
 }
 

@@ -1,6 +1,7 @@
 //! `qgd demo`, for newcomers: one net on real digits, from two hopeless learning rates, alone and wrapped.
 
 use super::arguments;
+use super::chart_file::ChartFile;
 use super::console::is_colored;
 use super::decider::Decider;
 use super::failure::Failure;
@@ -39,9 +40,10 @@ pub struct DemoArgs {
     /// The controller to show
     #[arg(long, value_name = "NAME|FILE", default_value = "lr")]
     controller: String,
-    /// Where the picture goes [default: demo.svg, which replaces that of an earlier demo alone]
-    #[arg(long, value_name = "OUT.svg")]
-    svg: Option<PathBuf>,
+    /// Where the picture goes, as SVG or PNG: the ending decides [default: demo.svg, which replaces that of an earlier demo
+    /// alone]
+    #[arg(long, visible_alias = "svg", value_name = "OUT.svg|OUT.png", value_parser = ChartFile::parser())]
+    chart: Option<ChartFile>,
     #[command(flatten)]
     machine: Machine,
     /// Runs at the same time, each on one thread [default: one for each core]
@@ -67,7 +69,7 @@ impl DemoArgs {
         let mut files = Files::default();
         files.reads_task(&task, self.machine.data_dir.as_deref())?;
         files.reads_controller(&self.controller);
-        files.writes("--svg", Some(self.svg()))?;
+        files.writes("--chart", Some(self.chart()))?;
         self.check_default()?;
         let n_jobs = arguments::jobs(self.jobs);
         let grid = Grid::new(&task, &self.machine, &(0..SEEDS).collect::<Vec<_>>(), n_jobs, 0)?;
@@ -87,19 +89,19 @@ impl DemoArgs {
     }
 
     /// Where the picture goes.
-    fn svg(&self) -> &Path {
-        self.svg.as_deref().unwrap_or(Path::new(PICTURE))
+    fn chart(&self) -> &Path {
+        self.chart.as_ref().map_or(Path::new(PICTURE), ChartFile::path)
     }
 
     /// Refuses to replace a file that nobody has named, unless an earlier demo has drawn it.
     fn check_default(&self) -> Result<(), Failure> {
-        if self.svg.is_some() || !Path::new(PICTURE).exists() {
+        if self.chart.is_some() || !Path::new(PICTURE).exists() {
             return Ok(());
         }
         let there = std::fs::read(PICTURE).with_context(|| format!("cannot read {PICTURE}"))?;
         if !String::from_utf8_lossy(&there).contains(TITLE) {
             return Err(Failure::BadInput(anyhow!(
-                "{PICTURE} is there already, and no picture of `qgd demo`; --svg FILE draws into another file, or into this one"
+                "{PICTURE} is there already, and no picture of `qgd demo`; --chart FILE draws into another file, or into this one"
             )));
         }
         note!("The picture of an earlier demo, {PICTURE}, will be replaced.");
@@ -132,7 +134,10 @@ impl DemoArgs {
         );
         let picture = svg(TITLE, &about, &charts);
         let mut results = Results::default();
-        results.write(Some(self.svg()), || Ok(picture.into()));
+        results.write(Some(self.chart()), || match &self.chart {
+            Some(file) => file.contents(picture),
+            None => Ok(picture.into()),
+        });
         say!("{}", plot(&charts[0], 72, 18, colored));
         let colors = std::iter::once(None).chain(rows.iter().map(|row| Some(row.color)));
         for (line, color) in table(rows).lines().iter().zip(colors) {
@@ -149,7 +154,7 @@ impl DemoArgs {
              The picture, with the learning rates beside the losses: {}\n\
              Next: `qgd init TABLE.csv` for a table of yours; README.md has three lines for your own program.",
             TUNING.len(),
-            self.svg().display()
+            self.chart().display()
         )
     }
 }

@@ -14,6 +14,7 @@ mod verdict;
 mod words;
 
 use super::arguments;
+use super::chart_file::ChartFile;
 use super::decider::Decider;
 use super::failure::Failure;
 use super::outputs::{Files, Results};
@@ -35,7 +36,7 @@ const EXAMPLES: &str = "Examples:
   The shipped controller on three small tasks, in a few minutes (`qgd data letter wine --fetch` gets the data of two of them):
     qgd evaluate lr --quick
   The table behind a claim; run the same line again after a kill, and it goes on:
-    qgd evaluate my.qgd --data-dir DIR --json my.json --markdown my.md --svg my.svg
+    qgd evaluate my.qgd --data-dir DIR --json my.json --markdown my.md --chart my.svg
   The same in `tensorboard --logdir events`:
     qgd evaluate my.qgd --data-dir DIR --tensorboard events
   Long runs, and results of rivals in PyTorch beside ours:
@@ -93,9 +94,9 @@ pub struct EvaluateArgs {
     /// loss over the starts on each problem, and the ratios
     #[arg(long, value_name = "DIR", help_heading = "Output")]
     tensorboard: Option<PathBuf>,
-    /// Draw the final loss over the start
-    #[arg(long, value_name = "OUT.svg", help_heading = "Output")]
-    svg: Option<PathBuf>,
+    /// Draw the final loss over the start, as SVG or PNG: the ending decides
+    #[arg(long, visible_alias = "svg", value_name = "OUT.svg|OUT.png", value_parser = ChartFile::parser(), help_heading = "Output")]
+    chart: Option<ChartFile>,
 }
 
 impl EvaluateArgs {
@@ -120,7 +121,9 @@ impl EvaluateArgs {
         cache.failure().into_iter().for_each(|failure| results.failed(failure));
         results.write(self.json.as_deref(), || Ok(serde_json::to_vec_pretty(&report)?));
         results.write(self.markdown.as_deref(), || Ok(report.markdown().into()));
-        results.write(self.svg.as_deref(), || Ok(report.picture().into()));
+        if let Some(file) = &self.chart {
+            results.write(Some(file.path()), || file.contents(report.picture()));
+        }
         if let Some(Err(error)) = self.tensorboard.as_deref().map(|dir| events::write(dir, &report)) {
             results.failed(Failure::Failed(error));
         }
@@ -138,7 +141,7 @@ impl EvaluateArgs {
         files.writes_folder("--cache", Some(&self.cache), &[cache::FILE_NAME])?;
         files.writes("--json", self.json.as_deref())?;
         files.writes("--markdown", self.markdown.as_deref())?;
-        files.writes("--svg", self.svg.as_deref())?;
+        files.writes("--chart", self.chart.as_ref().map(ChartFile::path))?;
         tensorboard::check(&mut files, self.tensorboard.as_deref())
     }
 

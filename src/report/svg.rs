@@ -21,6 +21,8 @@ const CHARACTER: f64 = 6.6;
 const FONT: &str = "system-ui,-apple-system,'Segoe UI',Roboto,Helvetica,Arial,sans-serif";
 const LIGHT: &str =
     ".paper{fill:#fff}text{fill:#57606a}.heading,.title{fill:#1f2328}.grid{stroke:#eaeef2}.frame{stroke:#d0d7de}";
+/// What begins the rules for dark paper, which are the last ones of the style.
+pub(super) const IF_DARK: &str = "@media(prefers-color-scheme:dark)";
 const DARK: &str =
     ".paper{fill:#0d1117}text{fill:#9da7b3}.heading,.title{fill:#f0f6fc}.grid{stroke:#262c36}.frame{stroke:#444c56}";
 
@@ -85,7 +87,7 @@ fn style(charts: &[Chart]) -> String {
     format!(
         "text{{font-family:{FONT};font-size:12px}}.heading{{font-size:18px;font-weight:600}}\
          .title{{font-size:13px;font-weight:600}}.frame,.line{{fill:none}}{LIGHT}{light}\
-         @media(prefers-color-scheme:dark){{{DARK}{dark}}}"
+         {IF_DARK}{{{DARK}{dark}}}"
     )
 }
 

@@ -126,7 +126,7 @@ fn outputs_that_cannot_be_written_are_refused_before_the_work() {
     sandbox.refuses(&["train", &digits, "--trace", "."], &["--trace"]);
     sandbox.write("file", "");
     sandbox.refuses(&["train", &digits, "--resume", "file"], &["--resume", "file"]);
-    sandbox.refuses(&["compare", &digits, "--svg", "no/such.svg"], &["--svg", "no/such.svg"]);
+    sandbox.refuses(&["compare", &digits, "--chart", "no/such.svg"], &["--chart", "no/such.svg"]);
 }
 
 #[test]

@@ -11,7 +11,7 @@ fn digits() -> String {
 fn a_comparison_is_a_table_a_json_file_and_a_picture() {
     let sandbox = Sandbox::new();
     let compare = ["compare", &digits(), "--steps", "60", "--starts", "1e-5,1e-2", "--methods", "constant,lr"];
-    let output = sandbox.qgd(&[&compare[..], &["--seeds", "2", "--json", "c.json", "--svg", "c.svg"]].concat());
+    let output = sandbox.qgd(&[&compare[..], &["--seeds", "2", "--json", "c.json", "--chart", "c.svg"]].concat());
     assert_eq!(output.code, 0, "{}", output.stderr);
     for name in ["constant", "lr", "median", "worst"] {
         assert!(output.stdout.contains(name), "{}", output.stdout);
@@ -30,6 +30,29 @@ fn a_comparison_is_a_table_a_json_file_and_a_picture() {
     assert!(picture.starts_with("<svg") && picture.contains(">training loss<") && !picture.contains(">lr<"));
     // The legend has the order of the table, although the first line is drawn last.
     assert!(picture.find(">constant<") < picture.find(">qgd (lr)<"));
+}
+
+#[cfg(feature = "png")]
+#[test]
+fn a_chart_is_drawn_in_the_format_that_its_name_ends_with() {
+    let sandbox = Sandbox::new();
+    let compare = ["compare", &digits(), "--steps", "2", "--starts", "1e-2,0.1", "--methods", "lr", "--seeds", "1"];
+    let drawn = |flag: &str, file: &str| {
+        let output = sandbox.qgd(&[&compare[..], &[flag, file]].concat());
+        assert_eq!(output.code, 0, "{}", output.stderr);
+        let warns = ["usvg", "simplecss"].iter().any(|drawer| output.stderr.contains(drawer));
+        assert!(!warns, "{}", output.stderr);
+        std::fs::read(sandbox.path(file)).unwrap()
+    };
+    let picture = drawn("--chart", "c.png");
+    assert!(picture.starts_with(b"\x89PNG"));
+    // Both flags mean the same, and so do endings in capitals.
+    assert_eq!(drawn("--svg", "c.PNG"), picture);
+    assert!(drawn("--chart", "c.svg").starts_with(b"<svg"));
+    for (command, file) in [("compare", "c.jpg"), ("demo", "c"), ("evaluate", "png")] {
+        let args: &[&str] = if command == "demo" { &["demo"] } else { &[command, "missing"] };
+        sandbox.refuses(&[args, &["--chart", file]].concat(), &["--chart", &format!("'{file}'"), ".svg or .png"]);
+    }
 }
 
 #[test]
@@ -114,7 +137,7 @@ fn the_demo_shows_that_the_controller_finds_the_learning_rate() {
     let sandbox = Sandbox::new();
     let demo = ["demo", "--task", &shipped("examples/tasks/demo.toml")];
     sandbox.write("demo.svg", "<svg>a picture of my own</svg>");
-    sandbox.refuses(&demo, &["demo.svg is there already", "--svg FILE"]);
+    sandbox.refuses(&demo, &["demo.svg is there already", "--chart FILE"]);
     assert_eq!(sandbox.read("demo.svg"), "<svg>a picture of my own</svg>");
     sandbox.write("demo.svg", "<svg><title>A learning rate that finds its own way</title></svg>");
     let output = sandbox.qgd(&demo);
@@ -151,7 +174,7 @@ fn tables_fit_a_page_whatever_the_methods_are_called() {
     let methods = format!("{long},constant");
     let compare =
         ["compare", &digits(), "--steps", "5", "--starts", "1e-5,1e30", "--seeds", "1", "--methods", &methods];
-    let output = sandbox.qgd(&[&compare[..], &["--svg", "c.svg"]].concat());
+    let output = sandbox.qgd(&[&compare[..], &["--chart", "c.svg"]].concat());
     assert_eq!(output.code, 0, "{}", output.stderr);
     assert_page(&output.stdout);
     assert!(output.stdout.contains("counts as a loss of 1000") && output.stdout.contains('…'), "{}", output.stdout);

@@ -52,7 +52,7 @@ fn floats(values: &Value) -> Vec<f64> {
 #[test]
 fn an_evaluation_is_tables_json_markdown_and_a_picture() {
     let sandbox = small();
-    let output = evaluate(&sandbox, "lr", &["--json", "e.json", "--markdown", "e.md", "--svg", "e.svg"]);
+    let output = evaluate(&sandbox, "lr", &["--json", "e.json", "--markdown", "e.md", "--chart", "e.svg"]);
     for says in ["rivals that are tuned", "best-tuned cosine", "worst over median", "constant", "adam, own horizon"] {
         assert!(output.stdout.contains(says), "{says}: {}", output.stdout);
     }

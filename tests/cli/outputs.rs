@@ -71,7 +71,7 @@ fn the_result_is_printed_even_if_its_file_cannot_be_written() {
         assert!(output.stderr.contains("error: cannot write /dev/full: No space left"), "{}", output.stderr);
     }
     // The other files of the command are written nevertheless.
-    let output = sandbox.qgd(&[&compare[..], &["--json", "/dev/full", "--svg", "out.svg"]].concat());
+    let output = sandbox.qgd(&[&compare[..], &["--json", "/dev/full", "--chart", "out.svg"]].concat());
     assert!(output.code == 1 && sandbox.read("out.svg").starts_with("<svg"), "{}", output.stderr);
     assert!(fs::metadata("/dev/full").unwrap().file_type().is_char_device());
     sandbox
@@ -156,14 +156,12 @@ fn no_output_of_train_and_compare_is_an_input_or_another_output() {
     let compare = ["compare", "task.toml", "--methods", "my.qgd+online,constant"];
     let also = |flags: &[&'static str]| [&compare[..], flags].concat();
     spares(&sandbox, "table.csv", &also(&["--json", "link"]), &["would overwrite the data"]);
-    spares(&sandbox, "my.qgd", &also(&["--svg", "my.qgd"]), &["would overwrite the controller"]);
-    sandbox.refuses(&also(&["--svg", "o", "--json", "o"]), &["same file"]);
-    spares(
-        &sandbox,
-        "table.csv",
-        &["demo", "--task", "task.toml", "--svg", "table.csv"],
-        &["would overwrite the data"],
-    );
+    symlink("my.qgd", sandbox.path("my.svg")).unwrap();
+    spares(&sandbox, "my.qgd", &also(&["--chart", "my.svg"]), &["would overwrite the controller"]);
+    sandbox.refuses(&also(&["--chart", "o.svg", "--json", "o.svg"]), &["same file"]);
+    symlink("table.csv", sandbox.path("table.svg")).unwrap();
+    let demo = ["demo", "--task", "task.toml", "--chart", "table.svg"];
+    spares(&sandbox, "table.csv", &demo, &["would overwrite the data"]);
 }
 
 #[test]
@@ -171,10 +169,11 @@ fn no_output_of_evaluate_is_an_input_or_another_output() {
     let sandbox = Sandbox::new();
     small_task(&sandbox);
     sandbox.write("suite.toml", "seeds = 1\n[[task]]\nfile = \"task.toml\"\nquick = true\n");
+    symlink("task.toml", sandbox.path("task.svg")).unwrap();
     let evaluate = ["evaluate", "constant", "--suite", "suite.toml", "--quick"];
     for (flag, name, needle) in [
         ("--json", "suite.toml", "would overwrite the suite"),
-        ("--svg", "task.toml", "would overwrite the task"),
+        ("--chart", "task.svg", "would overwrite the task"),
         ("--markdown", "table.csv", "would overwrite the data"),
         ("--cache", "table.csv", "not a folder"),
     ] {
