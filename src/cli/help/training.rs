@@ -305,6 +305,7 @@ pub const TASKS: &[Key] = &[
         "1 <= low <= high <= 1024",
         "Number of units of each, log-uniform.",
     ),
+    key("batch_sizes", "", "whole numbers", "[16, 32, 64, 64, 128]", "each in [1, 4096]", "Examples of a mini-batch."),
     key(
         "clusters",
         "",

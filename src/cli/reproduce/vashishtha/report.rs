@@ -366,6 +366,7 @@ mod tests {
         let tried = |&accuracy: &Option<f64>| Tried {
             params: Default::default(),
             outcome: Scores { validation: accuracy, test: accuracy, seconds: 0.0 },
+            stopped: None,
         };
         Finished { problem: 0, method, seed, trials: accuracies.iter().map(tried).collect(), epsilons: Vec::new() }
     }
@@ -376,13 +377,13 @@ mod tests {
             study(RANDOM, 0, &[Some(0.5), Some(0.75), None]),
             study(RANDOM, 1, &[None, None, None]),
             study(0, 0, &[None, Some(0.5), Some(0.8)]),
-            study(0, 1, &[Some(0.1), None, None]),
+            study(0, 1, &[Some(0.125), None, None]),
             study(2, 0, &[Some(0.7), Some(0.7), Some(0.7)]),
         ];
         let results = Results { problems: &[], n_trials: 3, finished: &finished };
         assert_eq!(results.n_to_target(0, RANDOM), [2.0, 1.0]);
         assert_eq!(results.n_to_target(0, 0), [3.0, 1.0]);
         assert_eq!(results.n_to_target(0, 2), [f64::INFINITY]);
-        assert_eq!(results.after(0, 0, 2), [50.0, 10.0]);
+        assert_eq!(results.after(0, 0, 2), [50.0, 12.5]);
     }
 }
