@@ -129,10 +129,10 @@ impl StudyScene {
             running: BTreeMap::new(),
             ended: VecDeque::new(),
         };
-        for i in 0..before.len() {
-            scene.add(&before[i]);
+        for trial in &before {
+            scene.add(trial);
             if let [direction] = config.directions[..] {
-                scene.improves(direction, &before[i]);
+                scene.improves(direction, trial);
             }
         }
         scene.goes_on(done, best_trials(before, &config.directions).first().copied());

@@ -72,8 +72,8 @@ fn by_technique<S: Into<String>>(columns: impl IntoIterator<Item = S>, cells: im
     let columns: Vec<String> =
         std::iter::once("technique".to_owned()).chain(columns.into_iter().map(Into::into)).collect();
     let mut table = table(&columns);
-    for technique in 0..TECHNIQUES.len() {
-        let row: Vec<String> = std::iter::once(TECHNIQUES[technique].name.to_owned()).chain(cells(technique)).collect();
+    for (i, technique) in TECHNIQUES.iter().enumerate() {
+        let row: Vec<String> = std::iter::once(technique.name.to_owned()).chain(cells(i)).collect();
         table.row(row);
     }
     table
@@ -171,7 +171,7 @@ fn curves(results: &Results, size: Size) -> Vec<Chart> {
 
 fn styled(technique: usize, points: Vec<(f64, f64)>) -> Line {
     let line = Line::new(TECHNIQUES[technique].name, Color::MANY[technique], points);
-    if technique % 2 == 0 { line } else { line.dashed() }
+    if technique.is_multiple_of(2) { line } else { line.dashed() }
 }
 
 fn cost(results: &Results, document: &mut Document) {
