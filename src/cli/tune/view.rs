@@ -129,7 +129,7 @@ impl StudyScene {
             running: BTreeMap::new(),
             ended: VecDeque::new(),
         };
-        for trial in &before {
+        for trial in before {
             scene.add(trial);
             if let [direction] = config.directions[..] {
                 scene.improves(direction, trial);
