@@ -13,7 +13,7 @@ use serde::{Deserialize, Serialize};
 /// | `known_budget` | 0.7 | share of tasks whose controller is told the horizon | [0, 1] |
 /// | `separable` | 0.6 | share of classification tasks without label noise | [0, 1] |
 /// | `label_noise` | [0.02, 0.4] | share of labels that are random in the others, log-uniform | 0 < low ≤ high ≤ 1 |
-/// | `families` | [0.1, 0.1, 0.6, 0.2] | weights of quadratics, logistic regression, MLP classification, MLP regression; two more for convolutional and recurrent nets, which only [`Engine::Tch`](super::Engine) runs | 4 or 6, ≥ 0, not all 0 |
+/// | `families` | [0.1, 0.1, 0.6, 0.2] | weights of quadratics, logistic regression, MLP classification, MLP regression; two more for convolutional and recurrent nets, which only [`Engine::Tch`](crate::meta::Engine) runs | 4 or 6, ≥ 0, not all 0 |
 /// | `optimizers` | [0.25, 0.25, 0.4, 0.1] | weights of SGD, momentum, Adam, AdamW | ≥ 0, not all 0 |
 /// | `start` | the optimizer's five decades | start of the learning rate, log-uniform | 1e-30 ≤ low ≤ high ≤ 1e30 |
 /// | `start_decades` | 5 | number of decades in the middle of them to start in: fewer for a learning rate that was chosen with some care | (0, 5] |
