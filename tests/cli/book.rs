@@ -187,7 +187,7 @@ fn source() -> String {
             let path = entry.unwrap().path();
             if path.is_dir() {
                 folders.push(path.to_str().unwrap().to_owned());
-            } else {
+            } else if path.extension().is_some_and(|ending| ending == "rs") {
                 source += &fs::read_to_string(path).unwrap();
             }
         }
