@@ -10,7 +10,7 @@ mod svg;
 mod table;
 mod terminal;
 
-pub use chart::{Axis, Chart, Line, Scale, tell_apart};
+pub use chart::{Axis, Chart, Line, Scale};
 pub use palette::Color;
 #[cfg(feature = "png")]
 pub use png::{PngError, png};

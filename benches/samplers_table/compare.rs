@@ -175,8 +175,7 @@ fn a12(own: &[f64], other: &[f64]) -> f64 {
 fn chart(problem: &Problem, all: &[Studies]) -> Chart {
     let line = |(i, studies): (usize, &Studies)| {
         let points = (1..=N_TRIALS).map(|n| (n as f64, median(&studies.validation(n)))).collect();
-        let line = Line::new(&studies.name, Color::MANY[i % Color::MANY.len()], points);
-        if i < Color::MANY.len() { line } else { line.dashed() }
+        Line::new(&studies.name, Color::MANY[i % Color::MANY.len()], points)
     };
     let lines = all.iter().enumerate().map(line).collect();
     Chart { title: problem.set.name().into(), x: Axis::log("trials"), y: Axis::log("validation loss"), lines }

@@ -9,9 +9,10 @@ use super::grid::{Cell, Finished, Grid, drawn, mean_loss};
 use super::outputs::{Files, Results};
 use super::setting::{self, Machine, Overrides, in_words};
 use anyhow::anyhow;
-use qgd::report::{Align, Axis, Chart, Color, Line, PAGE_WIDTH, Table, number, svg, tell_apart};
+use qgd::report::{Align, Axis, Chart, Color, Line, PAGE_WIDTH, Table, number, svg};
 use qgd::statistics::{DIVERGED_LOSS, mean, median};
 use qgd::task::TaskSpec;
+use qgd::words::counted;
 use serde::Serialize;
 use std::path::PathBuf;
 
@@ -230,7 +231,7 @@ impl Comparison {
 
     fn table(&self) -> String {
         use Align::{Left, Right};
-        let (n_seeds, n_starts) = (self.seeds.len(), self.starts.len());
+        let (seeds, n_starts) = (counted(self.seeds.len(), "seed"), self.starts.len());
         let [what, mean, _] = self.words();
         let test = if self.is_regression() { "test loss" } else { "test accuracy" };
         let mut table = Table::new(&[
@@ -258,7 +259,7 @@ impl Comparison {
             ]);
         }
         let mut text = format!(
-            "{}: {what} after {} steps over {n_starts} starts, {mean} of {n_seeds} seeds;\n\
+            "{}: {what} after {} steps over {n_starts} starts, {mean} of {seeds};\n\
              {what} and {test} from the best start, and the median over the starts\n\n{table}",
             self.task, self.steps
         );
@@ -279,12 +280,12 @@ impl Comparison {
             let places = places.map(|(i, (&start, figure))| (start, figure, self.swept.figures_by_seed(method, i)));
             Line::over_seeds(&shown(&method.name), Color::of_method(&method.name), places).marked()
         };
-        let mut lines: Vec<Line> = self.methods.iter().map(line).collect();
-        tell_apart(&mut lines);
+        let lines = self.methods.iter().map(line).collect();
         let [what, mean, along] = self.words();
         let chart = Chart { title: String::new(), x: Axis::log(along), y: Axis::log(what), lines };
         let with = in_words(&self.conditioning);
-        let about = format!("{what} after {} steps{with}, {mean} of {} seeds", self.steps, self.seeds.len());
+        let seeds = counted(self.seeds.len(), "seed");
+        let about = format!("{what} after {} steps{with}, {mean} of {seeds}", self.steps);
         svg(&self.task, &about, &[chart])
     }
 }

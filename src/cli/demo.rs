@@ -55,7 +55,6 @@ pub struct DemoArgs {
 struct Row<'a> {
     name: String,
     color: Color,
-    dashed: bool,
     runs: &'a [Finished],
     /// Number of the step at which the learning rate has been found.
     finds_at: Option<u64>,
@@ -168,11 +167,10 @@ fn rows<'a>(results: &'a [Finished], wrapped: &Decider, steps: u64) -> Vec<Row<'
     let score = |runs: &[Finished]| mean_loss(runs.iter().map(|run| run.scores.validation.loss));
     let tuned = tuning.iter().zip(TUNING).min_by(|a, b| score(a.0).total_cmp(&score(b.0)));
     let pair = |name: &str, color: Color, all: &[&'a [Finished]], finds_at| {
-        let lines = [(0, color.lighter(), true), (1, color, false)];
-        lines.map(|(i, color, dashed)| Row {
+        let lines = [(0, color.lighter()), (1, color)];
+        lines.map(|(i, color)| Row {
             name: format!("{name}, from {}", number(HOPELESS[i])),
             color,
-            dashed,
             runs: all[i],
             finds_at,
         })
@@ -181,7 +179,7 @@ fn rows<'a>(results: &'a [Finished], wrapped: &Decider, steps: u64) -> Vec<Row<'
     let mut rows = Vec::from(pair("with qgd", blue, with_qgd, wrapped.finds_at(steps)));
     rows.extend(tuned.map(|(runs, lr)| {
         let name = format!("tuned cosine, from {}", number(lr));
-        Row { name, color: gray, dashed: false, runs, finds_at: None }
+        Row { name, color: gray, runs, finds_at: None }
     }));
     rows.extend(pair("alone", red, alone, None));
     rows
@@ -229,8 +227,7 @@ impl Row<'_> {
             let seeds: Vec<f64> = by_seed.iter().map(|values| values[i]).collect();
             ((i + 1) as f64, geometric_mean(seeds.iter().copied()), seeds)
         });
-        let line = Line::over_seeds(&self.name, self.color, places);
-        if self.dashed { line.dashed() } else { line }
+        Line::over_seeds(&self.name, self.color, places)
     }
 }
 

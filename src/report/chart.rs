@@ -52,8 +52,6 @@ pub struct Line {
     pub name: String,
     /// Color.
     pub color: Color,
-    /// Whether the line is dashed, if that can be drawn.
-    pub dashed: bool,
     /// Whether every point is marked, if that can be drawn.
     pub marked: bool,
     /// Points, in drawing order. NaN makes a gap; a point at infinity has diverged, and is marked as such at the upper
@@ -101,9 +99,9 @@ impl Axis {
 }
 
 impl Line {
-    /// A solid line.
+    /// A line without marks and without a band.
     pub fn new(name: &str, color: Color, points: Vec<(f64, f64)>) -> Self {
-        Self { name: name.to_owned(), color, dashed: false, marked: false, points, band: Vec::new() }
+        Self { name: name.to_owned(), color, marked: false, points, band: Vec::new() }
     }
 
     /// A line over several seeds: at each place the value that stands for all of them, and those of the single seeds,
@@ -125,12 +123,6 @@ impl Line {
             line.band.push((x, [low, high]));
         }
         line
-    }
-
-    /// The same line, dashed.
-    pub fn dashed(mut self) -> Self {
-        self.dashed = true;
-        self
     }
 
     /// The same line with a mark at every point.
@@ -182,14 +174,6 @@ impl Chart {
         let upper = places.clone().map(|(x, [_, high])| (x_ruler.place(*x), y_ruler.place(*high)));
         let lower = places.rev().map(|(x, [low, _])| (x_ruler.place(*x), y_ruler.place(*low)));
         upper.chain(lower).collect()
-    }
-}
-
-/// Dashes each line whose color an earlier line has.
-pub fn tell_apart(lines: &mut [Line]) {
-    for i in 1..lines.len() {
-        let color = lines[i].color;
-        lines[i].dashed |= lines[..i].iter().any(|line| line.color == color && !line.dashed);
     }
 }
 
@@ -332,12 +316,5 @@ mod tests {
         );
         // Clockwise: the upper ends at 2 and at the top, the lower ones at 2 and at 0.5.
         assert_eq!(chart.outline(&line), [(0.0, 1.0), (1.0, 1.0), (1.0, 1.0), (0.0, 0.0)]);
-    }
-
-    #[test]
-    fn lines_of_one_color_are_told_apart() {
-        let mut lines = [Color::BLUE, Color::RED, Color::BLUE].map(|color| Line::new("", color, vec![]));
-        tell_apart(&mut lines);
-        assert_eq!(lines.map(|line| line.dashed), [false, false, true]);
     }
 }

@@ -1,11 +1,11 @@
 //! Charts as SVG, side by side under one heading.
 //!
-//! The colors follow the reader's light or dark scheme, a screen reader finds a title and a description, and a diverged
-//! point is a cross.
+//! The colors follow the reader's light or dark scheme, lines are told apart without colors too, by their dashes and marks,
+//! a screen reader finds a title and a description, and a diverged point is a cross.
 
 use super::chart::{Axis, Chart, Line, Spot};
 use super::palette::Color;
-use super::table::number;
+use super::table::{number, wrapped};
 use std::fmt::Write;
 
 /// Places around the lines of a panel: axes with their names, and the title.
@@ -13,11 +13,22 @@ const LEFT: f64 = 74.0;
 const RIGHT: f64 = 16.0;
 const TOP: f64 = 34.0;
 const BOTTOM: f64 = 46.0;
+/// Height of the heading with one line below it, and of each line more.
 const HEADING: f64 = 62.0;
+const SUBHEADING: f64 = 16.0;
 const LEGEND_ROW: f64 = 20.0;
 /// Width of a name in the legend without its text, and of a character, about.
 const LEGEND_STROKE: f64 = 56.0;
 const CHARACTER: f64 = 6.6;
+/// How lines are told apart without their colors: dashes, and outlines of marks around a point.
+const DASHES: [&str; 8] = ["", "7 4", "2 3", "10 3 2 3", "5 2", "1 4", "12 4", "8 2 2 2 2 2"];
+const MARKS: [&str; 5] = [
+    "m-3.5 0a3.5 3.5 0 1 0 7 0a3.5 3.5 0 1 0 -7 0z",
+    "m-3.2 -3.2h6.4v6.4h-6.4z",
+    "m0 -4.2l4.2 7h-8.4z",
+    "m0 -4.5l4.5 4.5l-4.5 4.5l-4.5 -4.5z",
+    "m0 4.2l4.2 -7h-8.4z",
+];
 const FONT: &str = "system-ui,-apple-system,'Segoe UI',Roboto,Helvetica,Arial,sans-serif";
 const LIGHT: &str =
     ".paper{fill:#fff}text{fill:#57606a}.heading,.title{fill:#1f2328}.grid{stroke:#eaeef2}.frame{stroke:#d0d7de}";
@@ -42,13 +53,17 @@ pub fn svg_in_rows(heading: &str, subheading: &str, charts: &[Chart], per_row: u
     let layout = Layout::new(per_row.clamp(1, charts.len().max(1)));
     let names = names(charts);
     let width = layout.panel.0 * layout.per_row as f64;
-    let bottom = HEADING + layout.panel.1 * charts.len().div_ceil(layout.per_row).max(1) as f64;
+    let below = wrapped(subheading, "", ((width - LEFT - RIGHT) / CHARACTER) as usize);
+    let top = HEADING + SUBHEADING * below.lines().skip(1).count() as f64;
+    let bottom = top + layout.panel.1 * charts.len().div_ceil(layout.per_row).max(1) as f64;
     let mut body = String::new();
     text(&mut body, (LEFT, 28.0), "heading", "start", heading);
-    text(&mut body, (LEFT, 48.0), "", "start", subheading);
+    for (i, line) in below.lines().enumerate() {
+        text(&mut body, (LEFT, 48.0 + SUBHEADING * i as f64), "", "start", line);
+    }
     for (i, chart) in charts.iter().enumerate() {
         let (column, row) = ((i % layout.per_row) as f64, (i / layout.per_row) as f64);
-        panel(&mut body, chart, (layout.panel.0 * column, HEADING + layout.panel.1 * row), &layout);
+        panel(&mut body, chart, &names, (layout.panel.0 * column, top + layout.panel.1 * row), &layout);
     }
     let height = bottom + legend(&mut body, charts, &names, width, bottom) + LEGEND_ROW;
     format!(
@@ -130,7 +145,7 @@ fn names(charts: &[Chart]) -> Vec<&Line> {
 }
 
 /// Draws a chart whose upper left corner is at `corner`.
-fn panel(out: &mut String, chart: &Chart, corner: (f64, f64), layout: &Layout) {
+fn panel(out: &mut String, chart: &Chart, names: &[&Line], corner: (f64, f64), layout: &Layout) {
     let (width, height) = (layout.panel.0 - LEFT - RIGHT, layout.panel.1 - TOP - BOTTOM);
     let at = |(x, y): (f64, f64)| (corner.0 + LEFT + x * width, corner.1 + TOP + (1.0 - y) * height);
     let ((left, top), (right, bottom)) = (at((0.0, 1.0)), at((1.0, 0.0)));
@@ -154,9 +169,10 @@ fn panel(out: &mut String, chart: &Chart, corner: (f64, f64), layout: &Layout) {
         band(out, line, chart.outline(line).into_iter().map(at));
     }
     for line in chart.lines.iter().rev() {
+        let number = names.iter().position(|known| known.name == line.name).unwrap_or(0);
         for piece in chart.pieces(line) {
             let spots: Vec<Spot> = piece.iter().map(|spot| placed(*spot, at)).collect();
-            polyline(out, line, &spots);
+            polyline(out, line, number, &spots);
         }
     }
 }
@@ -177,9 +193,13 @@ fn band(out: &mut String, line: &Line, outline: impl Iterator<Item = (f64, f64)>
     }
 }
 
-fn polyline(out: &mut String, line: &Line, spots: &[Spot]) {
+/// Draws a piece of the line that has this number in the legend.
+fn polyline(out: &mut String, line: &Line, number: usize, spots: &[Spot]) {
     let (color, path) = (line.color.hex(), path(spots));
-    let dash = if line.dashed { " stroke-dasharray=\"6 4\"" } else { "" };
+    let dash = match DASHES[number % DASHES.len()] {
+        "" => String::new(),
+        dash => format!(" stroke-dasharray=\"{dash}\""),
+    };
     let _ = writeln!(
         out,
         "<polyline class=\"line c{color}\" stroke=\"currentColor\" stroke-width=\"2\" stroke-linejoin=\"round\"{dash} points=\"{path}\"/>"
@@ -191,12 +211,14 @@ fn polyline(out: &mut String, line: &Line, spots: &[Spot]) {
         if diverged && (line.marked || begins) {
             cross(out, (x, y), line.color);
         } else if !diverged && (line.marked || spots.len() == 1) {
-            let _ = writeln!(
-                out,
-                "<circle class=\"c{color}\" fill=\"currentColor\" cx=\"{x:.1}\" cy=\"{y:.1}\" r=\"3.5\"/>"
-            );
+            mark(out, (x, y), line.color, number);
         }
     }
+}
+
+fn mark(out: &mut String, (x, y): (f64, f64), color: Color, number: usize) {
+    let (color, outline) = (color.hex(), MARKS[number % MARKS.len()]);
+    let _ = writeln!(out, "<path class=\"c{color}\" fill=\"currentColor\" d=\"M{x:.1} {y:.1}{outline}\"/>");
 }
 
 /// Corners of a line, without those that lie less than a pixel from the one before.
@@ -236,7 +258,10 @@ fn legend(out: &mut String, charts: &[Chart], names: &[&Line], width: f64, top: 
             continue;
         };
         let ends = [x, x + 26.0].map(|x| Spot { x, y: y - 4.0, diverged: false });
-        polyline(out, &Line { marked: false, ..(*line).clone() }, &ends);
+        polyline(out, &Line { marked: false, ..(*line).clone() }, i, &ends);
+        if line.marked {
+            mark(out, (x + 13.0, y - 4.0), line.color, i);
+        }
         text(out, (x + 34.0, y), "", "start", content);
     }
     LEGEND_ROW * texts.count().div_ceil(per_row) as f64
@@ -334,6 +359,21 @@ mod tests {
     }
 
     #[test]
+    fn a_name_has_its_own_dashes_and_marks_in_all_charts_and_in_the_legend() {
+        let of = |names: &[&str]| chart(names.iter().map(|name| up(name).marked()).collect());
+        let picture = svg("", "", &[of(&["first", "second"]), of(&["second", "third"])]);
+        // Two charts have it, and the legend; a line of each is of two points.
+        for (number, (strokes, marks)) in [(2, 3), (3, 5), (2, 3)].into_iter().enumerate() {
+            assert_eq!(picture.matches(MARKS[number]).count(), marks, "{number}: {picture}");
+            let dashes = |line: &&str| match DASHES[number] {
+                "" => !line.contains("dasharray"),
+                dash => line.contains(&format!("dasharray=\"{dash}\"")),
+            };
+            assert_eq!(picture.lines().filter(|line| line.starts_with("<polyline")).filter(dashes).count(), strokes);
+        }
+    }
+
+    #[test]
     fn rows_of_charts_share_one_legend_of_all_names() {
         let of = |names: &[&str]| chart(names.iter().map(|name| up(name)).collect());
         let charts = [of(&["first", "second"]), of(&["second"]), of(&["second", "third"])];
@@ -344,6 +384,16 @@ mod tests {
         // Two rows of panels under the heading, one row of the legend.
         assert!(picture.contains("viewBox=\"0 0 880 702\""), "{picture}");
         assert_eq!(svg("", "", &charts), svg_in_rows("", "", &charts, 3));
+    }
+
+    #[test]
+    fn a_subheading_that_is_wider_than_the_picture_goes_on_below() {
+        let words = "word ".repeat(30);
+        let picture = svg("", words.trim(), &[chart(vec![up("red")])]);
+        // 77 characters of 6.6 find room: 15 words a line, and another line is 16 higher.
+        assert!(picture.contains("viewBox=\"0 0 600 478\""), "{picture}");
+        let below = format!(">{}</text>", "word ".repeat(15).trim());
+        assert_eq!(picture.matches(&below).count(), 2, "{picture}");
     }
 
     #[test]

@@ -38,9 +38,9 @@ pub fn plot_rows(chart: &Chart, width: usize, height: usize) -> Vec<Vec<(String,
     let (width, height) = (width.max(20), height.max(4));
     let mut canvas = Canvas::new(width, height);
     let mut diverged = false;
-    for line in chart.lines.iter().rev() {
+    for (number, line) in chart.lines.iter().enumerate().rev() {
         for piece in chart.pieces(line) {
-            canvas.draw(&piece, line);
+            canvas.draw(&piece, line, number);
             diverged |= piece.iter().any(|spot| spot.diverged);
         }
     }
@@ -58,8 +58,8 @@ pub fn plot_rows(chart: &Chart, width: usize, height: usize) -> Vec<Vec<(String,
     }
     out.push(vec![text(format!("{:margin$} └{}", "", "─".repeat(width)))]);
     out.push(vec![text(format!("{:margin$}  {}", "", below(&x_ruler.ticks(6), width, &chart.x.label)))]);
-    let names = chart.lines.iter().map(|line| {
-        let stroke = stroke(line, &chart.pieces(line));
+    let names = chart.lines.iter().enumerate().map(|(number, line)| {
+        let stroke = stroke(number, &chart.pieces(line));
         let n_chars = (stroke.chars().count(), line.name.chars().count());
         let name = vec![(stroke, Some(line.color)), text(format!(" {}", line.name))];
         (name, n_chars.0 + 1 + n_chars.1)
@@ -70,19 +70,15 @@ pub fn plot_rows(chart: &Chart, width: usize, height: usize) -> Vec<Vec<(String,
     out
 }
 
-/// A line in the legend.
-fn stroke(line: &Line, pieces: &[Vec<Spot>]) -> String {
+/// The line of this number in the legend.
+fn stroke(number: usize, pieces: &[Vec<Spot>]) -> String {
     let is_dotted = !pieces.is_empty() && pieces.iter().all(|piece| piece.len() == 1);
-    match (is_dotted, line.dashed) {
-        (true, dashed) => dot(dashed).to_string(),
-        (false, true) => "╍╍".to_owned(),
-        (false, false) => "━━".to_owned(),
-    }
+    if is_dotted { dot(number).to_string() } else { "━━".to_owned() }
 }
 
-/// A point by itself.
-fn dot(dashed: bool) -> char {
-    if dashed { '◦' } else { '•' }
+/// A point by itself, of the line of this number.
+fn dot(number: usize) -> char {
+    ['•', '◦', '▪', '▫'][number % 4]
 }
 
 /// Names in as many rows as they need; each comes with its width.
@@ -140,7 +136,7 @@ impl Canvas {
         Self { width, height, cells: vec![empty; width * height] }
     }
 
-    fn draw(&mut self, spots: &[Spot], line: &Line) {
+    fn draw(&mut self, spots: &[Spot], line: &Line, number: usize) {
         let (right, bottom) = ((self.width * 2 - 1) as f64, (self.height * 4 - 1) as f64);
         let place = |spot: &Spot| (spot.x * right, (1.0 - spot.y) * bottom);
         let mut previous = spots.first().map(place);
@@ -155,7 +151,7 @@ impl Canvas {
             previous = Some((x, y));
             let (column, row) = (x.round() as usize / 2, y.round() as usize / 4);
             if let Some(cell) = self.cells.get_mut(row * self.width + column).filter(|cell| cell.mark != Some('×')) {
-                let alone = (spots.len() == 1).then(|| dot(line.dashed));
+                let alone = (spots.len() == 1).then(|| dot(number));
                 cell.mark = if spot.diverged { Some('×') } else { alone.or(cell.mark) };
             }
         }
@@ -236,8 +232,9 @@ mod tests {
         let text = plot(&dots, 20, 5, false);
         assert_eq!(text.matches('•').count(), 4, "{text}");
         assert!(text.ends_with("• up\n"), "{text}");
-        dots.lines[0].dashed = true;
-        assert_eq!(plot(&dots, 20, 5, false).matches('◦').count(), 4);
+        dots.lines.push(Line { name: "others".into(), points: vec![(1.0, 5.0)], ..dots.lines[0].clone() });
+        let text = plot(&dots, 20, 5, false);
+        assert_eq!((text.matches('•').count(), text.matches('◦').count()), (4, 2), "{text}");
     }
 
     #[test]

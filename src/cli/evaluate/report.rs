@@ -9,7 +9,8 @@ use super::words::pooled_in_words;
 use crate::cli::decider::shown;
 use crate::cli::grid::drawn;
 use crate::cli::setting::in_words;
-use qgd::report::{Axis, Chart, Color, Line, svg_in_rows, tell_apart};
+use qgd::report::{Axis, Chart, Color, Line, svg_in_rows};
+use qgd::words::counted;
 use serde::Serialize;
 
 /// What the ratios in the JSON file are.
@@ -140,12 +141,16 @@ impl Report {
                 self.suite
             );
         }
-        let n_seeds = self.problems.iter().map(|problem| problem.runs.seeds.len()).max().unwrap_or(0);
+        let seeds = self.seeds_in_words();
         format!(
-            "A quick look at {name} on the small tasks of {}: {n_seeds} seeds, rivals tried at one start a decade\n\
+            "A quick look at {name} on the small tasks of {}: {seeds}, rivals tried at one start a decade\n\
              and not refined. It shows what happens from which start; who wins takes the whole evaluation.\n",
             self.suite
         )
+    }
+
+    fn seeds_in_words(&self) -> String {
+        counted(self.problems.iter().map(|problem| problem.runs.seeds.len()).max().unwrap_or(0), "seed")
     }
 
     /// What became of the changes of weight matrices; empty where nothing did.
@@ -193,10 +198,10 @@ impl Report {
             .iter()
             .filter(|problem| Some(problem.row_of_panels()) == first.map(ProblemReport::row_of_panels))
             .count();
-        let n_seeds = self.problems.iter().map(|problem| problem.runs.seeds.len()).max().unwrap_or(0);
         let about = format!(
-            "{}: training loss after the last step over the learning rate at the start, geometric mean of {n_seeds} seeds",
-            self.suite
+            "{}: training loss after the last step over the learning rate at the start, geometric mean of {}",
+            self.suite,
+            self.seeds_in_words()
         );
         svg_in_rows(&format!("{} from every start", shown(&self.controller.name)), &about, &charts, per_row)
     }
@@ -209,8 +214,7 @@ impl Report {
             let places = starts.into_iter().map(|start| (start.lr, start.train_loss, seeds(start)));
             Line::over_seeds(&shown(&method.name), Color::of_method(&method.name), places).marked()
         };
-        let mut lines: Vec<Line> = runs.methods.iter().map(line).collect();
-        tell_apart(&mut lines);
+        let lines = runs.methods.iter().map(line).collect();
         Chart {
             title: format!("{}, {} steps of {}{}", runs.task, runs.steps, runs.optimizer, in_words(&runs.conditioning)),
             x: Axis::log("learning rate at the start"),

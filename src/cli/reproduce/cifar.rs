@@ -47,6 +47,18 @@ impl Archive {
         folder.is_dir().then_some(Self { is_original })
     }
 
+    /// What pictures are read where this archive was found, or none.
+    pub fn in_words(archive: Option<Self>) -> &'static str {
+        match archive {
+            None => "pictures of the first 4,000 of the published archive, as they were published (no JPEG)",
+            Some(Self { is_original: true }) => "pictures of the published archive",
+            Some(Self { is_original: false }) => {
+                "pictures of an archive that **is not the published one**: its first picture is another, as where it was \
+                 made of JPEG pictures, which are lossy. No accuracy on them can be compared with a published one"
+            }
+        }
+    }
+
     /// Makes a task read the archive.
     pub fn replace(self, task: &mut TaskSpec) {
         task.data.path = FOLDER.into();
@@ -64,6 +76,8 @@ mod tests {
         assert_eq!(Archive::in_folder(&folder.path().join("none")), None);
         assert_eq!(Archive::in_folder(folder.path()), Some(Archive { is_original: false }));
         std::fs::write(folder.path().join(FILES[0]), [6; PICTURE]).unwrap();
-        assert_eq!(Archive::in_folder(folder.path()), Some(Archive { is_original: false }));
+        let other = Archive::in_folder(folder.path());
+        assert_eq!(other, Some(Archive { is_original: false }));
+        assert!(Archive::in_words(other).contains("is not the published one"));
     }
 }

@@ -191,7 +191,7 @@ impl StudyScene {
         let chart = |i: usize| {
             let mut lines = vec![dots("complete", Color::BLUE, &self.complete[i])];
             if i == 0 && !self.pruned.points().is_empty() {
-                lines.push(dots("pruned", Color::GRAY, &self.pruned).dashed());
+                lines.push(dots("pruned", Color::GRAY, &self.pruned));
             }
             if self.directions.len() == 1 {
                 lines.insert(0, Curved::new("best so far", Color::MANY[2], self.best_so_far.points()));
@@ -326,7 +326,7 @@ mod tests {
             "     2  failed: exit code 7: \\u001b[2Jno lr\n".to_owned(),
             "4/10 trials  40 %".to_owned(),
             "WARN a\\u001bc\n".to_owned(),
-            "━━ best so far   • complete   × diverged".to_owned(),
+            "━━ best so far   ◦ complete   × diverged".to_owned(),
         ] {
             assert!(text.contains(&needle), "'{needle}' is not in\n{text}");
         }

@@ -172,8 +172,7 @@ fn curves(results: &Results, size: Size) -> Vec<Chart> {
 }
 
 fn styled(technique: usize, points: Vec<(f64, f64)>) -> Line {
-    let line = Line::new(TECHNIQUES[technique].name, Color::MANY[technique], points);
-    if technique.is_multiple_of(2) { line } else { line.dashed() }
+    Line::new(TECHNIQUES[technique].name, Color::MANY[technique], points)
 }
 
 fn cost(results: &Results, document: &mut Document) {

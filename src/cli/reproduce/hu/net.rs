@@ -1,4 +1,4 @@
-//! The objective nets: full batches of CIFAR-10, minimized by plain or by Q-gradient descent.
+//! The objective nets: full and large batches of CIFAR-10, minimized by plain or by Q-gradient descent.
 
 use super::STEPS;
 use super::variants::Controlled;
@@ -7,7 +7,7 @@ use crate::cli::reproduce::cifar::Archive;
 use crate::cli::reproduce::lab::Lab;
 use anyhow::Context;
 use qgd::controller::Controller;
-use qgd::data::Dataset;
+use qgd::data::{Batches, Dataset};
 use qgd::dqn::Judge;
 use qgd::driver::{DriverConfig, LineSearchConfig, Pilot};
 use qgd::nets::{Mode, Net, TensorSplit, evaluate};
@@ -24,11 +24,27 @@ use tch::nn::VarStore;
 const ALPHA: f64 = 1.0;
 /// λ_c, as PyTorch counts it (2 λ); the paper names no number.
 const WEIGHT_DECAY: f64 = 0.01;
-/// Hidden layers of the objective nets: the one that the agent is trained on, and the deeper one of section 4.2.
-const SHAPES: [&[usize]; 2] = [&[100], &[100, 50]];
+/// The objective nets of the learning rate.
+const NETS: [NetOf; 3] = [
+    // The one that the agent is trained on.
+    NetOf { hidden: &[100], batch: None },
+    // The deeper one of section 4.2.
+    NetOf { hidden: &[100, 50], batch: None },
+    NetOf { hidden: &[100], batch: Some(10) },
+];
+
+/// An objective net, and what a step sees.
+struct NetOf {
+    hidden: &'static [usize],
+    /// One part in so many of the training pictures, drawn anew for every step; None: all of them.
+    batch: Option<usize>,
+}
+
 /// Pictures and nets.
 pub struct Objective {
     pub controls: Controlled,
+    /// Which pictures these are, in words.
+    pub pictures: &'static str,
     task: TaskSpec,
     data: BTreeMap<u64, Dataset>,
     /// What tells the data from any other.
@@ -38,7 +54,7 @@ pub struct Objective {
 /// One run of gradient descent.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct Searched {
-    /// Training loss at every candidate; None where it is not finite.
+    /// Loss of the batch at every candidate; None where it is not finite.
     pub losses: Vec<Option<f64>>,
     /// Value that is moved, α or the weight decay, of the step to the next candidate.
     pub moved: Vec<f64>,
@@ -97,24 +113,25 @@ impl Objective {
         let own = TaskSpec::parse(text, &task.file).map_err(Failure::bad_input)?;
         (task.net, task.train) = (own.net, own.train);
         (task.data.standardize, task.data.limit, task.data.split) = (false, limit, split);
-        if let Some(archive) = archive {
-            archive.replace(&mut task);
-        }
+        archive.into_iter().for_each(|archive| archive.replace(&mut task));
         let key = format!("{:016x} {limit:?} {split:?}", lab.machine().fingerprint(&task)?);
         let load = |seed| Ok((seed, lab.machine().dataset(&task, seed)?));
         let data = lab.seeds().into_iter().map(load).collect::<Result<_, Failure>>()?;
-        Ok(Self { controls, task, data, key })
+        Ok(Self { controls, pictures: Archive::in_words(archive), task, data, key })
     }
 
     /// Number of objective nets that the greedy policy is tried on.
     pub fn n_nets(&self) -> usize {
-        if self.controls == Controlled::Lr { SHAPES.len() } else { 1 }
+        if self.controls == Controlled::Lr { NETS.len() } else { 1 }
     }
 
-    /// Sizes of a net, in words.
-    pub fn net_in_words(net: usize) -> String {
-        let hidden: Vec<String> = SHAPES[net].iter().map(usize::to_string).collect();
-        format!("3072×{}×10", hidden.join("×"))
+    /// Sizes of each net of the learning rate and of its batches, in words.
+    pub fn nets_in_words() -> [String; NETS.len()] {
+        NETS.map(|net| {
+            let hidden: Vec<String> = net.hidden.iter().map(usize::to_string).collect();
+            let batch = net.batch.map_or(String::new(), |part| format!(", batches of 1/{part}"));
+            format!("3072×{}×10{batch}", hidden.join("×"))
+        })
     }
 
     /// Sizes of the splits: training, validation, test.
@@ -158,11 +175,12 @@ impl Objective {
         Start { config, bounds, judge: Judge::Loss, init: "init", net: 0, seed: 0, n_steps: STEPS - 1 }
     }
 
-    /// One run. Everything random in it are the initial weights.
+    /// One run. Everything random in it are the initial weights, and the batches where they are not full.
     pub fn search(&self, lab: &Lab, policy: impl Policy + 'static, start: &Start<'_>) -> Result<Searched, Failure> {
         let data = self.data.get(&start.seed).with_context(|| format!("no data for seed {}", start.seed))?;
         let mut spec = self.task.net.clone();
-        spec.hidden = SHAPES[start.net].to_vec();
+        let of = &NETS[start.net];
+        spec.hidden = of.hidden.to_vec();
         let vs = VarStore::new(lab.device);
         let net = Net::build(&spec, &vs.root(), data, &mut stream(start.seed, start.init))?;
         let weight_decay = if self.controls == Controlled::Lambda { WEIGHT_DECAY } else { 0.0 };
@@ -172,10 +190,12 @@ impl Objective {
         let train = TensorSplit::new(&data.train, lab.device)?;
         let held_out =
             (start.judge != Judge::Loss).then(|| TensorSplit::new(&data.validation, lab.device)).transpose()?;
+        let n = data.train.len();
+        let mut batches = Batches::new(start.seed, n, of.batch.map_or(0, |part| n.div_ceil(part)))?;
         let (mut losses, mut moved, mut judged) = (Vec::new(), Vec::new(), Vec::new());
         let mut unused = stream(start.seed, "dropout");
         for _ in 0..start.n_steps {
-            let (inputs, targets) = train.batch(None)?;
+            let (inputs, targets) = train.batch(batches.draw().as_deref())?;
             let output = net.forward(&inputs, Mode::Train(&mut unused))?;
             let loss = net.training_loss(train.kind, &output, &targets)?;
             let value = loss.f_double_value(&[])?;

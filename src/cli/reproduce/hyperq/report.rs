@@ -123,8 +123,7 @@ impl Results<'_> {
         let chart = |(problem, net): (usize, &SmallNet)| {
             let lines = shown.into_iter().enumerate().map(|(i, method)| {
                 let points = (1..=self.n_trials).map(|n| (n as f64, median(&self.after(problem, method, n)))).collect();
-                let line = Line::new(METHODS[method].name, Color::MANY[i], points);
-                if i % 2 == 0 { line } else { line.dashed() }
+                Line::new(METHODS[method].name, Color::MANY[i], points)
             });
             let lines = lines.collect();
             Chart { title: net.name.to_owned(), x: Axis::linear("trials"), y: Axis::log("validation loss"), lines }

@@ -114,18 +114,8 @@ impl Problem {
         let archive = Archive::find(lab);
         Self::new(lab, ("CIFAR-10", "cifar-cnn"), convolutional(lab.quick()), published, |task| {
             task.data.limit = lab.either(None, Some(2000));
-            let Some(archive) = archive else {
-                return "pictures of the first 4,000 of the published archive, as they were published (no JPEG)"
-                    .to_owned();
-            };
-            archive.replace(task);
-            if archive.is_original {
-                "pictures of the published archive".to_owned()
-            } else {
-                "pictures of an archive that **is not the published one**: its first picture is another, as where it was \
-                 made of JPEG pictures, which are lossy. No accuracy on them can be compared with a published one"
-                    .to_owned()
-            }
+            archive.into_iter().for_each(|archive| archive.replace(task));
+            Archive::in_words(archive).to_owned()
         })
     }
 

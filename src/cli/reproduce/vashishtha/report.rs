@@ -214,8 +214,7 @@ impl Results<'_> {
         let chart = |(i, problem): (usize, &Problem)| {
             let lines = shown.iter().zip(Color::MANY).map(|(&method, color)| {
                 let points = (1..=self.n_trials).map(|n| (n as f64, median(&self.after(i, method, n)))).collect();
-                let line = Line::new(METHODS[method].name, color, points);
-                if method == READINGS[1] { line.dashed() } else { line }
+                Line::new(METHODS[method].name, color, points)
             });
             let lines = lines.collect();
             Chart {
