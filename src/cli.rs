@@ -66,9 +66,12 @@ mod without_torch;
 
 use clap::{Parser, Subcommand};
 use failure::Failure;
+use qgd::words::plain;
 use std::io;
 use std::process::ExitCode;
-use tracing_subscriber::EnvFilter;
+use tracing_subscriber::filter::{LevelFilter, Targets};
+use tracing_subscriber::layer::SubscriberExt;
+use tracing_subscriber::util::SubscriberInitExt;
 
 /// Training that tunes itself: a small deep Q-network moves the learning rate while your net trains.
 #[derive(Parser)]
@@ -169,6 +172,28 @@ impl Command {
     }
 }
 
+/// Writes what the library has to say to stderr: what RUST_LOG asks for (`qgd=debug`), or else these targets.
+fn tell_events_to_stderr(unless_asked: &str) {
+    let asked = std::env::var("RUST_LOG").unwrap_or_default();
+    let asked = if asked.is_empty() { unless_asked } else { &asked };
+    let (targets, error) = match asked.parse::<Targets>() {
+        Ok(targets) => (targets, None),
+        Err(error) => (Targets::new().with_default(LevelFilter::WARN), Some(error)),
+    };
+    let stderr = tracing_subscriber::fmt()
+        .with_writer(|| console::Stderr)
+        .with_ansi(console::is_colored(&io::stderr()))
+        .with_max_level(LevelFilter::TRACE)
+        .finish();
+    stderr.with(targets).init();
+    if let Some(error) = error {
+        let asked = plain(asked);
+        tracing::warn!(
+            "RUST_LOG is `{asked}`, which stands for nothing ({error}); it takes levels (warn) and targets (qgd=debug)"
+        );
+    }
+}
+
 /// Parses the arguments of the program, does what they say, and reports how it ended.
 pub fn main() -> ExitCode {
     if let Some(topic) = help::asked_for(std::env::args_os().skip(1)) {
@@ -183,10 +208,7 @@ pub fn main() -> ExitCode {
     } else {
         "warn"
     };
-    let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new(quiet));
-    let stderr =
-        tracing_subscriber::fmt().with_writer(|| console::Stderr).with_ansi(console::is_colored(&io::stderr()));
-    stderr.with_env_filter(filter).init();
+    tell_events_to_stderr(quiet);
     match cli.command.run() {
         Ok(()) => ExitCode::SUCCESS,
         Err(failure) => {

@@ -43,6 +43,21 @@ fn everything_that_has_a_name_is_listed_with_a_sentence() {
 }
 
 #[test]
+fn a_log_filter_that_says_nothing_is_named_and_changes_nothing() {
+    let sandbox = Sandbox::new();
+    let list = |filter: &str| {
+        let output = sandbox.command(&["list", "pruners"]).env("RUST_LOG", filter).output().unwrap();
+        assert!(output.status.success(), "{output:?}");
+        (String::from_utf8(output.stdout).unwrap(), String::from_utf8(output.stderr).unwrap())
+    };
+    let (listed, told) = list("qgd=loud");
+    assert!(told.contains("RUST_LOG is `qgd=loud`") && told.contains("qgd=debug"), "{told}");
+    for sound in ["", "debug", "qgd=debug,warn"] {
+        assert_eq!(list(sound), (listed.clone(), String::new()), "{sound}");
+    }
+}
+
+#[test]
 fn every_controller_says_where_it_can_be_used_and_the_others_are_refused_in_words_of_the_command_line() {
     let sandbox = Sandbox::new();
     let lists: serde_json::Value =
