@@ -8,12 +8,14 @@ use crate::cli::failure::Failure;
 use crate::cli::progress::Progress;
 use crate::cli::run::Run;
 use crate::cli::setting::Machine;
+use anyhow::Context;
 use qgd::data::Dataset;
 use qgd::schedule::Schedule;
 use qgd::task::TaskSpec;
 use qgd::words::counted;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
+use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::atomic::{AtomicU64, Ordering};
 use tch::Device;
@@ -25,6 +27,9 @@ pub struct Lab<'a> {
     pub device: Device,
     kept: Kept,
 }
+
+/// Data, as each of the seeds splits them.
+pub struct Splits(BTreeMap<u64, Dataset>);
 
 /// Number of units that are done.
 pub struct Counter {
@@ -101,12 +106,26 @@ impl<'a> Lab<'a> {
         self.kept.unit(&format!("{} {} {key}", self.paper, env!("CARGO_PKG_VERSION")), work)
     }
 
+    /// The data of a task, as each of the seeds splits them.
+    pub fn splits(&self, task: &TaskSpec) -> Result<Splits, Failure> {
+        let load = |seed| Ok((seed, self.machine().dataset(task, seed)?));
+        self.seeds().into_iter().map(load).collect::<Result<_, Failure>>().map(Splits)
+    }
+
     /// Trains the net of a task to its end, at a constant rate. The seed makes the initial weights and the batches.
-    pub fn trained(&self, task: &TaskSpec, data: &Dataset, seed: u64) -> Result<Run, Failure> {
+    /// `after_step` sees the net after each step, whose number it gets.
+    pub fn trained(
+        &self,
+        task: &TaskSpec,
+        data: &Dataset,
+        seed: u64,
+        mut after_step: impl FnMut(&mut Run, u64) -> Result<(), Failure>,
+    ) -> Result<Run, Failure> {
         task.check().map_err(Failure::bad_input)?;
         let mut run = Run::new(task, data, &Decider::Schedule(Schedule::Constant), seed, self.device)?;
-        for _ in 0..task.train.steps {
+        for step in 1..=task.train.steps {
             _ = run.step()?;
+            after_step(&mut run, step)?;
         }
         Ok(run)
     }
@@ -123,6 +142,23 @@ impl<'a> Lab<'a> {
             0 => "nothing was finished yet; the same line begins anew".to_owned(),
             _ => format!("{path} has {kept}; the same line goes on from there"),
         }
+    }
+}
+
+impl Splits {
+    /// The data as this seed splits them.
+    pub fn of(&self, seed: u64) -> Result<&Dataset, Failure> {
+        Ok(self.0.get(&seed).with_context(|| format!("no data for seed {seed}"))?)
+    }
+
+    /// The data as the first seed splits them: sizes and kinds are those of all.
+    pub fn first(&self) -> Option<&Dataset> {
+        self.0.values().next()
+    }
+
+    /// Numbers of examples to train, to validate and to test by.
+    pub fn sizes(&self) -> [usize; 3] {
+        self.first().map_or([0; 3], |data| [data.train.len(), data.validation.len(), data.test.len()])
     }
 }
 

@@ -1,19 +1,15 @@
 //! A net with one hidden layer, four of whose hyperparameters are chosen from lists of ten values each: what Mohamed and
 //! others tune (sections 3.1, 3.2 and 3.4 of their paper), and a problem that tuners can be compared on.
 
-use super::lab::Lab;
+use super::lab::{Lab, Splits};
 use super::studies::{Params, Told};
-use crate::cli::decider::Decider;
 use crate::cli::failure::Failure;
 use crate::cli::run::Run;
-use anyhow::Context;
-use qgd::data::{Dataset, Inputs, TargetKind};
-use qgd::schedule::Schedule;
+use qgd::data::{Inputs, TargetKind};
 use qgd::task::{Activation, NetKind, NetSpec, OptimizerKind, TaskSpec, TrainSpec};
 use qgd::torch::Conditioning;
 use qgd::tuner::{Distribution, Parameter, Space, Value};
 use serde::{Deserialize, Serialize};
-use std::collections::BTreeMap;
 use std::path::Path;
 
 /// The lists of section 3.2, in ascending order. A parameter is a place in its list.
@@ -32,7 +28,7 @@ pub struct SmallNet {
     /// Number of examples that are used, where that is not all of them.
     pub limit: Option<usize>,
     task: TaskSpec,
-    data: BTreeMap<u64, Dataset>,
+    pub data: Splits,
     /// Tells the content of its files from any other.
     fingerprint: u64,
 }
@@ -82,14 +78,13 @@ impl SmallNet {
         (task.data.split, task.data.limit) = (SPLIT, limit);
         (task.net.kind, task.net.activation) = (NetKind::Mlp, Activation::Relu);
         let fingerprint = lab.machine().fingerprint(&task)?;
-        let load = |seed| Ok((seed, lab.machine().dataset(&task, seed)?));
-        let data = lab.seeds().into_iter().map(load).collect::<Result<_, Failure>>()?;
+        let data = lab.splits(&task)?;
         Ok(Self { name, limit, task, data, fingerprint })
     }
 
     /// Numbers of training examples, of inputs, and of classes (0: regression).
     pub fn facts(&self) -> [u64; 3] {
-        let Some(data) = self.data.values().next() else { return [0; 3] };
+        let Some(data) = self.data.first() else { return [0; 3] };
         let n_in = match &data.train.inputs {
             Inputs::Float { shape, .. } => shape.iter().product(),
             Inputs::Tokens { length, .. } => *length,
@@ -137,39 +132,26 @@ impl SmallNet {
         mut train: TrainSpec,
         mut after_epoch: impl FnMut(&mut Run) -> Result<(), Failure>,
     ) -> Result<Losses, Failure> {
-        let data = self.data(seed)?;
+        let data = self.data.of(seed)?;
         let (n, epoch) = (data.train.len(), self.steps_of_an_epoch(seed, train.batch_size)?);
         // A batch that holds all examples is the whole split.
         train.batch_size = if train.batch_size >= n { 0 } else { train.batch_size };
         train.steps = EPOCHS as u64 * epoch;
         let task = TaskSpec { net, train, ..self.task.clone() };
-        task.check().map_err(Failure::bad_input)?;
-        let mut run = Run::new(&task, data, &Decider::Schedule(Schedule::Constant), seed, lab.device)?;
-        for done in 1..=task.train.steps {
-            _ = run.step()?;
-            if done % epoch == 0 {
-                after_epoch(&mut run)?;
-            }
-        }
-        let scores = run.evaluate(data)?;
+        let after_step = |run: &mut Run, step: u64| if step.is_multiple_of(epoch) { after_epoch(run) } else { Ok(()) };
+        let scores = lab.trained(&task, data, seed, after_step)?.evaluate(data)?;
         let finite = |loss: f64| Some(loss).filter(|loss| loss.is_finite());
         Ok(Losses { validation: finite(scores.validation.loss), test: finite(scores.test.loss) })
     }
 
     /// Number of steps in which a net sees as many examples as there are.
     pub fn steps_of_an_epoch(&self, seed: u64, batch_size: usize) -> Result<u64, Failure> {
-        Ok(self.data(seed)?.train.len().div_ceil(batch_size) as u64)
-    }
-
-    /// The data as this seed splits them.
-    pub fn data(&self, seed: u64) -> Result<&Dataset, Failure> {
-        Ok(self.data.get(&seed).with_context(|| format!("no data for seed {seed}"))?)
+        Ok(self.data.of(seed)?.train.len().div_ceil(batch_size) as u64)
     }
 
     /// What is read of the data, in words.
     pub fn size_in_words(&self) -> String {
-        let n = self.data.values().map(|data| data.train.len() + data.validation.len() + data.test.len()).max();
-        format!("{} examples of {}", n.unwrap_or(0), self.name)
+        format!("{} examples of {}", self.data.sizes().iter().sum::<usize>(), self.name)
     }
 }
 

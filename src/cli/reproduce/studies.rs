@@ -91,10 +91,14 @@ pub fn best<'t, T: Told + 't>(trials: impl IntoIterator<Item = &'t Tried<T>>) ->
     whole.min_by(|a, b| a.outcome.told().total_cmp(&b.outcome.told()))
 }
 
+/// What a comparison counts: 1 where the first loss is the lower one, 0.5 where they are the same.
+pub fn win(own: f64, rival: f64) -> f64 {
+    if own < rival { 1.0 } else { 0.5 * f64::from(u8::from(own <= rival)) }
+}
+
 /// Of all pairs of a study of one method and a study of its rival, the share in which the first has the lower loss, ties
 /// counted half (Vargha and Delaney 2000).
 pub fn wins(own: &[f64], rival: &[f64]) -> f64 {
-    let win = |a: f64, b: f64| if a < b { 1.0 } else { 0.5 * f64::from(u8::from(a <= b)) };
     mean(own.iter().flat_map(|&a| rival.iter().map(move |&b| win(a, b))))
 }
 

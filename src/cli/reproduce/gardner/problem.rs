@@ -65,8 +65,8 @@ impl Size {
     }
 
     /// The finest grid of at most `n` points: again and again the parameter with the fewest values, the most important of
-    /// several, gets one more, as long as `n` points pay for it. Values lie in the middle of equal parts of the range. What has one value alone is left out, and stays as
-    /// it is.
+    /// several, gets one more, as long as `n` points pay for it. Values lie in the middle of equal parts of the range. What
+    /// has one value alone is left out, and stays as it is.
     pub fn grid(self, n: usize) -> Result<Space, Failure> {
         let parameters = self.parameters();
         let most = |i: usize| parameters[i].distribution.n_values().unwrap_or(u64::MAX);
@@ -141,7 +141,7 @@ impl Problem {
     fn trained(&self, lab: &Lab, seed: u64, params: &Params) -> Result<Course, Failure> {
         let task = self.keys.task(params).map_err(Failure::BadInput)?;
         let steps_of_an_epoch = self.net.steps_of_an_epoch(seed, task.train.batch_size)?;
-        let validation = TensorSplit::new(&self.net.data(seed)?.validation, lab.device)?;
+        let validation = TensorSplit::new(&self.net.data.of(seed)?.validation, lab.device)?;
         let mut by_epoch = Vec::with_capacity(EPOCHS);
         let losses = self.net.train(lab, seed, task.net, task.train, |run| {
             by_epoch.push(Some(run.score(&validation)?.loss).filter(|loss| loss.is_finite()));

@@ -4,7 +4,7 @@ use super::clock::makespan;
 use super::problem::{Course, Size};
 use super::{Finished, RANDOM, Taught, WORKERS, Way, lag};
 use crate::cli::reproduce::small_net::SmallNet;
-use crate::cli::reproduce::studies::{Told, Tried, best};
+use crate::cli::reproduce::studies::{Told, Tried, best, win};
 use qgd::statistics::{counted_loss, loss_ratio, mean, median};
 
 /// Number of trials after which a technique has hardly begun.
@@ -113,8 +113,7 @@ impl Results {
 
 /// Share of these ratios that are below 1, those that are 1 counted half.
 pub fn wins(ratios: &[f64]) -> f64 {
-    let win = |ratio: f64| if ratio < 1.0 { 1.0 } else { 0.5 * f64::from(u8::from(ratio <= 1.0)) };
-    mean(ratios.iter().copied().map(win))
+    mean(ratios.iter().map(|&ratio| win(ratio, 1.0)))
 }
 
 pub fn percent(share: f64) -> String {

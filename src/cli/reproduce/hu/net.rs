@@ -4,10 +4,9 @@ use super::STEPS;
 use super::variants::Controlled;
 use crate::cli::failure::Failure;
 use crate::cli::reproduce::cifar::Archive;
-use crate::cli::reproduce::lab::Lab;
-use anyhow::Context;
+use crate::cli::reproduce::lab::{Lab, Splits};
 use qgd::controller::Controller;
-use qgd::data::{Batches, Dataset};
+use qgd::data::Batches;
 use qgd::dqn::Judge;
 use qgd::driver::{DriverConfig, LineSearchConfig, Pilot};
 use qgd::nets::{Mode, Net, TensorSplit, evaluate};
@@ -16,7 +15,6 @@ use qgd::task::TaskSpec;
 use qgd::torch::{Algorithm, OptimConfig, Optimizer, QLineSearch};
 use qgd::{Action, Decision, Policy, Reason, Signals};
 use serde::{Deserialize, Serialize};
-use std::collections::BTreeMap;
 use std::path::Path;
 use tch::nn::VarStore;
 
@@ -46,7 +44,7 @@ pub struct Objective {
     /// Which pictures these are, in words.
     pub pictures: &'static str,
     task: TaskSpec,
-    data: BTreeMap<u64, Dataset>,
+    data: Splits,
     /// What tells the data from any other.
     key: String,
 }
@@ -115,8 +113,7 @@ impl Objective {
         (task.data.standardize, task.data.limit, task.data.split) = (false, limit, split);
         archive.into_iter().for_each(|archive| archive.replace(&mut task));
         let key = format!("{:016x} {limit:?} {split:?}", lab.machine().fingerprint(&task)?);
-        let load = |seed| Ok((seed, lab.machine().dataset(&task, seed)?));
-        let data = lab.seeds().into_iter().map(load).collect::<Result<_, Failure>>()?;
+        let data = lab.splits(&task)?;
         Ok(Self { controls, pictures: Archive::in_words(archive), task, data, key })
     }
 
@@ -136,8 +133,7 @@ impl Objective {
 
     /// Sizes of the splits: training, validation, test.
     pub fn sizes(&self) -> [usize; 3] {
-        let data = self.data.values().next();
-        data.map_or([0; 3], |data| [data.train.len(), data.validation.len(), data.test.len()])
+        self.data.sizes()
     }
 
     /// What tells runs on this objective from others.
@@ -177,7 +173,7 @@ impl Objective {
 
     /// One run. Everything random in it are the initial weights, and the batches where they are not full.
     pub fn search(&self, lab: &Lab, policy: impl Policy + 'static, start: &Start<'_>) -> Result<Searched, Failure> {
-        let data = self.data.get(&start.seed).with_context(|| format!("no data for seed {}", start.seed))?;
+        let data = self.data.of(start.seed)?;
         let mut spec = self.task.net.clone();
         let of = &NETS[start.net];
         spec.hidden = of.hidden.to_vec();

@@ -3,16 +3,14 @@
 use crate::cli::failure::Failure;
 use crate::cli::keys::Keys;
 use crate::cli::reproduce::cifar::Archive;
-use crate::cli::reproduce::lab::Lab;
+use crate::cli::reproduce::lab::{Lab, Splits};
 use crate::cli::reproduce::studies::{Params, Told};
-use anyhow::Context;
 use qgd::data::{DataSpec, Dataset, Format, Inputs, Split};
 use qgd::nets::TensorSplit;
 use qgd::rng::fnv1a;
 use qgd::task::{NetKind, NetSpec, TaskSpec};
 use qgd::tuner::{Distribution, Parameter, Point, Space, Value};
 use serde::{Deserialize, Serialize};
-use std::collections::BTreeMap;
 use std::path::Path;
 use std::time::Instant;
 
@@ -36,7 +34,7 @@ pub struct Problem {
     pub published: &'static [(usize, f64)],
     keys: Keys,
     spec: DataSpec,
-    data: BTreeMap<u64, Dataset>,
+    data: Splits,
     /// Tells the content of its files from any other.
     fingerprint: u64,
 }
@@ -143,8 +141,7 @@ impl Problem {
         task.data.split = lab.either(task.data.split, QUICK_SPLIT);
         let about = change(&mut task);
         let fingerprint = lab.machine().fingerprint(&task)?;
-        let load = |seed| Ok((seed, lab.machine().dataset(&task, seed)?));
-        let data = lab.seeds().into_iter().map(load).collect::<Result<_, Failure>>()?;
+        let data = lab.splits(&task)?;
         let epochs = lab.either(EPOCHS, QUICK_EPOCHS);
         Ok(Self { name, about, lists, epochs, published, keys, spec: task.data, data, fingerprint })
     }
@@ -183,10 +180,6 @@ impl Problem {
         values.join(", ")
     }
 
-    fn of_seed(&self, seed: u64) -> Result<&Dataset, Failure> {
-        Ok(self.data.get(&seed).with_context(|| format!("no data for seed {seed}"))?)
-    }
-
     fn task(&self, params: &Params, data: &Dataset) -> Result<TaskSpec, Failure> {
         let mut task = self.keys.task(&self.values(params)).map_err(Failure::BadInput)?;
         task.data = self.spec.clone();
@@ -197,14 +190,14 @@ impl Problem {
     /// Trains the net of a trial, unless that was done before. The seed splits the data, and makes the initial weights
     /// and the batches.
     pub fn scores(&self, lab: &Lab, seed: u64, params: &Params) -> Result<Scores, Failure> {
-        let data = self.of_seed(seed)?;
+        let data = self.data.of(seed)?;
         let task = self.task(params, data)?;
         let settings = fnv1a(format!("{:?}", task.settings()).as_bytes());
         let (name, fingerprint, words) = (self.name, self.fingerprint, self.in_words(params));
         let key = format!("{name} {fingerprint:016x} task {settings:016x} seed {seed}: {words}");
         lab.unit(&key, || {
             let start = Instant::now();
-            let mut run = lab.trained(&task, data, seed)?;
+            let mut run = lab.trained(&task, data, seed, |_, _| Ok(()))?;
             let mut accuracy = |split: &Split| -> Result<Option<f64>, Failure> {
                 let score = run.score(&TensorSplit::new(split, lab.device)?)?;
                 Ok(score.accuracy.filter(|_| score.loss.is_finite()))
@@ -222,13 +215,12 @@ impl Problem {
             let n_examples = task.train.steps as f64 * task.train.batch_size as f64;
             Some(1e-9 * n_examples * multiplications(&task.net, &data.train.inputs, data.n_outputs) as f64)
         };
-        self.data.values().next().and_then(work).unwrap_or(f64::NAN)
+        self.data.first().and_then(work).unwrap_or(f64::NAN)
     }
 
     /// Numbers of examples to train on, to validate and to test.
     pub fn sizes(&self) -> [usize; 3] {
-        let data = self.data.values().next();
-        data.map_or([0; 3], |data| [data.train.len(), data.validation.len(), data.test.len()])
+        self.data.sizes()
     }
 }
 
