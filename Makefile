@@ -10,8 +10,6 @@ NO_TORCH := --no-default-features
 # The program without libtorch, as the wheel carries it: chosen together with the Python package, so that all that both need is
 # compiled once, with the same features.
 PROGRAM := --package qgd --package qgd-python $(NO_TORCH) --features qgd/cli
-# What is the same with libtorch and without is not tested twice.
-SAME := machines:: optuna:: programs:: reporting:: tuner_
 SECONDS_EACH ?= 60
 # Where the data of the papers lie, and how much of them is run.
 DATA ?= data
@@ -61,7 +59,7 @@ test-rust: libtorch
 	$(CARGO) test
 	@set -e; for example in $(EXAMPLES); do echo "== example $$example"; $(CARGO) run --quiet --example $$example; done
 	$(CARGO) test --package qgd-fuzz
-	$(CARGO) test $(PROGRAM) --test cli -- $(SAME:%=--skip %)
+	$(CARGO) test $(PROGRAM) --test cli
 
 # The tests see the package that is installed, not its source: they run in their own folder. It is built before Rust's tests
 # begin, because its program, which has no libtorch, stands for a while where they have theirs. One thread: the nets are small,

@@ -63,7 +63,7 @@ pub struct Flags {
     /// A look at it in a minute or two: fewer seeds, a part of the work and of the data. The report says how much
     #[arg(long)]
     quick: bool,
-    /// Multiple of the iterations, episodes or trials: of those of the paper, or of those of --quick
+    /// Multiple of the iterations, episodes or trials: of those of the paper, or of those of --quick. Below 1 `hu` has fewer pictures too
     #[arg(long, value_name = "X", default_value_t = 1.0, value_parser = multiple, allow_negative_numbers = true)]
     scale: f64,
     /// Number of seeds [default: 3, with --quick 1]

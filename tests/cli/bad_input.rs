@@ -153,3 +153,13 @@ fn a_trace_shorter_than_its_checkpoint_says_is_refused() {
     sandbox.refuses(&train, &["trace.jsonl", "3 bytes"]);
     assert_eq!(sandbox.read("trace.jsonl"), "{}\n");
 }
+
+#[test]
+fn a_negative_number_is_a_wrong_value_of_its_flag() {
+    let sandbox = Sandbox::new();
+    for (command, flag) in
+        [("train", "--steps"), ("train", "--batch-size"), ("compare", "--seeds"), ("compare", "--jobs")]
+    {
+        sandbox.refuses(&[command, "digits", flag, "-1"], &["invalid value '-1'", flag]);
+    }
+}

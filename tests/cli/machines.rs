@@ -2,7 +2,7 @@
 //! is skipped where they are missing, unless QGD_REQUIRE names `ray`.
 
 use crate::sandbox::{Sandbox, shipped};
-use crate::tuning::trials;
+use crate::studies::trials;
 use serde_json::Value;
 use std::process::{Command, Output};
 

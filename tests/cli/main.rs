@@ -3,10 +3,19 @@
 
 #![allow(clippy::unwrap_used, reason = "a test that finds nothing where it looks has failed")]
 
-mod cluster;
 mod sandbox;
+mod studies;
 
 mod bad_controllers;
+mod events;
+mod interrupted;
+mod listing;
+mod meta_training;
+mod reporting;
+mod tensorboard;
+mod watching;
+
+// What trains.
 #[cfg(feature = "torch")]
 mod bad_input;
 #[cfg(feature = "torch")]
@@ -17,51 +26,60 @@ mod comparing;
 mod conditioning;
 #[cfg(feature = "torch")]
 mod evaluating;
-mod events;
-mod exporting;
 #[cfg(feature = "torch")]
 mod first_steps;
 #[cfg(feature = "torch")]
 mod init;
-mod interrupted;
 #[cfg(feature = "torch")]
 mod killed;
-mod listing;
-mod machines;
-mod merging;
-mod meta_training;
 #[cfg(feature = "torch")]
 mod numbers;
-mod optuna;
 #[cfg(feature = "torch")]
 mod outputs;
 #[cfg(feature = "torch")]
 mod predicting;
-mod programs;
 #[cfg(feature = "torch")]
 mod published;
-mod reporting;
 #[cfg(feature = "torch")]
 mod reproducing;
 #[cfg(feature = "torch")]
 mod resuming;
 #[cfg(feature = "torch")]
 mod tables;
-mod tensorboard;
 #[cfg(feature = "torch")]
 mod terminals;
 #[cfg(feature = "torch")]
 mod training;
-mod tuner_bad_input;
-mod tuner_faults;
-mod tuner_limits;
-mod tuner_messages;
-mod tuner_postgres;
-mod tuner_values;
-mod tuning;
 #[cfg(feature = "torch")]
 mod tuning_nets;
-mod watching;
+
+// What has nothing to do with libtorch, and is tested without it: to load libtorch takes half a second of every start.
+#[cfg(not(feature = "torch"))]
+mod cluster;
+#[cfg(not(feature = "torch"))]
+mod exporting;
+#[cfg(not(feature = "torch"))]
+mod machines;
+#[cfg(not(feature = "torch"))]
+mod merging;
+#[cfg(not(feature = "torch"))]
+mod optuna;
+#[cfg(not(feature = "torch"))]
+mod programs;
+#[cfg(not(feature = "torch"))]
+mod tuner_bad_input;
+#[cfg(not(feature = "torch"))]
+mod tuner_faults;
+#[cfg(not(feature = "torch"))]
+mod tuner_limits;
+#[cfg(not(feature = "torch"))]
+mod tuner_messages;
+#[cfg(not(feature = "torch"))]
+mod tuner_postgres;
+#[cfg(not(feature = "torch"))]
+mod tuner_values;
+#[cfg(not(feature = "torch"))]
+mod tuning;
 
 use sandbox::Sandbox;
 

@@ -3,7 +3,7 @@
 
 use crate::cluster::Cluster;
 use crate::sandbox::{Sandbox, shipped};
-use crate::tuning::trials;
+use crate::studies::trials;
 use serde_json::{Value, json};
 use std::process::Command;
 

@@ -2,7 +2,7 @@
 //! worker is gone, however it goes.
 
 use crate::sandbox::Sandbox;
-use crate::tuning::trials;
+use crate::studies::trials;
 use serde_json::Value;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};

@@ -110,7 +110,7 @@ fn a_study_is_on_the_page_as_the_other_commands_show_it() {
     study(&sandbox, "first", "other");
     let page = reported(&sandbox, &["first"]);
     let found = &page["sections"][0];
-    let trials = crate::tuning::trials(&sandbox, "first", "sqlite:///qgd.db");
+    let trials = crate::studies::trials(&sandbox, "first", "sqlite:///qgd.db");
     assert_eq!(found["n_trials"], trials.len());
     for (drawn, trial) in found["trials"].as_array().unwrap().iter().zip(&trials) {
         assert_eq!([&drawn["number"], &drawn["values"]], [&trial["trial"], &trial["values"]]);

@@ -56,6 +56,7 @@ impl Sandbox {
 
     /// A command that listens to signals even where these tests run in the background of a script, whose programs ignore
     /// SIGINT from the beginning.
+    #[cfg(not(feature = "torch"))]
     pub fn listening(&self, args: &[&str]) -> Command {
         let qgd = self.command(args);
         let mut command = Command::new("env");

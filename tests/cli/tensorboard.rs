@@ -2,7 +2,7 @@
 
 use crate::events::{Events, number};
 use crate::sandbox::Sandbox;
-use crate::tuning;
+use crate::studies;
 use serde_json::{Value, json};
 
 /// A value as an event file keeps it.
@@ -76,7 +76,7 @@ fn a_meta_training_says_what_its_log_says() {
 
 #[test]
 fn a_study_says_what_its_export_says() {
-    let sandbox = tuning::sandbox();
+    let sandbox = studies::sandbox();
     // A third fails, two report what is worth stopping, the others have four steps and a result.
     let script = "case $QGD_TRIAL in *[258]) echo so be it; exit 3;; esac
         case $QGD_TRIAL in 9|13) echo '{{\"step\": 1, \"value\": 1e9}}'; sleep 60;; esac
@@ -88,7 +88,7 @@ fn a_study_says_what_its_export_says() {
     };
     tune("7", "1");
     tune("14", "3");
-    let (events, trials) = (Events::read(&sandbox, "tb"), tuning::trials(&sandbox, "space", "sqlite:///qgd.db"));
+    let (events, trials) = (Events::read(&sandbox, "tb"), studies::trials(&sandbox, "space", "sqlite:///qgd.db"));
     let n_in = |state: &str| trials.iter().filter(|trial| trial["state"] == state).count();
     assert_eq!(n_in("PRUNED") + n_in("COMPLETE"), 14);
     assert!(n_in("PRUNED") >= 2 && n_in("COMPLETE") >= 6 && n_in("FAIL") >= 4, "{trials:?}");
@@ -145,7 +145,7 @@ fn several_objectives_have_a_curve_each_and_words_are_words() {
     same(&events.scalars("space", "value/0"), &points(1.5), "first objective");
     same(&events.scalars("space", "value/1"), &points(f32::INFINITY), "second objective");
     assert_eq!(events.tags("space"), ["value/0", "value/1"]);
-    for trial in tuning::trials(&sandbox, "space", "sqlite:///qgd.db") {
+    for trial in studies::trials(&sandbox, "space", "sqlite:///qgd.db") {
         let run = format!("space/trial-{:06}", trial["trial"].as_u64().unwrap());
         let (found, kind) = (&events.session(&run)["params"]["kind"], &trial["params"]["kind"]);
         assert!(found == kind || found.as_f64() == kind.as_f64(), "{found} is not {kind}");
@@ -154,7 +154,7 @@ fn several_objectives_have_a_curve_each_and_words_are_words() {
 
 #[test]
 fn a_folder_that_cannot_be_written_is_refused_before_the_work() {
-    let sandbox = tuning::sandbox();
+    let sandbox = studies::sandbox();
     recipe(&sandbox);
     sandbox.write("file", "");
     let meta_train = &["meta-train", "recipe.toml", "-o", "my.qgd"][..];
@@ -326,7 +326,7 @@ mod of_nets {
         let flags = ["--task", "digits", "--trials", "2", "--tensorboard", "tb"];
         run(&sandbox, &[&["tune", "s.toml"], &flags[..]].concat());
         let events = Events::read(&sandbox, "tb");
-        for trial in tuning::trials(&sandbox, "s", "sqlite:///qgd.db") {
+        for trial in studies::trials(&sandbox, "s", "sqlite:///qgd.db") {
             let run = format!("s/trial-{:06}", trial["trial"].as_u64().unwrap());
             let reports = trial["intermediate"].as_array().unwrap().iter();
             let reports: Vec<_> = reports.map(|pair| (pair[0].as_i64().unwrap(), single(&pair[1]))).collect();

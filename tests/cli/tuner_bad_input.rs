@@ -2,7 +2,7 @@
 //! is lost.
 
 use crate::sandbox::{Output, Sandbox};
-use crate::tuning::{sandbox, trials};
+use crate::studies::{sandbox, trials};
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::process::Command;
 

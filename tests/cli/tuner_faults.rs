@@ -2,7 +2,7 @@
 
 use crate::cluster::Cluster;
 use crate::sandbox::Sandbox;
-use crate::tuning::{sandbox, trials};
+use crate::studies::{sandbox, trials};
 use rand::RngExt;
 use std::fs::File;
 use std::process::{Child, Command, Stdio};

@@ -1,7 +1,7 @@
 //! Numbers for the tuner that are too large, too small or no numbers: refused with what is allowed, in a short message.
 
 use crate::sandbox::Sandbox;
-use crate::tuning::sandbox;
+use crate::studies::sandbox;
 
 fn refuses(sandbox: &Sandbox, flags: &[&str], needles: &[&str]) {
     sandbox.refuses(&[&["tune", "space.toml"], flags, &["--", "true"]].concat(), needles);
@@ -70,14 +70,6 @@ fn a_negative_number_is_a_wrong_value_of_its_flag_in_every_command() {
     sandbox.refuses(&["study", "importance", "a", "--objective", "-1"], &["'-1'", "--objective", whole]);
     sandbox.refuses(&["study", "teach", "a", "-o", "o", "--episodes", "-1"], &["'-1'", "--episodes", whole]);
     sandbox.refuses(&["meta-train", "r.toml", "-o", "o", "--seed", "-1"], &["'-1'", "--seed"]);
-    #[cfg(feature = "torch")]
-    for (command, flag) in
-        [("train", "--steps"), ("train", "--batch-size"), ("compare", "--seeds"), ("compare", "--jobs")]
-    {
-        let output = sandbox.qgd(&[command, "digits", flag, "-1"]);
-        assert_eq!(output.code, 2);
-        assert!(output.stderr.contains("invalid value '-1'") && output.stderr.contains(flag), "{}", output.stderr);
-    }
 }
 
 #[test]

@@ -2,7 +2,7 @@
 
 use crate::cluster::Cluster;
 use crate::sandbox::{Output, Sandbox};
-use crate::tuning::{sandbox, trials};
+use crate::studies::{sandbox, trials};
 use serde_json::{Value, json};
 use std::io::Write;
 use std::process::Stdio;

@@ -1,7 +1,7 @@
 //! The same commands with PostgreSQL as with a file.
 
 use crate::cluster::{Cluster, Pooler};
-use crate::tuning::{sandbox, trials};
+use crate::studies::{sandbox, trials};
 use qgd::tuner::storage::{self, Storage};
 use qgd::tuner::{Ask, Distribution, Optimize, Parameter, Point, Sampler, Space, Study, StudyConfig};
 use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, IsCa, KeyPair};

@@ -1,8 +1,8 @@
 //! Values that nobody can compare, studies that only Optuna makes, and looking, which changes nothing.
 
 use crate::sandbox::{Output, Sandbox};
+use crate::studies::{sandbox, trials};
 use crate::tuner_bad_input::{run, unprivileged};
-use crate::tuning::{sandbox, trials};
 use serde_json::{Value, json};
 use std::io::Write;
 use std::os::unix::fs::PermissionsExt;

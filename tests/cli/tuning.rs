@@ -1,33 +1,17 @@
 //! `qgd tune`, `worker`, `study` and `ask-tell`: the studies that a user gets.
 
 use crate::sandbox::{Output, Sandbox};
+use crate::studies::{SPACE, sandbox, trials};
 use serde_json::Value;
 use std::io::Write;
 use std::process::Stdio;
 use std::time::{Duration, Instant};
 
-const SPACE: &str = "[params.x]\ntype = 'float'\nlow = -4.0\nhigh = 4.0\n\
-    [params.layers]\ntype = 'int'\nlow = 1\nhigh = 3\n\
-    [params.units]\ntype = 'int'\nlow = 8\nhigh = 64\nlog = true\nwhen = { layers = [2, 3] }\n";
-
 /// An objective that is better the larger x is.
 const OBJECTIVE: [&str; 4] = ["--", "sh", "-c", "echo \"{{\\\"value\\\": $QGD_PARAM_X}}\""];
 
-pub fn sandbox() -> Sandbox {
-    let sandbox = Sandbox::new();
-    sandbox.write("space.toml", SPACE);
-    sandbox
-}
-
 fn tune(sandbox: &Sandbox, flags: &[&str], command: &[&str]) -> Output {
     sandbox.qgd(&[&["tune", "space.toml"], flags, command].concat())
-}
-
-/// All trials of a study, as `export` has them.
-pub fn trials(sandbox: &Sandbox, study: &str, storage: &str) -> Vec<Value> {
-    let output = sandbox.qgd(&["study", "export", study, "--storage", storage]);
-    assert_eq!(output.code, 0, "{}", output.stderr);
-    output.stdout.lines().filter(|line| !line.is_empty()).map(|line| serde_json::from_str(line).unwrap()).collect()
 }
 
 fn default_trials(sandbox: &Sandbox) -> Vec<Value> {

@@ -1,7 +1,7 @@
 //! `qgd tune --task`: trials that train the net of a task file in this process.
 
 use crate::sandbox::{Output, Sandbox, shipped};
-use crate::tuning::trials;
+use crate::studies::trials;
 use serde_json::Value;
 
 const SPACE: &str = "[params.layers]\ntype = 'int'\nlow = 1\nhigh = 2\n\

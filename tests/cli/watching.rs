@@ -1,7 +1,7 @@
 //! `--watch`: a view in the whole terminal, which comes back as it was whichever way the program ends.
 
 use crate::sandbox::Sandbox;
-use crate::tuning::{sandbox, trials};
+use crate::studies::{sandbox, trials};
 use std::process::{Command, Stdio};
 
 /// Runs `sys.argv[4:]` on a terminal of 100 × 30, and does `sys.argv[1]` (keys, or the name of a signal) as soon as

@@ -84,17 +84,23 @@ impl Policy for Accept {
     }
 }
 
+/// Number of pictures: fewer where the work is scaled down.
+fn pictures(lab: &Lab, full: usize, quick: usize) -> usize {
+    lab.scaled(full, quick, 32).min(lab.either(full, quick))
+}
+
 impl Objective {
     /// The nets of the learning rate: as many pictures as there are.
     pub fn of_lr(lab: &Lab) -> Result<Self, Failure> {
         let archive = Archive::find(lab);
         let split = if archive.is_some() { [5.0 / 6.0, 0.0, 1.0 / 6.0] } else { [0.75, 0.0, 0.25] };
-        Self::new(lab, Controlled::Lr, lab.either((None, split), (Some(256), [0.25, 0.0, 0.75])), archive)
+        let few = (Some(pictures(lab, 256, 256)), [0.25, 0.0, 0.75]);
+        Self::new(lab, Controlled::Lr, lab.either((None, split), few), archive)
     }
 
     /// The nets of λ: 1,000 training pictures (section 4.5), and as many to validate on.
     pub fn of_lambda(lab: &Lab) -> Result<Self, Failure> {
-        let of = (Some(lab.either(4000, 256)), [0.25, 0.25, 0.5]);
+        let of = (Some(pictures(lab, 4000, 256)), [0.25, 0.25, 0.5]);
         Self::new(lab, Controlled::Lambda, of, None)
     }
 
