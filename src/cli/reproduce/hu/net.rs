@@ -25,17 +25,17 @@ const WEIGHT_DECAY: f64 = 0.01;
 /// The objective nets of the learning rate.
 const NETS: [NetOf; 3] = [
     // The one that the agent is trained on.
-    NetOf { hidden: &[100], batch: None },
+    NetOf { hidden: &[100], full: true },
     // The deeper one of section 4.2.
-    NetOf { hidden: &[100, 50], batch: None },
-    NetOf { hidden: &[100], batch: Some(10) },
+    NetOf { hidden: &[100, 50], full: true },
+    NetOf { hidden: &[100], full: false },
 ];
 
 /// An objective net, and what a step sees.
 struct NetOf {
     hidden: &'static [usize],
-    /// One part in so many of the training pictures, drawn anew for every step; None: all of them.
-    batch: Option<usize>,
+    /// Whether it is all training pictures, and not a large batch that is drawn anew for every step.
+    full: bool,
 }
 
 /// Pictures and nets.
@@ -84,6 +84,11 @@ impl Policy for Accept {
     }
 }
 
+/// Size of a large batch: a tenth of the pictures, 32 at least.
+fn large_batch(n: usize) -> usize {
+    n.div_ceil(10).max(32).min(n)
+}
+
 /// Number of pictures: fewer where the work is scaled down.
 fn pictures(lab: &Lab, full: usize, quick: usize) -> usize {
     lab.scaled(full, quick, 32).min(lab.either(full, quick))
@@ -129,10 +134,11 @@ impl Objective {
     }
 
     /// Sizes of each net of the learning rate and of its batches, in words.
-    pub fn nets_in_words() -> [String; NETS.len()] {
+    pub fn nets_in_words(&self) -> [String; NETS.len()] {
+        let large = large_batch(self.sizes()[0]);
         NETS.map(|net| {
             let hidden: Vec<String> = net.hidden.iter().map(usize::to_string).collect();
-            let batch = net.batch.map_or(String::new(), |part| format!(", batches of 1/{part}"));
+            let batch = if net.full { String::new() } else { format!(", batches of {large}") };
             format!("3072×{}×10{batch}", hidden.join("×"))
         })
     }
@@ -193,7 +199,7 @@ impl Objective {
         let held_out =
             (start.judge != Judge::Loss).then(|| TensorSplit::new(&data.validation, lab.device)).transpose()?;
         let n = data.train.len();
-        let mut batches = Batches::new(start.seed, n, of.batch.map_or(0, |part| n.div_ceil(part)))?;
+        let mut batches = Batches::new(start.seed, n, if of.full { 0 } else { large_batch(n) })?;
         let (mut losses, mut moved, mut judged) = (Vec::new(), Vec::new(), Vec::new());
         let mut unused = stream(start.seed, "dropout");
         for _ in 0..start.n_steps {

@@ -12,7 +12,7 @@ use serde_json::{Value as Json, json};
 pub fn document(lab: &Lab, objectives: &[Objective; 2], results: &Results) -> Document {
     let mut document = Document::new(lab, "Hu, Zhang and Shi: Q-gradient descent");
     introduction(objectives, results, &mut document);
-    against_plain_descent(results, &mut document);
+    against_plain_descent(&objectives[0], results, &mut document);
     ablation(results, &mut document);
     patterns(results, &mut document);
     lambda(results, &mut document);
@@ -85,9 +85,9 @@ fn rows(controlled: Controlled) -> impl Iterator<Item = &'static Variant> {
 }
 
 /// Figures 10 and 11.
-fn against_plain_descent(results: &Results, document: &mut Document) {
+fn against_plain_descent(objective: &Objective, results: &Results, document: &mut Document) {
     document.heading("Q-gradient descent against plain gradient descent (section 4.4)");
-    let nets = Objective::nets_in_words();
+    let nets = objective.nets_in_words();
     let mut names = vec!["descent".to_owned()];
     names.extend(nets.iter().flat_map(|net| [format!("{net}: test accuracy, %"), "training loss".to_owned()]));
     let aligns = std::iter::once(Align::Left).chain(std::iter::repeat(Align::Right));
@@ -112,8 +112,8 @@ fn against_plain_descent(results: &Results, document: &mut Document) {
     document.paragraph(
         "Accuracies and losses of x_T, T = 100, by the networks at the end of each training: medians over the seeds, with the \
          lowest and the highest. The agent was trained on the first net; the others it has never seen, and no batch but the \
-         full one. *Batches of 1/10* are a tenth of the training pictures, drawn anew for every step: there the loss at a \
-         candidate says less, because it is that of other pictures.",
+         full one. Large batches (a tenth of the training pictures, 32 at least) are drawn anew for every step: there the loss \
+         at a candidate says less, because it is that of other pictures.",
     );
     document.points(verdicts(
         Controlled::Lr,
