@@ -18,7 +18,7 @@ const HEADING: f64 = 62.0;
 const SUBHEADING: f64 = 16.0;
 const LEGEND_ROW: f64 = 20.0;
 /// Width of a name in the legend without its text, and of a character, about.
-const LEGEND_STROKE: f64 = 56.0;
+const LEGEND_STROKE: f64 = 74.0;
 const CHARACTER: f64 = 6.6;
 /// How lines are told apart without their colors: dashes, and outlines of marks around a point.
 const DASHES: [&str; 8] = ["", "7 4", "2 3", "10 3 2 3", "5 2", "1 4", "12 4", "8 2 2 2 2 2"];
@@ -244,7 +244,7 @@ fn cross(out: &mut String, (x, y): (f64, f64), color: Color) {
 /// Draws the legend, which is as high as this returns: the names in order, and what bands and crosses are.
 fn legend(out: &mut String, charts: &[Chart], names: &[&Line], width: f64, top: f64) -> f64 {
     let lines = || charts.iter().flat_map(|chart| &chart.lines);
-    let has_bands = lines().any(|line| line.band.len() > 1);
+    let has_bands = lines().any(|line| line.band.len() > 1 && line.band.iter().any(|(_, [low, high])| low < high));
     let has_crosses = lines().any(|line| line.points.iter().any(|point| point.1 == f64::INFINITY));
     let notes = [has_bands.then_some("band: lowest to highest seed"), has_crosses.then_some("×  a seed diverged")];
     let texts = names.iter().map(|line| line.name.as_str()).chain(notes.into_iter().flatten());
@@ -257,12 +257,12 @@ fn legend(out: &mut String, charts: &[Chart], names: &[&Line], width: f64, top: 
             text(out, (x, y), "", "start", content);
             continue;
         };
-        let ends = [x, x + 26.0].map(|x| Spot { x, y: y - 4.0, diverged: false });
+        let ends = [x, x + 44.0].map(|x| Spot { x, y: y - 4.0, diverged: false });
         polyline(out, &Line { marked: false, ..(*line).clone() }, i, &ends);
         if line.marked {
-            mark(out, (x + 13.0, y - 4.0), line.color, i);
+            mark(out, (x + 22.0, y - 4.0), line.color, i);
         }
-        text(out, (x + 34.0, y), "", "start", content);
+        text(out, (x + 52.0, y), "", "start", content);
     }
     LEGEND_ROW * texts.count().div_ceil(per_row) as f64
 }

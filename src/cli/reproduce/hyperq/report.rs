@@ -20,7 +20,7 @@ pub fn document(lab: &Lab, nets: &[SmallNet], [n_trials, n_lessons]: [usize; 2],
     let results = Results { nets, n_trials, finished };
     document.heading("1. Q-learning against Bayesian optimization and random search");
     document.paragraph(
-        "The summary claims that *Q-learning can outperform conventional HPO methods* (Executive Summary) and asks for \
+        "The summary claims that *Q-learning can outperform conventional HPO methods* (Quick Facts) and asks for \
          *head-to-head trials comparing Q-learning with epsilon-greedy against Bayesian Optimization and Random Search on \
          identical HPO problems* (Next Checks, 1).",
     );
@@ -28,7 +28,7 @@ pub fn document(lab: &Lab, nets: &[SmallNet], [n_trials, n_lessons]: [usize; 2],
     document.heading("2. Ways to explore");
     document.paragraph(
         "It asks to *compare alternative exploration strategies (Softmax, Upper Confidence Bound, Thompson Sampling) within \
-         the same Q-learning framework* (Next Checks, 2), and quotes that softmax was better than ε-greedy in one of the two \
+         same Q-learning framework* (Next Checks, 2), and quotes that softmax was better than ε-greedy in one of the two \
          systems that it reviews (Open Question 1).",
     );
     results.check(2, FRESH, "ε-greedy", &mut document);
@@ -107,14 +107,18 @@ impl Results<'_> {
         let verdicts = (0..METHODS.len()).filter(|method| METHODS[*method].check == check && *method != rival);
         document.points(verdicts.map(|method| {
             let wins = self.wins(method, rival, n);
-            let word = if wins > 0.5 {
-                "better"
+            let sum = if wins > 0.5 {
+                "mostly better"
             } else if wins < 0.5 {
-                "**worse**"
+                "**mostly worse**"
             } else {
-                "no better"
+                "neither better nor worse"
             };
-            format!("{}: {word} than {rival_name} in {:.0} % after {n} trials", METHODS[method].name, 100.0 * wins)
+            format!(
+                "{}: {sum} than {rival_name}: better in {:.0} % after {n} trials",
+                METHODS[method].name,
+                100.0 * wins
+            )
         }));
     }
 

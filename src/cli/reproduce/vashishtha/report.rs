@@ -171,10 +171,10 @@ impl Results<'_> {
         document.points(READINGS[..2].iter().map(|&method| {
             let against = RIVALS.map(|rival| {
                 let share = self.wins(method, rival);
-                let word = if share > 0.5 { "better than" } else { "**no better** than" };
-                format!("{word} {} in {:.0} %", METHODS[rival].name, 100.0 * share)
+                let no = if share > 0.5 { "" } else { ", **no better in sum**" };
+                format!("better than {} in {:.0} %{no}", METHODS[rival].name, 100.0 * share)
             });
-            format!("{} (paper: better than all three): {}", METHODS[method].name, against.join(", "))
+            format!("{} (paper: better than all three): {}", METHODS[method].name, against.join("; "))
         }));
         let sizes = self.problems.iter().map(|problem| problem.sizes()[1]).min().unwrap_or(1);
         let n_seeds = self.of(0, RANDOM).count();
