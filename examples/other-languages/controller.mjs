@@ -42,7 +42,10 @@ function decide(controller, step, features) {
 }
 
 const [file, ...traces] = process.argv.slice(2);
-if (traces.length === 0) throw new Error("usage: node controller.mjs CONTROLLER.json TRACE.jsonl...");
+if (traces.length === 0) {
+  console.error("usage: node controller.mjs CONTROLLER.json TRACE.jsonl...");
+  process.exit(2);
+}
 const controller = JSON.parse(readFileSync(file, "utf8"));
 // Decisions of the guard show no features: they are not the controller's.
 const lines = traces.flatMap((trace) => readFileSync(trace, "utf8").split("\n"));

@@ -7,7 +7,12 @@ use std::path::Path;
 
 /// The whole lines of a file, with their numbers from 1; none where there is no file. Empty lines are left out.
 pub fn read(path: &Path) -> io::Result<Vec<(usize, Vec<u8>)>> {
-    let bytes = if path.exists() { fs::read(path)? } else { Vec::new() };
+    let bytes = match fs::metadata(path) {
+        Ok(found) if !found.is_file() => return Err(io::Error::other("it is no regular file")),
+        Ok(_) => fs::read(path)?,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Vec::new(),
+        Err(error) => return Err(error),
+    };
     let lines = bytes[..whole(&bytes)].split(|&byte| byte == b'\n').enumerate();
     Ok(lines.filter(|(_, line)| !line.is_empty()).map(|(i, line)| (i + 1, line.to_owned())).collect())
 }
@@ -27,6 +32,11 @@ impl Lines {
             file.set_len(whole(&bytes) as u64)?;
         }
         Ok(Self(file))
+    }
+
+    /// The file, to lock it.
+    pub fn file(&self) -> &File {
+        &self.0
     }
 
     /// Appends a line, which is in the file when this returns. In one write, so that lines of two programs do not mix.

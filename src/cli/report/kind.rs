@@ -79,7 +79,11 @@ impl Kind {
         if bytes.trim_ascii().is_empty() {
             return Err(Failure::BadInput(anyhow!("{given} is empty: it has no decision yet, and is nothing else")));
         }
-        let Ok(json) = serde_json::from_slice::<Json>(bytes) else {
+        let parsed = serde_json::from_slice::<Json>(bytes);
+        if parsed.as_ref().is_err_and(serde_json::Error::is_eof) && bytes.starts_with(b"{\"step\":") {
+            return Err(Failure::BadInput(anyhow!("{given} has no whole decision yet: its first line goes on")));
+        }
+        let Ok(json) = parsed else {
             let beginning: String = String::from_utf8_lossy(bytes.trim_ascii()).chars().take(40).collect();
             let beginning = plain(&beginning);
             return Err(Failure::BadInput(anyhow!("{given} begins with `{beginning}`, but must be {ALLOWED}")));
@@ -101,19 +105,26 @@ pub fn unknown(given: &str, storage: &str, studies: &[String]) -> Failure {
     // The password of a URL is nobody's business.
     let place = storage.rsplit('@').next().unwrap_or(storage);
     Failure::BadInput(anyhow!(
-        "there is no file, no controller and no study {}{meant}; studies of {}: {}; controllers: {}",
+        "there is no file, no controller and no study {}{}{meant}; studies of {}: {}; controllers: {}",
         plain(given),
+        folder(given),
         plain(place),
         plain(&there),
         Pretrained::NAMES.join(", "),
     ))
 }
 
+/// What to add about a name that is that of a folder.
+fn folder(given: &str) -> &'static str {
+    if Path::new(given).is_dir() { " (that is a folder)" } else { "" }
+}
+
 /// The failure for a name that is neither a file nor a controller, where no study can be looked for.
 pub fn no_study(given: &str, failure: Failure) -> Failure {
     let said = format!(
-        "there is no file and no controller {} (controllers: {}), and no study of this name can be looked for",
+        "there is no file and no controller {}{} (controllers: {}), and no study of this name can be looked for",
         plain(given),
+        folder(given),
         Pretrained::NAMES.join(", "),
     );
     match failure {

@@ -9,7 +9,7 @@ use super::runs::Runs;
 use super::study::Study;
 use super::tint::Tint;
 use qgd::report::Color;
-use qgd::words::counted;
+use qgd::words::{counted, plain};
 use serde::Serialize;
 
 const TEMPLATE: &str = include_str!("page/page.html");
@@ -82,7 +82,7 @@ impl Page {
     /// The whole file.
     pub fn html(&self) -> serde_json::Result<String> {
         let script = SCRIPTS.join("\n");
-        let parts = [("TITLE", &in_html(&self.title)), ("DATA", &in_script(self)?), ("SCRIPT", &script)];
+        let parts = [("TITLE", &in_html(&plain(&self.title))), ("DATA", &in_script(self)?), ("SCRIPT", &script)];
         let page = TEMPLATE.replace("{{STYLE}}", STYLE);
         Ok(filled(&page, &parts.map(|(name, part)| (name, part.as_str()))))
     }

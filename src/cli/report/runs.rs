@@ -100,8 +100,11 @@ impl Lines {
                 Ok(decision) => decision,
                 Err(error) if error.is_eof() && !line.ends_with(b"\n") => return Ok((decisions, true)),
                 Err(error) => {
+                    // Every line is read by itself: the number that the error has is that of no line of the file.
+                    let (said, column) = (error.to_string(), error.column());
+                    let said = said.split(" at line ").next().unwrap_or_default();
                     return Err(Failure::BadInput(anyhow!(
-                        "{given}, line {number}, is no decision of a trace: {error}"
+                        "{given}, line {number}, is no decision of a trace: {said} (column {column})"
                     )));
                 }
             };

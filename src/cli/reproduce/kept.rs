@@ -2,6 +2,7 @@
 
 use crate::cli::failure::Failure;
 use crate::cli::lines::{self, Lines};
+use crate::cli::lock;
 use anyhow::{Context, anyhow};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
@@ -69,7 +70,10 @@ impl Kept {
         let mut file = locked(&self.file);
         let context = || format!("cannot write {}", self.path.display());
         if file.is_none() {
-            *file = Some(Lines::open(&self.path).with_context(context)?);
+            let lines = Lines::open(&self.path).with_context(context)?;
+            // Two at a time would do all the work twice.
+            lock::hold_file(lines.file(), &self.path.display().to_string())?;
+            *file = Some(lines);
         }
         if let Some(file) = file.as_mut() {
             file.append(line).with_context(context)?;
@@ -102,6 +106,26 @@ mod tests {
             assert_eq!(kept.unit("a", never).unwrap().to_bits(), (0.1f64 + 0.2).to_bits());
             assert_eq!(kept.len(), 1);
         }
+    }
+
+    #[test]
+    fn one_process_at_a_time_adds_units() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("units.jsonl");
+        let (first, second) = (Kept::read(&path).unwrap(), Kept::read(&path).unwrap());
+        first.unit("a", || Ok(1.0)).unwrap();
+        let refused = second.unit("b", || Ok(2.0)).unwrap_err();
+        assert!(matches!(refused, Failure::BadInput(_)), "{refused}");
+        assert!(refused.to_string().contains("units.jsonl is in use by process"), "{refused}");
+        drop(first);
+        second.unit("b", || Ok(2.0)).unwrap();
+        assert_eq!(Kept::read(&path).unwrap().len(), 2);
+    }
+
+    #[test]
+    fn what_is_no_file_is_not_read_to_its_end_which_it_may_not_have() {
+        let refused = Kept::read(Path::new("/dev/zero")).err().unwrap().to_string();
+        assert!(refused.contains("/dev/zero") && refused.contains("no regular file"), "{refused}");
     }
 
     #[test]
