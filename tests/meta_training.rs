@@ -29,6 +29,14 @@ fn tiny_of(name: &str) -> TrainingRecipe {
     recipe
 }
 
+/// The same, shorter: for recipes whose nets are judged by many examples that are held out, or that search lines.
+fn tinier_of(name: &str) -> TrainingRecipe {
+    let mut recipe = tiny_of(name);
+    recipe.training.rounds = 2;
+    recipe.training.polish = Some(PolishConfig { rounds: 1, episodes_per_round: 3, ..PolishConfig::default() });
+    recipe
+}
+
 /// Mean return and action shares of a round of Q-learning.
 fn learned(report: &RoundReport) -> (f64, &[f64]) {
     match &report.stage {
@@ -69,14 +77,14 @@ fn line_searches_are_meta_trained_and_resumed_like_schedules() {
     let folder = tempfile::tempdir().unwrap();
     let (output, checkpoint) = (folder.path().join("a.qgd"), folder.path().join("checkpoint"));
     for name in ["lr-line-search", "hu-lr", "hu-lambda"] {
-        let whole = finish(MetaTraining::new(tiny_of(name), 5, 1).unwrap(), &output);
-        let mut training = MetaTraining::new(tiny_of(name), 5, 2).unwrap();
+        let whole = finish(MetaTraining::new(tinier_of(name), 5, 1).unwrap(), &output);
+        let mut training = MetaTraining::new(tinier_of(name), 5, 2).unwrap();
         let report = training.round().unwrap();
         let (mean_return, shares) = learned(&report);
         assert!(report.inner_steps >= 6 * 40 && mean_return != 0.0, "{name}");
         assert!(shares.iter().all(|&share| share > 0.0), "{name}: {shares:?}");
         training.checkpoint(&checkpoint).unwrap();
-        let resumed = MetaTraining::resume(&checkpoint, tiny_of(name), 5, 2).unwrap();
+        let resumed = MetaTraining::resume(&checkpoint, tinier_of(name), 5, 2).unwrap();
         assert_eq!(finish(resumed, &output), whole, "{name}");
         let trained = Pretrained::load(&output).unwrap();
         assert!(trained.recipe().line_search.is_some() && trained.card().updates >= 6);
@@ -89,15 +97,15 @@ fn controllers_of_the_weight_decay_are_meta_trained_and_resumed_to_the_byte() {
     let folder = tempfile::tempdir().unwrap();
     let (output, checkpoint) = (folder.path().join("a.qgd"), folder.path().join("checkpoint"));
     for name in ["weight-decay", "joint"] {
-        let whole = finish(MetaTraining::new(tiny_of(name), 5, 1).unwrap(), &output);
-        let mut training = MetaTraining::new(tiny_of(name), 5, 2).unwrap();
+        let whole = finish(MetaTraining::new(tinier_of(name), 5, 1).unwrap(), &output);
+        let mut training = MetaTraining::new(tinier_of(name), 5, 2).unwrap();
         let report = training.round().unwrap();
         // A tiny round tries few of the rare pairs of nine.
         let (_, shares) = learned(&report);
         let n_tried = shares.iter().filter(|&&share| share > 0.0).count();
         assert!(n_tried > shares.len() / 2, "{name}: {shares:?}");
         training.checkpoint(&checkpoint).unwrap();
-        let resumed = MetaTraining::resume(&checkpoint, tiny_of(name), 5, 2).unwrap();
+        let resumed = MetaTraining::resume(&checkpoint, tinier_of(name), 5, 2).unwrap();
         assert_eq!(finish(resumed, &output), whole, "{name}");
         let trained = Pretrained::load(&output).unwrap();
         assert!(trained.card().evaluation.iter().all(|row| row.tuned_ratio.is_finite()), "{name}");
