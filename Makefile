@@ -94,7 +94,7 @@ bench: libtorch ## Measure what a decision, a controlled step, an ask of the tun
 	$(CARGO) bench --bench '*'
 
 papers: libtorch ## Run the experiments of the five source papers again, scaled down, into docs/papers (minutes each; goes on after a kill)
-	@echo "About 2 minutes each on two cores; QUICK= runs them whole, which takes hours."
+	@echo "Two to four minutes each on two cores; QUICK= runs them whole, which takes hours."
 	@set -e; for paper in hu vashishtha mohamed hyperq gardner; do \
 	  $(CARGO) run --quiet --release -- reproduce $$paper $(QUICK) --seeds 2 --data-dir $(DATA) --out docs/papers; done
 
