@@ -2,7 +2,7 @@
 
 use serde::Serialize;
 use std::fs::{self, File, OpenOptions};
-use std::io::{self, Write};
+use std::io::{self, ErrorKind, Write};
 use std::path::Path;
 
 /// The whole lines of a file, with their numbers from 1; none where there is no file. Empty lines are left out.
@@ -10,7 +10,7 @@ pub fn read(path: &Path) -> io::Result<Vec<(usize, Vec<u8>)>> {
     let bytes = match fs::metadata(path) {
         Ok(found) if !found.is_file() => return Err(io::Error::other("it is no regular file")),
         Ok(_) => fs::read(path)?,
-        Err(error) if error.kind() == io::ErrorKind::NotFound => Vec::new(),
+        Err(error) if matches!(error.kind(), ErrorKind::NotFound | ErrorKind::NotADirectory) => Vec::new(),
         Err(error) => return Err(error),
     };
     let lines = bytes[..whole(&bytes)].split(|&byte| byte == b'\n').enumerate();

@@ -29,7 +29,6 @@ use qgd::tuner::storage;
 use qgd::tuner::{
     ActiveTrial, Direction, Optimize, Outcome, Screen, Space, SpaceFile, Study, StudyConfig, Trial, TrialState,
 };
-use signal_hook::consts::SIGHUP;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 use template::Template;
@@ -358,8 +357,7 @@ impl WorkArgs {
         let written = events.finish(best.as_deref().unwrap_or_default());
         if let Some(signal) = interrupt::signal() {
             match best {
-                // Nobody reads what is printed for a terminal that was hung up.
-                Ok(_) if signal == SIGHUP => {}
+                Ok(_) if signal == signal_hook::consts::SIGHUP => {} // whoever hung up reads nothing
                 Ok(trials) => super::trials::print_best(config, &trials),
                 Err(error) => note!("error: {error}"),
             }
