@@ -357,7 +357,7 @@ impl WorkArgs {
         let written = events.finish(best.as_deref().unwrap_or_default());
         if let Some(signal) = interrupt::signal() {
             match best {
-                Ok(_) if signal == signal_hook::consts::SIGHUP => {} // whoever hung up reads nothing
+                Ok(_) if rustix::io::write(std::io::stdout(), b"").is_err() => {} // the terminal was hung up
                 Ok(trials) => super::trials::print_best(config, &trials),
                 Err(error) => note!("error: {error}"),
             }
