@@ -33,7 +33,7 @@ fn tiny_of(name: &str) -> TrainingRecipe {
 fn tinier_of(name: &str) -> TrainingRecipe {
     let mut recipe = tiny_of(name);
     recipe.training.rounds = 2;
-    recipe.training.polish = Some(PolishConfig { rounds: 1, episodes_per_round: 3, ..PolishConfig::default() });
+    recipe.training.polish.iter_mut().for_each(|polish| polish.rounds = 1);
     recipe
 }
 

@@ -162,7 +162,7 @@ fn curves(results: &Results, size: Size) -> Vec<Chart> {
             let own: Vec<&Finished> =
                 results.of(size, technique, Way::Alone).filter(|study| study.problem == problem).collect();
             let at = |n| median(&own.iter().map(|study| study.after(n)).collect::<Vec<_>>());
-            styled(technique, (1..=results.n_trials).map(|n| (n as f64, at(n))).collect())
+            line_of(technique, (1..=results.n_trials).map(|n| (n as f64, at(n))).collect())
         };
         let title = format!("{}, {} space", net.name, size.name());
         let lines = (0..TECHNIQUES.len()).map(line).collect();
@@ -171,7 +171,7 @@ fn curves(results: &Results, size: Size) -> Vec<Chart> {
     results.nets.iter().enumerate().map(chart).collect()
 }
 
-fn styled(technique: usize, points: Vec<(f64, f64)>) -> Line {
+fn line_of(technique: usize, points: Vec<(f64, f64)>) -> Line {
     Line::new(TECHNIQUES[technique].name, Color::MANY[technique], points)
 }
 
@@ -242,7 +242,7 @@ fn workers(results: &Results, document: &mut Document) {
     let line = |technique: usize| {
         let ways = std::iter::once((1, Way::Alone)).chain(WORKERS.into_iter().map(|n| (n, Way::Workers(n))));
         let at = |way| median(&results.figures(&Size::ALL, technique, way, Finished::speed_up));
-        styled(technique, ways.map(|(n, way)| (n as f64, at(way))).collect()).marked()
+        line_of(technique, ways.map(|(n, way)| (n as f64, at(way))).collect()).marked()
     };
     let lines = (0..TECHNIQUES.len()).map(line).collect();
     let chart = Chart { title: "Speed-up".into(), x: Axis::linear("workers"), y: Axis::linear("times sooner"), lines };

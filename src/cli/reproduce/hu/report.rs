@@ -34,9 +34,10 @@ fn introduction(objectives: &[Objective; 2], results: &Results, document: &mut D
     document.paragraph(
         "Hu, Zhang and Shi, *Hyper-parameters Optimization of Neural Network Using Deep Q-Learning*. A Q-network with six \
          features watches gradient descent on a full batch of CIFAR-10 and says *halve* or *accept* (and ×1.25 for λ); \
-         section 4. Its loss did not converge for them but with ε = 0.01, where the network took the same action at every step \
-         (section 4.3). One saved network happened to reach about 40 % accuracy within 100 steps, where plain gradient descent had about 30 % (section 4.4, Figures 10 and 11). The paper has no table: what can be \
-         compared are these two numbers and what its figures are said to show.",
+         section 4. Its loss did not converge for them but with ε = 0.01, where the network took the same action at every \
+         step (section 4.3). One saved network happened to reach about 40 % accuracy within 100 steps, where plain gradient \
+         descent had about 30 % (section 4.4, Figures 10 and 11). The paper has no table: what can be compared are these \
+         two numbers and what its figures are said to show.",
     );
     let [of_lr, of_lambda] = objectives.each_ref().map(Objective::sizes);
     let n = results.n_episodes;

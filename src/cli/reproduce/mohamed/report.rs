@@ -233,9 +233,10 @@ fn differences(document: &mut Document) {
         "The learning rates of Table 1 are missing in the text of the paper that we have; they stand as `?`.",
         "The paper does not say whether its wine data are standardized. Here inputs and target are, by the training split: \
          the loss is in units of the target's variance, and a net that always says the mean has a loss of about 1.",
-        "The paper does not say how its baseline searched: its abstract speaks of grid search, section 4 of Ray Tune and of 1,610 and \
-         489 trials of 10,000. Here it is random search with as many trials.",
-        "The functions of the gradient are not in the published code. Here it is equation 4; losses far worse than the good ones are brought nearer, or diverged nets were all it saw.",
+        "The paper does not say how its baseline searched: its abstract speaks of grid search, section 4 of Ray Tune and of \
+         1,610 and 489 trials of 10,000. Here it is random search with as many trials.",
+        "The functions of the gradient are not in the published code. Here it is equation 4; losses far worse than the good \
+         ones are brought nearer, or diverged nets were all it saw.",
         "A configuration that is proposed again has the loss that it had: with one seed, split, initial weights and batches \
          are the same. In the paper each training begins with other weights.",
         "Batches are drawn with replacement; 15 epochs are 15 times as many steps as there are batches. The hidden layer has ReLU, \
