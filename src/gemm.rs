@@ -3,9 +3,8 @@
 //!
 //! The columns of b are cut into panels of [`WIDTH`], padded with zeros. Rows of a are multiplied by a panel in
 //! registers: six at a time, then four, then one by one. Every element is summed in the order of the inner index by
-//! fused multiply-adds, from zero: the same bits on every processor.
-
-use crate::simd::vectorized;
+//! fused multiply-adds, from zero: the same bits on every processor. The registers are named here and not left to the
+//! compiler, which finds them only where it optimizes most: tests train nets too.
 
 /// Number of columns of a panel: two registers of eight floats. Six rows then take twelve of the sixteen registers of a
 /// processor with AVX2.
@@ -60,18 +59,23 @@ impl Panels {
 
     /// Computes `c = a b + bias`, where `c` is `[rows, n_columns]`. Without a bias, it is zero.
     pub fn multiply(&self, a: Matrix, bias: Option<&[f32]>, c: &mut [f32]) {
-        vectorized(
-            #[inline(always)]
-            || {
-                for (p, panel) in self.data.chunks_exact(self.inner * WIDTH).enumerate() {
-                    self.multiply_panel(a, panel, p * WIDTH, bias, c);
-                }
-            },
-        );
+        let product = Product { panels: self, a, bias, c };
+        #[cfg(feature = "simd")]
+        pulp::Arch::new().dispatch(product);
+        #[cfg(not(feature = "simd"))]
+        product.by(Floats);
     }
 
     #[inline(always)]
-    fn multiply_panel(&self, a: Matrix, panel: &[f32], first: usize, bias: Option<&[f32]>, c: &mut [f32]) {
+    fn multiply_panel<L: Lanes>(
+        &self,
+        lanes: L,
+        a: Matrix,
+        panel: &[f32],
+        first: usize,
+        bias: Option<&[f32]>,
+        c: &mut [f32],
+    ) {
         let columns = WIDTH.min(self.n_columns - first);
         let mut padded = [0.0; WIDTH];
         if let Some(bias) = bias {
@@ -82,9 +86,9 @@ impl Panels {
         while row < n_rows {
             let (from, to) = (&a.data[row * a.strides[0]..], &mut c[row * self.n_columns + first..]);
             row += match n_rows - row {
-                6.. => self.multiply_rows::<6>(from, a.strides, panel, &padded[..columns], to),
-                4.. => self.multiply_rows::<4>(from, a.strides, panel, &padded[..columns], to),
-                _ => self.multiply_rows::<1>(from, a.strides, panel, &padded[..columns], to),
+                6.. => self.multiply_rows::<L, 6>(lanes, from, a.strides, panel, &padded[..columns], to),
+                4.. => self.multiply_rows::<L, 4>(lanes, from, a.strides, panel, &padded[..columns], to),
+                _ => self.multiply_rows::<L, 1>(lanes, from, a.strides, panel, &padded[..columns], to),
             };
         }
     }
@@ -92,18 +96,118 @@ impl Panels {
     /// Writes the product of `N` rows of `a` and a panel to the first columns of `to`, as many as `bias` has. Returns
     /// `N`.
     #[inline(always)]
-    fn multiply_rows<const N: usize>(
+    fn multiply_rows<L: Lanes, const N: usize>(
         &self,
+        lanes: L,
         a: &[f32],
         strides: [usize; 2],
         panel: &[f32],
         bias: &[f32],
         to: &mut [f32],
     ) -> usize {
-        for (row, sums) in products::<N>(a, strides, panel).iter().enumerate() {
-            store(sums, bias, &mut to[row * self.n_columns..][..bias.len()]);
+        for (row, sums) in products::<L, N>(lanes, a, strides, panel).into_iter().enumerate() {
+            store(&lanes.floats(sums), bias, &mut to[row * self.n_columns..][..bias.len()]);
         }
         N
+    }
+}
+
+/// A product that is to be computed.
+struct Product<'a> {
+    panels: &'a Panels,
+    a: Matrix<'a>,
+    bias: Option<&'a [f32]>,
+    c: &'a mut [f32],
+}
+
+impl Product<'_> {
+    #[inline(always)]
+    fn by(self, lanes: impl Lanes) {
+        for (p, panel) in self.panels.data.chunks_exact(self.panels.inner * WIDTH).enumerate() {
+            self.panels.multiply_panel(lanes, self.a, panel, p * WIDTH, self.bias, self.c);
+        }
+    }
+}
+
+#[cfg(feature = "simd")]
+impl pulp::WithSimd for Product<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn with_simd<S: pulp::Simd>(self, simd: S) {
+        match S::F32_LANES {
+            16 => self.by(Registers::<S, 1>(simd)),
+            8 => self.by(Registers::<S, 2>(simd)),
+            4 => self.by(Registers::<S, 4>(simd)),
+            _ => self.by(Floats),
+        }
+    }
+}
+
+/// How the sums of a row of a panel are kept while they are added up.
+trait Lanes: Copy {
+    type Sums: Copy;
+
+    fn zeros(self) -> Self::Sums;
+
+    /// Adds `a` times a row of a panel.
+    fn add(self, sums: &mut Self::Sums, a: f32, b: &[f32; WIDTH]);
+
+    fn floats(self, sums: Self::Sums) -> [f32; WIDTH];
+}
+
+/// One by one, or as the compiler has it.
+#[derive(Clone, Copy)]
+struct Floats;
+
+impl Lanes for Floats {
+    type Sums = [f32; WIDTH];
+
+    #[inline(always)]
+    fn zeros(self) -> Self::Sums {
+        [0.0; WIDTH]
+    }
+
+    #[inline(always)]
+    fn add(self, sums: &mut Self::Sums, a: f32, b: &[f32; WIDTH]) {
+        for (sum, b) in sums.iter_mut().zip(b) {
+            *sum = a.mul_add(*b, *sum);
+        }
+    }
+
+    #[inline(always)]
+    fn floats(self, sums: Self::Sums) -> [f32; WIDTH] {
+        sums
+    }
+}
+
+/// In `R` registers, which are as wide as a panel together.
+#[cfg(feature = "simd")]
+#[derive(Clone, Copy)]
+struct Registers<S, const R: usize>(S);
+
+#[cfg(feature = "simd")]
+impl<S: pulp::Simd, const R: usize> Lanes for Registers<S, R> {
+    type Sums = [S::f32s; R];
+
+    #[inline(always)]
+    fn zeros(self) -> Self::Sums {
+        [self.0.splat_f32s(0.0); R]
+    }
+
+    #[inline(always)]
+    fn add(self, sums: &mut Self::Sums, a: f32, b: &[f32; WIDTH]) {
+        let (a, (b, _)) = (self.0.splat_f32s(a), S::as_simd_f32s(b));
+        for i in 0..R {
+            sums[i] = self.0.mul_add_f32s(a, b[i], sums[i]);
+        }
+    }
+
+    #[inline(always)]
+    fn floats(self, sums: Self::Sums) -> [f32; WIDTH] {
+        let mut floats = [0.0; WIDTH];
+        S::as_mut_simd_f32s(&mut floats).0.copy_from_slice(&sums);
+        floats
     }
 }
 
@@ -122,9 +226,9 @@ fn store(sums: &[f32; WIDTH], bias: &[f32], to: &mut [f32]) {
 
 /// Product of `N` rows of `a` and a panel `[inner, WIDTH]`.
 #[inline(always)]
-fn products<const N: usize>(a: &[f32], strides: [usize; 2], panel: &[f32]) -> [[f32; WIDTH]; N] {
+fn products<L: Lanes, const N: usize>(lanes: L, a: &[f32], strides: [usize; 2], panel: &[f32]) -> [L::Sums; N] {
     let (panel, _) = panel.as_chunks::<WIDTH>();
-    let mut sums = [[0.0; WIDTH]; N];
+    let mut sums = [lanes.zeros(); N];
     if strides[1] == 1 {
         let mut rows: [&[f32]; N] = [&[]; N];
         for (r, row) in rows.iter_mut().enumerate() {
@@ -132,25 +236,18 @@ fn products<const N: usize>(a: &[f32], strides: [usize; 2], panel: &[f32]) -> [[
         }
         for (k, b) in panel.iter().enumerate() {
             for r in 0..N {
-                add(&mut sums[r], rows[r][k], b);
+                lanes.add(&mut sums[r], rows[r][k], b);
             }
         }
     } else {
         for (column, b) in a.chunks(strides[1]).zip(panel) {
             let column = &column[..N];
             for r in 0..N {
-                add(&mut sums[r], column[r], b);
+                lanes.add(&mut sums[r], column[r], b);
             }
         }
     }
     sums
-}
-
-#[inline(always)]
-fn add(sums: &mut [f32; WIDTH], a: f32, b: &[f32; WIDTH]) {
-    for (sum, b) in sums.iter_mut().zip(b) {
-        *sum = a.mul_add(*b, *sum);
-    }
 }
 
 #[cfg(test)]

@@ -76,6 +76,12 @@ impl ExportArgs {
         let file = self.output.as_deref().unwrap_or(Path::new(""));
         let ending = if self.is_stdout() { Some("json") } else { file.extension().and_then(OsStr::to_str) };
         let said = Format::value_variants().iter().copied().find(|format| Some(format.ending()) == ending);
+        if let (Some(format), Some(said), false) = (self.format, said, self.is_stdout() || self.format == said) {
+            let (file, format, said) = (file.display(), format.ending(), said.ending());
+            return Err(Failure::BadInput(anyhow!(
+                "--format {format} and the ending of --output {file}, which says {said}: leave one out, or let both say the same"
+            )));
+        }
         self.format.or(said).ok_or_else(|| {
             let file = file.display();
             let help = "add --format safetensors, json or onnx";

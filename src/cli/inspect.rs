@@ -45,6 +45,7 @@ fn print_recipe(recipe: &Recipe, card: &Card) {
     let later =
         d.fixed.map_or(format!("{} per doubling of the step count", d.per_doubling), |n| format!("every {n} steps"));
     let decides = match recipe.line_search {
+        None if d.probe_steps == 0 => later,
         None => format!("at each of the first {} steps, then {later}", d.probe_steps),
         Some(search) => {
             let after = if search.reset_on_accept { "back to its start" } else { "kept" };
@@ -54,7 +55,7 @@ fn print_recipe(recipe: &Recipe, card: &Card) {
     say!("controls    {:?}: {:?}", recipe.controls, recipe.moves);
     say!("sees        {:?}, {} features", recipe.features, recipe.features.names().len());
     say!("{}", wrapped(&format!("decides     {decides}"), INDENT, PAGE_WIDTH));
-    if let Some(evidence) = recipe.halve_evidence {
+    if let Some(evidence) = recipe.halve_evidence.filter(|_| d.probe_steps > 0) {
         let rule = "it halves only where the loss has been lower by";
         let text = format!("{INDENT}in the first {} {rule} {evidence} standard errors", d.probe_steps);
         say!("{}", wrapped(&text, INDENT, PAGE_WIDTH));

@@ -89,7 +89,8 @@ impl Files {
             return Err(Failure::BadInput(anyhow!("cannot make {flag} {folder}: {there} is not a folder")));
         }
         let some_file = there.join(names.first().filter(|_| folder.exists()).unwrap_or(&"checkpoint"));
-        artifact::check_writable(&some_file).with_context(|| flag.to_owned()).map_err(Failure::BadInput)?;
+        let cannot = || format!("cannot write into {flag} {}", folder.display());
+        artifact::check_writable(&some_file).with_context(cannot).map_err(Failure::BadInput)?;
         self.add(flag, folder)?;
         names.iter().try_for_each(|name| self.add(flag, &folder.join(name)))
     }

@@ -72,6 +72,10 @@ pub struct Flags {
     /// Folder of the report, its figures, and what is kept of an unfinished run
     #[arg(long, value_name = "DIR", default_value = "reproduced", help_heading = "Output")]
     out: PathBuf,
+    /// Write every figure as PNG too, beside its SVG
+    #[cfg(feature = "png")]
+    #[arg(long, help_heading = "Output")]
+    png: bool,
     #[command(flatten)]
     machine: Machine,
     /// Nets in training at the same time, each on one thread [default: one for each core]
@@ -106,9 +110,15 @@ impl Flags {
         let names = [lab.file("md"), lab.file("json"), lab.file("jsonl")];
         let mut files = Files::default();
         files.writes_folder("--out", Some(&self.out), &names.each_ref().map(String::as_str))?;
+        let (kept, folder) = (lab.file("jsonl"), self.out.display());
+        note!("{paper}: what is finished is kept in {folder}/{kept}; the same line goes on there after a kill");
         let document = ending::by_signal(|| lab.kept_in_words(), || reproduce(&lab))??;
         let mut results = Results::default();
         document.write(&self.out, &mut results);
+        #[cfg(feature = "png")]
+        if self.png {
+            document.write_png(&self.out, &mut results);
+        }
         results.tell(document.text().trim_end())
     }
 }

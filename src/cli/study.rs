@@ -16,6 +16,9 @@ use serde_json::{Value as Json, json};
 use std::path::PathBuf;
 use std::sync::Arc;
 
+/// Number of complete trials below which importance is called a guess.
+const FEW_TRIALS: usize = 50;
+
 /// Look at studies: list, show, best, importance, export, delete; teach a sampler on them.
 #[derive(Debug, Args)]
 #[command(after_help = "Example:\n  qgd study best space --json")]
@@ -222,6 +225,11 @@ fn shares(storage: &dyn Storage, name: &str, objective: usize, as_json: bool) ->
     if as_json {
         print_json(&shares.iter().map(|(name, share)| json!({ "param": name, "importance": share })).collect());
         return Ok(());
+    }
+    let n = trials.iter().filter(|trial| trial.state == TrialState::Complete).count();
+    if n < FEW_TRIALS {
+        let trials = counted(n, "complete trial");
+        note!("from {trials} that is a guess: below {FEW_TRIALS} the best tenth, which is looked at, is a handful");
     }
     let columns = [("parameter", Align::Left), ("importance", Align::Right)];
     print_rows(&columns, shares.iter().map(|(name, share)| vec![name.clone(), format!("{share:.3}")]));

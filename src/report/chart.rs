@@ -137,6 +137,8 @@ pub(super) struct Ruler<'a> {
     axis: &'a Axis,
     low: f64,
     high: f64,
+    /// Where all numbers on a linear axis are whole: numbers of steps, of workers.
+    is_whole: bool,
 }
 
 impl Chart {
@@ -178,17 +180,18 @@ impl Chart {
 }
 
 impl<'a> Ruler<'a> {
-    fn new(axis: &'a Axis, values: impl Iterator<Item = f64>) -> Self {
+    fn new(axis: &'a Axis, values: impl Iterator<Item = f64> + Clone) -> Self {
+        let is_whole = axis.scale == Scale::Linear && values.clone().all(|value| value.fract() == 0.0);
         let ends = axis.bounds.map(|[low, high]| (axis.position(low), axis.position(high)));
         let fold = |(low, high): (f64, f64), value| (low.min(value), high.max(value));
         let fitted = values.map(|value| axis.position(value)).fold((f64::INFINITY, f64::NEG_INFINITY), fold);
         let (low, high) = ends.unwrap_or(fitted);
         if !(low.is_finite() && high.is_finite()) {
-            return Self { axis, low: 0.0, high: 1.0 };
+            return Self { axis, low: 0.0, high: 1.0, is_whole: false };
         }
         // A single value needs some room around it.
         let room = if high > low { 0.0 } else { 0.5f64.max(low.abs() / 10.0) };
-        Self { axis, low: low - room, high: high + room }
+        Self { axis, low: low - room, high: high + room, is_whole: is_whole && high - low >= 2.0 }
     }
 
     /// Place of a number, in [0, 1].
@@ -219,9 +222,10 @@ impl<'a> Ruler<'a> {
         powers.chain(between).find(|values| values.len() >= 3)
     }
 
-    /// Multiples of a round number.
+    /// Multiples of a round number, which is whole where the numbers are.
     fn even(&self, low: f64, high: f64, n: usize) -> Vec<f64> {
-        let finer = (n.max(2)..).map(|n| multiples(low, high, round_step((high - low) / n as f64)));
+        let finest = if self.is_whole { 1.0 } else { 0.0 };
+        let finer = (n.max(2)..).map(|n| multiples(low, high, round_step((high - low) / n as f64).max(finest)));
         finer.take(8).find(|values| values.len() >= 3).unwrap_or_default()
     }
 }
@@ -262,6 +266,7 @@ mod tests {
     #[test]
     fn ticks_are_round_numbers() {
         assert_eq!(labels(&Axis::linear(""), &[0.0, 400.0]), ["0", "100", "200", "300", "400"]);
+        assert_eq!(labels(&Axis::linear(""), &[1.0, 2.0, 4.0]), ["1", "2", "3", "4"]);
         assert_eq!(labels(&Axis::log(""), &[1e-5, 1.0]), ["1e-5", "0.0001", "0.001", "0.01", "0.1", "1"]);
         assert_eq!(labels(&Axis::log(""), &[2.0, 8.0]), ["2", "4", "6", "8"]);
         assert_eq!(labels(&Axis::log(""), &[0.03, 0.5]), ["0.03", "0.1", "0.3"]);

@@ -39,6 +39,7 @@ fn hostile() -> Vec<u8> {
     frame
 }
 
+#[cfg(not(feature = "torch"))]
 #[test]
 fn every_kind_of_damage_is_named_by_inspect() {
     let sandbox = Sandbox::new();
@@ -61,6 +62,7 @@ fn no_training_starts_with_a_damaged_controller() {
     sandbox.refuses(&["train", &digits, "--controller", "lrr", "--trace", "out.jsonl"], &["\"lrr\"", "lr"]);
 }
 
+#[cfg(not(feature = "torch"))]
 #[test]
 fn the_shipped_controller_is_fine() {
     let output = Sandbox::new().qgd(&["inspect", "lr"]);
@@ -70,6 +72,7 @@ fn the_shipped_controller_is_fine() {
     }
 }
 
+#[cfg(not(feature = "torch"))]
 #[test]
 fn a_recipe_with_a_mistake_is_refused_by_name() {
     let sandbox = Sandbox::new();

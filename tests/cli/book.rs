@@ -7,10 +7,10 @@ use qgd::controller::FeatureSet;
 use qgd::meta::TrainingRecipe;
 use qgd::task::SuiteSpec;
 use serde_json::Value;
-use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::Path;
+use std::sync::Mutex;
 
 /// Options of cargo that pages name.
 const OPTIONS_OF_CARGO: [&str; 1] = ["--features"];
@@ -57,22 +57,24 @@ fn commands(page: &str) -> Vec<String> {
     lines.chain(spans(page)).filter(|line| line.starts_with("qgd ")).collect()
 }
 
-/// The help of the program, each text asked for once.
+/// The help of the program, each text asked for once by all tests together.
 struct Help {
     sandbox: Sandbox,
-    known: RefCell<BTreeMap<Vec<String>, Option<String>>>,
 }
+
+/// What arguments printed; none where they were refused.
+static KNOWN: Mutex<BTreeMap<Vec<String>, Option<String>>> = Mutex::new(BTreeMap::new());
 
 impl Help {
     fn new() -> Self {
-        Self { sandbox: Sandbox::new(), known: RefCell::default() }
+        Self { sandbox: Sandbox::new() }
     }
 
     /// What these arguments print; none where they are refused.
     fn of(&self, args: &[&str]) -> Option<String> {
         let key: Vec<String> = args.iter().map(|arg| (*arg).to_owned()).collect();
         let ask = || Some(self.sandbox.qgd(args)).filter(|output| output.code == 0).map(|output| output.stdout);
-        self.known.borrow_mut().entry(key).or_insert_with(ask).clone()
+        KNOWN.lock().unwrap().entry(key).or_insert_with(ask).clone()
     }
 
     /// Names of the commands.
@@ -130,6 +132,7 @@ fn every_option_that_a_text_names_alone_exists() {
     let commands = help.commands();
     let helps: Vec<String> = commands.iter().filter_map(|command| help.of(&[command, "--help"])).collect();
     assert!(helps.len() > 12, "{commands:?}");
+    assert!(helps.iter().all(|help| help.contains("Usage: qgd")), "{helps:?}");
     let of_commands =
         [["study", "delete"], ["reproduce", "hu"]].map(|own| help.of(&[own[0], own[1], "--help"]).unwrap());
     let helps = helps.concat() + &of_commands.concat();

@@ -1,6 +1,5 @@
 //! `qgd evaluate`.
 
-use crate::reporting::reported;
 use crate::sandbox::{Output, Sandbox, assert_page, shipped};
 use serde_json::Value;
 use std::time::{Duration, Instant};
@@ -67,7 +66,7 @@ fn an_evaluation_is_tables_json_markdown_and_a_picture() {
     assert!(json["accuracy_deficit"]["interval"].is_array() && json["log_test_loss_ratio"].is_null());
     let problem = &json["problems"][0];
     let (runs, verdict) = (&problem["runs"], &problem["verdict"]);
-    let page = reported(&sandbox, &["e.json"]);
+    let page = sandbox.reported(&["e.json"]);
     let drawn = &page["sections"][0];
     assert_eq!(
         [&drawn["groups"][0]["tuned_ratio"], &drawn["problems"][0]["verdict"]["median"]],

@@ -321,6 +321,7 @@ fn what_cannot_be_exported_is_refused_and_nothing_written() {
     sandbox.refuses(&["export", "lr"], &["--format"]);
     sandbox.refuses(&["export", "lr", "--format", "onx"], &["onx", "safetensors, json, onnx"]);
     sandbox.refuses(&["export", "lr", "-o", "lr.bin"], &["lr.bin", "--format safetensors, json or onnx"]);
+    sandbox.refuses(&["export", "lr", "--format", "json", "-o", "lr.onnx"], &["json", "lr.onnx", "which says onnx"]);
     sandbox.refuses(&["export", "lr", "--format", "onnx", "-o", "-"], &["--output -", "json", "onnx"]);
     sandbox.refuses(&["export", "lrr", "--format", "json"], &["\"lrr\"", "lr-line-search"]);
     sandbox.refuses(&["export", "missing.qgd", "--format", "json"], &["missing.qgd"]);

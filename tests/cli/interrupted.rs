@@ -21,6 +21,7 @@ pub fn interrupted(sandbox: &Sandbox, args: &[&str], file: &str, signal: &str) -
     (output.status.code().unwrap_or(-1), String::from_utf8(output.stderr).unwrap())
 }
 
+#[cfg(not(feature = "torch"))]
 #[test]
 fn a_meta_training_names_its_checkpoint_and_leaves_no_lock() {
     let sandbox = Sandbox::new();

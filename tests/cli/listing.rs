@@ -14,6 +14,7 @@ fn names(sandbox: &Sandbox, what: &str) -> Vec<String> {
     list.iter().map(|named| named["name"].as_str().unwrap().to_owned()).collect()
 }
 
+#[cfg(not(feature = "torch"))]
 #[test]
 fn everything_that_has_a_name_is_listed_with_a_sentence() {
     let sandbox = Sandbox::new();
@@ -42,6 +43,7 @@ fn everything_that_has_a_name_is_listed_with_a_sentence() {
     assert!(sandbox.listing().is_empty());
 }
 
+#[cfg(not(feature = "torch"))]
 #[test]
 fn a_log_filter_that_says_nothing_is_named_and_changes_nothing() {
     let sandbox = Sandbox::new();
@@ -97,6 +99,7 @@ fn every_controller_says_where_it_can_be_used_and_the_others_are_refused_in_word
     }
 }
 
+#[cfg(not(feature = "torch"))]
 #[test]
 fn the_help_of_the_tuner_names_every_sampler_and_pruner() {
     let sandbox = Sandbox::new();
@@ -108,6 +111,7 @@ fn the_help_of_the_tuner_names_every_sampler_and_pruner() {
     }
 }
 
+#[cfg(not(feature = "torch"))]
 #[test]
 fn help_explains_files_beside_commands() {
     let sandbox = Sandbox::new();
@@ -132,6 +136,7 @@ fn help_explains_files_beside_commands() {
     sandbox.refuses(&["help", "tsk"], &["tsk"]);
 }
 
+#[cfg(not(feature = "torch"))]
 #[test]
 fn a_recipe_is_found_by_its_name_and_a_wrong_name_lists_those_there_are() {
     let sandbox = Sandbox::new();

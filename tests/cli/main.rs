@@ -11,7 +11,6 @@ mod events;
 mod interrupted;
 mod listing;
 mod meta_training;
-mod reporting;
 mod tensorboard;
 mod watching;
 
@@ -67,6 +66,8 @@ mod optuna;
 #[cfg(not(feature = "torch"))]
 mod programs;
 #[cfg(not(feature = "torch"))]
+mod reporting;
+#[cfg(not(feature = "torch"))]
 mod tuner_bad_input;
 #[cfg(not(feature = "torch"))]
 mod tuner_faults;
@@ -83,6 +84,7 @@ mod tuning;
 
 use sandbox::Sandbox;
 
+#[cfg(not(feature = "torch"))]
 #[test]
 fn help_teaches_and_is_no_error() {
     let sandbox = Sandbox::new();
@@ -96,8 +98,6 @@ fn help_teaches_and_is_no_error() {
         &["train", "--help"],
         &["predict", "--help"],
         &["evaluate", "--help"],
-        #[cfg(feature = "torch")]
-        &["reproduce", "--help"],
         &["tune", "--help"],
         &["worker", "--help"],
         &["study", "--help"],

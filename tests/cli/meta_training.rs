@@ -57,6 +57,7 @@ fn an_engine_that_cannot_do_it_is_refused_before_anything_is_written() {
     }
 }
 
+#[cfg(not(feature = "torch"))]
 #[test]
 fn what_it_will_take_is_said_before_and_what_is_left_from_the_first_round_on() {
     let sandbox = Sandbox::new();
@@ -108,6 +109,7 @@ fn batched_in_tch_a_killed_meta_training_goes_on_to_the_same_bytes_and_the_log_n
     assert_eq!(sandbox.qgd(&["inspect", "killed.qgd"]).code, 0);
 }
 
+#[cfg(not(feature = "torch"))]
 #[test]
 fn a_recipe_in_the_grammar_of_version_0_1_is_read_with_a_warning() {
     let sandbox = Sandbox::new();
@@ -124,6 +126,7 @@ fn a_recipe_in_the_grammar_of_version_0_1_is_read_with_a_warning() {
     assert!(said.contains("at each of the first 16 steps"), "{said}");
 }
 
+#[cfg(not(feature = "torch"))]
 #[test]
 fn no_output_is_an_input_or_another_output() {
     let sandbox = Sandbox::new();
@@ -140,6 +143,7 @@ fn no_output_is_an_input_or_another_output() {
     refuses(&["-o", "no/such/out.qgd"], "no/such/out.qgd");
 }
 
+#[cfg(not(feature = "torch"))]
 #[test]
 fn a_name_as_long_as_the_file_system_allows_is_written() {
     let (sandbox, long) = (Sandbox::new(), "x".repeat(255));
@@ -149,6 +153,7 @@ fn a_name_as_long_as_the_file_system_allows_is_written() {
     assert_eq!(sandbox.listing(), ["recipe.toml", &long]);
 }
 
+#[cfg(not(feature = "torch"))]
 #[test]
 fn tasks_are_cut_of_the_tables_that_a_recipe_names_and_a_table_that_is_none_is_refused() {
     let sandbox = Sandbox::new();

@@ -5,20 +5,6 @@ use qgd::Pretrained;
 use serde_json::{Value, json};
 use std::collections::BTreeSet;
 
-/// The figures of a page.
-fn data(page: &str) -> Value {
-    let (_, rest) = page.split_once("<script type=\"application/json\" id=\"data\">").unwrap();
-    serde_json::from_str(rest.split_once("</script>").unwrap().0).unwrap()
-}
-
-/// The figures of the page that these arguments make.
-pub fn reported(sandbox: &Sandbox, args: &[&str]) -> Value {
-    let output = sandbox.qgd(&[&["report"], args, &["-o", "page.html"]].concat());
-    assert_eq!(output.code, 0, "{}", output.stderr);
-    assert!(output.stdout.starts_with("page.html: "), "{}", output.stdout);
-    data(&sandbox.read("page.html"))
-}
-
 fn decision(step: u64, loss: Option<f64>, action: Option<&str>, reason: &str) -> Value {
     let action = action.map(|lr| json!({ "lr": lr, "weight_decay": "accept" }));
     json!({
@@ -83,7 +69,7 @@ fn runs_are_laid_over_each_other_and_everything_else_stands_in_the_order_given()
     sandbox.write("high.jsonl", trace());
     sandbox.write("e.json", evaluation("mine").to_string());
     study(&sandbox, "space", "other");
-    let page = reported(&sandbox, &["e.json", "low.jsonl", "hu-lr", "high.jsonl", "space"]);
+    let page = sandbox.reported(&["e.json", "low.jsonl", "hu-lr", "high.jsonl", "space"]);
     let kinds: Vec<&str> = page["sections"].as_array().unwrap().iter().map(|it| it["kind"].as_str().unwrap()).collect();
     assert_eq!(kinds, ["evaluation", "runs", "controller", "study"]);
     let runs = &page["sections"][1];
@@ -108,7 +94,7 @@ fn runs_are_laid_over_each_other_and_everything_else_stands_in_the_order_given()
 fn a_study_is_on_the_page_as_the_other_commands_show_it() {
     let sandbox = Sandbox::new();
     study(&sandbox, "first", "other");
-    let page = reported(&sandbox, &["first"]);
+    let page = sandbox.reported(&["first"]);
     let found = &page["sections"][0];
     let trials = crate::studies::trials(&sandbox, "first", "sqlite:///qgd.db");
     assert_eq!(found["n_trials"], trials.len());
@@ -132,9 +118,9 @@ fn a_study_is_on_the_page_as_the_other_commands_show_it() {
     assert_eq!(found["trials"][0]["curve"].as_array().unwrap().len(), 3);
     // The same by the database, which is found by looking into the file.
     std::fs::rename(sandbox.path("qgd.db"), sandbox.path("studies")).unwrap();
-    assert_eq!(&reported(&sandbox, &["studies"])["sections"][0], found);
-    assert_eq!(&reported(&sandbox, &["sqlite:///studies"])["sections"][0], found);
-    assert_eq!(&reported(&sandbox, &["first", "--storage", "sqlite:///studies"])["sections"][0], found);
+    assert_eq!(&sandbox.reported(&["studies"])["sections"][0], found);
+    assert_eq!(&sandbox.reported(&["sqlite:///studies"])["sections"][0], found);
+    assert_eq!(&sandbox.reported(&["first", "--storage", "sqlite:///studies"])["sections"][0], found);
 }
 
 #[test]
@@ -145,7 +131,7 @@ fn a_controller_comes_with_its_card_its_networks_and_what_they_answer() {
     for (given, name, n_rows) in [("lr", "lr", 9), ("mine", "hu-lambda", 0)] {
         let exported = sandbox.qgd(&["export", name, "--format", "json", "-o", "-"]).stdout;
         let pretrained = Pretrained::shipped(name).unwrap();
-        let page = reported(&sandbox, &[given]);
+        let page = sandbox.reported(&[given]);
         let found = &page["sections"][0];
         assert_eq!(found["exported"], serde_json::from_str::<Value>(&exported).unwrap());
         let neutral: Vec<f32> = serde_json::from_value(found["neutral"].clone()).unwrap();
@@ -162,7 +148,7 @@ fn a_controller_comes_with_its_card_its_networks_and_what_they_answer() {
 fn an_evaluation_is_on_the_page_with_what_diverged() {
     let sandbox = Sandbox::new();
     sandbox.write("e.json", evaluation("mine").to_string());
-    let page = reported(&sandbox, &["e.json"]);
+    let page = sandbox.reported(&["e.json"]);
     let problem = &page["sections"][0]["problems"][0];
     assert_eq!(problem["verdict"]["rivals"][0]["outcome"], "tie");
     let methods = &problem["runs"]["methods"];
@@ -184,7 +170,7 @@ fn a_long_run_makes_a_small_page_and_loses_no_spike() {
         )
     };
     sandbox.write("long.jsonl", (0..n).map(line).collect::<String>());
-    let run = reported(&sandbox, &["long.jsonl"])["sections"][0]["runs"][0].clone();
+    let run = sandbox.reported(&["long.jsonl"])["sections"][0]["runs"][0].clone();
     let bytes = sandbox.read("page.html").len();
     assert!(bytes < 500_000, "{bytes}");
     let rows = run["rows"].as_array().unwrap();
@@ -205,7 +191,7 @@ fn nothing_that_a_file_says_becomes_part_of_the_page() {
     let file = "a\"><b>'&.jsonl";
     sandbox.write(file, trace());
     sandbox.write("e.json", evaluation(hostile).to_string());
-    let page = reported(&sandbox, &[file, "e.json", hostile]);
+    let page = sandbox.reported(&[file, "e.json", hostile]);
     assert_eq!(page["sections"][0]["runs"][0]["name"], "a\"><b>'&");
     assert_eq!(page["sections"][1]["controller"]["name"], hostile);
     assert_eq!([&page["sections"][2]["name"], &page["sections"][2]["params"][0]["choices"][1]], [hostile, hostile]);
@@ -233,10 +219,10 @@ fn nothing_that_a_file_says_becomes_part_of_the_page() {
 fn the_same_files_make_the_same_page() {
     let sandbox = Sandbox::new();
     sandbox.write("t.jsonl", trace());
-    reported(&sandbox, &["t.jsonl", "hu-lambda"]);
+    sandbox.reported(&["t.jsonl", "hu-lambda"]);
     let first = sandbox.read("page.html");
     sandbox.write("page.html", "what was there before");
-    reported(&sandbox, &["t.jsonl", "hu-lambda"]);
+    sandbox.reported(&["t.jsonl", "hu-lambda"]);
     assert!(sandbox.read("page.html") == first);
 }
 
@@ -278,22 +264,4 @@ fn what_cannot_be_shown_is_refused_by_name_and_nothing_is_written() {
     sandbox.refuses(&["report", "spaec"], &["no study spaec", "did you mean `space`", "sqlite:///qgd.db: space"]);
     sandbox
         .refuses(&["report", "space", "-o", "qgd.db"], &["--output qgd.db would overwrite the database of --storage"]);
-}
-
-#[cfg(feature = "torch")]
-#[test]
-fn a_real_run_is_on_the_page_decision_by_decision() {
-    let sandbox = Sandbox::new();
-    let args = ["train", "demo", "--lr", "1", "--steps", "80", "--controller", "lr", "--trace", "t.jsonl"];
-    assert_eq!(sandbox.qgd(&args).code, 0);
-    let page = reported(&sandbox, &["t.jsonl"]);
-    let rows = page["sections"][0]["runs"][0]["rows"].as_array().unwrap();
-    let trace = sandbox.read("t.jsonl");
-    let lines: Vec<Value> = trace.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
-    assert_eq!(rows.len(), lines.len());
-    for (row, line) in rows.iter().zip(&lines) {
-        assert_eq!(row[0], line["step"]);
-        let (drawn, exact) = (row[2].as_f64().unwrap(), line["lr"].as_f64().unwrap());
-        assert!((drawn / exact - 1.0).abs() < 1e-5, "{drawn} {exact}");
-    }
 }

@@ -13,11 +13,13 @@ fn smallest<'a>(paper: &'a str, data: &'a str, out: &'a str) -> Vec<&'a str> {
     vec!["reproduce", paper, "--quick", "--scale", "0.01", "--seeds", "1", "--data-dir", data, "--out", out]
 }
 
-/// The files of a report, sorted by name: all but the units, which stand in the order in which they ended, and agents.
+/// The files of a report, sorted by name: all but the units, which stand in the order in which they ended, agents, and copies
+/// of figures.
 fn report(sandbox: &Sandbox, out: &str) -> Vec<(String, String)> {
     let entries = std::fs::read_dir(sandbox.path(out)).unwrap();
     let names = entries.map(|entry| entry.unwrap().file_name().into_string().unwrap());
-    let mut names: Vec<String> = names.filter(|name| !name.ends_with(".jsonl") && !name.ends_with(".qgd")).collect();
+    let is_text = |name: &String| ![".jsonl", ".qgd", ".png"].iter().any(|end| name.ends_with(end));
+    let mut names: Vec<String> = names.filter(is_text).collect();
     names.sort();
     names.into_iter().map(|name| (name.clone(), sandbox.read(&format!("{out}/{name}")))).collect()
 }
@@ -72,11 +74,16 @@ fn killed_or_not_the_report_is_the_same(paper: &str, n_units: usize) -> Option<S
         assert!(!sandbox.path(&format!("killed/{paper}.md")).exists(), "a report of an unfinished run");
     }
     let n_kept = sandbox.read(&units).lines().count();
-    let again = sandbox.qgd(&killed);
+    let again = sandbox.qgd(&[killed, vec!["--png"]].concat());
     assert_eq!(again.code, 0, "{}", again.stderr);
     assert!(sandbox.read(&units).lines().count() > n_kept, "nothing was left to do");
     assert!(report(&sandbox, "whole") == report(&sandbox, "killed"), "the reports differ");
     assert_eq!(again.stdout, output.stdout);
+    let figures = report(&sandbox, "killed").into_iter().filter(|(name, _)| name.ends_with(".svg"));
+    for (name, _) in figures {
+        let picture = std::fs::read(sandbox.path("killed").join(&name).with_extension("png")).unwrap();
+        assert!(picture.starts_with(b"\x89PNG"), "{name}");
+    }
     assert_eq!(sandbox.read(&format!("whole/{paper}.md")).trim_end(), output.stdout.trim_end());
     Some(output.stdout)
 }

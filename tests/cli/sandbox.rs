@@ -39,6 +39,16 @@ impl Sandbox {
         serde_json::from_str(&self.read(name)).unwrap()
     }
 
+    /// The figures of the page that `qgd report` makes of this.
+    pub fn reported(&self, args: &[&str]) -> serde_json::Value {
+        let output = self.qgd(&[&["report"], args, &["-o", "page.html"]].concat());
+        assert_eq!(output.code, 0, "{}", output.stderr);
+        assert!(output.stdout.starts_with("page.html: "), "{}", output.stdout);
+        let page = self.read("page.html");
+        let (_, rest) = page.split_once("<script type=\"application/json\" id=\"data\">").unwrap();
+        serde_json::from_str(rest.split_once("</script>").unwrap().0).unwrap()
+    }
+
     /// Every file and folder in the folder.
     pub fn listing(&self) -> Vec<String> {
         let entries = fs::read_dir(self.folder.path()).unwrap();

@@ -79,7 +79,12 @@ fn a_terminal_gets_colors_and_bars_unless_it_or_its_user_does_not_want_them() {
 
 #[test]
 fn the_demo_and_the_help_keep_to_it_too() {
-    let demo = ["demo", "--task", &shipped("examples/tasks/demo.toml")];
+    let sandbox = Sandbox::new();
+    let task = std::fs::read_to_string(shipped("examples/tasks/demo.toml")).unwrap();
+    let task = task.replace("../data/digits.csv.gz", &shipped("examples/data/digits.csv.gz"));
+    sandbox.write("short.toml", task.replace("steps = 400", "steps = 20"));
+    let short = sandbox.path("short.toml");
+    let demo = ["demo", "--task", short.to_str().unwrap()];
     assert!(is_colored(&on_a_terminal(&demo, &[])));
     let gray = on_a_terminal(&demo, &[("NO_COLOR", "1")]);
     assert!(!is_colored(&gray) && gray.contains("━━ with qgd"), "{gray:?}");

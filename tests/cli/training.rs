@@ -236,3 +236,20 @@ fn no_color_and_a_dumb_terminal_are_honored() {
     let dumb = on_a_terminal(&sandbox, &[("TERM", "dumb")]).unwrap();
     assert!(!dumb.contains('\x1b') && dumb.contains("300/300 steps  loss"), "{dumb:?}");
 }
+
+#[test]
+fn a_run_is_on_the_page_of_its_report_decision_by_decision() {
+    let sandbox = Sandbox::new();
+    let args = ["train", "demo", "--lr", "1", "--steps", "80", "--controller", "lr", "--trace", "t.jsonl"];
+    assert_eq!(sandbox.qgd(&args).code, 0);
+    let page = sandbox.reported(&["t.jsonl"]);
+    let rows = page["sections"][0]["runs"][0]["rows"].as_array().unwrap();
+    let trace = sandbox.read("t.jsonl");
+    let lines: Vec<Value> = trace.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    assert_eq!(rows.len(), lines.len());
+    for (row, line) in rows.iter().zip(&lines) {
+        assert_eq!(row[0], line["step"]);
+        let (drawn, exact) = (row[2].as_f64().unwrap(), line["lr"].as_f64().unwrap());
+        assert!((drawn / exact - 1.0).abs() < 1e-5, "{drawn} {exact}");
+    }
+}

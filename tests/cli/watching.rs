@@ -1,6 +1,7 @@
 //! `--watch`: a view in the whole terminal, which comes back as it was whichever way the program ends.
 
 use crate::sandbox::Sandbox;
+#[cfg(not(feature = "torch"))]
 use crate::studies::{sandbox, trials};
 use std::process::{Command, Stdio};
 
@@ -57,6 +58,7 @@ fn watched(sandbox: &Sandbox, args: &[&str], (does, needle): (&str, &str), piped
 
 const NOTHING: (&str, &str) = ("", "");
 
+#[cfg(not(feature = "torch"))]
 #[test]
 fn the_view_of_a_study_leaves_the_terminal_with_the_summary_of_a_run_without_it() {
     let tune = |name: &'static str, script: &'static str| {
@@ -83,6 +85,7 @@ fn the_view_of_a_study_leaves_the_terminal_with_the_summary_of_a_run_without_it(
     assert!(code == 1 && after.contains("trial 0 failed: exit code 7"), "{after:?}");
 }
 
+#[cfg(not(feature = "torch"))]
 #[test]
 fn q_ctrl_c_and_signals_stop_a_watched_study_and_give_its_trial_back() {
     let sandbox = sandbox();
@@ -98,6 +101,7 @@ fn q_ctrl_c_and_signals_stop_a_watched_study_and_give_its_trial_back() {
     }
 }
 
+#[cfg(not(feature = "torch"))]
 #[test]
 fn without_a_terminal_there_is_the_plain_bar() {
     let sandbox = sandbox();

@@ -1,6 +1,8 @@
 //! The report of an experiment: Markdown, figures beside it, and JSON.
 
 use super::lab::Lab;
+#[cfg(feature = "png")]
+use crate::cli::failure::Failure;
 use crate::cli::outputs::Results;
 use qgd::report::Table;
 use qgd::statistics::median;
@@ -74,6 +76,15 @@ impl Document {
         }
         results.write(Some(&at(&format!("{}.json", self.paper))), || Ok(serde_json::to_vec_pretty(&self.json)?));
         results.write(Some(&at(&format!("{}.md", self.paper))), || Ok(self.text.clone().into()));
+    }
+
+    /// Writes every figure as PNG into a folder.
+    #[cfg(feature = "png")]
+    pub fn write_png(&self, folder: &Path, results: &mut Results) {
+        for (file, svg) in &self.figures {
+            let png = || qgd::report::png(svg).map_err(|error| Failure::Failed(error.into()));
+            results.write(Some(&folder.join(file).with_extension("png")), png);
+        }
     }
 }
 

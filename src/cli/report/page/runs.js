@@ -142,7 +142,7 @@ class RunsView {
   /** Says what is shown, and what was decided at the cursor. */
   tell() {
     const [low, high] = this.shown.map(Math.round);
-    const lines = [`Steps ${whole(low)} to ${whole(high)} of ${whole(this.whole[1])}.`];
+    const lines = [`Steps ${whole(low)} to ${whole(high)}; the last decision is at step ${whole(this.whole[1])}.`];
     for (const run of this.cursor === null ? [] : this.visible) {
       const row = run.rows[decisionAt(run.rows, this.cursor)];
       if (!row) continue;
@@ -383,8 +383,8 @@ function runsTable({ runs, reasons }) {
     return [run.name, whole(run.n_decisions), whole(last?.[STEP] ?? 0), number(first?.[LOSS] ?? null), lowest ? number(lowest[0]) : "none", number(last?.[LOSS] ?? null),
       `${number(first?.[LR] ?? null)} → ${number(last?.[LR] ?? null)}`, undone.join(", ") || "nothing"];
   };
-  const columns = [["run"], ["decisions", true], ["last step", true], ["loss at first", true], ["lowest", true], ["at last", true], ["learning rate"], ["the guard found"]];
-  return wideTable("Losses are means of the batches between two decisions", columns, runs.map(row));
+  const columns = [["run"], ["decisions", true], ["last decision at step", true], ["loss at first", true], ["lowest", true], ["at last", true], ["learning rate"], ["the guard found"]];
+  return wideTable("Losses are means of the batches between two decisions; what came after the last one is in no trace", columns, runs.map(row));
 }
 
 function runsSection(section, page) {

@@ -2,6 +2,8 @@
 
 /** Largest number of axes of the parallel coordinates. */
 const MAX_AXES = 12;
+/** Number of complete trials below which the importance is called a guess: its best tenth is fewer than five. */
+const FEW_TRIALS = 50;
 
 class StudyView {
   constructor(study, page) {
@@ -20,7 +22,7 @@ class StudyView {
   }
 
   chooseLog() {
-    return prefersLog(this.complete().map((trial) => this.valueOf(trial)), 100);
+    return prefersLog(this.complete().map((trial) => this.valueOf(trial)));
   }
 
   valueOf(trial) {
@@ -184,7 +186,9 @@ class StudyView {
       return canvas(width, shown.length * 24 + 6, label, bars);
     });
     const rows = () => shares.map(([name, share]) => [name, `${(100 * share).toFixed(2)} %`]);
-    return figure("Importance", "How much each parameter matters (PED-ANOVA, Watanabe 2023): how far its values in the best tenth of the trials are from those in all. Shares add up to 100 %.", picture,
+    const n = this.complete().length;
+    const guess = n < FEW_TRIALS ? ` From ${counted(n, "complete trial")} that is a guess: with fewer than ${FEW_TRIALS} the best tenth is a handful.` : "";
+    return figure("Importance", `How much each parameter matters (PED-ANOVA, Watanabe 2023): how far its values in the best tenth of the trials are from those in all. Shares add up to 100 %.${guess}`, picture,
       behind("importance", [["parameter"], ["share", true]], rows));
   }
 

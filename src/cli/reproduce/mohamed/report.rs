@@ -1,12 +1,13 @@
 //! What came out, beside the paper's tables.
 
-use super::{BATCH, Finished, METHODS, Studies, n_iterations};
+use super::{BATCH, Finished, METHODS, Method, Studies, n_iterations};
 use crate::cli::reproduce::document::{Document, spread};
 use crate::cli::reproduce::lab::Lab;
 use crate::cli::reproduce::small_net::{Losses, in_words};
 use crate::cli::reproduce::studies::{Told, Tried, best};
 use qgd::report::{Align, Axis, Chart, Color, Line, Table, svg_in_rows};
 use qgd::statistics::{mean, median};
+use qgd::words;
 use serde_json::{Value as Json, json};
 
 /// Numbers of trials after which methods are compared.
@@ -66,6 +67,12 @@ impl Finished {
         best(seen).map(|trial| trial.outcome.told())
     }
 
+    /// Mean validation loss of the first or the last `n` trials.
+    fn mean_loss(&self, n: usize, is_last: bool) -> f64 {
+        let from = if is_last { self.trials.len().saturating_sub(n) } else { 0 };
+        mean(self.trials.iter().skip(from).take(n).map(counted))
+    }
+
     /// Mean reward of each iteration.
     fn rewards(&self) -> Vec<f64> {
         let reward = |trial: &Tried<Losses>| -counted(trial);
@@ -116,6 +123,20 @@ fn tables(studies: &Studies, document: &mut Document) {
          {WORST} counts as {WORST}).",
         window(studies)
     ));
+    document.points(lessons(studies));
+}
+
+/// Whether the trials of each policy were better in the end than at first.
+fn lessons(studies: &Studies) -> Vec<String> {
+    let n = BATCH * window(studies);
+    let policies = METHODS.iter().zip(&studies.by_method).filter(|(method, _)| method.is_policy);
+    let lesson = |(method, seeds): (&Method, &Vec<Finished>)| {
+        let has_learned = |study: &&Finished| study.mean_loss(n, true) < study.mean_loss(n, false);
+        let (learned, of) = (seeds.iter().filter(has_learned).count(), words::counted(seeds.len(), "seed"));
+        let word = if learned == 0 { "it has learned nothing that shows" } else { "its trials have become better" };
+        format!("{}: {word} (better in the end than at first with {learned} of {of})", method.name)
+    };
+    policies.map(lesson).collect()
 }
 
 /// Our median beside the paper's number, and the order of the methods.
@@ -169,13 +190,7 @@ fn learning(studies: &Studies) -> Table {
             let known: Option<Vec<f64>> = seeds.iter().map(|study| study.after(*n)).collect();
             known.map_or("-".to_owned(), |losses| spread(&losses, 4))
         };
-        let end = |is_last: bool| {
-            let of = |trials: &[Tried<Losses>]| {
-                let from = if is_last { trials.len().saturating_sub(n) } else { 0 };
-                mean(trials.iter().skip(from).take(n).map(counted))
-            };
-            spread(&seeds.iter().map(|study| of(&study.trials)).collect::<Vec<_>>(), 2)
-        };
+        let end = |is_last| spread(&seeds.iter().map(|study| study.mean_loss(n, is_last)).collect::<Vec<_>>(), 2);
         let mut row = vec![method.name.to_owned()];
         row.extend(BUDGETS.iter().map(after));
         row.extend([end(false), end(true)]);
@@ -211,7 +226,11 @@ fn chart(title: &str, seeds: &[Finished]) -> Chart {
         ((i + 1) as f64, mean(values.iter().copied()), values)
     });
     let lines = vec![
-        Line::over_seeds(&format!("mean over {WINDOW} iterations and the seeds"), Color::BLUE, places),
+        Line::over_seeds(
+            &format!("mean over the last {WINDOW} iterations at most, and the seeds"),
+            Color::BLUE,
+            places,
+        ),
         Line::new("last trial of each iteration, seed 0", Color::GRAY, seeds.first().map(last).unwrap_or_default()),
     ];
     Chart {
