@@ -28,7 +28,7 @@ libtorch: ## Fetch libtorch into .libtorch (does nothing when it is there, or wh
 	@.ci/libtorch
 
 demo: libtorch ## Train one net on real digits from two hopeless learning rates: alone, and wrapped
-	@echo "Building qgd (the first time about two minutes on two cores) ..."
+	@echo "Building qgd (the first time about four minutes on two cores) ..."
 	@$(CARGO) build --profile demo
 	@$(CARGO) run --quiet --profile demo -- demo
 
