@@ -3,6 +3,7 @@
 use crate::sandbox::Sandbox;
 
 /// Names in one of the lists.
+#[cfg(not(feature = "torch"))]
 fn names(sandbox: &Sandbox, what: &str) -> Vec<String> {
     let output = sandbox.qgd(&["list", what, "--json"]);
     assert_eq!(output.code, 0, "{}", output.stderr);

@@ -3,6 +3,7 @@
 use crate::sandbox::Sandbox;
 #[cfg(feature = "torch")]
 use crate::sandbox::shipped;
+#[cfg(not(feature = "torch"))]
 use std::io::Write;
 
 /// A recipe with this number of rounds, each of which takes a moment.

@@ -38,6 +38,7 @@ while True:
 print(child.returncode, termios.tcgetattr(slave) == before, flush=True)
 os.write(1, said)";
 
+#[cfg(not(feature = "torch"))]
 const ENTER: &str = "\x1b[?1049h";
 const LEAVE: &str = "\x1b[?1049l\x1b[?25h";
 
