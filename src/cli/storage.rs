@@ -24,3 +24,14 @@ pub fn open_existing(url: &str) -> Result<Arc<dyn Storage>, Failure> {
 pub fn look(url: &str) -> Result<Arc<dyn Storage>, Failure> {
     storage::look(url).map_err(|error| Failure::of_tuner(error.into()))
 }
+
+/// Says what shows a study that is kept. The URL of a server may hold a password and is not repeated.
+pub fn say_what_shows(name: &str, url: &str) {
+    let storage = match url.split_once(':') {
+        Some(("memory", _)) => return,
+        _ if url == DEFAULT => String::new(),
+        Some(("sqlite", _)) => format!(" --storage {url}"),
+        _ => " --storage URL".into(),
+    };
+    note!("the study is kept: `qgd report {name}{storage}` draws it, `qgd study --help` has more");
+}

@@ -192,9 +192,7 @@ impl TuneArgs {
         self.work.check()?;
         let objective = self.work.objective(&file.space, &file.directions)?;
         let study = self.study.open(&self.space, file, &self.storage, self.work.workers)?;
-        self.work.run(&study, objective)?;
-        say_what_shows(&study, &self.storage);
-        Ok(())
+        self.work.run(&study, objective).map(|()| super::storage::say_what_shows(&study.config().name, &self.storage))
     }
 }
 
@@ -206,17 +204,6 @@ impl WorkerArgs {
         let objective = self.work.objective(study.space(), &study.config().directions)?;
         self.work.run(&study, objective)
     }
-}
-
-/// Says what shows a study that is kept. The URL of a server may hold a password and is not repeated.
-fn say_what_shows(study: &Study, url: &str) {
-    let storage = match url.split_once(':') {
-        Some(("memory", _)) => return,
-        _ if url == super::storage::DEFAULT => String::new(),
-        Some(("sqlite", _)) => format!(" --storage {url}"),
-        _ => " --storage URL".into(),
-    };
-    note!("the study is kept: `qgd report {}{storage}` draws it, `qgd study --help` has more", study.config().name);
 }
 
 /// Reads a space file, or a space that comes with qgd, by its name.
