@@ -213,7 +213,7 @@ def test_the_tab_key_reaches_the_controls_of_every_kind(browser, pages, kind):
 def test_keys_and_mouse_go_through_a_run(browser, pages):
     browser.open(pages["runs"])
     said = lambda: browser.value("document.querySelector('output').innerText")  # noqa: E731
-    assert said() == "Steps 0 to 119 of 119."
+    assert said() == "Steps 0 to 119; the last decision is at step 119."
     browser.value("document.querySelector('.chart svg').focus()")
     browser.press("ArrowRight")
     browser.press("ArrowRight")
@@ -226,7 +226,7 @@ def test_keys_and_mouse_go_through_a_run(browser, pages):
     browser.press("ArrowRight", shift=True)
     assert not said().startswith(f"Steps {low} ")
     browser.press("0")
-    assert said().startswith("Steps 0 to 119 of 119.")
+    assert said().startswith("Steps 0 to 119; the last decision is at step 119.")
     # The focus stays, though the chart was drawn anew.
     assert focused(browser)[:2] == ["svg", "application"]
     x, y, width = browser.value(
