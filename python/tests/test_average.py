@@ -135,8 +135,7 @@ def test_a_start_that_is_undone_is_not_in_it():
     opt = controlled("sgd", net.parameters(), average=0.2)
     for group in opt.param_groups:
         group["lr"] = 1e3
-    # Once decisions are rare, a wreck lasts until the next one is due: what is looked at is the start.
-    train(net, opt, x, y, 64)
+    train(net, opt, x, y, 100)
     assert opt.rollbacks > 0
     with opt.averaged():
         assert loss_of(net, x, y) < 1.0
