@@ -9,6 +9,7 @@ mod console;
 mod arguments;
 mod ask_tell;
 mod ending;
+mod exit;
 mod export;
 mod failure;
 mod help;
@@ -68,7 +69,6 @@ use clap::{Parser, Subcommand};
 use failure::Failure;
 use qgd::words::plain;
 use std::io;
-use std::process::ExitCode;
 use tracing_subscriber::filter::{LevelFilter, Targets};
 use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::util::SubscriberInitExt;
@@ -194,11 +194,16 @@ fn tell_events_to_stderr(unless_asked: &str) {
     }
 }
 
-/// Parses the arguments of the program, does what they say, and reports how it ended.
-pub fn main() -> ExitCode {
+/// Parses the arguments of the program, does what they say, and ends with a code that says how that went.
+pub fn main() -> ! {
+    exit::now(run())
+}
+
+/// The exit code.
+fn run() -> u8 {
     if let Some(topic) = help::asked_for(std::env::args_os().skip(1)) {
         say!("{}", topic.in_words().trim_end());
-        return ExitCode::SUCCESS;
+        return 0;
     }
     let cli: Cli = arguments::parsed();
     // The random tasks of a meta-training, and of what measures its outcome, are nobody's net: what a user would be
@@ -210,7 +215,7 @@ pub fn main() -> ExitCode {
     };
     tell_events_to_stderr(quiet);
     match cli.command.run() {
-        Ok(()) => ExitCode::SUCCESS,
+        Ok(()) => 0,
         Err(failure) => {
             note!("{failure}");
             failure.exit_code()

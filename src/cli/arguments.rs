@@ -1,6 +1,6 @@
 //! The arguments of the program: how all flags that take numbers are read, and what is said where they are wrong.
 
-use super::console;
+use super::{console, exit};
 use clap::error::{ContextKind, ContextValue, ErrorKind};
 use clap::{ColorChoice, Command, Parser};
 use qgd::words::{plain, shortened};
@@ -12,7 +12,12 @@ pub fn parsed<T: Parser>() -> T {
     // By itself clap would color a dumb terminal where `CI` is set.
     let colors = if console::may_be_colored() { ColorChoice::Auto } else { ColorChoice::Never };
     let matches = numeric(T::command().color(colors)).try_get_matches();
-    matches.and_then(|matches| T::from_arg_matches(&matches)).unwrap_or_else(|error| told(error).exit())
+    matches.and_then(|matches| T::from_arg_matches(&matches)).unwrap_or_else(|error| {
+        let error = told(error);
+        // Who has closed the pipe knows enough.
+        let _ = error.print();
+        exit::now(error.exit_code().try_into().unwrap_or(2))
+    })
 }
 
 /// The command, with `-1` a value of every flag that takes one: what is wrong about it is for the flag to say.

@@ -1,7 +1,7 @@
 //! Work that a signal ends at once. What is on the disk is whole at any time, so nothing has to be waited for.
 
 use super::interrupt::{exit_code, name, signal, watching};
-use super::{lock, progress};
+use super::{exit, lock, progress};
 use signal_hook::consts::SIGTERM;
 use std::io;
 
@@ -15,7 +15,7 @@ pub fn by_signal<T>(kept: impl Fn() -> String + Sync, work: impl FnOnce() -> T) 
         lock::remove_all();
         let signal = signal().unwrap_or(SIGTERM);
         note!("interrupted by {}: {}", name(signal), kept());
-        signal_hook::low_level::exit(exit_code(signal).into());
+        exit::now(exit_code(signal));
     };
     watching(end, work)
 }

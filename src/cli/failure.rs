@@ -8,7 +8,6 @@ use qgd::tuner::TunerError;
 use qgd::tuner::storage::StorageError;
 use qgd::words;
 use std::fmt;
-use std::process::ExitCode;
 
 /// A command that did not succeed.
 #[derive(Debug)]
@@ -67,11 +66,11 @@ impl Failure {
     }
 
     /// Exit code of the program.
-    pub fn exit_code(&self) -> ExitCode {
+    pub fn exit_code(&self) -> u8 {
         match self {
-            Self::BadInput(_) => ExitCode::from(2),
-            Self::Failed(_) => ExitCode::FAILURE,
-            Self::Interrupted(signal) => interrupt::exit_code(*signal).into(),
+            Self::BadInput(_) => 2,
+            Self::Failed(_) => 1,
+            Self::Interrupted(signal) => interrupt::exit_code(*signal),
         }
     }
 }

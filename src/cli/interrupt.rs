@@ -1,6 +1,6 @@
 //! SIGINT, SIGTERM and SIGHUP: trials are given back, and the program says how far it came.
 
-use super::progress;
+use super::{exit, progress};
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 use signal_hook::iterator::{Handle, Signals};
 use std::io;
@@ -43,7 +43,7 @@ pub fn watching<T>(on_signal: impl Fn() + Sync, work: impl FnOnce() -> T) -> io:
             for signal in signals.forever() {
                 if CAME.swap(signal, Ordering::Relaxed) != 0 {
                     progress::clear();
-                    std::process::exit(exit_code(signal).into());
+                    exit::now(exit_code(signal));
                 }
                 on_signal();
             }
