@@ -107,6 +107,7 @@ pub const FILES: &[Shipped] = shipped! {
     Task "strokes-resnet" "examples/development/strokes-resnet.toml"
     Task "source-transformer" "examples/development/source-transformer.toml"
     Task "grammar-transformer" "examples/development/grammar-transformer.toml"
+    Task "grammar-small" "examples/development/grammar-small.toml"
     Suite "suite" "examples/tasks/suite.toml"
     Suite "long" "examples/tasks/long.toml"
     Suite "development" "examples/development/suite.toml"
