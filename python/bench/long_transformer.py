@@ -7,9 +7,9 @@ tuned.
 DATA holds tinyshakespeare/input.txt, in pieces of 64 characters as in examples/tasks/chars-transformer.toml: nine tenths to
 train by, half of the rest to test. Batches of 4 pieces: 5000 steps see every piece 1.3 times. Everyone has AdamW's weight
 decay of 0.1, gradients clipped at a norm of 1, and the same batches from the same initial weights. Warm-up + cosine (5 %
-warm-up) and Schedule-Free AdamW (the same warm-up) try a grid of half-decades with the first seed; the best rate and its
-neighbors are run with the other seeds, and the best of these is the tuned one. Prodigy has its default rate of 1 and a cosine,
-as its authors advise (`pip install prodigyopt==1.1.2`).
+warm-up) and Schedule-Free AdamW (the same warm-up) try half-decades with the first seed, from the middle of a grid on until
+both neighbors of the best one are worse; it and its neighbors are run with the other seeds, and the best of these is the tuned
+one. Prodigy has its default rate of 1 and a cosine, as its authors advise (`pip install prodigyopt==1.1.2`).
 
 Every run is a file in the folder of --out. Losses are in nats per character, those of the weights at the end: of the test
 pieces, and of as many training pieces. table.md there is the table of the runs so far; curves.svg is drawn at the end, where
@@ -63,7 +63,7 @@ class Run(NamedTuple):
 
 def planned(train_losses: dict, ways, controllers, n_seeds):
     """The runs to make, seed by seed. `train_losses` holds those at the end of the runs that are done: a way that is tuned
-    gets its other seeds when the whole grid is done with the first one."""
+    gets its other seeds when its best rate is known with the first one."""
     runs = []
     for seed in range(n_seeds):
         for way in ways:
@@ -74,17 +74,27 @@ def planned(train_losses: dict, ways, controllers, n_seeds):
             elif way == "prodigy":
                 runs.append(Run(way, 1.0, seed))
             else:
-                runs += [Run(way, lr, seed) for lr in (RATES if seed == 0 else neighbors(way, train_losses))]
+                tried, beside_best = search(way, train_losses)
+                runs += [Run(way, lr, seed) for lr in (tried if seed == 0 else beside_best)]
     return list(dict.fromkeys(runs))
 
 
-def neighbors(way, train_losses):
-    """The best rate of the first seed, and the rates beside it; none before all are tried."""
-    losses = [train_losses.get(Run(way, lr, 0)) for lr in RATES]
-    if None in losses:
-        return ()
-    best = losses.index(min(losses))
-    return RATES[max(best - 1, 0) : best + 2]
+def search(way, train_losses):
+    """The rates to try with the first seed, and the best of them with those beside it; none of these as long as it is not
+    known."""
+    first, last = 1, 3
+    while True:
+        tried = RATES[first : last + 1]
+        losses = [train_losses.get(Run(way, lr, 0)) for lr in tried]
+        if None in losses:
+            return tried, ()
+        best = RATES.index(tried[losses.index(min(losses))])
+        if best == first > 0:
+            first -= 1
+        elif best == last < len(RATES) - 1:
+            last += 1
+        else:
+            return tried, RATES[max(best - 1, 0) : best + 2]
 
 
 class Pieces:

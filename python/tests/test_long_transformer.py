@@ -17,28 +17,36 @@ from long_transformer_table import smooth, table  # noqa: E402
 
 
 def with_losses(way, losses, seed=0):
-    return {long.Run(way, lr, seed): loss for lr, loss in zip(long.RATES, losses)}
+    return {long.Run(way, lr, seed): loss for lr, loss in zip(long.RATES, losses) if loss is not None}
 
 
-def test_a_tuned_way_gets_other_seeds_at_the_best_rate_and_its_neighbors_once_the_grid_is_done():
+def tried(losses, n_seeds=1):
+    """Rates of the first seed, and of each later one, once these losses are known."""
+    runs = long.planned(losses, ["cosine"], [], n_seeds)
+    return [[run.lr for run in runs if run.seed == seed] for seed in range(n_seeds)]
+
+
+def test_a_tuned_way_tries_rates_from_the_middle_on_until_both_neighbors_of_the_best_are_worse():
     assert long.RATES == (1e-4, 3.2e-4, 1e-3, 3.2e-3, 1e-2, 3.2e-2)
-    grid = [long.Run("cosine", lr, 0) for lr in long.RATES]
-    part = with_losses("cosine", [3.0, 2.0, 1.8])
-    assert long.planned(part, ["cosine"], [], 2) == grid
-    done = with_losses("cosine", [3.0, 2.0, 1.8, 1.9, float("inf"), 5.0])
-    later = [long.Run("cosine", lr, seed) for seed in (1, 2) for lr in (3.2e-4, 1e-3, 3.2e-3)]
-    assert long.planned(done, ["cosine"], [], 3) == grid + later
-    at_the_edge = with_losses("cosine", [1.0, 2.0, 3.0, 4.0, 5.0, 6.0])
-    assert [run.lr for run in long.planned(at_the_edge, ["cosine"], [], 2)[len(grid) :]] == [1e-4, 3.2e-4]
+    for losses, expected in [
+        ([], [3.2e-4, 1e-3, 3.2e-3]),
+        ([None, 2.0, 1.8], [3.2e-4, 1e-3, 3.2e-3]),
+        ([None, 2.0, 1.8, 1.9], [3.2e-4, 1e-3, 3.2e-3]),
+        ([None, 1.0, 1.8, 1.9], [1e-4, 3.2e-4, 1e-3, 3.2e-3]),
+        ([0.9, 1.0, 1.8, 1.9], [1e-4, 3.2e-4, 1e-3, 3.2e-3]),
+        ([None, 2.0, 1.8, 1.7], [3.2e-4, 1e-3, 3.2e-3, 1e-2]),
+        ([None, 2.0, 1.8, 1.7, 1.6], [3.2e-4, 1e-3, 3.2e-3, 1e-2, 3.2e-2]),
+        ([None, float("inf"), float("inf"), float("inf")], [1e-4, 3.2e-4, 1e-3, 3.2e-3]),
+    ]:
+        assert tried(with_losses("cosine", losses))[0] == expected, losses
 
 
-def test_everything_else_gets_all_seeds_and_what_two_ways_share_is_run_once():
-    runs = long.planned({}, list(long.WAYS), ["lr", "a/mine.qgd"], 2)
-    assert len(runs) == len(set(runs))
-    assert [run.lr for run in runs if run.controller == "a/mine.qgd"] == [1e-5, 1e-3, 1e-1] * 2
-    guessed_or_tried = [run.lr for run in runs if run.way == "cosine" and run.seed == 0]
-    assert guessed_or_tried == [1e-5, 1e-3, 1e-1, 1e-4, 3.2e-4, 3.2e-3, 1e-2, 3.2e-2]
-    assert len({run.name for run in runs}) == len(runs)
+def test_a_tuned_way_gets_other_seeds_at_the_best_rate_and_its_neighbors_once_it_is_known():
+    assert tried(with_losses("cosine", [None, 3.0, 2.0]), 2)[1] == []
+    done = with_losses("cosine", [None, 2.0, 1.8, 1.9])
+    assert tried(done, 3)[1:] == [[3.2e-4, 1e-3, 3.2e-3]] * 2
+    at_the_end = with_losses("cosine", [1.0, 2.0, 3.0, 4.0])
+    assert tried(at_the_end, 2)[1] == [1e-4, 3.2e-4]
 
 
 def test_warm_up_and_cosine_are_those_of_pytorch():
