@@ -22,7 +22,7 @@ mod trial;
 pub use direction::Direction;
 pub use distribution::{Distribution, Value};
 pub use error::TunerError;
-pub use importance::importance;
+pub use importance::{FEW_TRIALS, importance};
 pub use pareto::{best_trials, dominates, hypervolume};
 pub use python_json::{LineError, read_line};
 pub use samplers::{Ask, Sampler, Setting};

@@ -10,14 +10,11 @@ use anyhow::anyhow;
 use clap::{Args, Subcommand};
 use qgd::report::Align;
 use qgd::tuner::storage::{Seen, Storage, StorageError, StudyRecord};
-use qgd::tuner::{Counts, StudyConfig, Trial, TrialState, best_trials, importance};
+use qgd::tuner::{Counts, FEW_TRIALS, StudyConfig, Trial, TrialState, best_trials, importance};
 use qgd::words::{counted, meant, plain, visible};
 use serde_json::{Value as Json, json};
 use std::path::PathBuf;
 use std::sync::Arc;
-
-/// Number of complete trials below which importance is called a guess.
-const FEW_TRIALS: usize = 50;
 
 /// Look at studies: list, show, best, importance, export, delete; teach a sampler on them.
 #[derive(Debug, Args)]

@@ -24,6 +24,9 @@ use std::collections::BTreeSet;
 /// Share of the trials that count as good.
 const GOOD: f64 = 0.1;
 
+/// Number of complete trials below which an [importance](importance()) is a guess: the best tenth is fewer than five.
+pub const FEW_TRIALS: usize = 50;
+
 /// Largest number of cells of a grid.
 const MAX_CELLS: usize = 50;
 

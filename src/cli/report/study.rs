@@ -6,7 +6,7 @@ use crate::cli::storage;
 use crate::cli::thinning::{extremes, short, spread};
 use crate::cli::trials::number_json;
 use qgd::tuner::storage::{Seen, Storage, StorageError, StudyRecord};
-use qgd::tuner::{Direction, Distribution, StudyConfig, Trial, TrialState, best_trials, importance};
+use qgd::tuner::{Direction, Distribution, FEW_TRIALS, StudyConfig, Trial, TrialState, best_trials, importance};
 use serde::Serialize;
 use serde_json::Value as Json;
 use std::collections::{BTreeMap, BTreeSet};
@@ -34,6 +34,8 @@ pub struct Study {
     records: Vec<Vec<(usize, f64)>>,
     /// For each objective the parameters and their shares, the largest first.
     importance: Vec<Vec<(String, f64)>>,
+    /// Number of complete trials below which it is a guess.
+    few_trials: usize,
     params: Vec<Param>,
     /// Trials that are drawn.
     trials: Vec<Row>,
@@ -121,6 +123,7 @@ impl Study {
             best: best_trials(trials, directions).iter().map(|trial| trial.number).collect(),
             records: objectives().map(|(i, direction)| records(trials, i, direction)).collect(),
             importance: objectives().map(|(i, direction)| importance(trials, i, direction)).collect(),
+            few_trials: FEW_TRIALS,
             trials: drawn.iter().map(row).collect(),
             params,
             n_curves: trials.iter().filter(|trial| trial.intermediate.len() > 1).count(),

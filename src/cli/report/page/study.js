@@ -2,8 +2,6 @@
 
 /** Largest number of axes of the parallel coordinates. */
 const MAX_AXES = 12;
-/** Number of complete trials below which the importance is called a guess: its best tenth is fewer than five. */
-const FEW_TRIALS = 50;
 
 class StudyView {
   constructor(study, page) {
@@ -187,7 +185,7 @@ class StudyView {
     });
     const rows = () => shares.map(([name, share]) => [name, `${(100 * share).toFixed(2)} %`]);
     const n = this.complete().length;
-    const guess = n < FEW_TRIALS ? ` From ${counted(n, "complete trial")} that is a guess: with fewer than ${FEW_TRIALS} the best tenth is a handful.` : "";
+    const guess = n < this.study.few_trials ? ` From ${counted(n, "complete trial")} that is a guess: with fewer than ${this.study.few_trials} the best tenth is a handful.` : "";
     return figure("Importance", `How much each parameter matters (PED-ANOVA, Watanabe 2023): how far its values in the best tenth of the trials are from those in all. Shares add up to 100 %.${guess}`, picture,
       behind("importance", [["parameter"], ["share", true]], rows));
   }
