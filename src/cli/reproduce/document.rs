@@ -100,7 +100,11 @@ pub fn thinned<T: Clone>(curve: &[T]) -> Vec<T> {
 
 /// The median of the seeds, and between which values they lie.
 pub fn spread(values: &[f64], decimals: usize) -> String {
-    let word = |value: f64| if value.is_finite() { format!("{value:.decimals$}") } else { "diverged".into() };
+    spread_in(values, |value| if value.is_finite() { format!("{value:.decimals$}") } else { "diverged".into() })
+}
+
+/// The same, in these words.
+pub fn spread_in(values: &[f64], word: impl Fn(f64) -> String) -> String {
     let low = values.iter().copied().fold(f64::INFINITY, f64::min);
     let high = values.iter().copied().fold(f64::NEG_INFINITY, f64::max);
     match values {

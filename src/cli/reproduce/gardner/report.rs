@@ -4,7 +4,7 @@ use super::problem::{Course, Size};
 use super::results::{FEW, MOST_WORKERS, PRUNED, Results, best_loss, percent, times, wins};
 use super::words::{FREE, PAPER, verdicts};
 use super::{Finished, PRUNERS, RANDOM, TECHNIQUES, TRIALS, WORKERS, Way};
-use crate::cli::reproduce::document::Document;
+use crate::cli::reproduce::document::{Document, spread_in};
 use crate::cli::reproduce::lab::Lab;
 use crate::cli::reproduce::small_net::{EPOCHS, SmallNet};
 use crate::cli::reproduce::studies::{Told, best};
@@ -134,7 +134,7 @@ fn quality(results: &Results, document: &mut Document) {
         let cells = |technique| {
             let loss = |problem| {
                 let own = results.of(size, technique, Way::Alone).filter(|study| study.problem == problem);
-                number(median(&own.map(|study| study.after(n)).collect::<Vec<_>>()))
+                spread_in(&own.map(|study| study.after(n)).collect::<Vec<_>>(), number)
             };
             let against =
                 |n| if technique == RANDOM { "-".to_owned() } else { percent(results.wins(size, technique, n)) };
@@ -144,8 +144,8 @@ fn quality(results: &Results, document: &mut Document) {
         document.table(&by_technique(columns, cells));
     }
     document.paragraph(
-        "Best validation loss, median over the seeds; and in how many studies it is lower than that of random search on the \
-         same net, ties counted half.",
+        "Best validation loss, median over the seeds (and between which values they lie); and in how many studies it is lower \
+         than that of random search on the same net, ties counted half.",
     );
     let charts: Vec<Chart> = Size::ALL.into_iter().flat_map(|size| curves(results, size)).collect();
     let svg = svg_in_rows("Best validation loss so far", "median over the seeds", &charts, results.nets.len());

@@ -1,7 +1,7 @@
 //! What came out of the three checks.
 
 use super::{FRESH, Finished, METHODS, TRIALS};
-use crate::cli::reproduce::document::Document;
+use crate::cli::reproduce::document::{Document, spread};
 use crate::cli::reproduce::lab::Lab;
 use crate::cli::reproduce::small_net::{SmallNet, in_words};
 use crate::cli::reproduce::studies::{Told, best, wins};
@@ -94,15 +94,15 @@ impl Results<'_> {
         let of_check = |method: &usize| METHODS[*method].check == check || *method == rival;
         for method in (0..METHODS.len()).filter(of_check) {
             let mut row = vec![METHODS[method].name.to_owned()];
-            row.extend((0..self.nets.len()).map(|problem| format!("{:.4}", median(&self.after(problem, method, n)))));
+            row.extend((0..self.nets.len()).map(|problem| spread(&self.after(problem, method, n), 4)));
             let wins = |n: &usize| format!("{:.0} %", 100.0 * self.wins(method, rival, *n));
             row.extend(budgets.iter().map(|n| if method == rival { "-".to_owned() } else { wins(n) }));
             table.row(row);
         }
         document.table(&table);
         document.paragraph(&format!(
-            "Best validation loss after {n} trials, median over the seeds; and in how many of all pairs of studies on one data \
-             set the method is better than {rival_name}, ties counted half, mean over the data sets."
+            "Best validation loss after {n} trials, median over the seeds (and between which values they lie); and in how many of \
+             all pairs of studies on one data set the method is better than {rival_name}, ties counted half, mean over the data sets."
         ));
         let verdicts = (0..METHODS.len()).filter(|method| METHODS[*method].check == check && *method != rival);
         document.points(verdicts.map(|method| {
