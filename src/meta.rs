@@ -14,6 +14,7 @@ mod batched;
 mod engine;
 mod exp;
 mod hindsight;
+mod layers;
 mod line_search;
 mod mlp;
 mod optimizer;

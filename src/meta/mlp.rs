@@ -3,9 +3,10 @@
 //! Parameters are one flat slice: for each layer the weights `[n_in, n_out]` row-major, then the biases `[n_out]`.
 
 use super::exp::exp_in_place;
+use super::layers::Linear;
 use super::tanh::tanh_in_place;
-use crate::gemm::{Matrix, Panels};
-use crate::simd::{add_rows, relu, relu_backward, vectorized};
+use crate::gemm::Panels;
+use crate::simd::{relu, relu_backward, vectorized};
 use rand::RngExt;
 use rand_chacha::ChaCha8Rng;
 
@@ -114,19 +115,15 @@ impl Mlp {
 
     /// Outputs `[n, n_out]` for the inputs `[n, n_in]`.
     pub fn forward(&mut self, params: &[f32], inputs: &[f32]) -> &[f32] {
-        let n = inputs.len() / self.sizes[0];
         let (mut at, n_layers) = (0, self.outputs.len());
         for l in 0..n_layers {
-            let (n_in, n_out) = (self.sizes[l], self.sizes[l + 1]);
-            let (weights, biases) = layer(params, &mut at, n_in, n_out);
+            let layer = Linear { at, n_in: self.sizes[l], n_out: self.sizes[l + 1] };
+            at = layer.end();
             let (before, after) = self.outputs.split_at_mut(l);
             let x: &[f32] = if l == 0 { inputs } else { &before[l - 1] };
-            let y = &mut after[0];
-            y.resize(n * n_out, 0.0);
-            self.panels.pack(Matrix::new(weights, n_out), n_in, n_out);
-            self.panels.multiply(Matrix::new(x, n_in), Some(biases), y);
+            layer.forward(params, x, &mut self.panels, &mut after[0]);
             if l + 1 < n_layers {
-                self.activation.forward(y);
+                self.activation.forward(&mut after[0]);
             }
         }
         &self.outputs[n_layers - 1]
@@ -149,25 +146,17 @@ impl Mlp {
         grad: &mut [f32],
     ) -> f32 {
         let loss = self.loss(params, inputs, target, rows);
-        let n = inputs.len() / self.sizes[0];
         let last = self.outputs.len() - 1;
         self.d_out.clone_from(&self.outputs[last]);
         let mut end = params.len();
         for l in (0..=last).rev() {
             let (n_in, n_out) = (self.sizes[l], self.sizes[l + 1]);
-            let mut at = end - (n_in + 1) * n_out;
-            end = at;
-            let (weights, _) = layer(params, &mut at, n_in, n_out);
-            let (d_weights, d_biases) = grad[end..end + (n_in + 1) * n_out].split_at_mut(n_in * n_out);
+            let layer = Linear { at: end - (n_in + 1) * n_out, n_in, n_out };
+            end = layer.at;
             let x: &[f32] = if l == 0 { inputs } else { &self.outputs[l - 1] };
-            self.panels.pack(Matrix::new(&self.d_out, n_out), n, n_out);
-            self.panels.multiply(Matrix::new(x, n_in).transposed(), None, d_weights);
-            d_biases.fill(0.0);
-            add_rows(&self.d_out, d_biases);
+            layer.backward(x, &self.d_out, &mut self.panels, grad);
             if l > 0 {
-                self.d_in.resize(n * n_in, 0.0);
-                self.panels.pack(Matrix::new(weights, n_out).transposed(), n_out, n_in);
-                self.panels.multiply(Matrix::new(&self.d_out, n_out), None, &mut self.d_in);
+                layer.d_inputs(params, &self.d_out, &mut self.panels, &mut self.d_in);
                 self.activation.backward(x, &mut self.d_in);
                 std::mem::swap(&mut self.d_out, &mut self.d_in);
             }
@@ -193,8 +182,8 @@ impl Mlp {
     }
 }
 
-/// Sum over the rows of -ln softmax(z)[class]; `z` becomes `scale` times its gradient.
-fn cross_entropy(z: &mut [f32], n_classes: usize, class: impl Fn(usize) -> usize, scale: f32) -> f32 {
+/// Sum over the rows of -ln softmax(z)[class]; `z`, `[n, n_classes]`, becomes `scale` times its gradient.
+pub(super) fn cross_entropy(z: &mut [f32], n_classes: usize, class: impl Fn(usize) -> usize, scale: f32) -> f32 {
     let mut loss = 0.0;
     for (i, row) in z.chunks_exact_mut(n_classes).enumerate() {
         let max = row.iter().fold(f32::NEG_INFINITY, |m, &v| m.max(v));
@@ -221,12 +210,6 @@ fn squared_error(y: &mut [f32], target: &[f32], scale: f32) -> f32 {
         *y = 2.0 * scale * d / width;
     }
     sum / width
-}
-
-fn layer<'a>(params: &'a [f32], at: &mut usize, n_in: usize, n_out: usize) -> (&'a [f32], &'a [f32]) {
-    let (weights, rest) = params[*at..].split_at(n_in * n_out);
-    *at += (n_in + 1) * n_out;
-    (weights, &rest[..n_out])
 }
 
 #[cfg(test)]
