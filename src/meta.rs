@@ -26,6 +26,7 @@ mod rollout;
 mod tables;
 mod tanh;
 mod tasks;
+mod text_nets;
 mod train;
 mod validation;
 

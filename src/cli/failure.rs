@@ -34,8 +34,10 @@ impl Failure {
         let input = error.chain().any(|cause| {
             let other_run =
                 matches!(cause.downcast_ref(), Some(MetaTrainingError::OtherRun { .. } | MetaTrainingError::Damaged));
-            let wrong_engine =
-                matches!(cause.downcast_ref(), Some(EngineError::LineSearch { .. } | EngineError::Family { .. }));
+            let wrong_engine = matches!(
+                cause.downcast_ref(),
+                Some(EngineError::LineSearch { .. } | EngineError::Texts { .. } | EngineError::Family { .. })
+            );
             other_run
                 || wrong_engine
                 || cause.is::<RecipeError>()

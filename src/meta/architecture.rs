@@ -2,6 +2,7 @@
 
 use super::mlp::{InnerActivation, Mlp, Target, push_initial};
 use super::orthogonal::WeightMatrix;
+use super::text_nets::TextNet;
 use rand_chacha::ChaCha8Rng;
 
 /// Shape of one weight or bias, `[outer, n_in, n_out]`, row-major; an extent that is not needed is 1.
@@ -32,6 +33,8 @@ pub(super) enum Architecture {
         /// Number of places of a sequence.
         length: usize,
     },
+    /// A net for texts, which tch cannot compute.
+    Text,
 }
 
 /// The net of a task.
@@ -39,6 +42,8 @@ pub(super) enum Architecture {
 pub(super) enum Net {
     /// A net that the kernel can compute, and tch too.
     Mlp(Mlp),
+    /// A net that only the kernel can compute.
+    Text(Box<TextNet>),
     /// A net that only tch can compute.
     Batched(BatchedNet),
 }
@@ -102,6 +107,7 @@ impl Net {
     pub fn n_params(&self) -> usize {
         match self {
             Self::Mlp(net) => net.n_params(),
+            Self::Text(net) => net.n_params(),
             Self::Batched(net) => net.blocks.iter().map(|(block, _)| block.iter().product::<usize>()).sum(),
         }
     }
@@ -110,26 +116,38 @@ impl Net {
     pub fn blocks(&self) -> Vec<Block> {
         match self {
             Self::Mlp(net) => net.layers().flat_map(|(n_in, n_out)| [[1, n_in, n_out], [1, 1, n_out]]).collect(),
+            Self::Text(net) => net.blocks().collect(),
             Self::Batched(net) => net.blocks.iter().map(|&(block, _)| block).collect(),
         }
     }
 
-    /// Its weight matrices, in the order in which they stand in the flat slice.
+    /// Number of targets of an example: one, or one at each place.
+    pub fn n_places(&self) -> usize {
+        match self {
+            Self::Mlp(_) | Self::Batched(_) => 1,
+            Self::Text(net) => net.length(),
+        }
+    }
+
+    /// Its weight matrices, in the order in which they stand in the flat slice. Embeddings are none: each of their rows
+    /// is used alone.
     pub fn matrices(&self) -> Vec<WeightMatrix> {
+        let is_embedding = |i: usize| matches!(self, Self::Text(net) if net.is_embedding(i));
         let mut end = 0;
-        let matrix = |block: Block| {
+        let matrix = |(i, block): (usize, Block)| {
             let at = end;
             end += block.iter().product::<usize>();
-            matrix_shape(block).map(|shape| WeightMatrix { at, shape })
+            matrix_shape(block).filter(|_| !is_embedding(i)).map(|shape| WeightMatrix { at, shape })
         };
-        self.blocks().into_iter().filter_map(matrix).collect()
+        self.blocks().into_iter().enumerate().filter_map(matrix).collect()
     }
 
     /// PyTorch's default initial weights, U(±1/√n) for sums over n inputs (in a recurrent layer n is its width), times
-    /// `gain`.
+    /// `gain`. Nets for texts: see [`TextNet::init`].
     pub fn init(&self, gain: f32, rng: &mut ChaCha8Rng) -> Vec<f32> {
         match self {
             Self::Mlp(net) => net.init(gain, rng),
+            Self::Text(net) => net.init(gain, rng),
             Self::Batched(net) => {
                 let mut params = Vec::with_capacity(self.n_params());
                 for (block, n_inputs) in &net.blocks {
@@ -140,18 +158,20 @@ impl Net {
         }
     }
 
-    /// See [`Mlp::forward`].
+    /// See [`Mlp::forward`] and [`TextNet::forward`].
     pub fn forward(&mut self, params: &[f32], inputs: &[f32]) -> &[f32] {
         match self {
             Self::Mlp(net) => net.forward(params, inputs),
+            Self::Text(net) => net.forward(params, inputs),
             Self::Batched(_) => &[f32::NAN],
         }
     }
 
-    /// See [`Mlp::loss`].
+    /// See [`Mlp::loss`] and [`TextNet::loss`].
     pub fn loss(&mut self, params: &[f32], inputs: &[f32], target: &Target, rows: &[usize]) -> f32 {
         match self {
             Self::Mlp(net) => net.loss(params, inputs, target, rows),
+            Self::Text(net) => net.loss(params, inputs, target, rows),
             Self::Batched(_) => f32::NAN,
         }
     }
@@ -167,6 +187,7 @@ impl Net {
     ) -> f32 {
         match self {
             Self::Mlp(net) => net.loss_and_grad(params, inputs, target, rows, grad),
+            Self::Text(net) => net.loss_and_grad(params, inputs, target, rows, grad),
             Self::Batched(_) => {
                 grad.fill(f32::NAN);
                 f32::NAN
@@ -181,6 +202,7 @@ impl Net {
     pub fn architecture(&self) -> Architecture {
         match self {
             Self::Mlp(net) => Architecture::Mlp { n_hidden: net.n_hidden() },
+            Self::Text(_) => Architecture::Text,
             Self::Batched(net) => net.architecture,
         }
     }
@@ -189,6 +211,8 @@ impl Net {
     pub fn activation(&self) -> InnerActivation {
         match self {
             Self::Mlp(net) => net.activation(),
+            // What is inside of it, it does itself.
+            Self::Text(_) => InnerActivation::Tanh,
             Self::Batched(net) => net.activation,
         }
     }
@@ -197,6 +221,7 @@ impl Net {
     pub fn n_out(&self) -> usize {
         match self {
             Self::Mlp(net) => net.n_out(),
+            Self::Text(net) => net.n_symbols(),
             Self::Batched(net) => net.n_out,
         }
     }
@@ -204,7 +229,7 @@ impl Net {
     /// Shape of an example of `n_in` numbers: `[places, channels]`.
     pub fn input_shape(&self, n_in: usize) -> [usize; 2] {
         match self {
-            Self::Mlp(_) => [1, n_in],
+            Self::Mlp(_) | Self::Text(_) => [1, n_in],
             Self::Batched(net) => [n_in / net.n_channels, net.n_channels],
         }
     }

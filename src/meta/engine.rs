@@ -60,6 +60,16 @@ pub enum EngineError {
         /// Name of the recipe.
         recipe: String,
     },
+    /// A recipe with nets for texts, which only the kernel can compute.
+    #[error(
+        "the recipe '{recipe}' has texts = {share} in training.tasks, whose nets only the kernel computes: leave out --engine tch and --device cuda"
+    )]
+    Texts {
+        /// Name of the recipe.
+        recipe: String,
+        /// Share of the tasks of Markov chains whose texts are read by such a net.
+        share: f64,
+    },
     /// A recipe with a family of tasks that only tch can compute.
     #[error(
         "the recipe '{recipe}' has tasks of family {family} (weight {weight} in training.tasks.families), which the kernel cannot compute: use --engine tch"
@@ -94,12 +104,17 @@ impl Engine {
     /// Checks that the engine can run what this recipe asks for.
     ///
     /// # Errors
-    /// When it cannot: line searches run only in the kernel, convolutional and recurrent nets only in tch.
+    /// When it cannot: line searches and nets for texts run only in the kernel, convolutional and recurrent nets for
+    /// sequences of numbers only in tch.
     pub fn check(&self, recipe: &TrainingRecipe) -> Result<(), EngineError> {
         let is_kernel = matches!(self, Self::Kernel { .. });
         let name = || recipe.controller.name.clone();
         if recipe.controller.line_search.is_some() && !is_kernel {
             return Err(EngineError::LineSearch { recipe: name() });
+        }
+        let share = recipe.training.tasks.texts;
+        if share > 0.0 && !is_kernel {
+            return Err(EngineError::Texts { recipe: name(), share });
         }
         let weights = Family::ALL.iter().zip(&recipe.training.tasks.families).skip(Family::N_IN_KERNEL);
         match weights.filter(|_| is_kernel).find(|&(_, &weight)| weight > 0.0) {
@@ -134,6 +149,25 @@ impl Engine {
                 let runs: Result<Vec<_>, DriverError> = parallel(n, n_threads, start).into_iter().collect();
                 Ok(Batched { device, n_threads }.rollouts(runs?, evaluate_decisions)?)
             }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn nets_for_texts_run_in_the_kernel_alone() {
+        let text = "schema = 1\nname = 'read'\ndescription = 'test'\ncontrols = 'lr'\n\
+            moves = ['halve', 'accept', 'grow']\nfeatures = 'scalefree'\n\
+            [training.tasks]\nmarkov = 0.2\ntexts = 0.5\n";
+        let recipe = TrainingRecipe::parse(text, "test").unwrap();
+        assert!(Engine::from(1).check(&recipe).is_ok());
+        #[cfg(feature = "torch")]
+        {
+            let error = Engine::Tch { device: tch::Device::Cpu, n_threads: 1 }.check(&recipe).unwrap_err().to_string();
+            assert!(error.contains("'read'") && error.contains("texts = 0.5"), "{error}");
         }
     }
 }

@@ -32,8 +32,9 @@ pub(super) fn exp_in_place(values: &mut [f32]) {
     );
 }
 
+/// exp x, of an x that is not positive.
 #[inline(always)]
-fn exp(x: f32) -> f32 {
+pub(super) fn exp(x: f32) -> f32 {
     let k = (x * std::f32::consts::LOG2_E + WHOLE) - WHOLE;
     let r = (x - k * LN2_HI) - k * LN2_LO;
     let p = P[0] + r * (P[1] + r * (P[2] + r * (P[3] + r * (P[4] + r * P[5]))));

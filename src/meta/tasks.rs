@@ -9,7 +9,8 @@
 //! | cnn | a small convolutional net on pictures | channels, classes, picture size, noise, separable or not |
 //! | rnn | a small recurrent net on sequences | width, channels, classes, length, memory, separable or not |
 //!
-//! The gain is a factor on the initial weights. The last two families can be computed only in batches, by tch
+//! Some tasks of the family mlp may be pieces of text, read by a GRU or a decoder
+//! ([`TaskConfig::texts`](super::TaskConfig::texts)). The gain is a factor on the initial weights. The last two families can be computed only in batches, by tch
 //! ([`Engine::Tch`](super::Engine)); the plain-Rust kernel answers NaN for them.
 //!
 //! Data come from random teacher networks or from clusters. None of them comes from a data set that controllers are

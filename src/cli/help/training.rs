@@ -339,6 +339,7 @@ pub const TASKS: &[Key] = &[
         "in [0, 1]",
         "Share of classification tasks that predict the next symbol of a random Markov chain, each example seen once or so.",
     ),
+    key("texts", "", "number", "0.0", "in [0, 1]", "Share of `markov`'s MLPs: a GRU or a decoder reads texts."),
     key(
         "fresh",
         "",

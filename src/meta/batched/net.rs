@@ -89,6 +89,8 @@ pub(super) fn forward(
             }
             linear(&state, &layers[3], &layers[4])
         }
+        // `Engine::check` has refused it.
+        Architecture::Text => Err(TchError::Torch("nets for texts run in the kernel alone".to_owned())),
     }
 }
 

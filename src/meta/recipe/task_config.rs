@@ -28,6 +28,7 @@ use serde::{Deserialize, Serialize};
 /// | `tables` | [] | names of these tables: `NAME.csv` or `NAME.csv.gz`, numbers with a header, in `--data-dir` | at least one where `measured` is above 0 |
 /// | `fresh` | 0 | share of the other nets' tasks with 20,000 to 80,000 examples, which are seen once or so, and 5 to 50 % random labels (values: noise of 0.1 to 1 deviations). Judged as those of `markov`, where the floor is known | [0, 1] |
 /// | `markov` | 0 | share of classification tasks that predict the next symbol of a random Markov chain from the two or three before it. Their 30,000 to 120,000 examples are seen once or so, and their loss has a floor, the entropy of the chain: they are judged by how far they are above it | [0, 1] |
+/// | `texts` | 0 | share of the MLPs' tasks of `markov` that read pieces of 8 to 16 symbols and say at every place which comes next: half of them with a GRU, half with a decoder of one block, 4 to 16 pieces at a time. Only [`Engine::Kernel`](crate::meta::Engine) runs them | [0, 1], 0 where `markov` is 0 |
 /// | `known_epochs` | 0 | share of nets' tasks whose controller is told how many steps an epoch has | [0, 1] |
 /// | `weight_decay` | off in 60 %, else [1e-6, 1e-2] | start of the weight decay, log-uniform | 1e-30 ≤ low ≤ high ≤ 1e30 |
 /// | `examples` | none | number of training examples, log-uniform; 512 more are held out. With few, and labels from a random teacher, nets overfit. Without this key there are 256 to 12,000, and a quarter of them is held out where something asks for it | 16 ≤ low ≤ high ≤ 100,000 |
@@ -58,6 +59,8 @@ pub struct TaskConfig {
     pub conditioned: f64,
     #[serde(skip_serializing_if = "is_zero")]
     pub markov: f64,
+    #[serde(skip_serializing_if = "is_zero")]
+    pub texts: f64,
     #[serde(skip_serializing_if = "is_zero")]
     pub measured: f64,
     #[serde(skip_serializing_if = "Vec::is_empty")]
@@ -131,6 +134,7 @@ impl Default for TaskConfig {
             memorized: 0.0,
             conditioned: 0.0,
             markov: 0.0,
+            texts: 0.0,
             measured: 0.0,
             tables: Vec::new(),
             data: Tables::default(),
@@ -186,6 +190,8 @@ impl TaskConfig {
         share("memorized", self.memorized)?;
         share("conditioned", self.conditioned)?;
         share("markov", self.markov)?;
+        share("texts", self.texts)?;
+        within("texts", self.texts, self.texts <= 0.0 || self.markov > 0.0, "0 where `markov` is 0")?;
         share("fresh", self.fresh)?;
         share("measured", self.measured)?;
         let is_named = (self.measured > 0.0) != self.tables.is_empty();

@@ -92,6 +92,9 @@ pub(super) fn quadratic(rng: &mut ChaCha8Rng) -> (Problem, Vec<f32>) {
 
 fn net_problem(family: Family, config: &TaskConfig, rng: &mut ChaCha8Rng) -> (Problem, Vec<f32>) {
     let is_markov = config.markov > 0.0 && family != Family::Regression && rng.random_bool(config.markov);
+    if is_markov && family == Family::Mlp && config.texts > 0.0 && rng.random_bool(config.texts) {
+        return started(markov::read_in_pieces(rng), rng);
+    }
     let drawn = if is_markov {
         markov::examples(rng)
     } else {

@@ -24,7 +24,7 @@ impl Task {
         self.judge = judge;
         self.reports_validation = reports_validation;
         if let Problem::Net(p) = &mut self.problem {
-            let n = p.inputs.len() / p.n_in;
+            let n = p.n_examples();
             p.n_train = if reports_validation || judge != Judge::Loss { n - p.n_held_out } else { n };
         }
         self
@@ -85,7 +85,8 @@ impl HeldOut {
 impl NetProblem {
     fn validate(&mut self, x: &[f32]) -> HeldOut {
         let held_out = &self.inputs[self.n_train * self.n_in..];
-        let n = held_out.len() / self.n_in;
+        let n_places = self.net.n_places();
+        let n = held_out.len() / self.n_in * n_places;
         let outputs = self.net.forward(x, held_out);
         if !outputs.iter().all(|v| v.is_finite()) {
             return HeldOut::new(f64::INFINITY, f64::INFINITY);
@@ -94,7 +95,7 @@ impl NetProblem {
         let rows = outputs.chunks_exact(width);
         let sums = match &self.target {
             Target::Classes(classes) => {
-                rows.zip(&classes[self.n_train..]).fold([0.0; 2], |[loss, wrong], (row, &class)| {
+                rows.zip(&classes[self.n_train * n_places..]).fold([0.0; 2], |[loss, wrong], (row, &class)| {
                     [loss + cross_entropy(row, usize::from(class)), wrong + f64::from(u8::from(arg_max(row) != class))]
                 })
             }

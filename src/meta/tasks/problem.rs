@@ -138,7 +138,6 @@ pub(in crate::meta) fn above_floor(loss: f64, floor: f64) -> f64 {
     if floor > 0.0 && loss.is_finite() { f64::max(loss - floor, 1e-3 * floor) } else { loss }
 }
 
-#[cfg(feature = "torch")]
 impl NetProblem {
     /// Number of examples, with those held out.
     pub(in crate::meta) fn n_examples(&self) -> usize {
