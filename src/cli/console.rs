@@ -1,7 +1,6 @@
 //! Printing that does not panic when the reader has stopped reading (`qgd inspect lr | head -1`), and what may be
 //! printed beside plain text: colors and progress bars are for terminals that want them.
 
-use super::exit;
 use qgd::words;
 use std::collections::VecDeque;
 use std::env;
@@ -25,10 +24,10 @@ macro_rules! note {
 pub fn to_stdout(text: fmt::Arguments<'_>) {
     if let Err(error) = try_stdout(text) {
         if error.kind() == ErrorKind::BrokenPipe {
-            exit::now(0);
+            std::process::exit(0);
         }
         note!("error: cannot write to stdout: {error}");
-        exit::now(1);
+        std::process::exit(1);
     }
 }
 
