@@ -49,6 +49,15 @@ def test_a_tuned_way_gets_other_seeds_at_the_best_rate_and_its_neighbors_once_it
     assert tried(at_the_end, 2)[1] == [1e-4, 3.2e-4]
 
 
+def test_everything_else_gets_all_seeds_and_what_two_ways_share_is_run_once():
+    runs = long.planned({}, list(long.WAYS), ["lr", "a/mine.qgd"], 2)
+    assert len(runs) == len(set(runs))
+    assert [run.lr for run in runs if run.controller == "a/mine.qgd"] == [1e-5, 1e-3, 1e-1] * 2
+    guessed_or_tried = [run.lr for run in runs if run.way == "cosine" and run.seed == 0]
+    assert guessed_or_tried == [1e-5, 1e-3, 1e-1, 3.2e-4, 3.2e-3]
+    assert len({run.name for run in runs}) == len(runs)
+
+
 def test_warm_up_and_cosine_are_those_of_pytorch():
     n_steps = 200
     factors = [long.warm_cosine(step, n_steps) for step in range(n_steps)]
