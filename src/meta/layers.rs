@@ -57,3 +57,18 @@ impl Linear {
         panels.multiply(Matrix::new(d_y, self.n_out), None, d_x);
     }
 }
+
+/// The gradient of a loss by differences of 0.01 on both sides, in double precision: what tests compare with.
+#[cfg(test)]
+pub(super) fn numeric_gradient(params: &[f32], mut loss: impl FnMut(&[f32]) -> f32) -> Vec<f64> {
+    let mut moved = params.to_vec();
+    let mut slope = |i: usize| {
+        let [above, below] = [1e-2, -1e-2].map(|h| {
+            moved[i] = params[i] + h;
+            f64::from(loss(&moved))
+        });
+        moved[i] = params[i];
+        (above - below) / 2e-2
+    };
+    (0..params.len()).map(&mut slope).collect()
+}

@@ -215,6 +215,7 @@ fn squared_error(y: &mut [f32], target: &[f32], scale: f32) -> f32 {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::meta::layers::numeric_gradient;
     use crate::rng::stream;
 
     #[test]
@@ -231,14 +232,9 @@ mod tests {
             let rows = [4, 0, 2];
             let mut grad = vec![0.0; params.len()];
             net.loss_and_grad(&params, &inputs, &target, &rows, &mut grad);
-            for i in 0..params.len() {
-                let mut at = |h: f32| {
-                    let mut moved = params.clone();
-                    moved[i] += h;
-                    f64::from(net.loss(&moved, &inputs, &target, &rows))
-                };
-                let numeric = (at(1e-2) - at(-1e-2)) / 2e-2;
-                assert!((numeric - f64::from(grad[i])).abs() < 2e-3, "{i}: {numeric} against {}", grad[i]);
+            let numeric = numeric_gradient(&params, |moved| net.loss(moved, &inputs, &target, &rows));
+            for (i, (numeric, grad)) in numeric.into_iter().zip(grad).enumerate() {
+                assert!((numeric - f64::from(grad)).abs() < 2e-3, "{i}: {numeric} against {grad}");
             }
         }
     }

@@ -22,6 +22,18 @@ pub(super) struct Gru {
     width: usize,
     input: Linear,
     recurrent: Linear,
+    kept: Kept,
+    /// h before each place and after the last, `[length + 1, n, width]`.
+    states: Vec<f32>,
+    /// Gradient of the state behind a place, and what reaches the one before it through the products, `[n, width]`.
+    d_state: Vec<f32>,
+    d_through: Vec<f32>,
+    panels: Panels,
+}
+
+/// What is computed on the way to the states, and kept for the way back.
+#[derive(Debug, Clone, Default)]
+struct Kept {
     /// Sums of the inputs and of the states, `[length, n, 3 width]`; later their gradients.
     from_input: Vec<f32>,
     from_state: Vec<f32>,
@@ -29,12 +41,21 @@ pub(super) struct Gru {
     gates: Vec<f32>,
     /// c, `[length, n, width]`.
     candidates: Vec<f32>,
-    /// h before each place and after the last, `[length + 1, n, width]`.
-    states: Vec<f32>,
-    /// Gradient of the state behind a place, and what reaches the one before it through the products, `[n, width]`.
-    d_state: Vec<f32>,
-    d_through: Vec<f32>,
-    panels: Panels,
+}
+
+impl Kept {
+    /// The part of one place; `state` is the one before it, `[n, width]`.
+    fn at<'a>(&'a mut self, place: usize, width: usize, state: &'a [f32]) -> Place<'a> {
+        let size = state.len();
+        Place {
+            width,
+            from_input: &mut self.from_input[3 * place * size..][..3 * size],
+            from_state: &mut self.from_state[3 * place * size..][..3 * size],
+            gates: &mut self.gates[2 * place * size..][..2 * size],
+            candidates: &mut self.candidates[place * size..][..size],
+            state,
+        }
+    }
 }
 
 impl Gru {
@@ -46,10 +67,7 @@ impl Gru {
             width,
             input: layout.linear(n_in, 3 * width, start),
             recurrent: layout.linear(width, 3 * width, start),
-            from_input: Vec::new(),
-            from_state: Vec::new(),
-            gates: Vec::new(),
-            candidates: Vec::new(),
+            kept: Kept::default(),
             states: Vec::new(),
             d_state: Vec::new(),
             d_through: Vec::new(),
@@ -65,28 +83,20 @@ impl Gru {
     /// Computes the states for the inputs `x`, `[length, n, n_in]`.
     pub fn forward(&mut self, params: &[f32], x: &[f32]) {
         let size = x.len() / self.input.n_in / self.length * self.width;
-        self.input.forward(params, x, &mut self.panels, &mut self.from_input);
-        self.from_state.resize(3 * self.length * size, 0.0);
-        self.gates.resize(2 * self.length * size, 0.0);
-        self.candidates.resize(self.length * size, 0.0);
+        let kept = &mut self.kept;
+        self.input.forward(params, x, &mut self.panels, &mut kept.from_input);
+        kept.from_state.resize(3 * self.length * size, 0.0);
+        kept.gates.resize(2 * self.length * size, 0.0);
+        kept.candidates.resize(self.length * size, 0.0);
         self.states.resize((self.length + 1) * size, 0.0);
         self.states[..size].fill(0.0);
         self.recurrent.pack(params, &mut self.panels);
-        for place in 0..self.length {
-            let (states, later) = self.states.split_at_mut((place + 1) * size);
-            let state = &states[place * size..];
-            let from_state = &mut self.from_state[3 * place * size..][..3 * size];
+        for i in 0..self.length {
+            let (states, later) = self.states.split_at_mut((i + 1) * size);
+            let place = kept.at(i, self.width, &states[i * size..]);
             let biases = self.recurrent.biases(params);
-            self.panels.multiply(Matrix::new(state, self.width), Some(biases), from_state);
-            Place {
-                width: self.width,
-                from_input: &mut self.from_input[3 * place * size..][..3 * size],
-                from_state,
-                gates: &mut self.gates[2 * place * size..][..2 * size],
-                candidates: &mut self.candidates[place * size..][..size],
-                state,
-            }
-            .forward(&mut later[..size]);
+            self.panels.multiply(Matrix::new(place.state, self.width), Some(biases), place.from_state);
+            place.forward(&mut later[..size]);
         }
     }
 
@@ -99,25 +109,17 @@ impl Gru {
         self.d_through.clear();
         self.d_through.resize(size, 0.0);
         self.recurrent.pack_transposed(params, &mut self.panels);
-        for place in (0..self.length).rev() {
-            let reached = self.d_through.iter().zip(&d_states[place * size..]);
+        for i in (0..self.length).rev() {
+            let reached = self.d_through.iter().zip(&d_states[i * size..]);
             self.d_state.iter_mut().zip(reached).for_each(|(d, (through, own))| *d += through + own);
-            let from_state = &mut self.from_state[3 * place * size..][..3 * size];
-            Place {
-                width: self.width,
-                from_input: &mut self.from_input[3 * place * size..][..3 * size],
-                from_state,
-                gates: &mut self.gates[2 * place * size..][..2 * size],
-                candidates: &mut self.candidates[place * size..][..size],
-                state: &self.states[place * size..][..size],
-            }
-            .backward(&mut self.d_state);
-            self.panels.multiply(Matrix::new(from_state, 3 * self.width), None, &mut self.d_through);
+            let place = self.kept.at(i, self.width, &self.states[i * size..][..size]);
+            let d_sums = place.backward(&mut self.d_state);
+            self.panels.multiply(Matrix::new(d_sums, 3 * self.width), None, &mut self.d_through);
         }
-        let before = &self.states[..self.length * size];
-        self.recurrent.backward(before, &self.from_state, &mut self.panels, grad);
-        self.input.backward(x, &self.from_input, &mut self.panels, grad);
-        self.input.d_inputs(params, &self.from_input, &mut self.panels, d_x);
+        let (before, kept) = (&self.states[..self.length * size], &self.kept);
+        self.recurrent.backward(before, &kept.from_state, &mut self.panels, grad);
+        self.input.backward(x, &kept.from_input, &mut self.panels, grad);
+        self.input.d_inputs(params, &kept.from_input, &mut self.panels, d_x);
     }
 }
 
@@ -132,7 +134,7 @@ struct Place<'a> {
     state: &'a [f32],
 }
 
-impl Place<'_> {
+impl<'a> Place<'a> {
     /// Computes gates, candidates and the next state. σ(a) = ½ + ½ tanh(½ a).
     fn forward(self, next: &mut [f32]) {
         let Self { width, from_input, from_state, gates, candidates, state } = self;
@@ -176,9 +178,9 @@ impl Place<'_> {
         );
     }
 
-    /// Turns the sums into their gradients. `d`, the gradient of the next state, becomes what reaches the state before
-    /// the place without the products.
-    fn backward(self, d: &mut [f32]) {
+    /// Turns the sums into their gradients, and returns those of the state's. `d`, the gradient of the next state, becomes
+    /// what reaches the state before the place without the products.
+    fn backward(self, d: &mut [f32]) -> &'a [f32] {
         let Self { width, from_input, from_state, gates, candidates, state } = self;
         let sums = from_input.chunks_exact_mut(3 * width).zip(from_state.chunks_exact_mut(3 * width));
         let kept = gates.chunks_exact(2 * width).zip(candidates.chunks_exact(width)).zip(state.chunks_exact(width));
@@ -201,5 +203,6 @@ impl Place<'_> {
                 }
             },
         );
+        from_state
     }
 }

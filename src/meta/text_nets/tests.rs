@@ -1,5 +1,6 @@
 use super::*;
 use crate::meta::architecture::Net;
+use crate::meta::layers::numeric_gradient;
 use crate::meta::{InnerAlgorithm, InnerOptimizer};
 use crate::rng::stream;
 use serde::Deserialize;
@@ -77,15 +78,10 @@ fn the_gradient_agrees_with_finite_differences_on_chosen_rows_and_after_a_larger
         let inputs: Vec<f32> = rows.iter().flat_map(|row| &all[5 * row..5 * row + 5]).copied().collect();
         net.loss_and_grad(&params, &inputs, &target, &rows, &mut grad);
         let largest = grad.iter().fold(0.0, |m: f32, g| m.max(g.abs()));
-        for i in 0..params.len() {
-            let mut at = |h: f32| {
-                let mut moved = params.clone();
-                moved[i] += h;
-                f64::from(net.loss(&moved, &inputs, &target, &rows))
-            };
-            let numeric = (at(1e-2) - at(-1e-2)) / 2e-2;
-            let error = (numeric - f64::from(grad[i])).abs();
-            assert!(error < 1e-3 * f64::from(1.0 + largest), "{reader:?} {i}: {numeric} against {}", grad[i]);
+        let numeric = numeric_gradient(&params, |moved| net.loss(moved, &inputs, &target, &rows));
+        for (i, (numeric, grad)) in numeric.into_iter().zip(grad).enumerate() {
+            let error = (numeric - f64::from(grad)).abs();
+            assert!(error < 1e-3 * f64::from(1.0 + largest), "{reader:?} {i}: {numeric} against {grad}");
         }
     }
 }
